@@ -445,6 +445,38 @@ fn plugins_that_publish_to_each_other_survive_crashes() {
 }
 
 #[test]
+fn an_event_of_a_running_host_becomes_a_scenario() {
+    let host = Setup::new().plugin("registration-handler").start();
+    let user = json!({ "user_id": "1", "name": "Ada", "email": "ada@example.com" });
+    assert_eq!(host.publish("user.registered", "1", user).status, 202);
+    assert_eq!(host.publish("user.registered", "bad", json!({ "user_id": 7 })).status, 202);
+    let user = json!({ "user_id": "2", "name": "Grace", "email": "grace@example.com", "phone": null });
+    assert_eq!(host.publish("user.registered", "2", user).status, 202);
+    host.wait_until_idle();
+
+    let wasm = guest_path("registration-handler");
+    for (id, expected, other) in [
+        ("1", "Welcome, Ada!", "Welcome, Bob!"),
+        ("bad", "cause = \"rejected\"", "cause = \"trap\""),
+        ("2", "Welcome, Grace!", "Welcome, Bob!"),
+    ] {
+        let file = host.path().join(format!("recorded/{id}.toml"));
+        let output = host.cli(&["test", "--record", id, "--output", path(&file)]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && told.contains("not recorded"), "{output:?}");
+        let scenario = std::fs::read_to_string(&file).unwrap();
+        assert!(scenario.contains(expected), "{scenario}");
+        let output = play(&[path(&wasm), "--scenarios", path(&file)]);
+        assert!(output.status.success(), "{}\n{scenario}", stdout(&output));
+        put(&file, scenario.replace(expected, other).as_bytes());
+        assert_eq!(play(&[path(&wasm), "--scenarios", path(&file)]).status.code(), Some(1), "{scenario}");
+    }
+    assert!(host.path().join("recorded/2.ndjson").is_file(), "TOML has no null");
+    let output = host.cli(&["test", "--record", "nobody"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no event with the id `nobody`"), "{output:?}");
+}
+
+#[test]
 fn a_malformed_file_is_named_with_the_place() {
     let setup = Setup::new();
     let file = setup.path().join("bad.toml");

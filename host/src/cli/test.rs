@@ -3,13 +3,16 @@
 mod files;
 mod junit;
 mod plugins;
+mod record;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::bail;
 use serde::Serialize;
 
+use super::client::Client;
 use super::output::Output;
 use super::response::Response;
 use crate::printable;
@@ -32,6 +35,15 @@ pub(super) struct Arguments {
     /// Also play each scenario with a crash of the host before and after each commit
     #[arg(long)]
     crash: bool,
+    /// Write a scenario of this event of a running host, and of what it led to, instead of playing scenarios
+    #[arg(long, value_name = "EVENT", conflicts_with_all = ["path", "scenarios", "filter", "crash", "junit", "json"])]
+    record: Option<String>,
+    /// Record to this file [default: standard output]
+    #[arg(long, value_name = "FILE", requires = "record")]
+    output: Option<PathBuf>,
+    /// Record from the host with this admin interface
+    #[arg(long, env = "SANDBUS_ADMIN", value_name = "URL", default_value = "http://127.0.0.1:8081")]
+    admin: String,
     /// Write the results to this file, as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -49,6 +61,11 @@ struct FileResult {
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    /// How long to wait for a response of the host.
+    const TIMEOUT: Duration = Duration::from_secs(30);
+    if let Some(event) = &arguments.record {
+        return record::record(&Client::new(&arguments.admin, TIMEOUT), event, arguments.output.as_deref()).await;
+    }
     let (output, filter, junit) = (Output { json: arguments.json }, arguments.filter.clone(), arguments.junit.clone());
     // Compiling and running block.
     let results = tokio::task::spawn_blocking(move || run_scenarios(&arguments)).await?;
