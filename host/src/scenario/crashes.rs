@@ -89,25 +89,53 @@ fn compare_effects_of_all(then: &Expectations, actual: &StepResult) -> Vec<Strin
 }
 
 /// Compares the requests of a run with those of the run without a crash. Returns the requests that were repeated, and
-/// the differences.
+/// the differences. Ids are not the same in two runs, so only the numbers of different requests are compared.
 fn compare_requests(without: &[Value], with: &[Value]) -> (BTreeSet<String>, Vec<String>) {
-    let without: Vec<_> = without.iter().map(untraced).collect();
-    let (mut missing, mut repeated, mut found) = (without.clone(), BTreeSet::new(), Vec::new());
-    for sent in with.iter().map(untraced) {
-        let title = sent["request"].as_str().unwrap_or_default().to_owned();
-        if let Some(index) = missing.iter().position(|one| *one == sent) {
-            missing.remove(index);
-        } else if without.contains(&sent) {
-            repeated.insert(title);
-        } else if let Some(first) = without.iter().find(|one| one["request"] == sent["request"]) {
-            let differences = mismatches("request", first, &sent).join("; ");
-            found.push(format!("requests: {title} was sent again, but differs: {differences}"));
-        } else {
-            found.push(format!("requests: {title} was sent, which is not sent without the crash"));
+    let (without, with) = (by_title(without), by_title(with));
+    let (mut repeated, mut found) = (BTreeSet::new(), Vec::new());
+    for (title, before) in &without {
+        let sent = with.get(title).map_or(0, |requests| requests.count);
+        if sent < before.count {
+            found
+                .push(format!("requests: {title} was sent {sent} times, and {} times without the crash", before.count));
         }
     }
-    found.extend(missing.iter().map(|one| format!("requests: {} was not sent", one["request"])));
+    for (title, sent) in &with {
+        let Some(before) = without.get(title) else {
+            found.push(format!("requests: {title} was sent, which is not sent without the crash"));
+            continue;
+        };
+        if sent.count > before.count {
+            repeated.insert(title.clone());
+        }
+        if sent.different.len() > before.different.len()
+            && let [.., first, again] = sent.different.as_slice()
+        {
+            let differences = mismatches("request", first, again).join("; ");
+            found.push(format!("requests: {title} was sent again, but differs: {differences}"));
+        }
+    }
     (repeated, found)
+}
+
+/// The requests with one method and URL.
+#[derive(Default)]
+struct SentRequests {
+    count: usize,
+    /// The different ones among them.
+    different: Vec<Value>,
+}
+
+fn by_title(sent: &[Value]) -> BTreeMap<String, SentRequests> {
+    let mut all: BTreeMap<String, SentRequests> = BTreeMap::new();
+    for sent in sent.iter().map(untraced) {
+        let requests = all.entry(sent["request"].as_str().unwrap_or_default().to_owned()).or_default();
+        requests.count += 1;
+        if !requests.different.contains(&sent) {
+            requests.different.push(sent);
+        }
+    }
+    all
 }
 
 fn untraced(sent: &Value) -> Value {
@@ -127,14 +155,16 @@ mod tests {
     #[test]
     fn a_repeated_request_must_be_the_same() {
         let sent = |key: &str, trace: &str| json!({ "request": "POST https://a/", "headers": { "key": key, "traceparent": trace } });
-        let (repeated, found) = compare_requests(&[sent("1", "a")], &[sent("1", "b"), sent("1", "c")]);
+        let (repeated, found) = compare_requests(&[sent("1", "a")], &[sent("2", "b"), sent("2", "c")]);
         assert_eq!((repeated, found), (["POST https://a/".to_owned()].into(), vec![]));
-        let (_, found) = compare_requests(&[sent("1", "a")], &[sent("1", "a"), sent("2", "a")]);
+        let two = [sent("1", "a"), sent("2", "a")];
+        assert_eq!(compare_requests(&two, &two), (BTreeSet::new(), vec![]));
+        let (_, found) = compare_requests(&two[..1], &two);
         let expected = r#"POST https://a/ was sent again, but differs: request.headers.key: expected "1", got "2""#;
         assert_eq!(found, [format!("requests: {expected}")]);
-        let (_, found) = compare_requests(&[sent("1", "a"), sent("1", "a")], &[sent("1", "a")]);
-        assert_eq!(found, [r#"requests: "POST https://a/" was not sent"#]);
-        let (_, found) = compare_requests(&[], &[sent("1", "a")]);
+        let (_, found) = compare_requests(&two, &two[..1]);
+        assert_eq!(found, ["requests: POST https://a/ was sent 1 times, and 2 times without the crash"]);
+        let (_, found) = compare_requests(&[], &two[..1]);
         assert_eq!(found, ["requests: POST https://a/ was sent, which is not sent without the crash"]);
     }
 }

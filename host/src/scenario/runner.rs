@@ -111,6 +111,8 @@ struct Runner {
     /// The last position in the results so far.
     last_position: Position,
     step: StepResult,
+    /// Whether the effects of the present request are committed.
+    has_effects: bool,
     /// Where the present bus crashes.
     crash_point: Arc<CrashPoint>,
     crashed_in: Option<usize>,
@@ -135,8 +137,8 @@ struct Progress {
     has_begun: bool,
     /// When an `advance` ends.
     until: Option<Timestamp>,
-    /// Whether the effects of the request are durable. Its client got no response.
-    is_handled: bool,
+    /// Whether the events are published, or the effects of the request are committed.
+    is_done: bool,
 }
 
 impl Runner {
@@ -162,7 +164,7 @@ impl Runner {
             bus.commit(&plugin.name, effects).await.map_err(internal_error)?;
         }
         crash_point.start();
-        let (published_by_steps, last_position, step) = Default::default();
+        let (published_by_steps, last_position, step, has_effects) = Default::default();
         Ok(Self {
             bus,
             registry,
@@ -175,6 +177,7 @@ impl Runner {
             published_by_steps,
             last_position,
             step,
+            has_effects,
             crash_point,
             crashed_in: None,
             _directory: directory,
@@ -241,22 +244,27 @@ impl Runner {
 
     async fn perform(&mut self, action: &Action, progress: &mut Progress) -> Result<(), ScenarioError> {
         match action {
-            // A producer that gets no receipt publishes again. Events that are in the log are not stored twice.
-            Action::Publish(events) => self.publish(events).await,
-            Action::Request { .. } if progress.is_handled => Ok(()),
-            Action::Request { method, target, headers, body } => {
-                let done = self.request(method, target, headers, body).await;
-                if let Some(crash) = self.crash_point.crash().filter(|_| self.has_crashed()) {
-                    self.step.response = None;
-                    progress.is_handled = crash.with_effects;
-                }
-                done
-            }
             Action::Advance(time) => {
                 let until = *progress.until.get_or_insert(self.clock.now().after(*time));
-                self.advance_to(until).await
+                return self.advance_to(until).await;
+            }
+            _ if progress.is_done => return Ok(()),
+            // A producer that gets no receipt publishes again. Events that are in the log are not stored twice.
+            Action::Publish(events) => self.publish(events).await?,
+            Action::Request { method, target, headers, body } => {
+                self.has_effects = false;
+                let done = self.request(method, target, headers, body).await;
+                if let Some(crash) = self.crash_point.crash().filter(|_| self.has_crashed()) {
+                    // The client got no response. It sends the request again if nothing came of it.
+                    self.step.response = None;
+                    progress.is_done = self.has_effects || crash.with_effects;
+                    return done;
+                }
+                done?;
             }
         }
+        progress.is_done = true;
+        Ok(())
     }
 
     async fn publish(&mut self, events: &[Event]) -> Result<(), ScenarioError> {

@@ -100,6 +100,7 @@ impl Runner {
         if let Err(error) = self.bus.commit(&generation.name, *effects).await {
             return Ok(Err(error.into()));
         }
+        self.has_effects = true;
         let Some((expected, timeout)) = expected else { return Ok(Ok(response)) };
         Ok(match self.await_reply(expected, timeout).await? {
             Some(event) => reply::put_reply(response, &event),
