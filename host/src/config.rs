@@ -52,6 +52,8 @@ pub struct Config {
     pub source_lines: bool,
     /// Where the prepared runtimes of scripts are. Only `sandbus dev` has them.
     pub runtimes: Option<PreparedRuntimePaths>,
+    /// Whether failed deliveries of plugins are held until they are retried by hand, as `sandbus dev` offers.
+    pub hold_failures: bool,
 }
 
 /// Settings of the bus.
@@ -292,6 +294,7 @@ impl Config {
             sandbox: file.sandbox,
             source_lines: false,
             runtimes: None,
+            hold_failures: false,
         };
         config.check()?;
         Ok(config)

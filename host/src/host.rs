@@ -238,7 +238,7 @@ impl Host {
         let webhooks = Webhooks::new(client, origin, clock.clone());
         let hop_limit = config.bus.hop_limit;
         let dispatcher = Dispatcher::new(bus.clone(), registry.clone(), capacity.clone(), webhooks, hop_limit);
-        let dispatcher = dispatcher.observed_by(observer.clone());
+        let dispatcher = dispatcher.observed_by(observer.clone()).holding_failures(config.hold_failures);
         let (limits, stops) = (config.http, Stops::default());
         let admission_timeout = sandbox.admission_timeout;
         let streaming_responses = TaskTracker::new();

@@ -35,9 +35,13 @@ pub(super) struct Arguments {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Language {
+    #[value(alias = "rs")]
     Rust,
+    #[value(alias = "javascript")]
     Js,
+    #[value(alias = "typescript")]
     Ts,
+    #[value(alias = "py")]
     Python,
 }
 

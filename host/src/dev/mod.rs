@@ -4,7 +4,9 @@
 mod builder;
 mod cause_trees;
 mod prompt;
+mod retries;
 mod sources;
+mod unmatched;
 
 use std::path::{Path, PathBuf};
 
@@ -20,12 +22,16 @@ use crate::projects::{self, join_names};
 use crate::telemetry::{self, Format};
 use builder::{Builder, Folder};
 use cause_trees::CauseTrees;
+use retries::Retries;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// A plugin project in any language, a directory with several, or a script
     #[arg(default_value = ".")]
     path: PathBuf,
+    /// Keep each delivery that fails, and run it again with the next version of its plugin
+    #[arg(long)]
+    hold_failures: bool,
     #[command(flatten)]
     overrides: Overrides,
 }
@@ -49,7 +55,7 @@ pub(crate) fn with_dev_defaults(command: clap::Command) -> clap::Command {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { path, mut overrides } = arguments;
+    let Arguments { path, hold_failures, mut overrides } = arguments;
     let found = projects::find(&path)?;
     let home = builder::home(&path, &found);
     let folder = folder(overrides.plugins.as_deref(), &home)?;
@@ -59,7 +65,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     overrides.log_format.get_or_insert(Format::Human);
     let code = sandbus_toolchain::cache_directory()?.join("code");
     let runtimes = Some(PreparedRuntimePaths { runtimes: sandbus_toolchain::prepared_runtimes()?, code });
-    let config = Config { source_lines: true, runtimes, ..Config::load_open(&overrides)? };
+    let config = Config { source_lines: true, runtimes, hold_failures, ..Config::load_open(&overrides)? };
     telemetry::start_logs(config.log_format, &config.log)?;
     let listeners = BoundListeners::bind(&config).await?;
     console::print_status(&format!("building {}", join_names(found.names())));
@@ -78,9 +84,11 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     host.announce()?;
     console::print_status(prompt::HELP);
     let bus = host.bus();
+    let retries = Retries { bus: bus.clone(), registry: host.registry() };
     let mut background = JoinSet::new();
     background.spawn(builder.run(asked.clone()));
-    background.spawn(CauseTrees::new(bus.clone(), observed).run(asked.clone()));
+    background.spawn(CauseTrees::new(bus.clone(), observed, retries.clone()).run(asked.clone()));
+    background.spawn(retries.run(asked.clone()));
     background.spawn(prompt::run(bus, asked.clone()));
     let result = host.run(asked).await;
     background.shutdown().await;

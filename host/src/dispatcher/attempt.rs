@@ -29,6 +29,8 @@ pub(crate) struct AttemptPath {
     pub(crate) hop_limit: u32,
     /// Draws the jitter of a retry's delay, from 0 to 1.
     pub(crate) jitter: fn() -> f64,
+    /// Whether failed deliveries are held, whatever the retry policy says.
+    pub(crate) holds_failures: bool,
     /// Receives the reports on attempts.
     pub(crate) reporter: Arc<dyn Report>,
     /// Cancelled when the host stops.
@@ -184,6 +186,9 @@ impl AttemptPath {
     }
 
     fn verdict(&self, delivery: &Delivery, outcome: Outcome) -> Verdict {
+        if self.holds_failures {
+            return retry::hold(outcome);
+        }
         retry::decide(&self.definition.retry, delivery.attempt, outcome, (self.jitter)())
     }
 

@@ -41,6 +41,8 @@ pub struct Dispatcher {
     /// The maximum depth of an event in its cause tree. Deeper events become dead letters.
     hop_limit: u32,
     observer: Observer,
+    /// Whether failed deliveries of plugins are held until they are retried by hand.
+    holds_failures: bool,
     /// The running attempts. They outlive their workers, so that a shutdown can wait for them.
     attempts: TaskTracker,
 }
@@ -51,13 +53,19 @@ impl Dispatcher {
     pub fn new(bus: SharedBus, registry: Registry, capacity: Capacity, webhooks: Webhooks, hop_limit: u32) -> Self {
         let runtime = Handle::current();
         let (observer, attempts) = (Observer::default(), TaskTracker::new());
-        Self { bus, registry, capacity, runtime, webhooks, hop_limit, observer, attempts }
+        Self { bus, registry, capacity, runtime, webhooks, hop_limit, observer, holds_failures: false, attempts }
     }
 
     /// Reports attempts to an observer.
     #[must_use]
     pub fn observed_by(self, observer: Observer) -> Self {
         Self { observer, ..self }
+    }
+
+    /// Holds failed deliveries of plugins, if so asked.
+    #[must_use]
+    pub fn holding_failures(self, holds_failures: bool) -> Self {
+        Self { holds_failures, ..self }
     }
 
     /// The clock for latencies and for the holds of endpoints.

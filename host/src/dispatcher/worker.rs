@@ -116,6 +116,8 @@ impl Worker {
 
     fn attempt_path(&self, definition: Arc<Definition>, cancelled: &CancellationToken) -> AttemptPath {
         AttemptPath {
+            // A webhook's endpoint has no other version.
+            holds_failures: self.dispatcher.holds_failures && matches!(definition.target, Target::Plugin(_)),
             definition,
             hop_limit: self.dispatcher.hop_limit,
             jitter: random_jitter,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::MAX_DELAY;
-use crate::outcome::{Failure, Outcome};
+use crate::outcome::{Cause, Failure, Outcome};
 use crate::subscription::RetryPolicy;
 
 /// Former names of the rules of a retry policy, and what to write instead.
@@ -69,6 +69,22 @@ pub fn decide(policy: &RetryPolicy, attempt: u32, outcome: Outcome, jitter: f64)
     Verdict::RetryAfter { delay: delay.min(MAX_DELAY), failure }
 }
 
+/// The delay of a held delivery, which waits until it is retried by hand.
+pub const HELD_DELAY: Duration = MAX_DELAY;
+
+/// Decides that a delivery is held if its attempt failed, whatever its retry policy says: `sandbus dev` retries it with
+/// the next version of its plugin. An event that is too deep in its cause tree would never pass.
+#[must_use]
+pub fn hold(outcome: Outcome) -> Verdict {
+    match outcome {
+        Outcome::Ack => Verdict::Ack,
+        Outcome::Reject(failure) if failure.cause == Cause::HopLimit => {
+            Verdict::DeadLetter { failure, exhausted: false }
+        }
+        Outcome::Reject(failure) | Outcome::Retry { failure, .. } => Verdict::RetryAfter { delay: HELD_DELAY, failure },
+    }
+}
+
 /// The policy's delay after a failed attempt, without jitter.
 #[must_use]
 pub fn backoff(policy: &RetryPolicy, attempt: u32) -> Duration {
@@ -87,7 +103,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::outcome::Cause;
     use crate::percent::Percent;
 
     /// The delay before the next attempt; `None` for a dead letter.
@@ -118,6 +133,19 @@ mod tests {
         let failure = Failure { cause: Cause::Rejected, reason: "no".to_owned() };
         let rejected = decide(&policy, 1, Outcome::Reject(failure.clone()), 0.0);
         assert_eq!(rejected, Verdict::DeadLetter { failure, exhausted: false });
+    }
+
+    #[test]
+    fn every_failure_is_held_that_another_version_may_cure() {
+        assert_eq!(hold(Outcome::Ack), Verdict::Ack);
+        let failure = |cause| Failure { cause, reason: "no".to_owned() };
+        let held = |cause| Verdict::RetryAfter { delay: HELD_DELAY, failure: failure(cause) };
+        for cause in [Cause::Trap, Cause::Rejected, Cause::Collision] {
+            assert_eq!(hold(Outcome::Reject(failure(cause))), held(cause));
+            assert_eq!(hold(Outcome::Retry { after: Some(Duration::ZERO), failure: failure(cause) }), held(cause));
+        }
+        let too_deep = Verdict::DeadLetter { failure: failure(Cause::HopLimit), exhausted: false };
+        assert_eq!(hold(Outcome::Reject(failure(Cause::HopLimit))), too_deep);
     }
 
     fn policy(attempts: u32, initial_ms: u64, multiplier_percent: u32, max_ms: u64) -> RetryPolicy {

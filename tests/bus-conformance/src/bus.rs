@@ -192,6 +192,10 @@ impl Subscriptions for FaultyBus {
         self.bus.stop_replays(id)
     }
 
+    fn retry_now(&self, id: SubscriptionId) -> BoxFuture<'_, Result<usize, CommitError>> {
+        if self.has(Fault::RetriesLater) { Self::pretend(1) } else { self.bus.retry_now(id) }
+    }
+
     fn drain<'a>(&'a self, plugin: &'a str, drained: bool) -> BoxFuture<'a, Result<(), CommitError>> {
         self.bus.drain(plugin, drained)
     }

@@ -62,6 +62,8 @@ faults! {
     CommitsLateOutcomes => "delivery::a_second_outcome_is_refused",
     /// Never makes some deliveries.
     DropsDeliveries => "delivery::a_backlog_is_delivered_completely_and_in_order",
+    /// Leaves deliveries waiting that are to be retried now.
+    RetriesLater => "delivery::a_waiting_delivery_is_retried_now",
     /// Ignores that a subscription is paused.
     IgnoresPauses => "delivery::a_paused_subscription_delivers_nothing_until_it_is_resumed",
     /// Ignores the hold of an endpoint.

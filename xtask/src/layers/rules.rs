@@ -38,7 +38,7 @@ pub(crate) const HOST: &[LayerRule] = &[
     // Commands.
     ("console", "printable stderr"),
     ("projects", "console"),
-    ("dev", "bus config console host ingress model observer printable projects telemetry"),
+    ("dev", "bus config console host ingress model observer plugin printable projects telemetry"),
     ("cli", "api admin config console dev host model observer outbound plugin printable projects scenario telemetry"),
 ];
 

@@ -85,6 +85,7 @@ macro_rules! with_bus_cases {
                 a_backlog_is_delivered_completely_and_in_order,
                 a_cancelled_wait_repeats_nothing,
                 retries_follow_a_clock_that_is_set_back,
+                a_waiting_delivery_is_retried_now,
                 filters_select_by_attributes,
                 a_paused_subscription_delivers_nothing_until_it_is_resumed,
                 a_slow_subscription_slows_no_other,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::filter::Filters;
+use crate::retry::HELD_DELAY;
 
 pub(super) async fn effects_are_committed_with_the_ack_or_not_at_all(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
@@ -26,6 +27,30 @@ pub(super) async fn effects_are_committed_with_the_ack_or_not_at_all(engine: &dy
     assert_eq!(value(&harness, "k").as_deref(), Some(&b"kept"[..]));
     assert_eq!(logged_ids(&harness).await, ["1", "2"]);
     assert_eq!(subscription(&harness, "s").overview().backlog, 0);
+}
+
+pub(super) async fn a_waiting_delivery_is_retried_now(engine: &dyn Engine) {
+    let harness = open(engine, Settings::default()).await;
+    let before = declare(&harness, "s", ordered_by("subject")).await;
+    publish_all(&harness, ["1", "2"].into_iter().map(|id| about(id, "a"))).await;
+    publish(&harness, about("3", "b")).await;
+    for _ in ["1", "3"] {
+        let verdict = Verdict::RetryAfter { delay: HELD_DELAY, failure: failure(Cause::Trap) };
+        settle(&mut claim(&before).await, verdict, Effects::default()).await.unwrap();
+    }
+    assert!(matches!(harness.bus().retry_now(id("none")).await, Err(CommitError::NotFound(_))));
+    drop(before);
+    // Both survive a crash: the delivery that waits, and that it is to be retried now.
+    let harness = harness.crash().await;
+    assert_eq!(harness.bus().retry_now(id("s")).await, Ok(2), "event 2 waits for its turn");
+    let harness = harness.crash().await;
+    assert_eq!(harness.bus().retry_now(id("s")).await, Ok(0));
+    let after = subscription(&harness, "s");
+    let (mut first, third) = (claim(&after).await, claim(&after).await);
+    let attempts = [&first, &third].map(|claim| (claim.event().id.clone(), claim.delivery().attempt));
+    assert_eq!(attempts, [("1".to_owned(), 2), ("3".to_owned(), 2)]);
+    ack(&mut first, Effects::default()).await.unwrap();
+    assert_eq!(claim(&after).await.event().id, "2");
 }
 
 pub(super) async fn a_claim_that_is_dropped_is_delivered_again_as_the_same_attempt(engine: &dyn Engine) {

@@ -102,6 +102,13 @@ pub trait Subscriptions {
     /// If there is no such subscription, or the store refuses.
     fn stop_replays(&self, id: SubscriptionId) -> BoxFuture<'_, Result<usize, CommitError>>;
 
+    /// Makes all deliveries of a subscription and its replays due that wait for another attempt, and returns how many
+    /// there are. Deliveries that wait for the turn of their ordering key still wait.
+    ///
+    /// # Errors
+    /// If there is no such subscription, or the store refuses.
+    fn retry_now(&self, id: SubscriptionId) -> BoxFuture<'_, Result<usize, CommitError>>;
+
     /// Drains a plugin, or ends that. The dispatcher delivers nothing to a drained plugin.
     ///
     /// # Errors

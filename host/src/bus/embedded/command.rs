@@ -89,6 +89,10 @@ pub(super) enum Command {
         id: SubscriptionId,
         reply: Reply<usize>,
     },
+    RetryNow {
+        id: SubscriptionId,
+        reply: Reply<usize>,
+    },
     Drain {
         plugin: String,
         drained: bool,
@@ -161,6 +165,7 @@ impl Change for Command {
             | Self::Cancel { .. }
             | Self::Withdraw { .. }
             | Self::HoldEndpoint { .. }
+            | Self::RetryNow { .. }
             | Self::Drain { .. }
             | Self::Promote
             | Self::CheckClock
@@ -211,6 +216,7 @@ impl Command {
             | Self::HoldEndpoint { reply, .. }
             | Self::Drain { reply, .. } => refuse(reply, error),
             Self::StopReplays { reply, .. }
+            | Self::RetryNow { reply, .. }
             | Self::Redrive { reply, .. }
             | Self::DropDeadLetters { reply, .. }
             | Self::Compact { reply, .. } => refuse(reply, error),

@@ -262,6 +262,10 @@ impl Subscriptions for Embedded {
         Box::pin(self.ask(|reply| Command::StopReplays { id, reply }))
     }
 
+    fn retry_now(&self, id: SubscriptionId) -> BoxFuture<'_, Result<usize, CommitError>> {
+        Box::pin(self.ask(|reply| Command::RetryNow { id, reply }))
+    }
+
     fn drain<'a>(&'a self, plugin: &'a str, drained: bool) -> BoxFuture<'a, Result<(), CommitError>> {
         let plugin = plugin.to_owned();
         Box::pin(self.ask(move |reply| Command::Drain { plugin, drained, reply }))

@@ -100,6 +100,7 @@ fn path(reports: &Arc<Reports>) -> AttemptPath {
     AttemptPath {
         definition: Arc::new(definition("a.b", 3)),
         hop_limit: 8,
+        holds_failures: false,
         jitter: || 1.0,
         reporter: Arc::clone(reports) as Arc<dyn Report>,
         cancelled: CancellationToken::new(),

@@ -80,6 +80,7 @@ impl Runner {
         let path = AttemptPath {
             definition: Arc::clone(&definition),
             hop_limit: HOP_LIMIT,
+            holds_failures: false,
             // Without jitter, the delays are exactly those of the policy.
             jitter: || 1.0,
             reporter: Arc::clone(&reports) as Arc<dyn Report>,

@@ -221,6 +221,20 @@ pub(in super::super) fn rekey_pending(
     Ok(())
 }
 
+/// Makes all rows of a subscription due that are due after a time, except for rows that wait for their turn. Returns how
+/// many there are.
+pub(in super::super) fn make_due(
+    connection: &Connection,
+    subscription: i64,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE pending SET due = 0, sum = checksum(subscription, position, key, attempts, 0, replayed, history)
+         WHERE subscription = ?1 AND due > ?2 AND due < ?3",
+    )?;
+    Ok(statement.execute(params![subscription, signed(now.0), ON_TURN])?)
+}
+
 /// Moves the due times of rows after the clock was set back, except for rows that wait for their turn.
 pub(in super::super) fn shift_pending(
     connection: &Connection,

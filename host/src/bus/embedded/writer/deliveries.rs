@@ -15,7 +15,7 @@ use crate::bus::{AttemptRecord, CommitError, DeliveryStatus, FailedAttempt, Sett
 use crate::event::Position;
 use crate::outcome::Failure;
 use crate::retry::Verdict;
-use crate::subscription::DeadLetterPolicy;
+use crate::subscription::{DeadLetterPolicy, SubscriptionId};
 
 /// Settled deliveries.
 #[derive(Default)]
@@ -23,6 +23,8 @@ pub(super) struct Changes {
     settled: Vec<(Arc<Subscription>, Position, DeliveryStatus)>,
     /// The same deliveries as a set.
     settled_set: HashSet<(i64, Position)>,
+    /// Subscriptions with waiting deliveries that are due now.
+    retried: Vec<Arc<Subscription>>,
     /// Deliveries that were settled by their first attempts, by subscription.
     first_attempts: HashMap<i64, (Arc<Subscription>, HashSet<Position>)>,
 }
@@ -147,6 +149,17 @@ impl Writer {
         }
     }
 
+    /// Makes the deliveries of a subscription and its replays due that wait for another attempt.
+    pub(super) fn retry_now(&self, id: &SubscriptionId, batch: &mut Batch) -> Result<usize, ApplyError> {
+        let subscription = self.require(id, batch)?;
+        let mut retried = self.replays(subscription.number);
+        retried.push(subscription);
+        let rows = retried.iter().map(|feed| rows::make_due(&self.connection, feed.number, batch.now));
+        let count = rows.sum::<Result<usize, _>>()?;
+        batch.changes.deliveries.retried.extend(retried);
+        Ok(count)
+    }
+
     /// Deletes a delivery's row, and the event if retention has passed it and no other delivery needs it.
     fn delete_row(&self, subscription: i64, position: Position, batch: &mut Batch) -> Result<(), StoreError> {
         rows::delete_pending(&self.connection, subscription, position)?;
@@ -182,6 +195,10 @@ impl AfterCommit for Changes {
                     .apply_settled(position, settled, parks, |plugin, gone| writer.usage.share(plugin).subtract(gone));
             }
             writer.note_finished_replay(&subscription);
+            context.wake(&subscription);
+        }
+        for subscription in self.retried {
+            subscription.window().note_row_due(Due::Now);
             context.wake(&subscription);
         }
     }

@@ -1,0 +1,73 @@
+//! Retries waiting deliveries as soon as another version of their plugin runs, instead of when their delays have passed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::bus::{AttemptRecord, SharedBus};
+use crate::plugin::{Generation, Registry};
+use crate::retry::Verdict;
+use crate::subscription::{SubscriptionId, Target};
+
+/// Retries waiting deliveries.
+#[derive(Clone, Debug)]
+pub(super) struct Retries {
+    pub(super) bus: SharedBus,
+    pub(super) registry: Registry,
+}
+
+impl Retries {
+    /// Retries the waiting deliveries of each plugin that is loaded or swapped, until it is cancelled.
+    pub(super) async fn run(self, cancelled: CancellationToken) {
+        let mut changes = self.registry.changes();
+        let mut known: BTreeMap<String, Weak<Generation>> = BTreeMap::new();
+        loop {
+            let snapshot = Arc::clone(&changes.borrow_and_update());
+            for (plugin, generation) in &snapshot.plugins {
+                let generation = Arc::downgrade(generation);
+                let former = known.insert(plugin.clone(), Weak::clone(&generation));
+                if former.is_none_or(|former| !former.ptr_eq(&generation)) {
+                    self.retry_plugin(plugin).await;
+                }
+            }
+            drop(snapshot);
+            tokio::select! {
+                () = cancelled.cancelled() => return,
+                changed = changes.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    /// Retries a delivery that failed with an earlier version while the swap took place.
+    pub(super) async fn check(&self, record: &AttemptRecord) {
+        let subscription = &record.delivery.subscription;
+        let Verdict::RetryAfter { .. } = record.verdict else { return };
+        let snapshot = self.registry.snapshot();
+        let Some(current) = snapshot.plugins.get(&subscription.owner) else { return };
+        if record.digest.as_deref().is_some_and(|digest| digest != current.digest.as_str()) {
+            self.retry(subscription).await;
+        }
+    }
+
+    async fn retry_plugin(&self, plugin: &str) {
+        let catalogue = Arc::clone(&self.bus.catalogue().borrow());
+        for entry in catalogue.subscriptions() {
+            if matches!(&entry.definition.target, Target::Plugin(target) if target == plugin) {
+                self.retry(&entry.id).await;
+            }
+        }
+    }
+
+    async fn retry(&self, subscription: &SubscriptionId) {
+        match self.bus.retry_now(subscription.clone()).await {
+            Ok(0) => {}
+            Ok(1) => tracing::info!(%subscription, "retrying 1 delivery that failed with an earlier version"),
+            Ok(count) => {
+                tracing::info!(%subscription, "retrying {count} deliveries that failed with an earlier version")
+            }
+            // It may have been deleted.
+            Err(error) => tracing::debug!(%subscription, %error, "cannot retry"),
+        }
+    }
+}
