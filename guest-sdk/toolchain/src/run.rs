@@ -73,6 +73,15 @@ pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     std::fs::read(path)
 }
 
+/// As [`read`]. None if there is no file.
+pub(crate) fn read_if_exists(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    match read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(at(path)(error)),
+    }
+}
+
 /// Adds the path to an error about a file.
 pub(crate) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = PathBuf::from(path);

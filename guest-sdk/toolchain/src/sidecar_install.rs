@@ -1,13 +1,15 @@
 //! A project's sidecar on its way to the component.
 
 use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use crate::Error;
 use crate::project::Project;
-use crate::run::{self, at};
+use crate::run::{at, read_if_exists};
+use crate::sidecar_overlay::sidecar_text;
+use crate::unit::Goal;
 
 /// The owner of the sidecars in a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,13 +36,14 @@ pub enum SidecarUpdate {
 }
 
 impl Project {
-    /// Copies the project's sidecar into the folder of its component, atomically. An operator's sidecar is not changed.
+    /// Copies the project's sidecar into the folder of its component, atomically. An operator's sidecar is not changed. A
+    /// quick build applies the project's overlay for development.
     ///
     /// # Errors
-    /// If the sidecar cannot be read, or the folder cannot be written.
-    pub fn install_sidecar(&self, folder: &Path, owner: FolderOwner) -> Result<SidecarUpdate, Error> {
+    /// If the sidecar or its overlay cannot be read, or the folder cannot be written.
+    pub fn install_sidecar(&self, folder: &Path, goal: Goal, owner: FolderOwner) -> Result<SidecarUpdate, Error> {
         let (from, to) = (self.sidecar(), folder.join(format!("{}.toml", self.stem())));
-        let (own, present) = (read(&from)?, read(&to)?);
+        let (own, present) = (sidecar_text(&from, goal)?, read_if_exists(&to)?);
         match (own, present) {
             (Some(own), Some(present)) if own == present => Ok(SidecarUpdate::Unchanged),
             (Some(_), Some(_)) | (None, Some(_)) if owner == FolderOwner::Operator => Ok(SidecarUpdate::LeftToOperator),
@@ -48,14 +51,6 @@ impl Project {
             (None, Some(_)) => fs::remove_file(&to).map_err(at(&to)).map(|()| SidecarUpdate::Removed),
             (None, None) => Ok(SidecarUpdate::Absent),
         }
-    }
-}
-
-fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    match run::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(at(path)(error)),
     }
 }
 
@@ -102,7 +97,7 @@ mod tests {
                 package: None,
                 single_file: None,
             };
-            let found = project.install_sidecar(folder.path(), owner).unwrap();
+            let found = project.install_sidecar(folder.path(), Goal::Release, owner).unwrap();
             assert_eq!(found, placed, "{owner:?} {own:?} {present:?}");
             assert_eq!(fs::read_to_string(folder.path().join("a-b.toml")).ok().as_deref(), after, "{placed:?}");
         }

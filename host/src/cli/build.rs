@@ -117,7 +117,7 @@ fn install(project: &Project, artifact: &Artifact, out: Option<&Path>) -> anyhow
     // A named folder may belong to a host, whose operator owns the sidecars.
     let owner = if out.is_some() { FolderOwner::Operator } else { FolderOwner::Build };
     let sidecar = project.sidecar();
-    match project.install_sidecar(&folder, owner)? {
+    match project.install_sidecar(&folder, Goal::Release, owner)? {
         SidecarUpdate::Copied => {
             console::print_status(&format!("copied {} to {}", display_path(&sidecar), display_path(&folder)))
         }

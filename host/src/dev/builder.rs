@@ -175,7 +175,7 @@ impl Builder {
             let stem = project.stem();
             let is_ours = self.folder.is_own || self.following.contains(&stem);
             let owner = if is_ours { FolderOwner::Build } else { FolderOwner::Operator };
-            match project.install_sidecar(&self.folder.path, owner) {
+            match project.install_sidecar(&self.folder.path, Goal::Quick, owner) {
                 Ok(SidecarUpdate::Copied | SidecarUpdate::Unchanged) => drop(self.following.insert(stem)),
                 Ok(SidecarUpdate::LeftToOperator) if project.sidecar().exists() => {
                     let (kept, own) = (self.folder.path.join(format!("{stem}.toml")), project.sidecar());
@@ -185,7 +185,7 @@ impl Builder {
                     }
                 }
                 Ok(SidecarUpdate::LeftToOperator | SidecarUpdate::Absent | SidecarUpdate::Removed) => {}
-                Err(error) => tracing::error!(plugin = project.name, "cannot copy its sidecar: {error}"),
+                Err(error) => tracing::error!(plugin = project.name, "cannot apply its sidecar: {error}"),
             }
         }
     }

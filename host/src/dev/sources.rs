@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use notify::{Event, EventKind, RecursiveMode, Watcher as _};
-use sandbus_toolchain::{MANIFESTS, Project};
+use sandbus_toolchain::{MANIFESTS, Project, overlay_of};
 use tokio::sync::Notify;
 
 /// The number of directories to watch for new projects, since the system limits watches. Those closest to the path come
@@ -135,13 +135,18 @@ impl Watched {
         let project = project.max_by_key(|project| project.directory.components().count());
         let within = project.and_then(|project| Some((path.strip_prefix(&project.directory).ok()?, &project.sidecar)));
         match within {
-            Some((within, sidecar)) if is_source(within) || within == Path::new(sidecar) => true,
+            Some((within, sidecar)) if is_source(within) || is_sidecar(within, Path::new(sidecar)) => true,
             _ if self.inputs.contains(path) => true,
             Some(_) => false,
             // A build that failed has not said what it reads.
             None => is_script(path) && !is_of_an_editor(path),
         }
     }
+}
+
+/// Whether a path within a project is its sidecar, or the overlay for development.
+fn is_sidecar(path: &Path, sidecar: &Path) -> bool {
+    path == sidecar || path == overlay_of(sidecar)
 }
 
 /// Whether a path within a project is a source.
@@ -191,6 +196,7 @@ mod tests {
         let is_change = |path: &str| watched.is_change(&Event::new(EventKind::Any).add_path(path.into()));
         assert!(is_change("/home/ada/src/greeter/src/lib.rs"));
         assert!(is_change("/home/ada/src/greeter/greeter.toml"), "it is the sidecar");
+        assert!(is_change("/home/ada/src/greeter/greeter.dev.toml"), "it is the sidecar's overlay");
         assert!(!is_change("/home/ada/src/greeter/all.toml"));
         assert!(!is_change("/home/ada/src/greeter/README.md"));
         assert!(!is_change("/elsewhere/src/lib.rs"));

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use sandbus_toolchain::{Artifact, BuildUnit, Goal, Project};
+use sandbus_toolchain::{Artifact, BuildUnit, Goal, Project, sidecar_text};
 
 use super::files::files_with_extension;
 use crate::console;
-use crate::plugin::{Sidecar, read_sidecar};
+use crate::plugin::Sidecar;
 use crate::projects::{self, display_path, join_names};
 use crate::telemetry;
 
@@ -41,14 +41,12 @@ impl Candidate {
         Self { name, sidecar, scenarios, wasm, directory: None }
     }
 
-    /// Parses the sidecar, if it exists.
+    /// Parses the sidecar with its overlay for development, if they exist.
     pub(super) fn load_sidecar(&self) -> anyhow::Result<Sidecar> {
         let path = &self.sidecar;
-        match read_sidecar(path) {
-            Ok(text) => Sidecar::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}", path.display())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Sidecar::default()),
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
-        }
+        let Some(bytes) = sidecar_text(path, Goal::Quick)? else { return Ok(Sidecar::default()) };
+        let text = String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", path.display()))?;
+        Sidecar::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
     }
 }
 
