@@ -140,7 +140,9 @@ impl Setup {
         self.develop_with(project, &["--plugins", "plugins", "--data", "data"])
     }
 
-    fn develop_with(self, project: &Path, further: &[&str]) -> Host {
+    /// Starts `sandbus dev` on a project with further arguments, and waits until it listens.
+    #[must_use]
+    pub fn develop_with(self, project: &Path, further: &[&str]) -> Host {
         let directory = self.directory;
         let process = Process::develop(directory.path(), project, further);
         let process = process.unwrap_or_else(|log| panic!("it does not start:\n{log}"));
@@ -419,6 +421,16 @@ impl Host {
         let Self { mut process, directory, .. } = self;
         process.kill();
         let process = Process::start(directory.path()).unwrap_or_else(|log| panic!("no restart after a kill:\n{log}"));
+        Self { process, agent: agent(), directory }
+    }
+
+    /// Kills `sandbus dev` with SIGKILL and starts it again on the same directory.
+    #[must_use]
+    pub fn develop_again(self, project: &Path, further: &[&str]) -> Self {
+        let Self { mut process, directory, .. } = self;
+        process.kill();
+        let process = Process::develop(directory.path(), project, further);
+        let process = process.unwrap_or_else(|log| panic!("no restart after a kill:\n{log}"));
         Self { process, agent: agent(), directory }
     }
 

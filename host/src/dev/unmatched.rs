@@ -49,31 +49,25 @@ fn similar<'a>(event_type: &str, all: impl Iterator<Item = (&'a str, String)>) -
     found.into_iter().take(MAX_SUGGESTIONS).map(|(_, pattern, id)| (pattern, id)).collect()
 }
 
-/// How far a type is from matching a pattern; none if they have little in common. Words that are equal or match do not
-/// count, misspelt words count by their letters, and one missing or additional word at the end counts as a misspelling.
-fn distance(event_type: &str, pattern: &str) -> Option<usize> {
+/// How far a type is from matching a pattern, as the number of other words and of wrong letters; none if they have little
+/// in common. One word at the end may be missing or additional, or one of several words may be another one.
+fn distance(event_type: &str, pattern: &str) -> Option<(usize, usize)> {
     let (written, wanted): (Vec<_>, Vec<_>) = (event_type.split('.').collect(), pattern.split('.').collect());
-    let rest = wanted.last() == Some(&">");
-    let wanted_plain = if rest { &wanted[..wanted.len() - 1] } else { &wanted[..] };
-    let difference = if rest { 0 } else { written.len().abs_diff(wanted_plain.len()) };
-    if difference > 1 {
-        return None;
+    let plain = wanted.strip_suffix(&[">"]).unwrap_or(&wanted);
+    let surplus = if plain.len() < wanted.len() { 0 } else { written.len().abs_diff(plain.len()) };
+    let (mut others, mut letters, mut has_equal) = (0, surplus, false);
+    for (written, wanted) in written.iter().zip(plain).filter(|(_, wanted)| **wanted != "*") {
+        let wrong = edit_distance(&written.to_lowercase(), &wanted.to_lowercase());
+        has_equal |= wrong == 0;
+        letters += wrong;
+        others += usize::from(wrong > wanted.len().max(3) / 3);
     }
-    let mut total = difference;
-    let mut has_equal = false;
-    for (written, wanted) in written.iter().zip(wanted_plain) {
-        if *wanted == "*" || written.eq_ignore_ascii_case(wanted) {
-            has_equal |= *wanted != "*";
-            total += usize::from(*wanted != "*" && written != wanted);
-            continue;
-        }
-        let letters = edit_distance(written, wanted);
-        // A different word: the others must be equal.
-        total += if letters <= wanted.len().max(3) / 3 { letters } else { 100 };
-    }
-    // Of several words, one may be different.
-    let is_similar = total < 100 || total < 200 && has_equal && written.len() == wanted_plain.len();
-    (is_similar && (has_equal || total > 0)).then_some(total)
+    let is_similar = match others {
+        0 => surplus <= 1 && (has_equal || letters > 0),
+        1 => surplus == 0 && has_equal,
+        _ => false,
+    };
+    is_similar.then_some((others, letters))
 }
 
 /// The number of letters to insert, delete or replace (Levenshtein).

@@ -177,7 +177,8 @@ fn format_attempt(attempt: &Attempt, event: Option<&Event>) -> String {
 }
 
 fn format_failure(failure: &Failure) -> String {
-    format!("{}: {}", failure.cause.as_str(), failure.reason.replace('\n', " "))
+    let reason: Vec<_> = failure.reason.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    format!("{}: {}", failure.cause.as_str(), reason.join(" "))
 }
 
 /// Formats an event in a line.

@@ -33,7 +33,7 @@ fn attempt(event: &Arc<Event>, owner: &str, attempt: u32, verdict: Verdict) -> A
 }
 
 fn failure() -> Failure {
-    Failure { cause: Cause::Trap, reason: "boom (in greet (src/lib.rs:7))".to_owned() }
+    Failure { cause: Cause::Trap, reason: "boom\n    (in greet (src/lib.rs:7))".to_owned() }
 }
 
 fn again(delay: Duration) -> Verdict {
