@@ -103,6 +103,41 @@ fn a_held_delivery_runs_again_with_each_version_until_it_passes() {
     host.wait_until_idle();
 }
 
+/// An exception or a syntax error at the top level of a script, which is only known once it runs.
+#[test]
+fn an_error_at_the_top_level_of_a_script_is_reported_with_its_line_only() {
+    for (language, source, fault, expected) in [
+        ("js", "src/plugin.js", "const table = null;\ntable.name;", "TypeError: cannot read property 'name' of null"),
+        ("python", "src/orders.py", "table = None\ntable.name", "AttributeError: 'NoneType' object has no attribute"),
+        ("python", "src/orders.py", "\ntable = (", "SyntaxError: '(' was never closed"),
+    ] {
+        let setup = Setup::new();
+        let new = ["new", "orders", "--lang", language, "--on", "order.placed"];
+        let output = Command::new(binary()).args(new).current_dir(setup.path()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let path = setup.path().join("orders").join(source);
+        let sound = std::fs::read_to_string(&path).unwrap();
+        let broken = format!("{sound}{fault}\n");
+        let file = Path::new(source).file_name().unwrap().to_str().unwrap();
+        let line = format!("{file}:{}", broken.lines().count());
+        std::fs::write(&path, &broken).unwrap();
+        let check = |text: &str| {
+            assert!(text.contains(expected) && text.contains(&line), "{line}: {text}");
+            for noise in ["wasm trap", "backtrace", "componentize", "panicked", "frozen", "standard error"] {
+                assert!(!text.contains(noise), "{noise}: {text}");
+            }
+        };
+        let tested = Command::new(binary()).args(["test", "orders"]).current_dir(setup.path()).output().unwrap();
+        assert!(!tested.status.success());
+        check(&format!("{}{}", String::from_utf8_lossy(&tested.stdout), String::from_utf8_lossy(&tested.stderr)));
+
+        let host = setup.develop_project(Path::new("orders"));
+        check(&host.wait_for_log(&["plugin not loaded", "orders.wasm"]).to_string());
+        std::fs::write(host.path().join("orders").join(source), sound).unwrap();
+        eventually("the mended script runs", || host.plugin("orders.wasm").filter(|plugin| plugin["error"].is_null()));
+    }
+}
+
 #[test]
 fn settings_for_development_apply_to_dev_and_test_and_are_not_shipped() {
     let setup = Setup::new();

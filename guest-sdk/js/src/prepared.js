@@ -2,10 +2,12 @@
 // each instance the program that tools/program.js makes of a project.
 
 import * as program from "sandbus:runtime/program@0.1.0";
+import * as logging from "wasi:logging/logging@0.1.0-draft";
 
 import "./client-component.js";
 import * as client from "./client.js";
 import { component } from "./component.js";
+import { describe } from "./failure.js";
 import * as sdk from "./index.js";
 
 /** What QuickJS calls the text that `eval` runs. */
@@ -18,12 +20,19 @@ let exported = null;
 
 /** Runs the program before the first call. It has no host then, like a plugin whose snapshot is made. */
 function loaded() {
-  if (exported === null) {
-    const { lines, run } = (0, eval)(program.source());
-    (globalThis.__sandbusBundles ??= {})[EVALUATED] = lines;
-    exported = component(run(MODULES));
+  try {
+    return (exported ??= load());
+  } catch (error) {
+    // The host reads it as the reason of the trap that follows.
+    logging.log("critical", "load", describe(error));
+    throw error;
   }
-  return exported;
+}
+
+function load() {
+  const { lines, run } = (0, eval)(program.source());
+  (globalThis.__sandbusBundles ??= {})[EVALUATED] = lines;
+  return component(run(MODULES));
 }
 
 export const descriptor = { describe: () => loaded().descriptor.describe() };

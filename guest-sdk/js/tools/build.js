@@ -11,6 +11,7 @@ import { dirname, join } from "node:path";
 
 import { bundle, fail, manifest, pluginOf } from "./bundle.js";
 import { QUICKJS, STARLINGMONKEY } from "./engines.js";
+import { located } from "../src/stack.js";
 
 async function build(tools, project, wit, out) {
   const { sandbus } = manifest(project);
@@ -21,9 +22,17 @@ async function build(tools, project, wit, out) {
   // In the first line, so that the map exists when a module fails to load, and line numbers stay.
   const map = `(globalThis.__sandbusBundles ??= {})[${JSON.stringify(engine.bundle)}] ??= ${JSON.stringify(lines)};`;
   const world = sends ? "plugin-with-client" : "plugin";
-  writeFileSync(out, await engine.component(tools, wit, world, map + text));
+  const component = engine.component(tools, wit, world, map + text);
+  writeFileSync(out, await component.catch((error) => Promise.reject(inSources(error, engine.bundle, lines))));
   // The inputs, so that the next build can tell whether anything changed.
   writeFileSync(join(dirname(out), "read.json"), JSON.stringify(read));
+}
+
+/** An error of the plugin's own modules while they are loaded, without the componentizer's words and positions. */
+function inSources(error, bundle, lines) {
+  globalThis.__sandbusBundles = { [bundle]: lines };
+  const text = located(String(error?.message ?? error));
+  return { stack: text.replace(/^[^]*Failed to finish JavaScript module evaluation: /, "") };
 }
 
 /** What makes a component of the project's plugin. */

@@ -106,7 +106,9 @@ def describe(error: BaseException, prefix: str = "uncaught ") -> str:
     lines: list[str] = []
     current: BaseException | None = error
     while current is not None and len(lines) < _MAX_LINES:
-        lines.append(f"{prefix if current is error else 'caused by '}{type(current).__name__}: {to_text(current)}")
+        # The text of a syntax error has its position, which the frames have.
+        text = to_text(current.msg if isinstance(current, SyntaxError) else current)
+        lines.append(f"{prefix if current is error else 'caused by '}{type(current).__name__}: {text}")
         lines += [f"    {to_text(note)}" for note in getattr(current, "__notes__", ())]
         lines += _frames(current)
         for each in getattr(current, "exceptions", ())[:_MAX_GROUP]:
@@ -157,6 +159,8 @@ _MAX_FRAMES = 8
 
 
 def _frames(error: BaseException) -> list[str]:
+    if isinstance(error, SyntaxError) and error.filename:
+        return [f"    at {os.path.basename(error.filename)}:{error.lineno}"]
     # Reads the frames directly: `traceback` would look for source files, and a component has none.
     found = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     own = [(code, line) for code, line in found if not _is_foreign(code.co_filename)]

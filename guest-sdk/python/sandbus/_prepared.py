@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from wit_world.imports import program
+from wit_world.imports import logging, program
 
 from ._component import component
+from ._failure import describe
 
 #: Parts of the standard library that act when they are imported, or that only a computer with a screen needs.
 _LEFT_OUT = {"__main__", "_ios_support", "_pyrepl", "antigravity", "ensurepip", "idlelib", "lib2to3", "pydoc_data"}
@@ -96,16 +97,25 @@ def _loaded() -> tuple[type, type, type]:
     """Runs the program before the first call. It has no host then, like a plugin whose snapshot is made."""
     global _exported
     if _exported is None:
-        made = json.loads(program.source())
-        _remove_unimported(made["imported"])
-        sys.meta_path.insert(0, _Modules(made["modules"]))
-        module = importlib.import_module(made["module"])
         try:
-            plugin = module.plugin
-        except AttributeError:
-            raise ImportError(f"the module `{made['module']}` has no `plugin`") from None
-        _exported = component(plugin.described_by(*made["described"]))
+            _exported = _load()
+        except BaseException as error:
+            # The host reads it as the reason of the trap that follows.
+            logging.log(logging.Level.CRITICAL, "load", describe(error))
+            raise
     return _exported
+
+
+def _load() -> tuple[type, type, type]:
+    made = json.loads(program.source())
+    _remove_unimported(made["imported"])
+    sys.meta_path.insert(0, _Modules(made["modules"]))
+    module = importlib.import_module(made["module"])
+    try:
+        plugin = module.plugin
+    except AttributeError:
+        raise ImportError(f"the module `{made['module']}` has no `plugin`") from None
+    return component(plugin.described_by(*made["described"]))
 
 
 class Descriptor:

@@ -63,7 +63,32 @@ pub(crate) fn build(project: &Project, goal: Goal, say: &mut dyn FnMut(&str)) ->
     for path in roots {
         python.arg("--python-path").arg(path);
     }
-    run::tool(&mut python, project, &build_cache)
+    let mut report = run::tool(&mut python, project, &build_cache)?;
+    report.messages.iter_mut().for_each(|message| *message = without_tool(message));
+    Ok(report)
+}
+
+/// The traceback of a plugin that fails when it is imported, without the frames and the words of the componentizer.
+fn without_tool(message: &str) -> String {
+    const BEGINNING: &str = "AssertionError: Traceback (most recent call last):\n";
+    let Some((_, traceback)) = message.split_once(BEGINNING) else { return message.to_owned() };
+    let traceback = traceback.split("\n\n").next().unwrap_or(traceback);
+    let mut lines = Vec::new();
+    let mut is_own = true;
+    for line in traceback.lines() {
+        if let Some(place) = line.strip_prefix("  File \"/") {
+            // The roots of modules are mounted under their numbers.
+            let (root, place) = place.split_once('/').unwrap_or(("", place));
+            let is_mounted = root.bytes().all(|byte| byte.is_ascii_digit());
+            is_own = is_mounted && !place.starts_with(ENTRY);
+            if is_own {
+                lines.push(format!("  File \"{place}"));
+            }
+        } else if is_own || !line.starts_with("    ") {
+            lines.push(line.to_owned());
+        }
+    }
+    lines.join("\n")
 }
 
 /// Makes the program of a project for the prepared runtime of its SDK; none if it needs a snapshot.
@@ -171,4 +196,17 @@ fn entry(manifest: &Manifest, module: &str, imported: &str) -> String {
          Descriptor, EventHandler, HttpHandler = component(plugin.described_by({}))\n",
         described.join(", ")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_traceback_has_the_plugin_s_frames_only() {
+        let message = "Traceback (most recent call last):\n  File \"<string>\", line 1, in <module>\nAssertionError: Traceback (most recent call last):\n  File \"/0/sandbus_entry.py\", line 5, in <module>\n    from shop import plugin\n  File \"/1/shop.py\", line 26, in <module>\n    print(table.name)\n          ^^^^^^^^^^\nAttributeError: no `name`\n\n\nCaused by:\n    AttributeError: no `name`";
+        let expected = "  File \"shop.py\", line 26, in <module>\n    print(table.name)\n          ^^^^^^^^^^\nAttributeError: no `name`";
+        assert_eq!(without_tool(message), expected);
+        assert_eq!(without_tool("another message"), "another message");
+    }
 }

@@ -201,9 +201,10 @@ impl Builder {
             console::print_compiler_message(message);
         }
         let failed: BTreeSet<_> = unit.failed(&report).map(|project| project.name.clone()).collect();
-        if !failed.is_empty() {
-            let names = projects::join_names(failed.iter().map(String::as_str));
-            tracing::error!("the build of {names} failed; the previous version keeps running");
+        for project in unit.projects.iter().filter(|project| failed.contains(&project.name)) {
+            let is_installed = self.folder.path.join(format!("{}.wasm", project.stem())).exists();
+            let running = if is_installed { "; the previous version keeps running" } else { "" };
+            tracing::error!(plugin = project.name, "the build of {} failed{running}", project.name);
         }
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         for artifact in &report.artifacts {

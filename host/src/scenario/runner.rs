@@ -352,7 +352,10 @@ async fn register_plugin(
     let bytes = read_plugin(wasm, Symlinks::Follow)
         .map_err(|error| ScenarioError::Component { path: wasm.to_owned(), error })?;
     let stem = wasm.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let loaded = loader.load(&bytes, &Sidecar { stem, ..sidecar.clone() });
+    let sidecar = Sidecar { stem, ..sidecar.clone() };
+    // The component may print while it describes itself, which blocks.
+    let loaded = std::thread::scope(|scope| scope.spawn(|| loader.load(&bytes, &sidecar)).join());
+    let loaded = loaded.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     let generation = loaded.map_err(|error| ScenarioError::Load { path: wasm.to_owned(), error })?;
     if registry.snapshot().plugins.contains_key(&*generation.name) {
         let reason = format!("several plugins are named `{}`", generation.name);

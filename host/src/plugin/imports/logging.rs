@@ -25,6 +25,11 @@ impl logging::Host for Invocation {
                 self.reported = Some(cause);
                 return Ok(());
             }
+            // The runtime of a script reports this way why the script could not be loaded.
+            if context == "load" {
+                self.load_error = Some(message.chars().take(4_000).collect());
+                return Ok(());
+            }
             // An SDK also reports a panic this way, which becomes the reason of the trap that follows.
             self.panic = Some(message.chars().take(1_000).collect());
         }

@@ -31,6 +31,8 @@ pub(crate) struct Invocation {
     pub(crate) table: ResourceTable,
     pub(crate) run: Option<Run>,
     pub(crate) panic: Option<String>,
+    /// Why a script could not be loaded.
+    pub(crate) load_error: Option<String>,
     /// The cause that the handler has reported for the `retry` that follows.
     pub(crate) reported: Option<Cause>,
     /// The keys at which pages of the state continue, indexed by the numeric cursors of a `wasi:keyvalue` draft.
@@ -90,6 +92,7 @@ impl Invocation {
             table,
             run: None,
             panic: None,
+            load_error: None,
             reported: None,
             cursors: Vec::new(),
             until,
@@ -102,6 +105,7 @@ impl Invocation {
     pub(crate) fn begin(&mut self, run: Run) {
         self.meter.was_refused = false;
         self.panic = None;
+        self.load_error = None;
         self.reported = None;
         self.cursors.clear();
         if let Some(wasi) = &self.wasi {

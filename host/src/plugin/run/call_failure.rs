@@ -30,6 +30,10 @@ impl CallFailure {
         if invocation.meter.was_refused {
             return Self { cause: Cause::OutOfMemory, reason: "it needs more memory than its limit allows".to_owned() };
         }
+        if let Some(error) = &invocation.load_error {
+            // The frames are those of the runtime, and it has printed the same.
+            return Self { cause: Cause::Exception, reason: crate::printable::block(error) };
+        }
         let what = invocation.panic.clone().unwrap_or_else(|| match trap {
             // In the runtime of a script no frame names the script's functions, so the reason must say what happened.
             Some(Trap::StackOverflow) => {

@@ -57,6 +57,9 @@ pub enum LinkError {
     /// `describe` failed.
     #[error("its `describe` failed: {0}")]
     Describe(String),
+    /// The script ends with an error while it is loaded.
+    #[error("it cannot be loaded: {0}")]
+    Script(String),
     /// `describe` returned an invalid descriptor.
     #[error("its descriptor is invalid: {0}")]
     Descriptor(#[from] ValidationError),
@@ -111,8 +114,11 @@ impl LinkedComponent {
             let instance = self.pre.instantiate(&mut *store)?;
             descriptor.load(&mut *store, &instance)?.call_describe(&mut *store)
         };
-        let raw =
-            call(&mut store).map_err(|error| LinkError::Describe(CallFailure::of(&error, store.data()).reason))?;
+        let raw = call(&mut store).map_err(|error| {
+            let failure = CallFailure::of(&error, store.data());
+            let reason = if store.data().load_error.is_some() { LinkError::Script } else { LinkError::Describe };
+            reason(failure.reason)
+        })?;
         Ok(Descriptor::check(raw, now)?)
     }
 
