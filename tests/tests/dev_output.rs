@@ -27,7 +27,7 @@ fn save(directory: &Path, body: &str) {
         r#"import {{ config, log, plugin, publish, reject }} from "@sandbus/sdk";
 
 export default plugin({{ publishes: ["order.paid"], config: {{ currency: "EUR", key: null }} }})
-  .on("order.placed", {{ name: "pay", retry: {{ maxAttempts: 3, initialDelay: "400ms", jitter: 0 }} }}, (order, event) => {{
+  .on("order.placed", {{ name: "pay", retry: {{ maxAttempts: 3, initialDelay: "2s", jitter: 0 }} }}, (order, event) => {{
     {body}
   }});
 "#
@@ -65,7 +65,7 @@ fn a_retry_is_one_line_and_an_event_without_a_subscription_gets_a_hint() {
     assert_eq!(lines(&host, "order.placed 1 {").len(), 1, "the event is printed once: {}", host.log());
     let failed = lines(&host, "✗ orders/pay");
     assert!(failed[0].starts_with("└─ ✗ orders/pay attempt 1 of 3: exception: "), "{failed:?}");
-    assert!(failed[0].contains("no funds") && failed[0].ends_with("; next in 0.4 s"), "{failed:?}");
+    assert!(failed[0].contains("no funds") && failed[0].ends_with("; next in 2.0 s"), "{failed:?}");
     assert!(failed[0].contains("src/plugin.js:5"), "{failed:?}");
     let second = "└─ ✗ orders/pay attempt 2 of 3 at order.placed 1: exception: ";
     assert!(failed.len() == 2 && failed[1].starts_with(second), "{failed:?}");

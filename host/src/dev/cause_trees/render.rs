@@ -162,7 +162,9 @@ fn format_attempt(attempt: &Attempt, event: Option<&Event>) -> String {
     let is_held = matches!(record.verdict, Verdict::RetryAfter { delay, .. } if delay == HELD_DELAY);
     let is_rejected = matches!(record.verdict, Verdict::DeadLetter { exhausted: false, .. });
     let is_only = number == 1 && (record.verdict == Verdict::Ack || is_held || is_rejected);
-    let of = max_attempts.filter(|_| !is_held).map(|max| format!(" of {max}")).unwrap_or_default();
+    // A held delivery has as many attempts as it needs.
+    let of =
+        max_attempts.filter(|max| !is_held && number <= max.get()).map(|max| format!(" of {max}")).unwrap_or_default();
     let which = if is_only { String::new() } else { format!(" attempt {number}{of}") };
     let at = event.map(|event| format!(" at {} {}", event.event_type, event.id)).unwrap_or_default();
     let Some(failure) = record.verdict.failure() else {

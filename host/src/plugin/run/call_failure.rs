@@ -32,7 +32,7 @@ impl CallFailure {
         }
         if let Some(error) = &invocation.load_error {
             // The frames are those of the runtime, and it has printed the same.
-            return Self { cause: Cause::Exception, reason: crate::printable::block(error) };
+            return Self { cause: Cause::Exception, reason: crate::printable::block(error).into_owned() };
         }
         let what = invocation.panic.clone().unwrap_or_else(|| match trap {
             // In the runtime of a script no frame names the script's functions, so the reason must say what happened.

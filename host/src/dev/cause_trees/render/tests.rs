@@ -123,6 +123,9 @@ fn held_deliveries_name_what_they_wait_for() {
     let reason = "trap: boom (in greet (src/lib.rs:7))";
     let expected = format!("└─ ✗ mailer/it at user.registered 1: {reason}; held until the next version of mailer\n");
     assert_eq!(tree.render_new(), expected);
+
+    tree.attempts.push(attempt(&registered, "mailer", 4, Verdict::Ack));
+    assert_eq!(tree.render_new(), "└─ ✓ mailer/it attempt 4 at user.registered 1 in 1.5 ms\n");
 }
 
 #[test]
