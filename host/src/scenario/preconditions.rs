@@ -6,11 +6,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::ScenarioError;
-use super::spec::{KeyedValue, parse_time};
 use crate::clock::Timestamp;
 use crate::endpoint;
 use crate::outbound::{self, Stub};
 use crate::plugin::Sidecar;
+
+/// A JSON value of a file with its key.
+pub(super) type KeyedValue<'a> = (&'static str, &'a Value);
 
 /// The state of the host before the first step.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -148,4 +150,10 @@ impl PluginPreconditions {
         let text = self.state_text.iter().map(|(key, text)| (key.clone(), text.clone().into_bytes()));
         json.chain(text).collect()
     }
+}
+
+pub(super) fn parse_time(text: &str) -> Result<Timestamp, ScenarioError> {
+    Timestamp::parse(text).ok_or_else(|| {
+        ScenarioError::Malformed(format!("`{text}` is not a time in RFC 3339, such as 2030-01-31T12:00:00Z"))
+    })
 }

@@ -23,7 +23,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::ScenarioError;
-use super::preconditions::Preconditions;
+use super::preconditions::{KeyedValue, Preconditions, parse_time};
 use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::ingress::cloudevents::{self, Mode};
@@ -214,9 +214,6 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-/// A JSON value of a file with its key.
-pub(super) type KeyedValue<'a> = (&'static str, &'a Value);
-
 impl Expectations {
     fn values(&self) -> Vec<KeyedValue<'_>> {
         let lists = [
@@ -237,12 +234,6 @@ impl Expectations {
 
 fn read(path: &Path) -> Result<String, ScenarioError> {
     std::fs::read_to_string(path).map_err(|error| ScenarioError::Read { path: path.to_owned(), error })
-}
-
-pub(super) fn parse_time(text: &str) -> Result<Timestamp, ScenarioError> {
-    Timestamp::parse(text).ok_or_else(|| {
-        ScenarioError::Malformed(format!("`{text}` is not a time in RFC 3339, such as 2030-01-31T12:00:00Z"))
-    })
 }
 
 fn parse_duration(text: &str) -> Result<Duration, ScenarioError> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use super::plugins::{Candidate, add_candidate};
+use super::plugins::{Candidate, add_candidate, files_with_extension};
 use crate::projects::join_names;
 use crate::scenario::ScenarioFile;
 
@@ -20,21 +20,6 @@ pub(super) fn scenario_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     } else {
         Ok(path.is_file().then(|| path.to_owned()).into_iter().collect())
     }
-}
-
-/// The files in a directory with one of the extensions, sorted.
-pub(super) fn files_with_extension(directory: &Path, extensions: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry.with_context(|| format!("cannot read {}", directory.display()))?.path();
-        let ends_so = path.extension().is_some_and(|extension| extensions.iter().any(|one| extension == *one));
-        if ends_so && path.is_file() {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
 }
 
 /// The scenario files of a directory of plugins, which are for several of them: `scenarios.toml`, and those in `tests`.

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use sandbus_toolchain::{Artifact, BuildUnit, Goal, Project, sidecar_text};
 
-use super::files::files_with_extension;
 use crate::console;
 use crate::plugin::Sidecar;
 use crate::projects::{self, display_path, join_names};
@@ -145,4 +144,19 @@ fn candidate(project: &Project, artifact: &Artifact) -> Candidate {
         scenarios,
         directory: Some(project.directory.clone()),
     }
+}
+
+/// The files in a directory with one of the extensions, sorted.
+pub(super) fn files_with_extension(directory: &Path, extensions: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.with_context(|| format!("cannot read {}", directory.display()))?.path();
+        let ends_so = path.extension().is_some_and(|extension| extensions.iter().any(|one| extension == *one));
+        if ends_so && path.is_file() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
 }
