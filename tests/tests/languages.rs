@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use sandbus_tests::languages::{self, Language, root};
 use sandbus_tests::{Host, Setup, binary, eventually, put};
-use sandbus_toolchain::Project;
+use sandbus_toolchain::{JavaScriptEngine, Project};
 use serde_json::{Value, json};
 
 /// Runs a program in a directory. It must succeed.
@@ -325,6 +325,30 @@ fn a_handler_of_one_file_needs_no_project() {
         std::fs::write(&file, source.replace("\"one\"", "\"two\"")).unwrap();
         eventually("the new code answers", || host.get("/answer").body.contains("two").then_some(()));
     }
+}
+
+/// A runtime that was deleted with the user's cache is prepared again.
+#[test]
+fn a_missing_runtime_is_prepared_again() {
+    let home = tempfile::tempdir().unwrap();
+    let cache = home.path().join("cache");
+    // The tools are not installed again.
+    std::fs::create_dir_all(cache.join("sandbus")).unwrap();
+    let tools = JavaScriptEngine::QuickJs.ensure(&mut |_| {}).unwrap();
+    std::os::unix::fs::symlink(&tools, cache.join("sandbus").join(tools.file_name().unwrap())).unwrap();
+    let variables = [("XDG_CACHE_HOME", cache.to_str().unwrap())];
+    let sandbus = binary();
+    let test = |project: &Path| run(project, sandbus.to_str().unwrap(), &["test"], &variables);
+    run(home.path(), sandbus.to_str().unwrap(), &["new", "greeter", "--lang", "js", "--on", "a.b"], &variables);
+    let project = home.path().join("greeter");
+    let _ = test(&project);
+    let runtimes = cache.join("sandbus/runtimes");
+    let runtime = std::fs::read_dir(&runtimes).unwrap().next().unwrap().unwrap().path();
+    std::fs::remove_file(runtime.join("runtime.wasm")).unwrap();
+    let _ = test(&project);
+    assert!(runtime.join("runtime.wasm").is_file());
+    std::fs::remove_dir_all(&runtimes).unwrap();
+    let _ = test(&project);
 }
 
 /// Builds a guest from a script project and puts it into a host's plugin folder.

@@ -18,6 +18,18 @@ pub fn directory() -> Result<PathBuf, Error> {
         .ok_or(Error::NoCacheDirectory)
 }
 
+/// Has a directory of the user's cache set up again.
+///
+/// # Errors
+/// If its stamp cannot be removed.
+pub(crate) fn invalidate(name: &str) -> Result<(), Error> {
+    let stamp = directory()?.join(name).join("complete");
+    match fs::remove_file(&stamp) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(at(&stamp)(error)),
+        _ => Ok(()),
+    }
+}
+
 /// A directory of the user's cache that is set up once. An interruption leaves no stamp, and the next call goes on.
 ///
 /// # Errors

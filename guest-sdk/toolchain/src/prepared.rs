@@ -15,6 +15,8 @@ use crate::{Error, bundled, cache};
 const HOME: &str = "runtimes";
 /// The file of a runtime's component.
 const COMPONENT: &str = "runtime.wasm";
+/// The file next to a program that has the id of its runtime.
+const RUNTIME: &str = "runtime";
 /// The custom section that makes a component file the program of a prepared runtime. The host reads it.
 const SECTION: &[u8] = b"sandbus:program";
 
@@ -48,6 +50,10 @@ impl PreparedRuntime {
         let mut hasher = DefaultHasher::new();
         (bundled::digest(), build_cache::hash_directory(sdk)?).hash(&mut hasher);
         let id = format!("{recipe}-{:016x}", hasher.finish());
+        // Somebody may have deleted the component since.
+        if !is_complete(&id)? {
+            cache::invalidate(&format!("{HOME}/{id}"))?;
+        }
         let home = cache::once(&format!("{HOME}/{id}"), |home| {
             let component = home.join(COMPONENT);
             build(&component)?;
@@ -57,6 +63,11 @@ impl PreparedRuntime {
         })?;
         let path = home.join("digest");
         Ok(Self { id, digest: fs::read_to_string(&path).map_err(at(&path))? })
+    }
+
+    /// Whether the runtime of a project's last program still exists.
+    pub(crate) fn exists_for(cache: &BuildCache) -> Result<bool, Error> {
+        fs::read_to_string(cache.directory().join(RUNTIME)).map_or(Ok(false), |id| is_complete(&id))
     }
 
     /// Writes the file of a program: an empty component with a custom section, which has the id and the digest of the
@@ -71,8 +82,13 @@ impl PreparedRuntime {
         let mut file = b"\0asm\x0d\0\x01\0\0".to_vec();
         file.extend(leb128(section.len()));
         file.extend(section);
-        fs::write(cache.component(), file).map_err(at(cache.component()))
+        fs::write(cache.component(), file).map_err(at(cache.component()))?;
+        bundled::write_file(&cache.directory().join(RUNTIME), &self.id)
     }
+}
+
+fn is_complete(id: &str) -> Result<bool, Error> {
+    Ok(directory()?.join(id).join(COMPONENT).is_file())
 }
 
 /// A number as unsigned LEB128 (WebAssembly 5.2.2).

@@ -100,7 +100,7 @@ fn build_program(
 ) -> Result<Option<BuildReport>, Error> {
     let build_cache = BuildCache::open_for_program(&project.directory, HOME)?;
     let artifact = || project.artifact(build_cache.component().to_owned(), ArtifactForm::Program);
-    if build_cache.is_current() {
+    if build_cache.is_current() && PreparedRuntime::exists_for(&build_cache)? {
         return Ok(Some(BuildReport::made(artifact())));
     }
     let sdk = UnpackedSdk::ensure()?;

@@ -22,8 +22,8 @@ pub(super) async fn checks(limits: HttpLimits, mut request: Request, next: Next)
         // The following bytes may belong to this request, so the connection must close.
         return refusal::last(problem).into_response();
     }
-    // A panic ends this request only; the connection may have others.
     let (request, unread_body) = UnreadBody::watch(request);
+    // A panic ends this request only; the connection may have others.
     let answered = Caught(Box::pin(next.run(request))).await;
     let response = framed(answered.unwrap_or_else(|()| {
         tracing::error!("a request handler panicked");
