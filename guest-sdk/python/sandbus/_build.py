@@ -56,7 +56,7 @@ class Import:
 
 def main(form: str, module: str, project: str, roots: list[str]) -> int:
     others = tuple(os.path.join(project, name) + os.sep for name in ("vendor", ".sandbus"))
-    queue, wanted, missing = [module], [*LAZY_IMPORTS], []
+    queue, wanted, missing = [module, *_parents(module)], [*LAZY_IMPORTS], []
     sources: dict[str, str | None] = {}
     reads_files = False
     while queue:
