@@ -13,6 +13,9 @@ use crate::handler;
 
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
+/// How long a path may be, in bytes.
+const BYTES_LIMIT: usize = 1_024;
+
 /// The arguments of the attribute.
 pub(crate) struct Arguments {
     method: String,
@@ -30,7 +33,7 @@ impl Parse for Arguments {
         }
         input.parse::<Token![,]>().map_err(|_| usage())?;
         let path: LitStr = input.parse().map_err(|_| usage())?;
-        path::check(&path.value()).map_err(|fault| {
+        check_path(&path.value()).map_err(|fault| {
             Error::new(path.span(), format!("the path of route `{method} {}` is invalid: {fault}", path.value()))
         })?;
         comma(input)?;
@@ -99,4 +102,41 @@ pub(crate) fn expand(arguments: &Arguments, function: &ItemFn) -> Result<TokenSt
             }
         }
     })
+}
+
+/// Checks a route's path. An error is the fault, and what to write instead.
+fn check_path(path: &str) -> std::result::Result<(), String> {
+    if path.len() > BYTES_LIMIT {
+        return Err(format!("it is longer than {BYTES_LIMIT} bytes"));
+    }
+    path::check(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::path::PARAMETER_LIMIT;
+    use super::*;
+
+    /// The host and the other SDKs read the same table.
+    #[test]
+    fn paths_are_accepted_and_refused_as_in_the_table() {
+        let table: serde_json::Value =
+            serde_json::from_str(include_str!("../../conformance/route-paths.json")).unwrap();
+        for path in table["accepted"].as_array().unwrap() {
+            let path = path.as_str().unwrap();
+            assert_eq!(check_path(path), Ok(()), "{path}");
+        }
+        for row in table["refused"].as_array().unwrap() {
+            let (path, words) = (row[0].as_str().unwrap(), row[1].as_str().unwrap());
+            let refused = check_path(path);
+            assert!(refused.as_ref().is_err_and(|reason| reason.contains(words)), "{path}: {refused:?}");
+        }
+        assert_eq!(table["methods"], serde_json::json!(METHODS));
+        assert_eq!((&table["max_bytes"], &table["max_parameters"]), (&BYTES_LIMIT.into(), &PARAMETER_LIMIT.into()));
+        assert_eq!(check_path(&format!("/{}", "a".repeat(BYTES_LIMIT - 1))), Ok(()));
+        assert!(check_path(&format!("/{}", "a".repeat(BYTES_LIMIT))).is_err());
+        let many = |count: usize| (0..count).map(|number| format!("/{{p{number}}}")).collect::<String>();
+        assert_eq!(check_path(&many(PARAMETER_LIMIT)), Ok(()));
+        assert!(check_path(&many(PARAMETER_LIMIT + 1)).is_err());
+    }
 }

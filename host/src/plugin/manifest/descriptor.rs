@@ -140,7 +140,5 @@ pub enum ValidationError {
     ScheduleType(String, String),
 }
 
-/// Paths on the ingress that the host itself serves.
-pub(crate) const RESERVED: [&str; 1] = ["/events"];
 /// The methods that a route may have.
 pub(crate) const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
