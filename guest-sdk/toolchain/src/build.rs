@@ -69,6 +69,11 @@ pub struct BuildReport {
 }
 
 impl BuildReport {
+    /// A build that failed with a message.
+    pub(crate) fn failed(message: String) -> Self {
+        Self { artifacts: Vec::new(), messages: vec![message], succeeded: false }
+    }
+
     /// A build without a message.
     pub(crate) fn made(artifact: Artifact) -> Self {
         Self { artifacts: vec![artifact], messages: Vec::new(), succeeded: true }

@@ -33,7 +33,7 @@ impl BuildCache {
     }
 
     fn open_in(project: &Path, directory: PathBuf, recipe: &str) -> Result<Self, Error> {
-        bundled::write_file(&project.join(RESULTS).join(".gitignore"), "*\n")?;
+        results_in(project)?;
         fs::create_dir_all(&directory).map_err(at(&directory))?;
         let mut hasher = DefaultHasher::new();
         (recipe, bundled::digest()).hash(&mut hasher);
@@ -83,6 +83,13 @@ impl BuildCache {
     fn stamp(&self) -> PathBuf {
         self.directory.join("inputs")
     }
+}
+
+/// The directory for build results in a project, or next to a script. Version control ignores it.
+pub(crate) fn results_in(directory: &Path) -> Result<PathBuf, Error> {
+    let results = directory.join(RESULTS);
+    bundled::write_file(&results.join(".gitignore"), "*\n")?;
+    Ok(results)
 }
 
 /// The list of the files that the last build read.

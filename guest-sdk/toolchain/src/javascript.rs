@@ -12,7 +12,7 @@ use crate::prepared::PreparedRuntime;
 use crate::project::{Language, Manifest, Project};
 use crate::run::manifest_error;
 use crate::unit::Goal;
-use crate::{Error, cache, run};
+use crate::{Error, cache, prepared, run};
 
 const BUNDLER: &str = "esbuild@0.28.2";
 /// The variable that gives the SDK's tools the module that exports the plugin.
@@ -29,8 +29,8 @@ pub enum JavaScriptEngine {
 
 impl JavaScriptEngine {
     /// The engine that a project's `package.json` selects.
-    fn of(directory: &Path) -> Result<Self, Error> {
-        match Manifest::read(directory, Language::JavaScript)?.engine.as_deref() {
+    fn of(manifest: &Manifest, directory: &Path) -> Result<Self, Error> {
+        match manifest.engine.as_deref() {
             None | Some("quickjs") => Ok(Self::QuickJs),
             Some("starlingmonkey") => Ok(Self::StarlingMonkey),
             Some(other) => {
@@ -70,8 +70,8 @@ impl JavaScriptEngine {
 }
 
 /// The module of a project that exports the plugin.
-fn entry(directory: &Path) -> Result<PathBuf, Error> {
-    match Manifest::read(directory, Language::JavaScript)?.entry {
+fn entry<'a>(manifest: &'a Manifest, directory: &Path) -> Result<&'a Path, Error> {
+    match &manifest.entry {
         JavaScriptEntry::File(path) => Ok(path),
         missing => Err(manifest_error(&directory.join(Language::JavaScript.manifest()), missing.to_string())),
     }
@@ -83,11 +83,12 @@ pub(crate) fn build(
     colour: bool,
     say: &mut dyn FnMut(&str),
 ) -> Result<BuildReport, Error> {
-    let engine = JavaScriptEngine::of(&project.directory)?;
+    let manifest = Manifest::read(&project.directory, Language::JavaScript)?;
+    let engine = JavaScriptEngine::of(&manifest, &project.directory)?;
     if goal == Goal::Quick
         && engine == JavaScriptEngine::QuickJs
-        && Manifest::read(&project.directory, Language::JavaScript)?.is_prepared
-        && let Some(report) = build_program(project, engine, colour, say)?
+        && manifest.is_prepared
+        && let Some(report) = build_program(project, &manifest, engine, colour, say)?
     {
         return Ok(report);
     }
@@ -96,7 +97,7 @@ pub(crate) fn build(
         let component = build_cache.component().to_owned();
         return Ok(BuildReport::made(project.artifact(component, ArtifactForm::Component)));
     }
-    let entry = entry(&project.directory)?;
+    let entry = entry(&manifest, &project.directory)?;
     let (tools, sdk) = (engine.ensure(say)?, UnpackedSdk::ensure()?);
     let paths: [&Path; 4] = [&tools, &project.directory, &sdk.contract(), build_cache.component()];
     run::tool(script(&sdk, "build.js", colour).args(paths).env(ENTRY, entry), project, &build_cache)
@@ -105,25 +106,26 @@ pub(crate) fn build(
 /// Makes the program of a project for the prepared runtime of its SDK; none if it needs a snapshot.
 fn build_program(
     project: &Project,
+    manifest: &Manifest,
     engine: JavaScriptEngine,
     colour: bool,
     say: &mut dyn FnMut(&str),
 ) -> Result<Option<BuildReport>, Error> {
     let build_cache = BuildCache::open_for_program(&project.directory, engine.home())?;
     let artifact = || project.artifact(build_cache.component().to_owned(), ArtifactForm::Program);
-    if build_cache.is_current() && PreparedRuntime::exists_for(&build_cache)? {
+    if prepared::is_current(&build_cache)? {
         return Ok(Some(BuildReport::made(artifact())));
     }
-    let entry = entry(&project.directory)?;
+    let entry = entry(manifest, &project.directory)?;
     let (tools, sdk) = (engine.ensure(say)?, UnpackedSdk::ensure()?);
     let text = build_cache.directory().join("program.js");
     let paths: [&Path; 3] = [&tools, &project.directory, &text];
     let (made, messages) = match run::json(script(&sdk, "program.js", colour).args(paths).env(ENTRY, entry))? {
         Ok(made) => made,
-        Err(said) => return Ok(Some(BuildReport { artifacts: Vec::new(), messages: vec![said], succeeded: false })),
+        Err(said) => return Ok(Some(BuildReport::failed(said))),
     };
     if let Some(reason) = made["unsupported"].as_str() {
-        say(&format!("{} has {reason}, so each build makes a snapshot, which takes seconds", project.name));
+        prepared::announce_snapshots(project, reason, say);
         return Ok(None);
     }
     let used = made["sdk"].as_str().map_or_else(|| sdk.javascript(), PathBuf::from);

@@ -5,11 +5,10 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
-
 use crate::build_cache::{self, BuildCache};
+use crate::project::Project;
 use crate::run::at;
-use crate::{Error, bundled, cache};
+use crate::{Error, bundled, cache, run};
 
 /// The directory of prepared runtimes below the cache directory. Each has a directory, which is named after its id.
 const HOME: &str = "runtimes";
@@ -57,17 +56,11 @@ impl PreparedRuntime {
         let home = cache::once(&format!("{HOME}/{id}"), |home| {
             let component = home.join(COMPONENT);
             build(&component)?;
-            let digest = Sha256::digest(fs::read(&component).map_err(at(&component))?);
-            let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-            bundled::write_file(&home.join("digest"), &digest)
+            let bytes = fs::read(&component).map_err(at(&component))?;
+            bundled::write_file(&home.join("digest"), &run::digest(&bytes))
         })?;
         let path = home.join("digest");
         Ok(Self { id, digest: fs::read_to_string(&path).map_err(at(&path))? })
-    }
-
-    /// Whether the runtime of a project's last program still exists.
-    pub(crate) fn exists_for(cache: &BuildCache) -> Result<bool, Error> {
-        fs::read_to_string(cache.directory().join(RUNTIME)).map_or(Ok(false), |id| is_complete(&id))
     }
 
     /// Writes the file of a program: an empty component with a custom section, which has the id and the digest of the
@@ -85,6 +78,19 @@ impl PreparedRuntime {
         fs::write(cache.component(), file).map_err(at(cache.component()))?;
         bundled::write_file(&cache.directory().join(RUNTIME), &self.id)
     }
+}
+
+/// Whether a project's last program was made from the present sources, and its runtime still exists.
+pub(crate) fn is_current(cache: &BuildCache) -> Result<bool, Error> {
+    match fs::read_to_string(cache.directory().join(RUNTIME)) {
+        Ok(id) if cache.is_current() => is_complete(&id),
+        _ => Ok(false),
+    }
+}
+
+/// Says why a project does not run on a prepared runtime.
+pub(crate) fn announce_snapshots(project: &Project, reason: &str, say: &mut dyn FnMut(&str)) {
+    say(&format!("{} has {reason}, so each build makes a snapshot, which takes seconds", project.name));
 }
 
 fn is_complete(id: &str) -> Result<bool, Error> {

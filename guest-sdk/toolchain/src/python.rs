@@ -12,7 +12,7 @@ use crate::prepared::PreparedRuntime;
 use crate::project::{Language, Manifest, Project};
 use crate::python_dependencies::{Environment, PythonDependencies};
 use crate::unit::Goal;
-use crate::{Error, cache, run, workspaces};
+use crate::{Error, cache, prepared, run, workspaces};
 
 /// The directory of the tool, below the cache directory. Its number changes with the tool's version.
 const HOME: &str = "python-1";
@@ -53,7 +53,7 @@ pub(crate) fn build(project: &Project, goal: Goal, say: &mut dyn FnMut(&str)) ->
     let (module, roots) = (module(&manifest), roots(project, &manifest, &environment, &sdk));
     let imported = match run::json(finder(&sdk, "snapshot", &module, project).args(&roots))? {
         Ok((imported, _)) => imported.to_string(),
-        Err(said) => return Ok(failed(said)),
+        Err(said) => return Ok(BuildReport::failed(said)),
     };
     write_file(&build_cache.directory().join(format!("{ENTRY}.py")), &entry(&manifest, &module, &imported))?;
     let mut python = componentizer(&tool, &environment);
@@ -100,7 +100,7 @@ fn build_program(
 ) -> Result<Option<BuildReport>, Error> {
     let build_cache = BuildCache::open_for_program(&project.directory, HOME)?;
     let artifact = || project.artifact(build_cache.component().to_owned(), ArtifactForm::Program);
-    if build_cache.is_current() && PreparedRuntime::exists_for(&build_cache)? {
+    if prepared::is_current(&build_cache)? {
         return Ok(Some(BuildReport::made(artifact())));
     }
     let sdk = UnpackedSdk::ensure()?;
@@ -108,15 +108,15 @@ fn build_program(
     let (module, roots) = (module(manifest), roots(project, manifest, &environment, &sdk));
     let made = match run::json(finder(&sdk, "program", &module, project).args(&roots))? {
         Ok((made, _)) => made,
-        Err(said) => return Ok(Some(failed(said))),
+        Err(said) => return Ok(Some(BuildReport::failed(said))),
     };
     if let Some(reason) = made["unsupported"].as_str() {
-        say(&format!("{} has {reason}, so each build makes a snapshot, which takes seconds", project.name));
+        prepared::announce_snapshots(project, reason, say);
         return Ok(None);
     }
     let used = made["sdk"].as_str().map_or_else(|| sdk.python().join(SDK), PathBuf::from);
     if !used.join("_prepared.py").is_file() {
-        say(&format!("{} has an SDK without a prepared runtime, so each build makes a snapshot", project.name));
+        prepared::announce_snapshots(project, "an SDK without a prepared runtime", say);
         return Ok(None);
     }
     let runtime = PreparedRuntime::ensure(HOME, &used, |component| {
@@ -146,10 +146,6 @@ fn prepare(tool: &Path, used: &Path, sdk: &UnpackedSdk, component: &Path) -> Res
     python.args(["componentize", ENTRY, "--output"]).arg(component).arg("--python-path").arg(home);
     python.arg("--python-path").arg(used.parent().unwrap_or(used));
     run::output(&mut python).map(drop)
-}
-
-fn failed(said: String) -> BuildReport {
-    BuildReport { artifacts: Vec::new(), messages: vec![said], succeeded: false }
 }
 
 /// The module with the plugin.

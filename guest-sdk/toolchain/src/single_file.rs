@@ -1,6 +1,7 @@
 //! Handlers of one file without a project, such as `sandbus dev handler.js`. A project with a link to the file is created
 //! in `.sandbus/files` next to the file.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
@@ -11,26 +12,22 @@ use serde_json::json;
 use crate::bundled::write_file;
 use crate::project::{Language, Project};
 use crate::run::at;
-use crate::{Error, bundled};
+use crate::{Error, build_cache};
 
 /// The project of a script; none if the file is something else.
 ///
 /// # Errors
 /// If the project cannot be written.
 pub(crate) fn project(file: &Path) -> Result<Option<Project>, Error> {
-    let extension = file.extension().and_then(|extension| extension.to_str());
-    let language = match extension {
+    let language = match file.extension().and_then(OsStr::to_str) {
         Some("js" | "mjs" | "ts" | "mts") => Language::JavaScript,
         Some("py") => Language::Python,
         _ => return Ok(None),
     };
+    let text = |part: Option<&OsStr>| part.and_then(OsStr::to_str).map(str::to_owned);
     let (Some(stem), Some(name)) = (text(file.file_stem()), text(file.file_name())) else { return Ok(None) };
-    if !file.is_file() {
-        return Ok(None);
-    }
-    let results = file.with_file_name(".sandbus");
-    bundled::write_file(&results.join(".gitignore"), "*\n")?;
-    let directory = results.join("files").join(stem);
+    let Some(home) = file.parent().filter(|_| file.is_file()) else { return Ok(None) };
+    let directory = build_cache::results_in(home)?.join("files").join(&stem);
     let plugin = stem.to_lowercase().replace(['_', ' ', '.'], "-");
     let manifest = match language {
         Language::Python => format!("[project]\nname = {plugin:?}\n\n[tool.sandbus]\nmodule = {stem:?}\n"),
@@ -49,10 +46,6 @@ pub(crate) fn project(file: &Path) -> Result<Option<Project>, Error> {
     }
     let project = Project::interpreted(directory, language)?;
     Ok(Some(Project { single_file: Some(file.to_owned()), ..project }))
-}
-
-fn text(name: Option<&std::ffi::OsStr>) -> Option<&str> {
-    name.and_then(|name| name.to_str())
 }
 
 #[cfg(test)]

@@ -6,10 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::bundled::{self, write_file};
-use crate::run::{at, manifest_error};
+use crate::run::{at, digest, manifest_error};
 use crate::{Discovery, Error, SharedWorkspace};
 
 /// The SDK of a language.
@@ -104,10 +103,6 @@ impl Record {
         changed.extend(files_below(directory, directory).into_iter().filter(|path| !known(path)));
         changed
     }
-}
-
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The files below a directory that a person may have written.

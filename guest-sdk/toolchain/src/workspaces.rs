@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::discover::walk::TOOL_DIRECTORIES;
-use crate::entry::python;
+use crate::entry::python::{self, texts};
 use crate::globs;
-use crate::project::Language;
+use crate::project::{Language, requirement_name};
 
 /// The members of a workspace, if there is the root of one in a directory.
 pub(crate) fn members(directory: &Path, language: Language) -> BTreeSet<PathBuf> {
@@ -26,7 +26,7 @@ pub(crate) fn members(directory: &Path, language: Language) -> BTreeSet<PathBuf>
 fn javascript_patterns(directory: &Path) -> Vec<String> {
     let workspaces = &manifest(directory, Language::JavaScript)["workspaces"];
     let list = if workspaces.is_array() { workspaces } else { &workspaces["packages"] };
-    let mut patterns = texts(list);
+    let mut patterns: Vec<_> = texts(list).collect();
     patterns
         .extend(fs::read_to_string(directory.join("pnpm-workspace.yaml")).map(|yaml| pnpm(&yaml)).unwrap_or_default());
     patterns
@@ -34,8 +34,8 @@ fn javascript_patterns(directory: &Path) -> Vec<String> {
 
 fn python_patterns(directory: &Path) -> Vec<String> {
     let workspace = &manifest(directory, Language::Python)["tool"]["uv"]["workspace"];
-    let excluded = texts(&workspace["exclude"]).into_iter().map(|pattern| format!("!{pattern}"));
-    texts(&workspace["members"]).into_iter().chain(excluded).collect()
+    let excluded = texts(&workspace["exclude"]).map(|pattern| format!("!{pattern}"));
+    texts(&workspace["members"]).chain(excluded).collect()
 }
 
 /// The list `packages` of a `pnpm-workspace.yaml`, in YAML's block or flow style.
@@ -113,16 +113,14 @@ fn linked(project: &Path, name: &str) -> Option<PathBuf> {
 /// `NAME @ file:PATH`.
 fn python_packages(project: &Path) -> Vec<PathBuf> {
     let manifest = manifest(project, Language::Python);
-    let (uv, poetry) = (&manifest["tool"]["uv"]["sources"], &manifest["tool"]["poetry"]["dependencies"]);
-    let tables = [uv, poetry].into_iter().filter_map(Value::as_object).flatten();
     let path = |(name, source): (&String, &Value)| match source["path"].as_str() {
         Some(path) => Some(project.join(path)),
         None if source["workspace"] == true => workspace_package(project, name),
         None => None,
     };
-    let mut found: Vec<_> = tables.filter_map(path).collect();
+    let mut found: Vec<_> = python_dependencies(&manifest).filter_map(path).collect();
     let requirements = texts(&manifest["project"]["dependencies"]);
-    found.extend(requirements.iter().filter_map(|text| local_requirement(text)).map(|path| project.join(path)));
+    found.extend(requirements.filter_map(|text| local_requirement(&text).map(|path| project.join(path))));
     found
 }
 
@@ -137,22 +135,26 @@ pub(crate) fn local_requirement(requirement: &str) -> Option<&str> {
 /// The member of the uv workspace around a project that has a name.
 fn workspace_package(project: &Path, name: &str) -> Option<PathBuf> {
     let roots = project.ancestors().skip(1);
-    let normal = |name: &str| name.to_lowercase().replace(['_', '.'], "-");
     let named = |member: &PathBuf| {
-        python::name(&manifest(member, Language::Python)).is_some_and(|own| normal(own) == normal(name))
+        let manifest = manifest(member, Language::Python);
+        python::name(&manifest).is_some_and(|own| requirement_name(own) == requirement_name(name))
     };
     roots.into_iter().find_map(|root| members(root, Language::Python).into_iter().find(named))
 }
 
 /// The names of the local packages that a Python project declares. A registry does not have them.
 pub(crate) fn local_names(manifest: &Value) -> BTreeSet<String> {
-    let (uv, poetry) = (&manifest["tool"]["uv"]["sources"], &manifest["tool"]["poetry"]["dependencies"]);
-    let tables = [uv, poetry].into_iter().filter_map(Value::as_object).flatten();
     let is_local = |source: &Value| source["path"].is_string() || source["workspace"] == true;
-    tables
+    python_dependencies(manifest)
         .filter(|(_, source)| is_local(source))
-        .map(|(name, _)| name.to_lowercase().replace(['_', '.'], "-"))
+        .map(|(name, _)| requirement_name(name))
         .collect()
+}
+
+/// The dependencies of a Python project in the tables of uv and poetry, which may name directories.
+fn python_dependencies(manifest: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let (uv, poetry) = (&manifest["tool"]["uv"]["sources"], &manifest["tool"]["poetry"]["dependencies"]);
+    [uv, poetry].into_iter().filter_map(Value::as_object).flatten()
 }
 
 /// The sources of local Python packages, which a component of a project that depends on them contains.
@@ -177,10 +179,6 @@ pub(crate) fn python_sources(packages: &[PathBuf]) -> Vec<PathBuf> {
 pub(crate) fn python_root(package: &Path) -> PathBuf {
     let manifest = manifest(package, Language::Python);
     package.join(python::PythonEntry::of(&manifest, package).root)
-}
-
-fn texts(list: &Value) -> Vec<String> {
-    list.as_array().into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect()
 }
 
 #[cfg(test)]

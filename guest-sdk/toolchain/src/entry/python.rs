@@ -109,7 +109,8 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-fn texts(value: &Value) -> impl Iterator<Item = String> {
+/// The strings of a list.
+pub(crate) fn texts(value: &Value) -> impl Iterator<Item = String> {
     list(value).filter_map(|text| text.as_str().map(str::to_owned))
 }
 
