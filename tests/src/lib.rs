@@ -134,12 +134,6 @@ impl Setup {
         self.develop_with(project, &[])
     }
 
-    /// Starts `sandbus dev` on a project, with the test's plugin folder and data directory, and waits until it listens.
-    #[must_use]
-    pub fn develop_here(self, project: &Path) -> Host {
-        self.develop_with(project, &["--plugins", "plugins", "--data", "data"])
-    }
-
     /// Starts `sandbus dev` on a project with further arguments, and waits until it listens.
     #[must_use]
     pub fn develop_with(self, project: &Path, further: &[&str]) -> Host {
