@@ -90,7 +90,7 @@ function withoutNode(project) {
         if (found.errors.length === 0) return found;
       }
       const from = relative(project, importer);
-      return { errors: [{ text: `\`${path}\` is a module of node, which a component has not (in ${from})` }] };
+      return { errors: [{ text: `\`${path}\` is a module of node, which components do not have (in ${from})` }] };
     });
   return { name: "without-node", setup };
 }
