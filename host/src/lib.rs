@@ -1,4 +1,4 @@
-//! Sandbus: event handlers as WebAssembly components, on a durable bus, behind one HTTP ingress.
+//! Sandbus: event handlers as WebAssembly components on a durable event bus.
 //!
 //! # The life of an event
 //! 1. [`ingress`] takes a request: CloudEvents for the bus, or a route of a plugin.
