@@ -1,4 +1,4 @@
-//! A batch: one group of changes on its way through a transaction, and its replies.
+//! A batch: a group of changes in one transaction, and the replies to send after the commit.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ pub(super) struct Batch {
     pub(super) now: Timestamp,
     /// The log after the batch.
     pub(super) log: Log,
-    /// What is published after the commit.
+    /// The changes to make visible after the commit.
     pub(super) changes: Changes,
     pub(super) frozen: FrozenSubscriptions,
     /// Whether the commit changes the store.
@@ -119,7 +119,7 @@ pub(super) fn apply_and_notify<T: Send + 'static>(
     let (result, failure) = match apply(batch) {
         Ok(value) => (Ok(value), None),
         Err(ApplyError::Change(error)) => (Err(error), None),
-        // The reply is the commit's own error.
+        // A store error fails the whole batch, and the reply is the error of the commit; this one is not used.
         Err(ApplyError::Store(error)) => (Err(CommitError::Closed(error.to_string())), Some(error)),
     };
     batch.replies.push(Box::new(move |commit| notify(commit.and(result))));
