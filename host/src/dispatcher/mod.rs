@@ -1,5 +1,5 @@
 //! The dispatcher: for each subscription, it claims deliveries, invokes the handler and settles the outcome.
-//! Everything is bounded, plugins share fairly, and a shutdown completes the attempts that run.
+//! Everything is bounded, plugins share fairly, and a shutdown completes the running attempts.
 
 pub(crate) mod attempt;
 mod endpoint;
@@ -62,7 +62,7 @@ impl Dispatcher {
         Self { observer, ..self }
     }
 
-    /// Holds failed deliveries of plugins, if so asked.
+    /// Sets whether failed deliveries of plugins are held until they are retried by hand.
     #[must_use]
     pub fn holding_failures(self, holds_failures: bool) -> Self {
         Self { holds_failures, ..self }

@@ -66,7 +66,7 @@ impl DeliverySlot {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(current);
     }
 
-    /// Restarts the delivery's run time. Until now it has waited for a thread.
+    /// Restarts the timer of the delivery, so that the time spent waiting for a thread does not count.
     fn restart_timer(&self) {
         if let Some(current) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             current.since = Instant::now();
