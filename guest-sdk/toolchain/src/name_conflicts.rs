@@ -10,7 +10,7 @@ const RUST: &str = "abstract as async await become box break const continue crat
     true try type typeof unsafe unsized use virtual where while yield \
     alloc core proc-macro std test";
 
-/// Crates that a new project depends on. Its own name would collide with theirs.
+/// Crates that a new project depends on. It cannot have the name of one of them.
 const RUST_DEPENDENCIES: &str = "events sandbus-sdk sandbus-sdk-macros serde serde-json";
 
 /// Names that npm reserves, and packages that a new project depends on.
@@ -20,7 +20,7 @@ const NPM: &str = "node-modules tsx typescript";
 const PYTHON_KEYWORDS: &str = "and as assert async await break class continue def del elif else except finally for from \
     global if import in is lambda nonlocal not or pass raise return try while with yield";
 
-/// Modules of Python's standard library, 3.10 to 3.14. A project's module with such a name would shadow them.
+/// Modules of Python's standard library, 3.10 to 3.14. A project's module would shadow the one of the same name.
 const PYTHON_MODULES: &str = "abc aifc annotationlib antigravity argparse array ast asynchat asyncio asyncore atexit \
     audioop base64 bdb binascii binhex bisect builtins bz2 calendar cgi cgitb chunk cmath cmd code codecs codeop \
     collections colorsys compileall compression concurrent configparser contextlib contextvars copy copyreg crypt csv \

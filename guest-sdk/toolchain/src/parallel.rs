@@ -1,4 +1,4 @@
-//! Builds units at the same time, and says what takes long.
+//! Builds units in parallel, and announces slow steps.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};

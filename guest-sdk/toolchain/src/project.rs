@@ -89,7 +89,7 @@ impl Project {
         self.home().join(format!("{}.toml", self.stem()))
     }
 
-    /// The directory of the author's files: that of its manifest, or of the script that it consists of.
+    /// The directory of the author's files: of the script for a single-file project, otherwise of the manifest.
     #[must_use]
     pub fn home(&self) -> &Path {
         self.single_file.as_deref().and_then(Path::parent).unwrap_or(&self.directory)

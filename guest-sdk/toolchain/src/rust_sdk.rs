@@ -24,7 +24,7 @@ pub(crate) struct Sdk {
 /// workspace share one SDK: cargo refuses two packages of one name.
 ///
 /// # Errors
-/// If the workspace does not take the crate, or files cannot be written.
+/// If the workspace rejects the crate, or files cannot be written.
 pub(crate) fn add_sdk(directory: &Path, name: &str) -> Result<Sdk, Error> {
     let Some(workspace) = workspace_of(directory, name)? else {
         let path = format!("vendor/{CRATE}");
@@ -40,7 +40,7 @@ pub(crate) fn add_sdk(directory: &Path, name: &str) -> Result<Sdk, Error> {
     Ok(Sdk { path: relative(&directory, &sdk).to_string_lossy().into_owned(), is_own: false })
 }
 
-/// The workspace that a crate in a directory is a member of, if it is one.
+/// The cargo workspace that a new crate in a directory becomes a member of. None if the crate is independent.
 fn workspace_of(directory: &Path, name: &str) -> Result<Option<Workspace>, Error> {
     let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let parent = parent.canonicalize().map_err(at(parent))?;
@@ -91,7 +91,7 @@ mod tests {
         }
     }
 
-    /// The SDK as a plugin's manifest names it, and whether the plugin stands by itself.
+    /// The SDK's path in the plugin's manifest, and whether only this plugin uses the SDK.
     type Expected = (&'static str, bool);
     const OWN: Expected = ("vendor/sandbus-sdk", true);
     const SHARED: Expected = ("../sandbus-sdk", false);

@@ -29,7 +29,7 @@ pub(crate) struct AttemptPath {
     pub(crate) hop_limit: u32,
     /// Draws the jitter of a retry's delay, from 0 to 1.
     pub(crate) jitter: fn() -> f64,
-    /// Whether failed deliveries wait until they are retried by hand, instead of by the retry policy.
+    /// Whether failed deliveries wait for `Subscriptions::retry_now` instead of following the retry policy.
     pub(crate) holds_failures: bool,
     /// Receives the reports on attempts.
     pub(crate) reporter: Arc<dyn Report>,

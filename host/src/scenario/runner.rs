@@ -203,7 +203,7 @@ impl Runner {
         Ok(Run { result, commits: self.crash_point.commits(), crashed_in: self.crashed_in })
     }
 
-    /// Runs a step, or after a crash its rest.
+    /// Runs a step, or after a crash the rest of the step.
     async fn run_step(&mut self, step: &Step, progress: &mut Progress) -> Result<(), ScenarioError> {
         if let Some(at) = step.at {
             let (at, now) = (self.time(at), self.clock.now());

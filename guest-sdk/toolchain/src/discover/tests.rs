@@ -12,7 +12,7 @@ const ALONE: &str = "[package]\nname = \"NAME\"\nversion = \"0.1.0\"\nedition = 
 /// A plugin's crate in a workspace.
 const MEMBER: &str =
     "[package]\nname = \"NAME\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[lib]\ncrate-type = [\"cdylib\"]\n";
-/// A crate that is no plugin.
+/// A crate that is not a plugin.
 const LIBRARY: &str = "[package]\nname = \"NAME\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
 const SCRIPT: &str =
     r#"{ "name": "NAME", "main": "src/plugin.js", "dependencies": { "@sandbus/sdk": "file:vendor/@sandbus/sdk" } }"#;

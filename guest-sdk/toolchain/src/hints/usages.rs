@@ -1,4 +1,4 @@
-//! Finds the lines of a crate that use given names, to point its author there. Comments, string literals and tests are
+//! Finds the lines of a crate that use given names, for hints to its author. Comments, string literals and tests are
 //! ignored.
 
 use std::fs;

@@ -69,8 +69,8 @@ pub(crate) struct Run {
     pub(crate) reply: Option<ReplyTo>,
 }
 
-/// How many handles an instance may have: buckets, streams, pollables, requests. What the host holds for one handle
-/// without counting it as the instance's memory is at most some 60 KiB.
+/// How many handles an instance may have: buckets, streams, pollables, requests. For each handle, the host holds at
+/// most some 60 KiB that do not count as the instance's memory.
 const HANDLES: usize = 1_024;
 
 impl std::fmt::Debug for Run {

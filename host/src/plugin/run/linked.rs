@@ -130,7 +130,7 @@ impl LinkedComponent {
         Ok(Descriptor::check(sidecar.descriptor(), now)?)
     }
 
-    /// Checks that the handlers of what is declared are exported.
+    /// Checks that a component that declares subscriptions or routes exports their handlers.
     pub(crate) fn check_handlers(&self, descriptor: &Descriptor) -> Result<(), LinkError> {
         if !descriptor.subscriptions.is_empty() && !self.handles_events() {
             return Err(LinkError::NoHandler("subscriptions", "sandbus:plugin/event-handler"));

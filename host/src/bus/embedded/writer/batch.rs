@@ -119,7 +119,7 @@ pub(super) fn apply_and_notify<T: Send + 'static>(
     let (result, failure) = match apply(batch) {
         Ok(value) => (Ok(value), None),
         Err(ApplyError::Change(error)) => (Err(error), None),
-        // A store error fails the whole batch, and the reply is the error of the commit; this one is not used.
+        // A store error fails the whole batch. The reply is then the commit's error instead of this one.
         Err(ApplyError::Store(error)) => (Err(CommitError::Closed(error.to_string())), Some(error)),
     };
     batch.replies.push(Box::new(move |commit| notify(commit.and(result))));

@@ -45,7 +45,7 @@ impl PublishContext {
 
 macro_rules! subjects {
     ($($(#[$why:meta])* $subject:ident),* $(,)?) => {
-        /// The changes of each subject, in the order in which they are published.
+        /// The changes of each kind, in the order in which they become visible.
         #[derive(Default)]
         pub(super) struct Changes {
             $($(#[$why])* pub(super) $subject: super::$subject::Changes,)*
