@@ -1,5 +1,5 @@
-//! Embeds the SDKs, the contract and the project templates into the binary. The binary can then create and build
-//! projects without a download, and the versions of SDK and host always match.
+//! Embeds the SDKs, the contract and the project templates into the binary. The binary can then create
+//! projects without downloading an SDK, and the versions of SDK and host always match.
 
 #![allow(clippy::print_stdout, reason = "cargo reads a build script's standard output")]
 

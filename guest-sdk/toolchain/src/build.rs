@@ -122,7 +122,7 @@ pub(crate) fn build_with_steps(
     let format = if colour { "--message-format=json-diagnostic-rendered-ansi" } else { "--message-format=json" };
     let mut cargo = toolchain.cargo();
     cargo.current_dir(directory).args(["build", "--target", TARGET, format]).args(arguments);
-    // Quick builds keep absolute source paths, so that an author can open the files that a backtrace names.
+    // Quick builds keep the project's path, so that an author can find the files that a backtrace names.
     let sources = (!arguments.contains(&QUICK[1])).then_some(directory);
     cargo.arg(format!("--config=target.{TARGET}.rustflags={}", path_remapping::list(&path_remapping::flags(sources))));
     let Output { succeeded, stdout, stderr } = run_with_steps(&mut cargo, step)?;
