@@ -139,7 +139,7 @@ impl Builder {
         has_changed
     }
 
-    /// Removes files from a private folder that no project makes, such as those of renamed projects.
+    /// Removes the files of removed and renamed projects from a private folder.
     fn remove_stale(&self) {
         if !self.folder.is_own {
             return;

@@ -49,8 +49,8 @@ impl BacklogFlag {
     }
 }
 
-/// The delivery that runs now. When the handler returns, the thread takes the delivery from its slot and settles it. If
-/// the handler hangs, the task that waits for the thread does that.
+/// The delivery that runs now. When the handler returns, the guest thread takes the delivery from its slot and settles
+/// it. If the handler hangs, the slice's task takes it and settles it as failed.
 struct CurrentDelivery {
     claim: Claim,
     permits: Permits,

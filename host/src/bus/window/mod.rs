@@ -61,8 +61,8 @@ pub(crate) struct Window {
     pub(crate) keys: OrderingKeys,
     /// The number of deliveries that are neither handled nor dead.
     pub(crate) backlog: u64,
-    /// The number of these deliveries, and of the dead letters, for each plugin that published their events. Events
-    /// after `counted_from` are counted.
+    /// How many open deliveries and dead letters have an event of each plugin. Only events after `counted_from` are
+    /// counted.
     pub(crate) publishers: PublisherCounts,
     pub(crate) counted_from: Position,
     /// The number of events that were deleted before they were handled, since the start.

@@ -14,7 +14,7 @@ use crate::plugin::invocation::Invocation;
 const KEYVALUE: &str = "0.2.0-draft";
 /// `wasi:keyvalue` as in the contract, which lacks only `batch`. Two versions of the draft have this name.
 const KEYVALUE_CONTRACT: &str = "0.2.0-draft2";
-/// The limit of one bulk read. The host holds all of it before the instance does.
+/// The maximum size of one bulk read, because the host collects all values before the instance receives them.
 const AT_ONCE_BYTES: usize = 16 << 20;
 /// Names of the configuration interface.
 const CONFIG: [&str; 3] =

@@ -43,14 +43,14 @@ impl Batch {
 /// Subscriptions that wait for the end of a batch, whether or not it is committed.
 #[derive(Default)]
 pub(super) struct FrozenSubscriptions {
-    /// Nothing is claimed from these until then.
+    /// Nothing is claimed from these subscriptions until the end of the batch.
     frozen: Vec<Arc<Subscription>>,
-    /// These have requested a spill.
+    /// The subscriptions that have requested a spill.
     spilling: Vec<Arc<Subscription>>,
 }
 
 impl FrozenSubscriptions {
-    /// Lets nothing be claimed from a subscription until the batch ends.
+    /// Prevents claims from a subscription until the batch ends.
     pub(super) fn freeze(&mut self, subscription: &Arc<Subscription>) {
         subscription.window().frozen = true;
         self.frozen.push(Arc::clone(subscription));
