@@ -114,7 +114,7 @@ def send(url, headers, body):
 
 
 def post(path, body):
-    return send(f"{ADMIN}{path}", {"content-type": "application/json"}, json.dumps(body).encode())
+    return send(f"{ADMIN}/v1{path}", {"content-type": "application/json"}, json.dumps(body).encode())
 
 
 def subscribe(name, path, **more):

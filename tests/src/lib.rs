@@ -217,6 +217,12 @@ impl Host {
         format!("http://{}{path}", self.process.admin)
     }
 
+    /// The URL of a path of the admin API.
+    #[must_use]
+    pub fn api_url(&self, path: &str) -> String {
+        self.admin_url(&format!("/v1{path}"))
+    }
+
     /// The socket address of the ingress.
     #[must_use]
     pub fn address(&self) -> std::net::SocketAddr {
@@ -278,26 +284,26 @@ impl Host {
         self.send("GET", &self.url(path), &[], b"")
     }
 
-    /// Sends GET to the admin interface. Panics unless it succeeds.
+    /// Sends GET to a path of the admin API. Panics unless it succeeds.
     #[must_use]
     pub fn admin(&self, path: &str) -> Value {
-        let answer = self.send("GET", &self.admin_url(path), &[], b"");
+        let answer = self.send("GET", &self.api_url(path), &[], b"");
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
         answer.json()
     }
 
-    /// Sends POST without a body to the admin interface.
+    /// Sends a request without a body to a path of the admin API.
     #[must_use]
     pub fn operate(&self, method: &str, path: &str) -> Answer {
-        self.send(method, &self.admin_url(path), &[], b"")
+        self.send(method, &self.api_url(path), &[], b"")
     }
 
-    /// Posts JSON to the admin interface.
+    /// Posts JSON to a path of the admin API.
     #[must_use]
     #[allow(clippy::needless_pass_by_value, reason = "tests write values in place")]
     pub fn admin_post(&self, path: &str, body: Value) -> Answer {
         let json = [("content-type", "application/json")];
-        self.send("POST", &self.admin_url(path), &json, body.to_string().as_bytes())
+        self.send("POST", &self.api_url(path), &json, body.to_string().as_bytes())
     }
 
     /// Publishes an event with an id.

@@ -10,8 +10,11 @@ use serde_json::{Value, json};
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
+/// A filter in a body, which no handler reads.
+const BODY: &str = r#"{"subscription":"nobody/nothing"}"#;
+
 fn refusal(host: &Host, method: &str, path: &str, body: &str) -> (u16, String) {
-    let answer = host.send(method, &host.admin_url(path), &JSON, body.as_bytes());
+    let answer = host.send(method, &host.api_url(path), &JSON, body.as_bytes());
     (answer.status, answer.problem())
 }
 
@@ -52,12 +55,12 @@ fn a_body_is_rejected_where_none_is_read() {
         ("GET", "/events"),
         ("GET", "/events/1"),
         ("POST", "/compaction"),
-        ("GET", "/healthz"),
-        ("GET", "/readyz"),
-        ("GET", "/metrics"),
     ] {
-        let body = r#"{"subscription":"nobody/nothing"}"#;
-        assert_eq!(refusal(&host, method, path, body), (400, "unexpected-body".into()), "{method} {path}");
+        assert_eq!(refusal(&host, method, path, BODY), (400, "unexpected-body".into()), "{method} {path}");
+    }
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        let answer = host.send("GET", &host.admin_url(path), &JSON, BODY.as_bytes());
+        assert_eq!((answer.status, answer.problem().as_str()), (400, "unexpected-body"), "{path}");
     }
     assert_eq!(host.dead_letters().len(), 3, "nothing was dropped");
     assert_eq!(host.subscription("poison/swallow").unwrap()["status"], "active");
@@ -71,7 +74,7 @@ fn a_chunked_body_is_rejected_if_it_is_not_empty() {
         let authority = host.admin_url("").replace("http://", "");
         let authority = authority.trim_end_matches('/');
         let mut stream = TcpStream::connect(authority).unwrap();
-        let head = "DELETE /dead-letters?all=true HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n";
+        let head = "DELETE /v1/dead-letters?all=true HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n";
         write!(stream, "{head}transfer-encoding: chunked\r\n\r\n{chunks}").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -116,7 +119,7 @@ fn a_body_of_another_media_type_is_rejected() {
     let wanted = json!({ "name": "hook", "pattern": "a.b", "target": { "plugin": "echo" } }).to_string();
     let status = |path: &str, media_type: Option<&str>, body: &[u8]| {
         let headers: Vec<_> = media_type.into_iter().map(|media_type| ("content-type", media_type)).collect();
-        let answer = host.send("POST", &host.admin_url(path), &headers, body);
+        let answer = host.send("POST", &host.api_url(path), &headers, body);
         if answer.status == 415 {
             assert_eq!(answer.problem(), "unsupported-media-type", "{}", answer.body);
         }
@@ -228,7 +231,7 @@ fn an_unknown_plugin_is_an_error_that_names_the_known_ones() {
 fn a_webhook_to_the_host_itself_is_rejected_when_it_is_made() {
     let host = Setup::new().start();
     let ingress = host.url("/events");
-    let admin = host.admin_url("/dead-letters/redrive");
+    let admin = host.api_url("/dead-letters/redrive");
     for url in [
         ingress.clone(),
         admin.clone(),
@@ -245,4 +248,40 @@ fn a_webhook_to_the_host_itself_is_rejected_when_it_is_made() {
         host.admin_post("/subscriptions", json!({ "name": "hook", "pattern": "a.b", "target": target })).status,
         201
     );
+}
+
+/// A path that moved below `/v1` is not mistaken for one that never existed.
+#[test]
+fn a_former_path_names_the_new_one() {
+    let host = Setup::new().plugin("echo").start();
+    let send = |method: &str, path: &str| host.send(method, &host.admin_url(path), &[], b"");
+    for (method, path) in [
+        ("GET", "/plugins"),
+        ("GET", "/plugins/echo"),
+        ("POST", "/plugins/echo/drain"),
+        ("GET", "/subscriptions?limit=1"),
+        ("DELETE", "/subscriptions/echo/remember"),
+        ("GET", "/schedules"),
+        ("GET", "/scheduled"),
+        ("GET", "/events"),
+        ("POST", "/events"),
+        ("GET", "/events/a%20b"),
+        ("GET", "/dead-letters"),
+        ("DELETE", "/dead-letters?all=true"),
+        ("POST", "/compaction"),
+    ] {
+        let answer = send(method, path);
+        assert_eq!((answer.status, answer.problem().as_str()), (404, "not-found"), "{method} {path}");
+        let (detail, path) = (answer.json()["detail"].clone(), path.split('?').next().unwrap());
+        assert_eq!(detail, format!("{path} is now /v1{path}"), "{method} {path}");
+    }
+    assert!(host.plugin("echo.wasm").is_some(), "it still runs");
+    for path in ["/nothing", "/v1/nothing", "/v1", "/v1/", "/v2/plugins", "/v1/plugins/echo/nothing", "/v1/healthz"] {
+        let answer = send("GET", path);
+        assert_eq!((answer.status, answer.problem().as_str()), (404, "not-found"), "{path}");
+        assert!(answer.body.contains(&format!("no path {path}\"")), "{path}: {}", answer.body);
+    }
+    for (method, path) in [("DELETE", "/v1/events"), ("PATCH", "/v1/plugins"), ("POST", "/healthz")] {
+        assert_eq!(send(method, path).problem(), "method-not-allowed", "{method} {path}");
+    }
 }

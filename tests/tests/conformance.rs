@@ -115,7 +115,7 @@ fn log(host: &Host) -> BTreeMap<(String, String), Members> {
         #[serde(borrow)]
         event: &'a RawValue,
     }
-    let answer = host.send("GET", &host.admin_url("/events?limit=1000"), &[], b"");
+    let answer = host.send("GET", &host.api_url("/events?limit=1000"), &[], b"");
     let page: Page<'_> = serde_json::from_str(&answer.body).unwrap();
     page.events.iter().map(|logged| members(logged.event.get())).map(|event| (identity(&event), event)).collect()
 }
@@ -260,7 +260,7 @@ fn data_leaves_by_every_way_as_it_came() {
     let delivered = eventually("it is delivered signed", || signed.received().pop());
     let data = format!(r#""data":{EXACT}"#);
     assert!(delivered.body.contains(&data), "{}", delivered.body);
-    let letter = |path: &str| host.send("GET", &host.admin_url(path), &[], b"").body;
+    let letter = |path: &str| host.send("GET", &host.api_url(path), &[], b"").body;
     eventually("there is a dead letter", || letter("/dead-letters").contains("exact.now").then_some(()));
     for path in ["/events", "/events/exact", "/dead-letters", "/dead-letters/1", "/scheduled"] {
         assert!(letter(path).contains(&data), "{path}: {}", letter(path));

@@ -44,7 +44,7 @@ fn a_stop_tells_clients_that_wait_for_a_reply() {
     let host = Setup::new().plugin("asker").config("shutdown_grace_period = \"50s\"").start();
     let silent = json!({ "silent": true, "timeout_ms": 55_000 });
     let publish = request("/events?reply=question.answered&timeout=55s", "waiting-1", "question.asked", &silent);
-    let operate = request("/events?reply=question.answered&timeout=55s", "waiting-2", "question.asked", &silent);
+    let operate = request("/v1/events?reply=question.answered&timeout=55s", "waiting-2", "question.asked", &silent);
     let body = silent.to_string();
     let ask = format!(
         "POST /ask HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
@@ -161,7 +161,7 @@ fn a_host_without_descriptors_loses_nothing_and_recovers() {
     let process = Launch::serve(directory.path()).spawn().wait().unwrap();
     let mut admin = Wire::open(&process.admin);
     for id in acknowledged {
-        let answer = admin.answer_to(&format!("GET /events/{id} HTTP/1.1\r\nhost: localhost\r\n\r\n"));
+        let answer = admin.answer_to(&format!("GET /v1/events/{id} HTTP/1.1\r\nhost: localhost\r\n\r\n"));
         assert_eq!(answer.status, 200, "{id}: {}", answer.body);
     }
 }
@@ -234,7 +234,7 @@ fn a_response_before_the_body_tells_whether_the_connection_closes() {
         (ingress(&host), "POST /no/such/route", 404),
         (ingress(&host), "PATCH /echo/x", 405),
         (admin.clone(), "POST /no/such/route", 404),
-        (admin, "POST /subscriptions/a/b/replay?later=1s", 400),
+        (admin, "POST /v1/subscriptions/a/b/replay?later=1s", 400),
     ];
     for (address, target, status) in targets {
         for (headers, body, closes) in cases {

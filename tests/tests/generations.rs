@@ -166,7 +166,7 @@ fn a_canary_shows_what_a_new_generation_would_do_and_does_nothing() {
     assert!(runs(&host, "poison-fixed"));
     let stranger = canary("echo", &["--plugin", "poison"]);
     assert!(text(&stranger.stderr).contains("the component is the plugin `echo`"), "{}", text(&stranger.stderr));
-    let broken = host.send("POST", &host.admin_url("/plugins/poison/canary"), &[], b"not wasm");
+    let broken = host.send("POST", &host.api_url("/plugins/poison/canary"), &[], b"not wasm");
     assert_eq!((broken.status, broken.problem().as_str()), (422, "unloadable"));
 }
 

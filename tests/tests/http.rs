@@ -251,7 +251,7 @@ fn an_absolute_target_leads_to_its_path() {
     let answer = Wire::with(&address, line("http://other:80/echo/x?a=b", "h")).answer().unwrap();
     assert_eq!((answer.status, &answer.json()["query"]), (200, &json!("a=b")));
     let admin = host.admin_url("").replace("http://", "");
-    let foreign = line("http://example.com/compaction", "localhost");
+    let foreign = line("http://example.com/v1/compaction", "localhost");
     assert_eq!(Wire::with(&admin, foreign).answer().unwrap().problem(), "foreign-caller");
 }
 
@@ -348,7 +348,7 @@ fn the_admin_interface_says_how_the_host_is() {
     let get = |path: &str| host.send("GET", &host.admin_url(path), &[], b"");
     assert_eq!((get("/healthz").status, get("/readyz").status), (200, 200));
     assert_eq!(get("/nothing").problem(), "not-found");
-    assert_eq!(host.send("DELETE", &host.admin_url("/events"), &[], b"").problem(), "method-not-allowed");
+    assert_eq!(host.send("DELETE", &host.api_url("/events"), &[], b"").problem(), "method-not-allowed");
     assert_eq!(host.publish("echo.ping", "1", json!("hi")).status, 202);
     host.wait_until_idle();
     let metrics = get("/metrics");
@@ -390,7 +390,7 @@ fn a_client_that_reads_nothing_loses_its_connection() {
 #[test]
 fn the_admin_interface_answers_no_web_page() {
     let host = host();
-    let url = host.admin_url("/plugins");
+    let url = host.api_url("/plugins");
     let page_of_a_plugin = host.url("");
     for headers in [
         [("host", "example.com")],

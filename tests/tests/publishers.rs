@@ -111,7 +111,7 @@ fn forged_events_are_refused_everywhere() {
         assert_eq!((answer.status, answer.problem()), (403, (*producer).to_owned()), "{event}");
         assert!(answer.body.contains("event 1 of the batch"), "{}", answer.body);
         if !operator.is_empty() {
-            let answer = post(&host, &host.admin_url("/events"), None, event);
+            let answer = post(&host, &host.api_url("/events"), None, event);
             assert_eq!((answer.status, answer.problem()), (403, (*operator).to_owned()), "{event}");
         }
     }

@@ -1,4 +1,4 @@
-//! Builds guests with cargo, and finds the resulting files.
+//! Building guests with cargo, and finding what cargo made.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::discover::remedy::remedy;
 use crate::{Error, Kind, TARGET, Toolchain};
 use crate::{path_remapping, run};
 
-/// A `.wasm` file that a build produced.
+/// One `.wasm` file that a build made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
     /// The name of the cargo target: the crate's, or an example's.
@@ -38,8 +38,9 @@ impl Artifact {
         format!("{}.wasm", self.name.replace('_', "-"))
     }
 
-    /// Copies the file into a folder, atomically, under the plugin's file name. An identical file is left alone, so
-    /// that a running host does not load it again. Returns whether the file was written.
+    /// Puts the file into a folder under its plugin's name, in one step, unless it is there already: an
+    /// untouched file is not loaded again by a host that runs on the folder. Returns whether it differed
+    /// from what was there.
     ///
     /// # Errors
     /// If the file cannot be read, or the folder cannot be written.
@@ -56,10 +57,10 @@ impl Artifact {
     }
 }
 
-/// The result of a build.
+/// What a build did.
 #[derive(Clone, Debug, Default)]
 pub struct BuildReport {
-    /// The built files, including those that were up to date.
+    /// What was made, or was up to date.
     pub artifacts: Vec<Artifact>,
     /// The compiler's messages as it renders them, with colours if asked for.
     pub messages: Vec<String>,
@@ -79,7 +80,7 @@ impl BuildReport {
     }
 }
 
-/// Arguments for a fast build instead of fast code, with line tables for backtraces.
+/// Arguments by which cargo builds quickly rather than what runs quickly, with the lines that backtraces name.
 pub(crate) const QUICK: [&str; 9] = [
     "--release",
     "--config=profile.release.incremental=true",
@@ -88,12 +89,12 @@ pub(crate) const QUICK: [&str; 9] = [
     "--config=profile.release.panic=\"abort\"",
     "--config=profile.release.debug=\"line-tables-only\"",
     "--config=profile.release.strip=\"none\"",
-    // Halves the time to compile a handler after each save. Dependencies are compiled once, so they are optimized.
+    // A saved handler compiles in half the time; its dependencies are compiled once.
     "--config=profile.release.opt-level=0",
     "--config=profile.release.package.\"*\".opt-level=3",
 ];
 
-/// Arguments for components that are small and quick to instantiate. They override the project's own profile.
+/// Arguments by which cargo makes what is small and quick to instantiate, whatever a project's own profile says.
 pub(crate) const RELEASE: [&str; 5] = [
     "--release",
     "--config=profile.release.lto=true",
@@ -103,7 +104,7 @@ pub(crate) const RELEASE: [&str; 5] = [
 ];
 
 /// Builds guests with the given cargo arguments (`-p NAME`, `--profile NAME`, …) in a directory.
-/// Compiler errors are part of the report, and not errors of this function.
+/// A compiler error is no error of this function; it is in the report.
 ///
 /// # Errors
 /// If cargo cannot be started.
@@ -111,7 +112,7 @@ pub fn build(toolchain: &Toolchain, directory: &Path, arguments: &[&str], colour
     build_with_steps(toolchain, directory, arguments, colour, &mut |_| {})
 }
 
-/// Like [`build`]. `step` receives a description of each step of cargo.
+/// Builds as [`build`] does. `step` receives what cargo is doing.
 pub(crate) fn build_with_steps(
     toolchain: &Toolchain,
     directory: &Path,
@@ -122,13 +123,13 @@ pub(crate) fn build_with_steps(
     let format = if colour { "--message-format=json-diagnostic-rendered-ansi" } else { "--message-format=json" };
     let mut cargo = toolchain.cargo();
     cargo.current_dir(directory).args(["build", "--target", TARGET, format]).args(arguments);
-    // Quick builds keep the project's path, so that an author can find the files that a backtrace names.
+    // Where a plugin is at work, backtraces lead to its sources.
     let sources = (!arguments.contains(&QUICK[1])).then_some(directory);
     cargo.arg(format!("--config=target.{TARGET}.rustflags={}", path_remapping::list(&path_remapping::flags(sources))));
     let Output { succeeded, stdout, stderr } = run_with_steps(&mut cargo, step)?;
     let lines: Vec<Value> = stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let mut messages: Vec<_> = lines.iter().filter_map(rendered_message).collect();
-    // Errors before any compiler runs, such as a malformed manifest, appear only on standard error.
+    // What stops cargo before any compiler runs, such as a bad manifest, is on standard error alone.
     if !succeeded && messages.is_empty() {
         let hint = remedy(&stderr).map(|hint| format!("hint: {hint}\n"));
         messages.extend([stderr].into_iter().chain(hint));
@@ -140,7 +141,7 @@ pub(crate) fn build_with_steps(
 struct Output {
     succeeded: bool,
     stdout: String,
-    /// Without the lines that announce cargo's steps.
+    /// Without the lines that tell its steps.
     stderr: String,
 }
 
@@ -171,12 +172,12 @@ fn run_with_steps(cargo: &mut Command, step: &mut dyn FnMut(&str)) -> Result<Out
     Ok(Output { succeeded, stdout, stderr })
 }
 
-/// The step that a line of cargo's output announces: a verb that ends at the twelfth column, and its object.
+/// The step that a line of cargo tells: a verb aligned at the twelfth column, and what it is about.
 fn step_of(line: &str) -> Option<String> {
     const COLUMN: usize = 12;
     let (verb, what) = (line.get(..COLUMN)?, line.get(COLUMN..)?.strip_prefix(' ')?);
     let is_verb = verb.trim_start().len() > 3 && verb.trim_start().chars().all(char::is_alphabetic);
-    // Drops the path of a local package.
+    // Paths are of no use here.
     let what = what.split(" (/").next().unwrap_or(what);
     (is_verb && verb.trim_start().starts_with(char::is_uppercase))
         .then(|| format!("{} {what}", verb.trim().to_lowercase()))
@@ -197,7 +198,7 @@ fn artifacts(line: &Value) -> Vec<Artifact> {
         .collect()
 }
 
-/// Makes getrandom take its random numbers from the SDK.
+/// The SDK has random numbers for getrandom, which asks for them where it is told so.
 const ENTROPY: &str = "--cfg getrandom_backend=\"custom\"";
 
 impl Toolchain {
@@ -213,8 +214,8 @@ impl Toolchain {
         }
     }
 
-    /// The cargo command for guests. Variables that an outer cargo or rustup has set are removed, because they could
-    /// select another compiler.
+    /// A cargo that compiles guests. What an outer cargo or rustup left in the environment would lead
+    /// it to another compiler, so that is taken out.
     pub(crate) fn cargo(&self) -> Command {
         let mut command = Command::new("cargo");
         for name in ["CARGO", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET"] {

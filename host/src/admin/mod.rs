@@ -25,6 +25,7 @@ use axum::{Router, middleware};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::api;
 use crate::bus::{Reachability, SharedBus};
 use crate::clock::Clock;
 use crate::files;
@@ -87,10 +88,7 @@ impl Admin {
             .route("/events/{id}", get(events::show))
             .route("/dead-letters/{number}", get(dead_letters::show))
             .route_layer(middleware::from_extractor::<Query<NoParameters>>());
-        Router::new()
-            .route("/healthz", get(|| async { "ok\n" }))
-            .route("/readyz", get(readyz))
-            .route("/metrics", get(render_metrics))
+        let api = Router::new()
             .route("/plugins/{name}/drain", post(plugins::drain))
             .route("/plugins/{name}/rollback", post(generations::roll_back))
             .route("/plugins/{name}/canary", post(generations::canary))
@@ -98,11 +96,14 @@ impl Admin {
             .route("/events", get(events::list).post(events::publish))
             .route("/dead-letters", get(dead_letters::list).delete(dead_letters::drop_matching))
             .route("/dead-letters/redrive", post(dead_letters::redrive))
-            .merge(bare)
+            .merge(bare);
+        Router::new()
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(render_metrics))
+            .nest(api::ROOT, api)
             .route_layer(middleware::from_fn_with_state(self.clone(), unexpected_body::reject_unexpected_body))
-            .fallback(|request: Request| async move {
-                Problem::not_found(format!("the admin interface has no path {}", request.uri().path()))
-            })
+            .fallback(|request: Request| async move { no_path(request.uri().path()) })
             .method_not_allowed_fallback(|| async {
                 Problem::new(
                     StatusCode::METHOD_NOT_ALLOWED,
@@ -113,6 +114,18 @@ impl Admin {
             .layer(middleware::from_fn(guard::local_callers_only))
             .with_state(self)
     }
+}
+
+/// The first segments of paths that were at the root before they moved below [`api::ROOT`].
+const MOVED: [&str; 7] = ["plugins", "subscriptions", "schedules", "scheduled", "events", "dead-letters", "compaction"];
+
+/// A problem with 404 for a path that does not exist. If it moved, the problem names the new path.
+fn no_path(path: &str) -> Problem {
+    let first = path.split('/').nth(1).unwrap_or_default();
+    if MOVED.contains(&first) {
+        return Problem::not_found(format!("{path} is now {}{path}", api::ROOT));
+    }
+    Problem::not_found(format!("the admin interface has no path {path}"))
 }
 
 async fn readyz(State(admin): State<Admin>) -> Response {

@@ -12,11 +12,11 @@ use crate::problem::Problem;
 
 /// The routes that read a body. All others reject one.
 const WITH_BODY: &[(Method, &str)] = &[
-    (Method::POST, "/events"),
-    (Method::POST, "/plugins/{name}/canary"),
-    (Method::POST, "/subscriptions"),
-    (Method::POST, "/subscriptions/{owner}/{name}/replay"),
-    (Method::POST, "/subscriptions/{owner}/{name}/secret"),
+    (Method::POST, "/v1/events"),
+    (Method::POST, "/v1/plugins/{name}/canary"),
+    (Method::POST, "/v1/subscriptions"),
+    (Method::POST, "/v1/subscriptions/{owner}/{name}/replay"),
+    (Method::POST, "/v1/subscriptions/{owner}/{name}/secret"),
 ];
 
 /// Passes requests on that have no body, or whose route reads it.

@@ -41,6 +41,9 @@ pub use subscriptions::{
     SubscriptionView, TargetRequest, TargetView, WebhookRequest,
 };
 
+/// The path that all other paths of the API are below. It has the version: changes that break clients get a new one.
+pub const ROOT: &str = "/v1";
+
 /// A page of a list.
 pub trait Page {
     /// The query parameter for the cursor.

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::response::Response;
 use crate::api::{
-    CanaryQuery, CanaryView, CancelQuery, CompactionResult, DeadLetterSelection, DeadLetterView, DrainQuery,
+    self, CanaryQuery, CanaryView, CancelQuery, CompactionResult, DeadLetterSelection, DeadLetterView, DrainQuery,
     DrainResult, DropResult, EventList, NoContent, Page, PluginList, PluginView, ProblemView, PublishResult,
     RedriveResult, ReplayRequest, ReplayResult, RollbackQuery, RollbackResult, ScheduleList, SecretRequest,
     SecretRotationResult, StopReplaysResult, SubscriptionChangeResult, SubscriptionList, SubscriptionRequest,
@@ -284,7 +284,7 @@ impl Client {
 
     /// The URL of a resource. Every name is exactly one path segment, so that it cannot reach another resource.
     fn url(&self, path: &[&str], query: &[(String, String)]) -> anyhow::Result<Uri> {
-        let mut address = self.base.clone();
+        let mut address = format!("{}{}", self.base, api::ROOT);
         for segment in path {
             if segment.is_empty() {
                 bail!("a name or an id is empty");
@@ -354,7 +354,7 @@ mod tests {
             ("a;b=c", "a%3Bb%3Dc"),
             ("+", "%2B"),
         ] {
-            let expected = format!("http://127.0.0.1:8081/events/{segment}?a%20b=c%26d%3De");
+            let expected = format!("http://127.0.0.1:8081/v1/events/{segment}?a%20b=c%26d%3De");
             assert_eq!(of(name).unwrap(), expected, "{name:?}");
         }
         assert!(of("").unwrap_err().to_string().contains("empty"));
@@ -367,7 +367,7 @@ mod tests {
         let query =
             DeadLetterSelection { number: Some(7), cause: Some("a&b".to_owned()), ..DeadLetterSelection::default() };
         let url = client.url(&["dead-letters", "a/b"], &query_pairs(&query).unwrap()).unwrap();
-        assert_eq!(url.to_string(), "http://127.0.0.1:1/dead-letters/a%2Fb?cause=a%26b&number=7");
+        assert_eq!(url.to_string(), "http://127.0.0.1:1/v1/dead-letters/a%2Fb?cause=a%26b&number=7");
         let wait = DrainQuery { wait: Some(Duration::from_millis(1_500)) };
         assert_eq!(client.url(&[], &query_pairs(&wait).unwrap()).unwrap().query(), Some("wait=1s%20500ms"));
         assert_eq!(client.url(&["plugins"], &query_pairs(&()).unwrap()).unwrap().query(), None);

@@ -10,10 +10,10 @@ use crate::projects::display_path;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// A plugin's project, a workspace, or a directory of projects
+    /// A plugin's project, a workspace, or a directory with several
     #[arg(default_value = ".")]
     path: PathBuf,
-    /// Also replace SDKs that were changed by hand
+    /// Replace SDKs that were changed by hand, too
     #[arg(long)]
     force: bool,
 }

@@ -61,7 +61,7 @@ impl Host {
     }
 
     pub(crate) fn admin(&self, path: &str) -> anyhow::Result<Value> {
-        let mut answer = self.agent.get(format!("http://{}{path}", self.admin)).call()?;
+        let mut answer = self.agent.get(format!("http://{}/v1{path}", self.admin)).call()?;
         let value = answer.body_mut().read_json()?;
         if answer.status() != 200 {
             bail!("{path}: {value}");

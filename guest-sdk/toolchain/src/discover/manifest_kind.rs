@@ -1,4 +1,4 @@
-//! Decides whether a manifest belongs to a plugin or to something else in the repository.
+//! Tells a plugin's manifest from those of everything else that lives in a repository.
 
 use std::fs;
 use std::path::Path;
@@ -14,9 +14,9 @@ use crate::project::Language;
 pub(super) enum ManifestKind {
     /// A plugin.
     Plugin,
-    /// Something else. The reason is reported.
+    /// Something else, which is said with the reason.
     Other(String),
-    /// Apparently a plugin, but unusable. The error is reported.
+    /// A plugin by all appearances, which cannot be read.
     Broken(String),
 }
 
@@ -33,8 +33,7 @@ const OTHER_CRATES: [(&str, &str); 6] = [
 ];
 
 impl ManifestKind {
-    /// Classifies a manifest. With `is_named`, the user has given the path of its directory, and weaker evidence is
-    /// enough.
+    /// Looks at a manifest. `is_named` tells that a person gave the path of its directory: less is asked of it then.
     pub(super) fn of(language: Language, manifest: &Path, is_named: bool) -> Self {
         let text = match fs::read_to_string(manifest) {
             Ok(text) => text,
@@ -46,7 +45,7 @@ impl ManifestKind {
         };
         let parsed: Value = match parsed {
             Ok(parsed) => parsed,
-            // A malformed manifest without a word about Sandbus is probably a fixture of another tool's tests.
+            // Files of other tools' tests are malformed on purpose.
             Err(error) if text.contains("sandbus") => return Broken(error.trim_end().to_owned()),
             Err(_) => return Other("malformed".to_owned()),
         };
@@ -59,13 +58,13 @@ impl ManifestKind {
     }
 }
 
-/// Whether a manifest is the root of a cargo workspace.
+/// Whether a manifest is that of a cargo workspace's root.
 pub(crate) fn is_workspace(manifest: &Path) -> bool {
     let text = fs::read_to_string(manifest).unwrap_or_default();
     toml::from_str(&text).is_ok_and(|parsed: Value| parsed["workspace"].is_object())
 }
 
-/// Whether a manifest is the root of a cargo workspace with members. Their directories may be outside the walk.
+/// Whether a manifest gives members to a cargo workspace, which cargo may keep in directories that are not visited.
 pub(super) fn has_members(manifest: &Path) -> bool {
     let text = fs::read_to_string(manifest).unwrap_or_default();
     let parsed: Value = toml::from_str(&text).unwrap_or_default();
@@ -95,7 +94,7 @@ fn of_crate(manifest: &Value) -> ManifestKind {
     }
 }
 
-/// The names of a crate's dependencies on all platforms.
+/// The names of the crates that one depends on, for any platform.
 fn dependencies_of_crate(manifest: &Value) -> Vec<String> {
     let platforms = manifest["target"].as_object().into_iter().flat_map(|all| all.values());
     let tables = std::iter::once(manifest).chain(platforms).filter_map(|part| part["dependencies"].as_object());

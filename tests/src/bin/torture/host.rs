@@ -248,13 +248,13 @@ impl Client {
 
     /// Gets from the admin API. The response must be a success.
     pub(crate) fn admin(&self, path: &str) -> anyhow::Result<Value> {
-        let url = format!("http://{}{path}", self.target.admin);
+        let url = format!("http://{}/v1{path}", self.target.admin);
         read(path, &send(&self.agent, "GET", &url, &[], b"")?)
     }
 
     /// Posts to the admin API, without a body if it is null. The response must be a success.
     pub(crate) fn order(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        let url = format!("http://{}{path}", self.target.admin);
+        let url = format!("http://{}/v1{path}", self.target.admin);
         let json = [("content-type", "application/json")];
         let text = if body.is_null() { String::new() } else { body.to_string() };
         let answer = send(&self.agent, "POST", &url, &json, text.as_bytes())?;

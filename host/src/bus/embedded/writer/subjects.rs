@@ -1,6 +1,5 @@
-//! Changes take effect in two steps. First, a method of the writer makes the change in the transaction and records it
-//! in the `Changes` of its module. After the commit, `AfterCommit::publish` of these `Changes` makes it visible in
-//! memory.
+//! The two halves of a change. A method of the writer makes the change in the transaction, and records in its
+//! subject's `Changes` what is published after the commit. Both halves are in the subject's module.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,13 +9,13 @@ use super::Writer;
 use crate::clock::Timestamp;
 use crate::event::Position;
 
-/// The changes of one kind in one batch.
+/// The changes of a subject in one batch.
 pub(super) trait AfterCommit: Default {
-    /// Makes the changes, which are durable now, visible in memory.
+    /// Publishes the changes, which are durable.
     fn publish(self, writer: &mut Writer, context: &mut PublishContext);
 }
 
-/// The commit whose changes are being made visible.
+/// A commit whose changes are being published.
 pub(super) struct PublishContext {
     /// The time of the commit.
     pub(super) now: Timestamp,
@@ -31,7 +30,7 @@ impl PublishContext {
         Self { now, head_before, woken: HashMap::new() }
     }
 
-    /// Wakes the task that waits for a subscription's deliveries, once all changes are visible.
+    /// Wakes the task that waits for a subscription's deliveries, after all changes are published.
     pub(super) fn wake(&mut self, subscription: &Arc<Subscription>) {
         self.woken.entry(subscription.number).or_insert_with(|| Arc::clone(subscription));
     }
@@ -45,7 +44,7 @@ impl PublishContext {
 
 macro_rules! subjects {
     ($($(#[$why:meta])* $subject:ident),* $(,)?) => {
-        /// The changes of each kind, in the order in which they become visible.
+        /// The changes of each subject, in the order in which they are published.
         #[derive(Default)]
         pub(super) struct Changes {
             $($(#[$why])* pub(super) $subject: super::$subject::Changes,)*
