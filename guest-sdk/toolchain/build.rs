@@ -1,7 +1,7 @@
-//! Lists what the binary carries with it: the SDKs, the contract and the templates of new projects. So one file
-//! is enough to begin and to build, and SDK and host are always of one version.
+//! Embeds the SDKs, the contract and the project templates into the binary. The binary can then create
+//! projects without downloading an SDK, and the versions of SDK and host always match.
 
-#![allow(clippy::print_stdout, reason = "a build script speaks to cargo so")]
+#![allow(clippy::print_stdout, reason = "cargo reads a build script's standard output")]
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ const TREES: [(&str, &str); 6] = [
     ("TEMPLATES", "../templates"),
 ];
 
-/// What lies in a tree and is no part of it.
+/// Names in a tree that are not embedded.
 const LEFT_OUT: [&str; 6] = ["tests", "test", "node_modules", "__pycache__", "target", "package-lock.json"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -45,8 +45,8 @@ fn list(directory: &Path, prefix: &str, all: bool, source: &mut String) -> Resul
         if path.is_dir() {
             list(&path, &format!("{prefix}{name}/"), all, source)?;
         } else {
-            // A file that is new comes with a change of one that names it. Directories are not watched: what
-            // tests leave in them would have everything built again.
+            // Directories are not watched, because files that tests leave there would cause rebuilds. A new file is
+            // noticed through the change of a file that refers to it.
             println!("cargo::rerun-if-changed={}", path.display());
             writeln!(source, "    (\"{prefix}{name}\", include_str!({path:?})),")?;
         }

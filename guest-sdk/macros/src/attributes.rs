@@ -36,7 +36,7 @@ pub(crate) fn unknown_option(option: &Ident, options: &[&str], renamed: &[(&str,
     Error::new(option.span(), format!("unknown option `{option}`; the options are {}", names.join(", ")))
 }
 
-/// The literal after the equals sign. `example` is shown where something else stands there.
+/// The literal after the equals sign. The error for anything else shows `example`.
 fn literal<T: Parse>(input: ParseStream<'_>, example: &str) -> Result<T> {
     if !input.peek(Token![=]) {
         return Err(input.error(format!("expected a value: `{example}`")));
@@ -134,8 +134,8 @@ fn is_word(word: &str) -> bool {
     !word.is_empty() && !word.contains(is_outside)
 }
 
-/// The name of a subscription or a schedule: the function's, unless the attribute gives another one. `kind` names what
-/// it is the name of.
+/// The name of a subscription or a schedule: the function's, unless the attribute gives another one. Errors call the
+/// named thing `kind`.
 pub(crate) fn name(given: Option<&LitStr>, function: &Ident, kind: &str) -> Result<String> {
     let (name, span) = match given {
         Some(literal) => (literal.value(), literal.span()),
@@ -194,7 +194,7 @@ pub(crate) fn duration(input: ParseStream<'_>, option: &str) -> Result<u64> {
 
 /// Whether a text has the form of a time in RFC 3339. The host checks the day of the month.
 pub(crate) fn is_time(text: &str) -> bool {
-    // Each digit of the form is the highest one that its number may have.
+    // The maximum digit at each position.
     const FORM: &str = "9999-19-39T29:59:69";
     let fits = |text: &str, form: &str| {
         text.len() == form.len()

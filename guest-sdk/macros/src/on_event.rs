@@ -148,7 +148,7 @@ pub(crate) fn expand(arguments: &Arguments, function: &ItemFn) -> Result<TokenSt
         Some(pattern) => quote!(#pattern),
         None => quote_spanned! { argument.span() =>
             {
-                // An item of its own, so that a mere check evaluates it too.
+                // A separate constant, so that `cargo check` evaluates it, too.
                 const PATTERN: &str = match <#argument as ::sandbus_sdk::EventArgument>::TYPE {
                     ::std::option::Option::Some(name) => name,
                     ::std::option::Option::None => ::std::panic!(

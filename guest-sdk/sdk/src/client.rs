@@ -182,7 +182,7 @@ impl Request {
     /// Sets the body to JSON.
     ///
     /// # Errors
-    /// If the value cannot be written as JSON, as NaN cannot.
+    /// If the value cannot be written as JSON, for example because it contains NaN.
     pub fn json<T: Serialize + ?Sized>(self, value: &T) -> Result<Self, SendError> {
         let body = json::to_vec(value).map_err(|error| SendError::Invalid(format!("its body: {error}")))?;
         Ok(self.header("content-type", "application/json").body(body))

@@ -50,7 +50,8 @@ mod component {
         store::open("").map_err(state_error)
     }
 
-    /// The start of the host's text if the store is unavailable. `wasi:keyvalue` has texts in place of kinds.
+    /// The start of the host's text if the store is unavailable. An error of
+    /// `wasi:keyvalue` has no kind but only a text.
     const UNAVAILABLE: &str = "the plugin's state cannot be read";
     /// The start of the host's text if a value is not a number, or the sum is out of range.
     const NOT_ADDABLE: &str = "cannot add to";

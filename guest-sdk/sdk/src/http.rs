@@ -75,7 +75,7 @@ impl Request {
 pub struct Response {
     /// The status, 200 to 599.
     pub status: u16,
-    /// The headers. Two cookies are two of the name `set-cookie`.
+    /// The headers. Each cookie is a header of its own, named `set-cookie`.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,

@@ -1,4 +1,4 @@
-//! Writing JSON. `serde_json` writes numbers that JSON does not have as `null`; here they are errors.
+//! Writes JSON. Numbers without a JSON form, such as NaN, are errors; `serde_json` would write `null`.
 
 mod floats;
 
@@ -13,7 +13,7 @@ use serde::de::IgnoredAny;
 /// If the value has a number that is infinite or not a number, or if its `Serialize` fails.
 pub(crate) fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, WriteError> {
     let json = serde_json::to_vec(value).map_err(|error| WriteError(error.to_string()))?;
-    // Such a number has become a `null`. Where there is none, the second pass is not needed.
+    // A number without a JSON form was written as `null`. Only then is a second pass needed to find it.
     if json.windows(4).any(|window| window == b"null") {
         floats::check(value)?;
     }
@@ -29,7 +29,7 @@ pub(crate) fn is_media_type(media_type: &str) -> bool {
 /// Checks that bytes are one JSON value.
 ///
 /// # Errors
-/// Where they are not.
+/// If they are not, with the place of the mistake.
 pub(crate) fn check(bytes: &[u8]) -> serde_json::Result<()> {
     serde_json::from_slice(bytes).map(|IgnoredAny| ())
 }

@@ -9,8 +9,8 @@ use crate::{EventType, Result, host, json};
 /// Publishes an event with this invocation's commit, and returns its id.
 ///
 /// # Errors
-/// If the event cannot be written as JSON, the plugin does not declare the type among what it `publishes`, or a limit
-/// is reached.
+/// If the event cannot be written as JSON, the plugin does not declare the type in `publishes`, or a limit is
+/// reached.
 pub fn publish<E: EventType>(event: &E) -> Result<String, BusError> {
     Message::of(event)?.publish()
 }
@@ -102,7 +102,7 @@ impl Message {
     /// A message with the data of a typed event.
     ///
     /// # Errors
-    /// If the event cannot be written as JSON, as NaN cannot.
+    /// If the event cannot be written as JSON, for example because it contains NaN.
     pub fn of<E: EventType>(event: &E) -> Result<Self, BusError> {
         let invalid = |error| BusError::Invalid(format!("the data of `{}` cannot be written: {error}", E::TYPE));
         Ok(Self::raw(E::TYPE, "application/json", json::to_vec(event).map_err(invalid)?))
@@ -175,7 +175,7 @@ impl Message {
         host::publish(self.checked()?).map_err(BusError::from)
     }
 
-    /// The message, unless consumers could not read it, or an attribute of it would be replaced.
+    /// Checks that data declared as JSON is JSON, and that the message sets no attribute of the host.
     fn checked(self) -> Result<bus::Message, BusError> {
         let Self(message) = self;
         let event_type = &message.type_;

@@ -27,7 +27,7 @@ pub fn get<T: DeserializeOwned>(key: &str) -> Result<Option<T>, StateError> {
 /// Sets the value of a key, as JSON.
 ///
 /// # Errors
-/// If the value cannot be written as JSON, as NaN cannot, or a limit is reached.
+/// If the value cannot be written as JSON, for example because it contains NaN, or a limit is reached.
 pub fn set<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<(), StateError> {
     let invalid = |error| StateError::Invalid(format!("the value of `{key}` cannot be written: {error}"));
     set_bytes(key, json::to_vec(value).map_err(invalid)?)

@@ -1,4 +1,4 @@
-//! Building guests with cargo, and finding what cargo made.
+//! Builds guests with cargo, and finds the resulting files.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::discover::remedy::remedy;
 use crate::{Error, Kind, TARGET, Toolchain};
 use crate::{path_remapping, run};
 
-/// One `.wasm` file that a build made.
+/// A `.wasm` file that a build produced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
     /// The name of the cargo target: the crate's, or an example's.
@@ -38,9 +38,8 @@ impl Artifact {
         format!("{}.wasm", self.name.replace('_', "-"))
     }
 
-    /// Puts the file into a folder under its plugin's name, in one step, unless it is there already: an
-    /// untouched file is not loaded again by a host that runs on the folder. Returns whether it differed
-    /// from what was there.
+    /// Copies the file into a folder, atomically, under the plugin's file name. An identical file is left alone, so
+    /// that a running host does not load it again. Returns whether the file was written.
     ///
     /// # Errors
     /// If the file cannot be read, or the folder cannot be written.
@@ -57,10 +56,10 @@ impl Artifact {
     }
 }
 
-/// What a build did.
+/// The result of a build.
 #[derive(Clone, Debug, Default)]
 pub struct BuildReport {
-    /// What was made, or was up to date.
+    /// The built files, including those that were up to date.
     pub artifacts: Vec<Artifact>,
     /// The compiler's messages as it renders them, with colours if asked for.
     pub messages: Vec<String>,
@@ -80,7 +79,7 @@ impl BuildReport {
     }
 }
 
-/// Arguments by which cargo builds quickly rather than what runs quickly, with the lines that backtraces name.
+/// Arguments for a fast build instead of fast code, with line tables for backtraces.
 pub(crate) const QUICK: [&str; 9] = [
     "--release",
     "--config=profile.release.incremental=true",
@@ -89,12 +88,12 @@ pub(crate) const QUICK: [&str; 9] = [
     "--config=profile.release.panic=\"abort\"",
     "--config=profile.release.debug=\"line-tables-only\"",
     "--config=profile.release.strip=\"none\"",
-    // A saved handler compiles in half the time; its dependencies are compiled once.
+    // Halves the time to compile a handler after each save. Dependencies are compiled once, so they are optimized.
     "--config=profile.release.opt-level=0",
     "--config=profile.release.package.\"*\".opt-level=3",
 ];
 
-/// Arguments by which cargo makes what is small and quick to instantiate, whatever a project's own profile says.
+/// Arguments for components that are small and quick to instantiate. They override the project's own profile.
 pub(crate) const RELEASE: [&str; 5] = [
     "--release",
     "--config=profile.release.lto=true",
@@ -104,7 +103,7 @@ pub(crate) const RELEASE: [&str; 5] = [
 ];
 
 /// Builds guests with the given cargo arguments (`-p NAME`, `--profile NAME`, …) in a directory.
-/// A compiler error is no error of this function; it is in the report.
+/// Compiler errors are part of the report, and not errors of this function.
 ///
 /// # Errors
 /// If cargo cannot be started.
@@ -112,7 +111,7 @@ pub fn build(toolchain: &Toolchain, directory: &Path, arguments: &[&str], colour
     build_with_steps(toolchain, directory, arguments, colour, &mut |_| {})
 }
 
-/// Builds as [`build`] does. `step` receives what cargo is doing.
+/// Like [`build`]. `step` receives a description of each step of cargo.
 pub(crate) fn build_with_steps(
     toolchain: &Toolchain,
     directory: &Path,
@@ -123,13 +122,13 @@ pub(crate) fn build_with_steps(
     let format = if colour { "--message-format=json-diagnostic-rendered-ansi" } else { "--message-format=json" };
     let mut cargo = toolchain.cargo();
     cargo.current_dir(directory).args(["build", "--target", TARGET, format]).args(arguments);
-    // Where a plugin is at work, backtraces lead to its sources.
+    // Quick builds keep the project's path, so that an author can find the files that a backtrace names.
     let sources = (!arguments.contains(&QUICK[1])).then_some(directory);
     cargo.arg(format!("--config=target.{TARGET}.rustflags={}", path_remapping::list(&path_remapping::flags(sources))));
     let Output { succeeded, stdout, stderr } = run_with_steps(&mut cargo, step)?;
     let lines: Vec<Value> = stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let mut messages: Vec<_> = lines.iter().filter_map(rendered_message).collect();
-    // What stops cargo before any compiler runs, such as a bad manifest, is on standard error alone.
+    // Errors before any compiler runs, such as a malformed manifest, appear only on standard error.
     if !succeeded && messages.is_empty() {
         let hint = remedy(&stderr).map(|hint| format!("hint: {hint}\n"));
         messages.extend([stderr].into_iter().chain(hint));
@@ -141,7 +140,7 @@ pub(crate) fn build_with_steps(
 struct Output {
     succeeded: bool,
     stdout: String,
-    /// Without the lines that tell its steps.
+    /// Without the lines that announce cargo's steps.
     stderr: String,
 }
 
@@ -172,12 +171,12 @@ fn run_with_steps(cargo: &mut Command, step: &mut dyn FnMut(&str)) -> Result<Out
     Ok(Output { succeeded, stdout, stderr })
 }
 
-/// The step that a line of cargo tells: a verb aligned at the twelfth column, and what it is about.
+/// The step that a line of cargo's output announces: a verb that ends at the twelfth column, and its object.
 fn step_of(line: &str) -> Option<String> {
     const COLUMN: usize = 12;
     let (verb, what) = (line.get(..COLUMN)?, line.get(COLUMN..)?.strip_prefix(' ')?);
     let is_verb = verb.trim_start().len() > 3 && verb.trim_start().chars().all(char::is_alphabetic);
-    // Paths are of no use here.
+    // Drops the path of a local package.
     let what = what.split(" (/").next().unwrap_or(what);
     (is_verb && verb.trim_start().starts_with(char::is_uppercase))
         .then(|| format!("{} {what}", verb.trim().to_lowercase()))
@@ -198,7 +197,7 @@ fn artifacts(line: &Value) -> Vec<Artifact> {
         .collect()
 }
 
-/// The SDK has random numbers for getrandom, which asks for them where it is told so.
+/// Makes getrandom take its random numbers from the SDK.
 const ENTROPY: &str = "--cfg getrandom_backend=\"custom\"";
 
 impl Toolchain {
@@ -214,8 +213,8 @@ impl Toolchain {
         }
     }
 
-    /// A cargo that compiles guests. What an outer cargo or rustup left in the environment would lead
-    /// it to another compiler, so that is taken out.
+    /// The cargo command for guests. Variables that an outer cargo or rustup has set are removed, because they could
+    /// select another compiler.
     pub(crate) fn cargo(&self) -> Command {
         let mut command = Command::new("cargo");
         for name in ["CARGO", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "CARGO_BUILD_TARGET"] {

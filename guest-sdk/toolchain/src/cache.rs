@@ -1,4 +1,4 @@
-//! The user's cache directory, and what is set up there once.
+//! The user's cache directory, and directories in it that are set up once.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::Error;
 use crate::run::at;
 
-/// Where everything of Sandbus is: below `XDG_CACHE_HOME`, or `.cache` in the home directory.
+/// The directory for all caches of Sandbus: `sandbus` in `XDG_CACHE_HOME`, or in `.cache` in the home directory.
 ///
 /// # Errors
 /// If neither of the two is known.
@@ -18,7 +18,7 @@ pub fn directory() -> Result<PathBuf, Error> {
         .ok_or(Error::NoCacheDirectory)
 }
 
-/// Has a directory of the user's cache set up again.
+/// Invalidates a cache directory, so that the next call of [`once`] sets it up again.
 ///
 /// # Errors
 /// If its stamp cannot be removed.
@@ -30,14 +30,16 @@ pub(crate) fn invalidate(name: &str) -> Result<(), Error> {
     }
 }
 
-/// A directory of the user's cache that is set up once. An interruption leaves no stamp, and the next call goes on.
+/// Returns a cache directory, and calls `set_up` on it unless an earlier call has completed. An interrupted set-up
+/// leaves no stamp, so the next call repeats it.
 ///
 /// # Errors
-/// If there is no place for it, or if it cannot be set up.
+/// If the cache directory is unknown, or `set_up` fails.
 pub fn once(name: &str, set_up: impl FnOnce(&Path) -> Result<(), Error>) -> Result<PathBuf, Error> {
     let home = directory()?.join(name);
     fs::create_dir_all(&home).map_err(at(&home))?;
-    // Two set-ups at once would undo each other's steps: the second waits and then finds it done.
+    // Concurrent set-ups would overwrite each other's files. The lock makes the second one wait until the first is
+    // done.
     let lock_path = home.join("lock");
     let lock = File::create(&lock_path).map_err(at(&lock_path))?;
     lock.lock().map_err(at(&lock_path))?;

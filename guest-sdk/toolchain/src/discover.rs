@@ -1,7 +1,7 @@
 //! Finds the plugins below a path, in the layouts of cargo, npm, pnpm, yarn, uv and of no tool at all.
 //!
-//! Each manifest in the tree is examined on its own: the root of a workspace, or a plugin, does not hide projects below it.
-//! Cargo lists the members of its workspaces. Each directory that is left out is reported with the reason.
+//! Each manifest in the tree is examined on its own: the root of a workspace, or a plugin, does not hide projects below
+//! it. Cargo lists the members of its workspaces. Each directory that is left out is reported with the reason.
 
 pub(crate) mod cargo;
 mod manifest_kind;
@@ -43,8 +43,8 @@ pub struct SkippedDirectory {
 }
 
 impl Discovery {
-    /// Finds the plugins at a path: a directory, a manifest, or a script. If there is none, the plugin that encloses the path is
-    /// found.
+    /// Finds the plugins at a path: a directory, a manifest, or a script. If there is none, the plugin that encloses
+    /// the path is found.
     ///
     /// # Errors
     /// If the path does not exist or cannot be read.
@@ -93,7 +93,7 @@ struct Search<'a> {
     found: Discovery,
     /// The manifests of workspaces that cargo has already listed.
     covered: BTreeSet<PathBuf>,
-    /// What cargo says of workspaces that are not looked at yet, by their manifests.
+    /// Cargo's metadata of workspaces that are not examined yet, by the path of the manifest.
     workspaces: BTreeMap<PathBuf, Result<Workspace, Error>>,
 }
 
@@ -193,7 +193,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Sorts the results, and refuses plugins whose file would be that of another one.
+    /// Sorts the results, and rejects plugins whose file name is already taken.
     fn finish(mut self, directories: Vec<SkippedDirectory>) -> Discovery {
         let mut projects = std::mem::take(&mut self.found.projects);
         projects.sort_by(|one, other| one.directory.cmp(&other.directory));
@@ -212,10 +212,10 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        // Installed and built files of a plugin are part of it.
+        // Skipped directories within a plugin, such as `target`, are not worth a report.
         let within = |path: &Path| taken.values().any(|directory| path.parent() == Some(directory));
         self.found.skipped.extend(directories.into_iter().filter(|skipped| !within(&skipped.path)));
-        // Nobody expects a plugin in a package that plugins depend on.
+        // Neither are libraries that plugins depend on.
         let used: BTreeSet<_> = self.found.projects.iter().flat_map(|project| &project.path_dependencies).collect();
         self.found.skipped.retain(|skipped| !used.contains(&skipped.path));
         self.found.skipped.sort_by(|one, other| one.path.cmp(&other.path));

@@ -1,9 +1,9 @@
-//! Expands the patterns by which workspaces of npm, pnpm, yarn and uv name their members.
+//! Expands the glob patterns with which workspaces of npm, pnpm, yarn and uv list their members.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-/// How deep `**` reaches.
+/// How many directory levels `**` matches.
 const MAX_DEPTH: usize = 8;
 
 /// The directories below a root that match one of the patterns, and none of those that begin with `!`.
@@ -30,7 +30,7 @@ fn expand(root: &Path, pattern: &str) -> BTreeSet<PathBuf> {
     found
 }
 
-/// The patterns that one with braces stands for: `a/b` and `a/c` of `a/{b,c}`.
+/// Expands the braces of a pattern: `a/{b,c}` becomes `a/b` and `a/c`.
 fn alternatives(pattern: &str) -> Vec<String> {
     let braces = pattern.find('{').and_then(|open| Some((open, open + pattern[open..].find('}')?)));
     let Some((open, close)) = braces else { return vec![pattern.to_owned()] };
@@ -65,7 +65,7 @@ fn descend(directory: &Path, parts: &[Component<'_>], depth: usize, found: &mut 
     }
 }
 
-/// The names of the directories in one. Hidden ones, and those of installed packages, are no members.
+/// The names of a directory's subdirectories, without hidden ones and `node_modules`, which are never members.
 fn names_below(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let directories = entries.filter(|entry| entry.path().is_dir());

@@ -1,5 +1,5 @@
-//! Detects, in a crate's sources and in its module, code that cannot work in a component, and says what to write
-//! instead.
+//! Detects code that cannot work in a component, in a crate's sources and in its compiled module, and suggests an
+//! alternative.
 //!
 //! The target has no operating system. The SDK provides random numbers for every crate, but the standard library's
 //! clock and output cannot be replaced from outside.
@@ -19,7 +19,8 @@ use crate::{Artifact, Error, TARGET, run};
 
 /// A part of the standard library that does not work in a plugin.
 struct UnsupportedApi {
-    /// Texts that remain in a module that uses it, even after link-time optimization; empty if nothing remains.
+    /// A string that a compiled module contains if it uses this API, even after link-time optimization. Empty if the
+    /// API leaves no such string.
     mark: &'static str,
     /// The forms in which sources use it.
     words: &'static [&'static str],
@@ -31,28 +32,28 @@ const UNSUPPORTED_APIS: [UnsupportedApi; 9] = [
     UnsupportedApi {
         mark: "time not implemented on this platform",
         words: &["SystemTime::now", "Instant::now", "Utc::now", "Local::now", "now_utc", "now_local"],
-        hint: "SystemTime::now() and Instant::now() panic in a plugin; take the time by sandbus_sdk::now(), from which \
-               chrono's DateTime::<Utc>::from and time's OffsetDateTime::from make theirs",
+        hint: "SystemTime::now() and Instant::now() panic in a plugin; use sandbus_sdk::now(), and \
+               convert it with chrono's DateTime::<Utc>::from or time's OffsetDateTime::from",
     },
     UnsupportedApi {
         mark: "",
         words: &["println!", "print!", "stdout()"],
-        hint: "what print! and println! write is lost in a plugin; log it by info! or debug!",
+        hint: "the output of print! and println! is lost in a plugin; log with info! or debug!",
     },
     UnsupportedApi {
         mark: "",
         words: &["eprintln!", "eprint!", "dbg!", "stderr()"],
-        hint: "what eprint!, eprintln! and dbg! write is lost in a plugin; log it by warn! or debug!",
+        hint: "the output of eprint!, eprintln! and dbg! is lost in a plugin; log with warn! or debug!",
     },
     UnsupportedApi {
         mark: "failed to spawn thread",
         words: &["thread::spawn", "thread::scope", "thread::Builder"],
-        hint: "a plugin has one thread, and to start another panics; publish an event for what is to be done apart",
+        hint: "a plugin has one thread, and starting another one panics; publish an event for work that can run separately",
     },
     UnsupportedApi {
         mark: "can't sleep",
         words: &["thread::sleep"],
-        hint: "thread::sleep panics in a plugin; publish an event by .delay(delay), or return Failure::retry_after",
+        hint: "thread::sleep panics in a plugin; publish an event with .delay(delay), or return Failure::retry_after",
     },
     UnsupportedApi {
         mark: "",
@@ -66,17 +67,17 @@ const UNSUPPORTED_APIS: [UnsupportedApi; 9] = [
             "File::create",
             "OpenOptions::new",
         ],
-        hint: "a plugin has no files, and each use of std::fs fails; keep data in the state, and what is fixed by include_str!",
+        hint: "a plugin has no files, and each use of std::fs fails; keep data in the state, and embed fixed data with include_str!",
     },
     UnsupportedApi {
         mark: "",
         words: &["TcpStream::connect", "TcpListener::bind", "UdpSocket::bind", "to_socket_addrs"],
-        hint: "a plugin has no sockets, and each use of std::net fails; ask other services by sandbus_sdk::client",
+        hint: "a plugin has no sockets, and each use of std::net fails; send requests with sandbus_sdk::client",
     },
     UnsupportedApi {
         mark: "",
         words: &["env::var", "env::vars", "env::args", "env::current_dir", "env::temp_dir"],
-        hint: "a plugin has no environment and no arguments; declare a setting by config: [\"KEY\" = \"default\"] in plugin!, and read it by config::get",
+        hint: "a plugin has no environment and no arguments; declare a setting with config: [\"KEY\" = \"default\"] in plugin!, and read it with config::get",
     },
     UnsupportedApi {
         mark: "",
@@ -88,19 +89,19 @@ const UNSUPPORTED_APIS: [UnsupportedApi; 9] = [
 /// The module that wasm-bindgen imports. Only wasm-bindgen's own tool can provide it.
 const BINDGEN: &str = "__wbindgen_placeholder__";
 
-/// Crates that use JavaScript by default, and how to switch that off.
+/// Crates that call JavaScript by default, and how to turn that off.
 const REMEDIES: [(&str, &str); 4] = [
     (
         "chrono",
-        "depend on it as chrono = { version = \"0.4\", default-features = false, features = [\"std\"] }, and take the time \
-         by DateTime::<Utc>::from(sandbus_sdk::now()) in the place of Utc::now()",
+        "depend on it as chrono = { version = \"0.4\", default-features = false, features = [\"std\"] }, and write \
+         DateTime::<Utc>::from(sandbus_sdk::now()) instead of Utc::now()",
     ),
-    ("uuid", "leave out its feature `js`; the SDK has random numbers for it"),
-    ("getrandom", "leave out its feature `js` or `wasm_js`; the SDK has random numbers for it"),
+    ("uuid", "disable its feature `js`; the SDK provides its random numbers"),
+    ("getrandom", "disable its feature `js` or `wasm_js`; the SDK provides its random numbers"),
     (
         "time",
-        "leave out its feature `wasm-bindgen`, and take the time by OffsetDateTime::from(sandbus_sdk::now()) in the \
-         place of now_utc()",
+        "disable its feature `wasm-bindgen`, and write OffsetDateTime::from(sandbus_sdk::now()) instead of \
+         now_utc()",
     ),
 ];
 
@@ -157,16 +158,16 @@ fn bindgen_hint(chain: &[String]) -> String {
     let remedy = chain.iter().find_map(|name| REMEDIES.iter().find(|(crate_name, _)| crate_name == name));
     let culprit = remedy.map(|(name, _)| *name).or_else(|| chain.get(1).map(String::as_str));
     let text = match (culprit, remedy) {
-        (Some(name), Some((_, remedy))) => format!("the crate `{name}` does that: {remedy}"),
+        (Some(name), Some((_, remedy))) => format!("the crate `{name}` does so: {remedy}"),
         (Some(name), None) => format!(
-            "the crate `{name}` does that: switch off its feature for JavaScript or `wasm`, which may be a default one"
+            "the crate `{name}` does so: switch off its feature for JavaScript or `wasm`, which may be on by default"
         ),
         (None, _) => {
-            "`cargo tree --target wasm32-unknown-unknown --invert wasm-bindgen` shows which crate does that".to_owned()
+            "`cargo tree --target wasm32-unknown-unknown --invert wasm-bindgen` shows which crate does so".to_owned()
         }
     };
     let path = if chain.is_empty() { String::new() } else { format!(" ({})", chain.join(" -> ")) };
-    format!("it calls JavaScript through wasm-bindgen, and no host loads it so; {text}{path}")
+    format!("the component calls JavaScript through wasm-bindgen, which no host provides; {text}{path}")
 }
 
 /// The shortest dependency path from a plugin to wasm-bindgen.

@@ -10,17 +10,17 @@ const RUST: &str = "abstract as async await become box break const continue crat
     true try type typeof unsafe unsized use virtual where while yield \
     alloc core proc-macro std test";
 
-/// Crates that a new project depends on, whose names its own would collide with.
+/// Crates that a new project depends on. It cannot have the name of one of them.
 const RUST_DEPENDENCIES: &str = "events sandbus-sdk sandbus-sdk-macros serde serde-json";
 
-/// What npm reserves, and packages that a new project depends on.
+/// Names that npm reserves, and packages that a new project depends on.
 const NPM: &str = "node-modules tsx typescript";
 
-/// Words that Python reserves, and that no module can be imported by.
+/// Python's keywords. A module with such a name cannot be imported.
 const PYTHON_KEYWORDS: &str = "and as assert async await break class continue def del elif else except finally for from \
     global if import in is lambda nonlocal not or pass raise return try while with yield";
 
-/// Modules of Python's standard library, of 3.10 to 3.14, by which a module in `src` would be imported in their place.
+/// Modules of Python's standard library, 3.10 to 3.14. A project's module would shadow the one of the same name.
 const PYTHON_MODULES: &str = "abc aifc annotationlib antigravity argparse array ast asynchat asyncio asyncore atexit \
     audioop base64 bdb binascii binhex bisect builtins bz2 calendar cgi cgitb chunk cmath cmd code codecs codeop \
     collections colorsys compileall compression concurrent configparser contextlib contextvars copy copyreg crypt csv \
@@ -37,7 +37,7 @@ const PYTHON_MODULES: &str = "abc aifc annotationlib antigravity argparse array 
     tokenize tomllib trace traceback tracemalloc tty turtle turtledemo types typing unicodedata unittest urllib uu uuid \
     venv warnings wave weakref webbrowser winreg winsound wsgiref xdrlib xml xmlrpc zipapp zipfile zipimport zlib zoneinfo";
 
-/// Modules that a component in Python has besides, and the one that runs a new project's tests.
+/// Further modules in a Python component, and the one that runs a new project's tests.
 const PYTHON_TOOLS: &str = "events componentize-py componentize-py-async-support componentize-py-runtime componentize-py-types \
     poll-loop pytest sandbus-entry wit-world";
 
@@ -50,18 +50,18 @@ pub fn name_conflict(name: &str, template: Template) -> Option<&'static str> {
     let is_in = |words: &str| words.split(' ').any(|word| word == name);
     let is_foreign = TOOL_DIRECTORIES.iter().any(|foreign| foreign.replace('_', "-").trim_matches('-') == name);
     let of_language = match template {
-        Template::Rust if is_in(RUST) => Some("is a word or a crate of Rust's own"),
+        Template::Rust if is_in(RUST) => Some("is a keyword or a built-in crate of Rust"),
         Template::Rust if is_in(RUST_DEPENDENCIES) => Some("is a crate that the project depends on"),
         Template::JavaScript | Template::TypeScript if is_in(NPM) => Some("is a package that npm or the project needs"),
-        Template::Python if is_in(PYTHON_KEYWORDS) => Some("is a word of Python's"),
+        Template::Python if is_in(PYTHON_KEYWORDS) => Some("is a keyword of Python"),
         Template::Python if is_in(PYTHON_MODULES) => Some("is a module of Python's standard library"),
         Template::Python if is_in(PYTHON_TOOLS) => Some("is a module that the project needs"),
         _ => None,
     };
     match name {
         "sandbus" => Some("is the name of the SDK"),
-        _ if is_foreign => Some("is a directory that tools write, in which no project is looked for"),
-        _ if is_in(TOOL_FILES) => Some("has a sidecar of the name of another tool's file"),
+        _ if is_foreign => Some("is a directory name of build tools, where projects are not searched for"),
+        _ if is_in(TOOL_FILES) => Some("would have a sidecar with the name of another tool's file"),
         _ => of_language,
     }
 }

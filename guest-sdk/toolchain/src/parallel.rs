@@ -1,4 +1,4 @@
-//! Builds units at the same time, and says what takes long.
+//! Builds units in parallel, and announces slow steps.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -9,7 +9,7 @@ use crate::project::Language;
 use crate::unit::{BuildUnit, Goal};
 use crate::{Error, causes};
 
-/// A step is announced once it has taken this long, and the next one of the same unit no sooner.
+/// A step is announced if it takes this long. Announcements of one unit are at least this far apart.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The result of building a unit.
@@ -23,7 +23,7 @@ pub struct UnitResult {
     pub report: Result<BuildReport, Error>,
 }
 
-/// What a thread that builds reports.
+/// A message from a build thread.
 enum Message {
     Step(usize, String),
     Done(UnitResult),

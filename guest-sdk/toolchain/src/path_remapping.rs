@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// The compiler's flags that shorten paths: of the user's home, of cargo's, and of the sources that are built, if they
-/// are named. Of several that fit, rustc takes the last one.
+/// Compiler flags that shorten paths below the user's home, cargo's home, and `sources` if given. If several prefixes
+/// match a path, rustc applies the last one.
 pub(crate) fn flags(sources: Option<&Path>) -> Vec<String> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
@@ -14,18 +14,17 @@ pub(crate) fn flags(sources: Option<&Path>) -> Vec<String> {
 fn flags_of(home: Option<&Path>, cargo: Option<PathBuf>, sources: Option<&Path>) -> Vec<String> {
     let cargo = cargo.or_else(|| home.map(|home| home.join(".cargo")));
     let all = [(home, "~"), (cargo.as_deref(), "/cargo"), (sources, ".")];
-    // The root would be a part of every path.
+    // Skips the root directory, which is a prefix of every path.
     let named = all.into_iter().filter_map(|(path, name)| Some((path.filter(|path| path.parent().is_some())?, name)));
     named.map(|(path, name)| flag(path, name)).collect()
 }
 
-/// The flag that puts a name in place of a path.
+/// The flag that replaces a path prefix by a name.
 pub(crate) fn flag(path: &Path, name: &str) -> String {
     format!("--remap-path-prefix={}={name}", path.display())
 }
 
-/// A list of texts as cargo's configuration has it. Paths may have spaces, at which the variables of the environment
-/// would be split.
+/// Formats flags as a list in cargo's configuration. In an environment variable, cargo would split paths at spaces.
 pub(crate) fn list(flags: &[String]) -> String {
     toml::Value::from(flags.to_vec()).to_string()
 }

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-/// The requirements in `[tool.poetry.dependencies]` that a registry has. `python` is not one, nor is a path.
+/// The requirements in `[tool.poetry.dependencies]` that come from a registry: neither `python` nor dependencies by
+/// path.
 pub(crate) fn requirements(manifest: &Value) -> Vec<String> {
     let table = manifest["tool"]["poetry"]["dependencies"].as_object().into_iter().flatten();
     table.filter(|(name, _)| *name != "python").filter_map(|(name, wanted)| requirement(name, wanted)).collect()
@@ -23,10 +24,10 @@ fn requirement(name: &str, wanted: &Value) -> Option<String> {
     Some(format!("{name}{extras}{}", versions.join(",")))
 }
 
-/// A version constraint of PEP 440: `>=1.2,<2` of `^1.2`.
+/// Converts poetry's version constraint into one of PEP 440: `^1.2` becomes `>=1.2,<2`.
 fn constraint(text: &str) -> String {
     if let Some(version) = text.strip_prefix('^') {
-        // Everything up to the first number that is not zero stays.
+        // A caret keeps all parts up to the first one that is not zero.
         let kept = parts(version).iter().position(|part| *part != 0).unwrap_or(parts(version).len().saturating_sub(1));
         return range(version, kept);
     }
@@ -40,7 +41,7 @@ fn constraint(text: &str) -> String {
     }
 }
 
-/// From a version up to the next one that differs in the part of an index.
+/// The range that starts at a version and ends before the part at `index` increases.
 fn range(version: &str, index: usize) -> String {
     let version = version.trim();
     let mut next: Vec<_> = parts(version).into_iter().take(index + 1).collect();

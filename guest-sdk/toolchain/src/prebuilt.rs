@@ -1,9 +1,10 @@
-//! Compiled dependencies for crates that were never built: the SDK and what it depends on, compiled once for each SDK and
-//! compiler, and put into the crate's target directory. Compiling them takes half a minute, and a handler a second.
+//! Compiled dependencies for new crates. The SDK and its dependencies are compiled once for each version of SDK and
+//! compiler, and copied into the target directory of a crate that was never built. Otherwise a crate's first build
+//! would take half a minute instead of a second.
 //!
-//! Cargo's file names contain a hash of everything that the code depends on, so it uses only what fits. Sources of
-//! registries are told by their version. The vendored SDK is told by the modification times of its files, and so it is
-//! left out unless its files are those of the bundled SDK.
+//! Cargo's file names contain a hash of all inputs, so cargo uses only files that match. It identifies crates of a
+//! registry by their version, and the vendored SDK by the modification times of its files. The compiled SDK is
+//! therefore copied only if the vendored files are identical to the bundled ones.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -22,14 +23,14 @@ const PREFIX: &str = "rust-sdk-";
 /// How many of them are kept. Each takes some 200 MB.
 const MOST: usize = 2;
 
-/// Where a plugin's crate has its SDK, relative to its workspace.
+/// The path of the SDK in the workspace of a new plugin.
 pub(crate) const SDK: &str = "vendor/sandbus-sdk";
 
 /// The crate that is built to compile the dependencies. Its own files are left out.
 const CRATE: &str = "sandbus-prebuilt";
 
-/// Puts compiled dependencies into the target directory of a workspace that has none yet, if it has the SDK where new
-/// projects have it.
+/// Creates the target directory of a workspace with compiled dependencies. Does nothing if the directory exists, or if
+/// the SDK is not where `sandbus new` puts it.
 ///
 /// # Errors
 /// If the dependencies cannot be compiled or copied. Cargo then compiles them.
@@ -77,7 +78,7 @@ fn ensure(toolchain: &Toolchain, say: &mut dyn FnMut(&str)) -> Result<PathBuf, E
             false => Err(Error::Failed { command: "cargo build".to_owned(), output: report.messages.join("\n") }),
         }
     })?;
-    // The time of use.
+    // Records the time of use for `prune`.
     drop(File::open(home.join("complete")).and_then(|stamp| stamp.set_modified(now())));
     if is_new {
         prune(&cache::directory()?);
@@ -111,7 +112,7 @@ fn prune(caches: &Path) {
     ours.into_iter().take(more).for_each(|(_, path)| drop(fs::remove_dir_all(path)));
 }
 
-/// Gives a project without a lock file the tested versions, under its own name. Cargo corrects what differs.
+/// Writes a lock file with the tested versions, unless the project has one. Cargo adjusts it to the project.
 fn lock(home: &Path, workspace: &Path) -> Result<(), Error> {
     let path = workspace.join("Cargo.lock");
     let manifest = fs::read_to_string(workspace.join("Cargo.toml")).unwrap_or_default();
@@ -131,8 +132,8 @@ fn lock(home: &Path, workspace: &Path) -> Result<(), Error> {
     write_file(&path, &text)
 }
 
-/// Copies a target directory. Large files, which cargo replaces and does not change, are linked. Cargo compares the time
-/// of its records with that of the sources, so the records are new.
+/// Copies a target directory. Large files are hard-linked; cargo replaces them and never writes into them. Fingerprints
+/// get the current time, because cargo rebuilds a crate whose sources are newer than its fingerprint.
 fn copy(from: &Path, to: &Path, with_sdk: bool) -> Result<(), Error> {
     const LARGE_BYTES: u64 = 64 << 10;
     fs::create_dir_all(to).map_err(at(to))?;

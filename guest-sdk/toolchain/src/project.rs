@@ -53,7 +53,7 @@ pub struct Project {
     pub path_dependencies: Vec<PathBuf>,
     /// The cargo package, if it is a crate.
     pub(crate) package: Option<CargoPackage>,
-    /// The script that it consists of, if the author has no project.
+    /// The author's script, if the project was generated for a single file.
     pub(crate) single_file: Option<PathBuf>,
 }
 
@@ -89,7 +89,7 @@ impl Project {
         self.home().join(format!("{}.toml", self.stem()))
     }
 
-    /// The directory of the author's files: that of its manifest, or of the script that it consists of.
+    /// The directory of the author's files: of the script for a single-file project, otherwise of the manifest.
     #[must_use]
     pub fn home(&self) -> &Path {
         self.single_file.as_deref().and_then(Path::parent).unwrap_or(&self.directory)
@@ -115,7 +115,8 @@ impl Project {
         read.into_iter().filter(is_watched).chain(own).collect()
     }
 
-    /// Whether a file lies in a directory of tools, below the directories that it shares with the project.
+    /// Whether a file is in a directory that tools write, such as `node_modules`. Parent directories of the project do
+    /// not count.
     fn is_installed(&self, path: &Path) -> bool {
         let shared = self.directory.components().zip(path.components()).take_while(|(one, other)| one == other).count();
         path.components().skip(shared).any(|part| TOOL_DIRECTORIES.iter().any(|name| part.as_os_str() == *name))

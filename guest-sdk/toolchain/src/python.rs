@@ -68,7 +68,7 @@ pub(crate) fn build(project: &Project, goal: Goal, say: &mut dyn FnMut(&str)) ->
     Ok(report)
 }
 
-/// The traceback of a plugin that fails when it is imported, without the frames and the words of the componentizer.
+/// Reduces the componentizer's message about a plugin whose import fails to the traceback with the plugin's own frames.
 fn without_tool(message: &str) -> String {
     const BEGINNING: &str = "AssertionError: Traceback (most recent call last):\n";
     let Some((_, traceback)) = message.split_once(BEGINNING) else { return message.to_owned() };
@@ -77,7 +77,7 @@ fn without_tool(message: &str) -> String {
     let mut is_own = true;
     for line in traceback.lines() {
         if let Some(place) = line.strip_prefix("  File \"/") {
-            // The roots of modules are mounted under their numbers.
+            // The componentizer mounts the roots of modules as /0, /1 and so on.
             let (root, place) = place.split_once('/').unwrap_or(("", place));
             let is_mounted = root.bytes().all(|byte| byte.is_ascii_digit());
             is_own = is_mounted && !place.starts_with(ENTRY);
@@ -153,7 +153,8 @@ fn module(manifest: &Manifest) -> String {
     manifest.module.clone().unwrap_or_else(|| manifest.name.replace('-', "_"))
 }
 
-/// Where modules are searched: a project's vendored modules precede its dependencies, and those precede the bundled SDK.
+/// Where modules are searched: a project's vendored modules precede its dependencies, and those precede the bundled
+/// SDK.
 fn roots(project: &Project, manifest: &Manifest, environment: &Environment, sdk: &UnpackedSdk) -> Vec<PathBuf> {
     let vendor = project.directory.join("vendor");
     let own = manifest.roots.iter().cloned().chain([vendor]).filter(|path| path.is_dir());
@@ -184,8 +185,8 @@ fn entry(manifest: &Manifest, module: &str, imported: &str) -> String {
     // A JSON string is also a Python string, and a JSON list of strings a Python list.
     let literal = |text: Option<&str>| text.map_or_else(|| "None".to_owned(), |text| Value::from(text).to_string());
     let described = [Some(&*manifest.name), manifest.version.as_deref(), manifest.description.as_deref()].map(literal);
-    // A component has no files, so modules that handlers import must be loaded at build time. A module that cannot run
-    // there fails in the handler.
+    // A component has no files, so modules that handlers import must be loaded at build time. If a module cannot be
+    // loaded at build time, the error appears when the handler imports it.
     format!(
         "import contextlib\nimport importlib\n\nfrom sandbus._component import component\nfrom {module} import plugin\n\n\
          for name in {imported}:\n    with contextlib.suppress(Exception):\n        importlib.import_module(name)\n\n\

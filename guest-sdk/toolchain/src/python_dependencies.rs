@@ -123,7 +123,10 @@ fn pinned(report: &str) -> Result<String, String> {
         let (name, version) = (field("/metadata/name"), field("/metadata/version"));
         let hash = field("/download_info/archive_info/hashes/sha256");
         let (Some(name), Some(version), Some(hash)) = (name, version, hash) else {
-            return Err(format!("`{}` comes from no registry: put it into vendor", name.unwrap_or("a dependency")));
+            return Err(format!(
+                "`{}` does not come from a registry; put its package into `vendor`",
+                name.unwrap_or("a dependency")
+            ));
         };
         lines.push(format!("{name}=={version} --hash=sha256:{hash}"));
     }
@@ -134,15 +137,15 @@ fn pinned(report: &str) -> Result<String, String> {
     }))
 }
 
-/// pip's message, and its usual cause.
+/// The error for dependencies that pip cannot resolve: pip's message with its usual cause.
 fn unresolved(lock: &Path, error: &Error) -> Error {
     let said = match error {
         Error::Failed { output, .. } => output.clone(),
         other => other.to_string(),
     };
     let what = format!(
-        "the dependencies cannot be resolved; a component takes packages that have a wheel in pure Python for Python \
-         {PYTHON}, and none with native code:\n{said}"
+        "the dependencies cannot be resolved; a component can only contain packages with a pure Python wheel for Python \
+         {PYTHON}, and no native code:\n{said}"
     );
     run::manifest_error(lock, what)
 }
@@ -174,7 +177,7 @@ mod tests {
         let report = serde_json::json!({ "install": [package("b"), package("a")] }).to_string();
         assert_eq!(pinned(&report).unwrap(), "a==1.2 --hash=sha256:ab\nb==1.2 --hash=sha256:ab\n");
         let local = r#"{ "install": [{ "metadata": { "name": "own", "version": "1" }, "download_info": {} }] }"#;
-        assert!(pinned(local).unwrap_err().contains("`own` comes from no registry"));
+        assert!(pinned(local).unwrap_err().contains("`own` does not come from a registry"));
     }
 
     #[test]

@@ -36,7 +36,8 @@ pub(crate) fn tool(command: &mut Command, project: &Project, build_cache: &Build
     Ok(report)
 }
 
-/// Runs a tool that prints JSON. The inner error has its messages; otherwise they come with the output.
+/// Runs a tool that prints JSON. Returns the value with the tool's messages; if the tool fails, its messages are the
+/// inner error.
 pub(crate) fn json(command: &mut Command) -> Result<Result<(Value, Option<String>), String>, Error> {
     let output = command.stdin(Stdio::null()).output();
     let output = output.map_err(|error| Error::Start { program: program(command), error })?;
@@ -74,7 +75,7 @@ pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     std::fs::read(path)
 }
 
-/// As [`read`]. None if there is no file.
+/// Like [`read`]. None if there is no file.
 pub(crate) fn read_if_exists(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     match read(path) {
         Ok(bytes) => Ok(Some(bytes)),

@@ -1,5 +1,5 @@
-//! Adds the SDK to a new crate. The crate becomes a member of a cargo workspace if cargo says that the workspace includes
-//! its directory; otherwise it is a workspace of its own.
+//! Adds the SDK to a new crate. The crate becomes a member of a cargo workspace if cargo says that the workspace
+//! includes its directory; otherwise it is a workspace of its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,11 +20,11 @@ pub(crate) struct Sdk {
     pub(crate) is_own: bool,
 }
 
-/// Finds the SDK for a crate whose directory does not exist yet, and writes it if there is none. The members of a workspace
-/// share one SDK: cargo refuses two packages of one name.
+/// Finds the SDK for a crate whose directory does not exist yet, and writes it if there is none. The members of a
+/// workspace share one SDK: cargo refuses two packages of one name.
 ///
 /// # Errors
-/// If the workspace does not take the crate, or files cannot be written.
+/// If the workspace rejects the crate, or files cannot be written.
 pub(crate) fn add_sdk(directory: &Path, name: &str) -> Result<Sdk, Error> {
     let Some(workspace) = workspace_of(directory, name)? else {
         let path = format!("vendor/{CRATE}");
@@ -40,14 +40,14 @@ pub(crate) fn add_sdk(directory: &Path, name: &str) -> Result<Sdk, Error> {
     Ok(Sdk { path: relative(&directory, &sdk).to_string_lossy().into_owned(), is_own: false })
 }
 
-/// The workspace that a crate in a directory is a member of, if it is one.
+/// The cargo workspace that a new crate in a directory becomes a member of. None if the crate is independent.
 fn workspace_of(directory: &Path, name: &str) -> Result<Option<Workspace>, Error> {
     let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let parent = parent.canonicalize().map_err(at(parent))?;
     if !parent.ancestors().any(|above| discover::is_workspace(&above.join("Cargo.toml"))) {
         return Ok(None);
     }
-    // A provisional crate without dependencies, for cargo's answer.
+    // Cargo only says which workspace an existing crate belongs to, so a provisional crate is created.
     let manifest = directory.join("Cargo.toml");
     bundled::write_file(
         &manifest,
@@ -91,13 +91,12 @@ mod tests {
         }
     }
 
-    /// The SDK as a plugin's manifest names it, and whether the plugin stands by itself.
+    /// The SDK's path in the plugin's manifest, and whether only this plugin uses the SDK.
     type Expected = (&'static str, bool);
     const OWN: Expected = ("vendor/sandbus-sdk", true);
     const SHARED: Expected = ("../sandbus-sdk", false);
 
-    /// By the workspace around a plugin: what the plugin and a second one come to. Cargo takes the workspace and the
-    /// plugins in each case.
+    /// For each kind of workspace around two new plugins: where their SDK is, and that cargo accepts the result.
     #[test]
     fn a_crate_joins_the_workspace_that_takes_it_and_stands_by_itself_elsewhere() {
         let package = "[package]\nname = \"app\"\nversion = \"1.0.0\"\n";
@@ -121,7 +120,7 @@ mod tests {
                     bundled::write_file(&path("src/lib.rs"), "").unwrap();
                 }
             }
-            // Only a glob takes in what is not there yet.
+            // Cargo requires that members listed by name exist.
             if root.as_ref().is_some_and(|root| root.contains("members = [\"a\"")) {
                 for name in ["a", "b"] {
                     let manifest = format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\n");

@@ -53,7 +53,7 @@ impl SharedWorkspace {
         let root = directory.canonicalize().map_err(at(directory))?;
         let workspace = Self { events: root.join("events"), root };
         workspace.add_event_type("user.registered")?;
-        // As `npm install` does, which needs no registry for them.
+        // These are the links that `npm install` creates. The packages are local, so no registry is needed.
         workspace.link("@sandbus/sdk", "vendor/@sandbus/sdk")?;
         workspace.link(&format!("@{name}/events"), "events")?;
         Ok(workspace)
@@ -95,8 +95,8 @@ impl SharedWorkspace {
         Ok(name)
     }
 
-    /// Makes a crate a member of the cargo workspace. Cargo wants a crate in each directory that a pattern names, and
-    /// `plugins` has other languages, too.
+    /// Makes a crate a member of the cargo workspace. A pattern such as `plugins/*` would not work: cargo expects a
+    /// crate in each matching directory, and `plugins` also contains projects in other languages.
     pub(crate) fn add_member(&self, directory: &Path) -> Result<(), Error> {
         let path = self.root.join("Cargo.toml");
         let text = fs::read_to_string(&path).map_err(at(&path))?;
@@ -121,8 +121,8 @@ impl SharedWorkspace {
     }
 }
 
-/// The name of a type for an event type: `OrderPlaced` of `order.placed`. A name of one word gets a second one, since it
-/// could be a keyword or a name of the SDK.
+/// The name of a type for an event type: `OrderPlaced` for `order.placed`. A single word gets the suffix `Event`, since
+/// it could otherwise be a keyword or a name in the SDK.
 fn type_name(event_type: &str) -> String {
     let words: Vec<_> =
         event_type.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();

@@ -1,4 +1,4 @@
-//! A project's sidecar on its way to the component.
+//! Copies a project's sidecar into the folder of its component.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -36,8 +36,8 @@ pub enum SidecarUpdate {
 }
 
 impl Project {
-    /// Copies the project's sidecar into the folder of its component, atomically. An operator's sidecar is not changed. A
-    /// quick build applies the project's overlay for development.
+    /// Copies the project's sidecar into the folder of its component, atomically. An operator's sidecar is not changed.
+    /// A quick build applies the project's overlay for development.
     ///
     /// # Errors
     /// If the sidecar or its overlay cannot be read, or the folder cannot be written.

@@ -1,5 +1,5 @@
-//! Handlers of one file without a project, such as `sandbus dev handler.js`. A project with a link to the file is created
-//! in `.sandbus/files` next to the file.
+//! Single-file plugins without a project, such as `sandbus dev handler.js`. A project with a link to the file is
+//! created in `.sandbus/files` next to the file.
 
 use std::ffi::OsStr;
 use std::fs;

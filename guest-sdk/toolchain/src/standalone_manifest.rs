@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use crate::Error;
 use crate::run::manifest_error;
 
-/// The tables of a manifest with dependencies of a build.
+/// The dependency tables of a manifest that a build needs.
 const DEPENDENCIES: [&str; 2] = ["dependencies", "build-dependencies"];
 
 /// A crate's manifest with the workspace's values in place of `workspace = true`. `place` maps the path of a workspace

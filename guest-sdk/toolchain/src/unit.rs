@@ -44,9 +44,9 @@ impl BuildUnit {
         units
     }
 
-    /// Builds the components with the language's own tools, which are installed if they are missing. `say` receives a line
-    /// for each slow step. Unchanged projects are not built again. Compiler errors are in the report, and not errors of this
-    /// function.
+    /// Builds the components with the language's own tools, which are installed if they are missing. `say` receives a
+    /// line for each slow step. Unchanged projects are not built again. Compiler errors are in the report, and not
+    /// errors of this function.
     ///
     /// # Errors
     /// If the tools cannot be set up or started.
@@ -124,7 +124,7 @@ fn make_words(list: &str) -> Vec<String> {
     words
 }
 
-/// Returns the guest compiler, which a process sets up once.
+/// The guest compiler. It is set up at the first call in a process.
 fn toolchain(say: &mut dyn FnMut(&str)) -> Result<Toolchain, Error> {
     static READY: Mutex<Option<Toolchain>> = Mutex::new(None);
     let mut ready = READY.lock().unwrap_or_else(PoisonError::into_inner);

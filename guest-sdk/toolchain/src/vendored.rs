@@ -1,5 +1,5 @@
-//! The SDKs that projects contain: which ones there are, whether they were changed, and their upgrade to the SDK of this
-//! program.
+//! The SDKs that projects contain: which ones there are, whether they were changed, and their upgrade to the SDK of
+//! this program.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -93,7 +93,7 @@ impl Record {
         format!("{} ({})", self.version, &digest(all.as_bytes())[..12])
     }
 
-    /// The files of a directory that are not as they were written.
+    /// The files in a directory that were changed, added or removed since the SDK was written.
     fn changed(&self, directory: &Path) -> Vec<String> {
         let is_same =
             |path: &str, expected: &str| fs::read(directory.join(path)).is_ok_and(|bytes| digest(&bytes) == expected);

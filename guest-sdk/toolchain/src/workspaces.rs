@@ -1,5 +1,5 @@
-//! Workspaces of npm, pnpm, yarn and uv: which directories are their members, and where the packages are that a project
-//! takes from its own repository.
+//! Workspaces of npm, pnpm, yarn and uv: their members, and the packages in the same repository that a project depends
+//! on.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::entry::python::{self, texts};
 use crate::globs;
 use crate::project::{Language, requirement_name};
 
-/// The members of a workspace, if there is the root of one in a directory.
+/// The members of the workspace whose root is a directory. Empty if the directory is not such a root.
 pub(crate) fn members(directory: &Path, language: Language) -> BTreeSet<PathBuf> {
     let patterns = match language {
         Language::JavaScript => javascript_patterns(directory),
@@ -86,8 +86,7 @@ pub(crate) fn local_packages(project: &Path, language: Language) -> Vec<PathBuf>
     found
 }
 
-/// Packages that `package.json` names by their path, or that `node_modules` links to. What a project has below itself,
-/// such as the SDK in its `vendor`, is its own.
+/// Packages outside a project that its `package.json` refers to by path, or that `node_modules` links to.
 fn javascript_packages(project: &Path) -> Vec<PathBuf> {
     let manifest = manifest(project, Language::JavaScript);
     let tables = ["dependencies", "devDependencies", "peerDependencies", "optionalDependencies"];
@@ -101,7 +100,8 @@ fn javascript_packages(project: &Path) -> Vec<PathBuf> {
     dependencies.filter_map(path).filter(is_elsewhere).collect()
 }
 
-/// The target of a package's link in the nearest `node_modules`, unless it is an installed package as well.
+/// The target of a package's link in the nearest `node_modules`. None if the target itself is in `node_modules`, as for
+/// installed packages.
 fn linked(project: &Path, name: &str) -> Option<PathBuf> {
     let link = project.ancestors().map(|above| above.join("node_modules").join(name)).find(|path| path.exists())?;
     let target = link.canonicalize().ok()?;
@@ -132,7 +132,7 @@ pub(crate) fn local_requirement(requirement: &str) -> Option<&str> {
     Some(path.trim_start_matches("{root:uri}/").trim_start_matches("${PROJECT_ROOT}/"))
 }
 
-/// The member of the uv workspace around a project that has a name.
+/// The member with a given name, of the uv workspace that a project belongs to.
 fn workspace_package(project: &Path, name: &str) -> Option<PathBuf> {
     let roots = project.ancestors().skip(1);
     let named = |member: &PathBuf| {
@@ -142,7 +142,7 @@ fn workspace_package(project: &Path, name: &str) -> Option<PathBuf> {
     roots.into_iter().find_map(|root| members(root, Language::Python).into_iter().find(named))
 }
 
-/// The names of the local packages that a Python project declares. A registry does not have them.
+/// The names of the local packages that a Python project declares. They must not be looked up in a registry.
 pub(crate) fn local_names(manifest: &Value) -> BTreeSet<String> {
     let is_local = |source: &Value| source["path"].is_string() || source["workspace"] == true;
     python_dependencies(manifest)
@@ -157,7 +157,7 @@ fn python_dependencies(manifest: &Value) -> impl Iterator<Item = (&String, &Valu
     [uv, poetry].into_iter().filter_map(Value::as_object).flatten()
 }
 
-/// The sources of local Python packages, which a component of a project that depends on them contains.
+/// The source files of local Python packages. They become part of a component that depends on them.
 pub(crate) fn python_sources(packages: &[PathBuf]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut directories: Vec<_> = packages.iter().map(|package| python_root(package)).collect();

@@ -68,7 +68,7 @@ pub struct Settings {
     pub max_producer_delayed: u64,
     /// The size of a producer's events, in bytes, at which it is refused. Defaults to half of `max_log_bytes`.
     pub max_producer_log_bytes: Option<u64>,
-    /// The number of event types in the log.
+    /// The maximum number of event types in the log.
     pub max_types: usize,
     /// Which events are deleted.
     pub retention: Retention,

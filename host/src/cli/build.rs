@@ -14,7 +14,7 @@ use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// A plugin's project, or a directory with several
+    /// A plugin's project, a directory of projects, or a script
     #[arg(default_value = ".")]
     path: PathBuf,
     /// Put components into this folder [default: dist in each project]

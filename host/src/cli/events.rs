@@ -40,7 +40,7 @@ pub(super) enum Command {
     },
     /// Apply the retention rules now
     Compact,
-    /// Show all events with an id
+    /// Show all events with this id
     Show {
         /// The event's id
         id: String,

@@ -32,7 +32,7 @@ use crate::dev;
 use client::Client;
 use output::Output;
 
-/// Run event handlers as WebAssembly components, on a durable bus, behind one HTTP ingress
+/// Run event handlers as WebAssembly components on a durable event bus
 #[derive(Debug, Parser)]
 #[command(name = "sandbus", version, arg_required_else_help = true, propagate_version = true)]
 struct Arguments {
@@ -48,7 +48,7 @@ enum Command {
     Build(build::Arguments),
     /// Show what a component exports, imports and declares
     Inspect(inspect::Arguments),
-    /// Replace the SDKs in projects by those of this version
+    /// Replace the SDKs in projects with those of this version
     Upgrade(upgrade::Arguments),
     /// Run the host on a plugin folder
     Serve(serve::Arguments),
@@ -62,7 +62,7 @@ enum Command {
     Plugins(plugins::Arguments),
     /// Compare a new build with the running plugin on past events, without side effects
     Canary(canary::Arguments),
-    /// Return to an earlier generation of a plugin, until its file changes
+    /// Return to an earlier generation (loaded version) of a plugin, until its file changes
     Rollback(rollback::Arguments),
     /// List, create, pause, resume, replay or delete subscriptions
     Subscriptions(Group<subscriptions::Command>),

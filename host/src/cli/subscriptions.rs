@@ -22,7 +22,7 @@ use output::{cell, optional, table, truncate_middle};
 pub(super) enum Command {
     /// List subscriptions and their replays
     List,
-    /// Create or change a subscription of the operator, to a plugin or a webhook
+    /// Create or change a subscription that delivers to a plugin or a webhook
     Create(Create),
     /// Replace the secret of a webhook, and sign with both secrets for a while
     RotateSecret(RotateSecret),
@@ -32,7 +32,7 @@ pub(super) enum Command {
         #[arg(value_name = "OWNER/NAME")]
         id: SubscriptionId,
     },
-    /// Resume a subscription that is paused, or that its endpoint stopped or put on hold
+    /// Resume a subscription that was paused by an operator, or stopped or put on hold by its endpoint
     Resume {
         /// The subscription
         #[arg(value_name = "OWNER/NAME")]
@@ -73,7 +73,7 @@ pub(super) struct Create {
     /// Deliver only events that match these filters, such as [{"prefix":{"subject":"eu/"}}]; [] matches all
     #[arg(long, value_name = "JSON", value_parser = Filters::parse)]
     filters: Option<Filters>,
-    /// Deliver in order events that share the value of this attribute or JSON pointer, such as /customer/id
+    /// Keep events in order that have the same value of this attribute or JSON pointer, such as /customer/id
     #[arg(long, value_name = "KEY", value_parser = OrderingKey::parse)]
     ordering_key: Option<OrderingKey>,
     /// Remove the ordering key

@@ -23,7 +23,7 @@ use plugins::{Candidate, find_candidates};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// A .wasm file, a directory of .wasm files, or a plugin project, which is built first
+    /// A .wasm file, a plugin's project, or a directory of either; projects are built first
     #[arg(default_value = ".")]
     path: PathBuf,
     /// Play this scenario file, or those in this directory [default: `tests` next to the plugin]
@@ -35,10 +35,10 @@ pub(super) struct Arguments {
     /// Also play each scenario with a crash of the host before and after each commit
     #[arg(long)]
     crash: bool,
-    /// Write a scenario of this event of a running host, and of what it led to, instead of playing scenarios
-    #[arg(long, value_name = "EVENT", conflicts_with_all = ["path", "scenarios", "filter", "crash", "junit", "json"])]
+    /// Record a scenario of the event with this id, from a running host, instead of playing scenarios
+    #[arg(long, value_name = "ID", conflicts_with_all = ["path", "scenarios", "filter", "crash", "junit", "json"])]
     record: Option<String>,
-    /// Record to this file [default: standard output]
+    /// Write the recorded scenario to this file [default: standard output]
     #[arg(long, value_name = "FILE", requires = "record")]
     output: Option<PathBuf>,
     /// Record from the host with this admin interface

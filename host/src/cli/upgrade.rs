@@ -10,10 +10,10 @@ use crate::projects::display_path;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// A plugin's project, a workspace, or a directory with several
+    /// A plugin's project, a workspace, or a directory of projects
     #[arg(default_value = ".")]
     path: PathBuf,
-    /// Replace SDKs that were changed by hand, too
+    /// Also replace SDKs that were changed by hand
     #[arg(long)]
     force: bool,
 }

@@ -66,7 +66,7 @@ impl Builder {
             if std::mem::take(&mut is_stale) {
                 let builder = builder.lock().unwrap_or_else(PoisonError::into_inner);
                 drop(std::mem::replace(&mut watcher, builder.watch(&changes)));
-                // Covers changes before the watch.
+                // Builds once, in case something changed before the watch began.
                 changes.notify_sources();
             }
             tokio::select! {
@@ -131,7 +131,7 @@ impl Builder {
         has_changed
     }
 
-    /// Finds the files that builds have read. Returns whether they are others than before.
+    /// Finds the files that builds have read. Returns whether the set has changed.
     fn find_inputs(&mut self) -> bool {
         let inputs = self.projects.iter().flat_map(Project::inputs).collect();
         let has_changed = self.inputs != inputs;
@@ -139,7 +139,7 @@ impl Builder {
         has_changed
     }
 
-    /// Removes files from a private folder that no project makes, such as those of renamed projects.
+    /// Removes the files of removed and renamed projects from a private folder.
     fn remove_stale(&self) {
         if !self.folder.is_own {
             return;
@@ -226,8 +226,8 @@ impl Builder {
     }
 }
 
-/// The directory for components and data, which survive a restart. It is below the workspace's target directory for Rust
-/// projects, and in the given path for others.
+/// The directory for components and data, which survive a restart. It is below the workspace's target directory for
+/// Rust projects, and in the given path for others.
 pub(super) fn home(path: &Path, found: &Discovery) -> PathBuf {
     let mut root = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     if root.is_file() {
@@ -238,7 +238,7 @@ pub(super) fn home(path: &Path, found: &Discovery) -> PathBuf {
     above.map_or_else(|| root.join(".sandbus/dev"), |(_, target)| target.join("sandbus-dev"))
 }
 
-/// What to add to the message about a build.
+/// The suffix of the message about a build that tells the artifact's form.
 fn form_of(artifact: &Artifact) -> &'static str {
     match artifact.form {
         ArtifactForm::Program => " for the prepared runtime",

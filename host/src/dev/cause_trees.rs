@@ -1,5 +1,5 @@
-//! Prints the consequences of a request or an event as a cause tree, once nothing more happens. What happens later, such
-//! as a retry, is printed on its own: the tree is not printed again.
+//! Prints the consequences of a request or an event as a cause tree, once nothing more happens. What happens later,
+//! such as a retry, is printed on its own: the tree is not printed again.
 
 mod render;
 
@@ -58,7 +58,7 @@ struct CauseTree {
 #[derive(Clone, Debug)]
 struct TreeEvent {
     event: Arc<Event>,
-    /// That no subscription matched its type when it entered the log.
+    /// A hint that no subscription matched its type when it entered the log.
     hint: Option<String>,
     is_printed: bool,
 }
@@ -119,7 +119,7 @@ impl CauseTrees {
         }
     }
 
-    /// The tree of an activity.
+    /// The cause tree with an id, created if it is not known. Records the activity.
     fn tree_of(&mut self, id: event::CauseTreeId) -> &mut CauseTree {
         let tree = self.trees.entry(id).or_default();
         let now = Instant::now();
@@ -147,8 +147,8 @@ impl CauseTrees {
         }
     }
 
-    /// What to say about an event that no subscription matches. A type is reported once; an event from outside, which
-    /// hardly makes sense without a subscription, is marked each time.
+    /// The hint for an event that no subscription matches. The detailed hint is given once for each type. A producer's
+    /// event without a subscription is probably a mistake, so it gets a short hint each time.
     fn hint(&mut self, event: &Event) -> Option<String> {
         let catalogue = Arc::clone(&self.bus.catalogue().borrow());
         let hint = self.unmatched.hint(&event.event_type, &catalogue);

@@ -26,10 +26,10 @@ use retries::Retries;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// A plugin project in any language, a directory with several, or a script
+    /// A plugin's project, a directory of projects, or a script
     #[arg(default_value = ".")]
     path: PathBuf,
-    /// Keep each delivery that fails, and run it again with the next version of its plugin
+    /// Hold each delivery that fails, and retry it with the next version of its plugin
     #[arg(long)]
     hold_failures: bool,
     #[command(flatten)]
@@ -50,8 +50,8 @@ pub(crate) fn with_dev_defaults(command: clap::Command) -> clap::Command {
         .mut_arg("data", |option| {
             option.help(format!("Keep the bus and compiled code in this directory [default: {}]", place("data")))
         })
-        .mut_arg("log_format", |option| option.help("The format of log lines [default: human]"))
-        .mut_arg("log", |option| option.help(format!("The log filter [default: {LOG}]")))
+        .mut_arg("log_format", |option| option.help("Set the format of log lines [default: human]"))
+        .mut_arg("log", |option| option.help(format!("Set the log filter [default: {LOG}]")))
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {

@@ -138,7 +138,7 @@ impl Watched {
             Some((within, sidecar)) if is_source(within) || is_sidecar(within, Path::new(sidecar)) => true,
             _ if self.inputs.contains(path) => true,
             Some(_) => false,
-            // A build that failed has not said what it reads.
+            // The inputs of a failed build are unknown, so any script may be one.
             None => is_script(path) && !is_of_an_editor(path),
         }
     }

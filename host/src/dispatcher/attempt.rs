@@ -29,7 +29,7 @@ pub(crate) struct AttemptPath {
     pub(crate) hop_limit: u32,
     /// Draws the jitter of a retry's delay, from 0 to 1.
     pub(crate) jitter: fn() -> f64,
-    /// Whether failed deliveries are held, whatever the retry policy says.
+    /// Whether failed deliveries wait for `Subscriptions::retry_now` instead of following the retry policy.
     pub(crate) holds_failures: bool,
     /// Receives the reports on attempts.
     pub(crate) reporter: Arc<dyn Report>,
@@ -94,8 +94,7 @@ impl AttemptPath {
         self.run_from(claim, permits, handler, Reruns::default(), None).await;
     }
 
-    /// Settles an invocation that was made outside of this path. If the settlement is refused, it continues like
-    /// [`Self::run`].
+    /// Settles an invocation that the caller has made. If the settlement is refused, it continues like [`Self::run`].
     pub(super) async fn settle(&self, claim: Claim, permits: Permits, handler: &impl Invoke, invocation: Invocation) {
         self.run_from(claim, permits, handler, Reruns::default(), Some(invocation)).await;
     }

@@ -14,7 +14,7 @@ use crate::retry;
 use crate::subscription::{Definition, OPERATOR, Webhook};
 use crate::telemetry::SubscriptionMetrics;
 
-/// How long a delivery to an endpoint that is gone waits if the stop of its subscription could not be stored.
+/// If an endpoint is gone but its subscription could not be stopped: how long the delivery waits for the next attempt.
 const RETIRE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Sends deliveries to an endpoint.

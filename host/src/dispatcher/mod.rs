@@ -1,5 +1,5 @@
 //! The dispatcher: for each subscription, it claims deliveries, invokes the handler and settles the outcome.
-//! Everything is bounded, plugins share fairly, and a shutdown completes the attempts that run.
+//! Everything is bounded, plugins share fairly, and a shutdown completes the running attempts.
 
 pub(crate) mod attempt;
 mod endpoint;
@@ -41,7 +41,7 @@ pub struct Dispatcher {
     /// The maximum depth of an event in its cause tree. Deeper events become dead letters.
     hop_limit: u32,
     observer: Observer,
-    /// Whether failed deliveries of plugins are held until they are retried by hand.
+    /// Whether failed deliveries of plugins wait for `Subscriptions::retry_now`.
     holds_failures: bool,
     /// The running attempts. They outlive their workers, so that a shutdown can wait for them.
     attempts: TaskTracker,
@@ -62,7 +62,8 @@ impl Dispatcher {
         Self { observer, ..self }
     }
 
-    /// Holds failed deliveries of plugins, if so asked.
+    /// Sets whether failed deliveries of plugins wait for `Subscriptions::retry_now` instead of following the retry
+    /// policy.
     #[must_use]
     pub fn holding_failures(self, holds_failures: bool) -> Self {
         Self { holds_failures, ..self }

@@ -1,5 +1,6 @@
-//! Webhook deliveries: CloudEvents over HTTP (HTTP binding 1.0.2), in binary mode, or signed in structured mode. They
-//! go only to hosts that the operator granted, whatever address a name resolves to.
+//! Webhook deliveries: CloudEvents over HTTP (HTTP binding 1.0.2), in binary mode, or signed in structured mode.
+//! Webhooks of plugins go only to hosts that the operator granted. A grant is for a name, and not for the addresses
+//! that it resolves to.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -38,7 +39,7 @@ pub struct Webhooks {
 const ORIGIN: HeaderName = HeaderName::from_static("webhook-request-origin");
 
 impl Webhooks {
-    /// Webhooks that a client delivers on behalf of an origin.
+    /// Creates the sender of webhooks. `origin` is the name under which it introduces itself to endpoints.
     #[must_use]
     pub fn new(client: Client, origin: HeaderValue, clock: Clock) -> Self {
         Self { client, clock, origin, endpoints: Endpoints::default() }

@@ -116,7 +116,7 @@ impl Worker {
 
     fn attempt_path(&self, definition: Arc<Definition>, cancelled: &CancellationToken) -> AttemptPath {
         AttemptPath {
-            // A webhook's endpoint has no other version.
+            // Held deliveries wait for the next version of their plugin, and an endpoint has no versions.
             holds_failures: self.dispatcher.holds_failures && matches!(definition.target, Target::Plugin(_)),
             definition,
             hop_limit: self.dispatcher.hop_limit,

@@ -1,5 +1,5 @@
-//! The producers that may publish at `POST /events`. By default nobody may, because subscriptions match by type: a
-//! publisher could impersonate others.
+//! The producers that may publish at `POST /events`. By default nobody may: subscriptions match by type, so any
+//! publisher could impersonate another one.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,8 @@ use crate::problem::Problem;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct IngressConfig {
-    /// The rule for `POST /events`. The command chooses the default.
+    /// The rule for `POST /events`. If it is missing, nobody may publish to `sandbus serve`, and anybody to `sandbus
+    /// dev`.
     pub events: Option<EventsRule>,
 }
 
@@ -50,8 +51,8 @@ pub struct ProducerRule {
 }
 
 impl ProducerRule {
-    /// The name that events are accounted to. Rules with the same token file are one producer, and so are those without
-    /// a file. No plugin can have such a name.
+    /// The name whose limits the events count against. Rules with the same token file are one producer, and so are all
+    /// rules without a file. No plugin can have such a name.
     fn account(&self) -> String {
         let tokens = self.token_file.as_deref().map(Path::to_string_lossy).unwrap_or_default();
         format!("producer:{tokens}")
@@ -239,8 +240,8 @@ pub(crate) enum Publisher<'a> {
 }
 
 impl Publisher<'_> {
-    /// Checks whether the publisher may publish an event. Returns the name that the event is accounted to, or None for
-    /// the operator.
+    /// Checks whether the publisher may publish an event. Returns the producer whose limits the event counts against,
+    /// or None for the operator.
     ///
     /// # Errors
     /// A problem with 403 that names the attribute.

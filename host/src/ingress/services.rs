@@ -120,7 +120,7 @@ async fn limit_body(ingress: &Ingress, request: Request<Body>) -> Result<Request
 /// deadline.
 struct StreamingBody {
     inner: Limited<Body>,
-    /// Ends when the body's time is over, or when the host stops.
+    /// Completes when the body's timeout has passed, or when the host stops.
     deadline: Pin<Box<dyn Future<Output = ()> + Send>>,
     permit: Option<OwnedSemaphorePermit>,
 }

@@ -1,8 +1,8 @@
 //! Reads response bodies ahead of slow clients.
 //!
-//! A handler that writes a body holds a shared permit, and blocks while nobody reads. So a body that takes longer is
-//! spooled: the host reads it ahead, within bounds. When the bounds are reached, the handler waits for its client,
-//! either briefly or with one of a few permits for waiting.
+//! A handler that writes a body holds a shared permit, and blocks while nobody reads. So a body that is not complete
+//! after a short time is spooled: the host reads it ahead of the client, within bounds. When the bounds are reached,
+//! the handler waits for its client, either briefly or with one of a few permits for waiting.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// How long a handler may write directly to its client. Most bodies end within this time.
 pub(super) const DIRECT_WRITE_TIME: Duration = Duration::from_millis(50);
-/// How long a handler waits for its client at each part without a permit for waiting.
+/// How long a handler without a waiting permit waits for its client before each part.
 const WAIT_WITHOUT_PERMIT: Duration = Duration::from_secs(1);
 /// The maximum number of spooled bytes of all responses.
 const MAX_TOTAL_BYTES: usize = 64 << 20;

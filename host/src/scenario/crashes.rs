@@ -1,9 +1,9 @@
 //! Runs a scenario again and again, each time with a crash of the host before or after another commit.
 //!
 //! The effects of handlers are one transaction with the ack, so after a crash the scenario must end as without one.
-//! What has no place in a transaction is not compared: attempts, log lines, and the response to a request whose client
-//! was disconnected. A request of a plugin may be sent again, but must be the same, so that the service can recognise
-//! it.
+//! Results that are not part of a transaction are not compared: attempts, log lines, and the response to a request
+//! whose client was disconnected. A plugin may repeat a request to a service. The repetition must be identical, so that
+//! the service can recognise it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -48,7 +48,7 @@ fn crash_at_each_commit(
     let moments = (1..=without.commits).flat_map(|commit| [false, true].map(|after| CommitMoment { commit, after }));
     for moment in moments {
         let found = match runner::run_with_crash(&inputs, &steps, moment) {
-            // A commit of the store's own may be missing.
+            // The number of internal commits may vary by run, so this commit may not take place.
             Ok(Run { crashed_in: None, .. }) => break,
             Ok(Run { result, crashed_in: Some(step), .. }) => {
                 report.crashes += 1;
@@ -102,7 +102,7 @@ fn compare_requests(without: &[Value], with: &[Value]) -> (BTreeSet<String>, Vec
     }
     for (title, sent) in &with {
         let Some(before) = without.get(title) else {
-            found.push(format!("requests: {title} was sent, which is not sent without the crash"));
+            found.push(format!("requests: {title} was sent, but is not sent without the crash"));
             continue;
         };
         if sent.count > before.count {
@@ -122,7 +122,7 @@ fn compare_requests(without: &[Value], with: &[Value]) -> (BTreeSet<String>, Vec
 #[derive(Default)]
 struct SentRequests {
     count: usize,
-    /// The different ones among them.
+    /// These requests without repetitions.
     different: Vec<Value>,
 }
 
@@ -165,6 +165,6 @@ mod tests {
         let (_, found) = compare_requests(&two, &two[..1]);
         assert_eq!(found, ["requests: POST https://a/ was sent 1 times, and 2 times without the crash"]);
         let (_, found) = compare_requests(&[], &two[..1]);
-        assert_eq!(found, ["requests: POST https://a/ was sent, which is not sent without the crash"]);
+        assert_eq!(found, ["requests: POST https://a/ was sent, but is not sent without the crash"]);
     }
 }

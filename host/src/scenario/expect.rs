@@ -93,7 +93,8 @@ pub(super) fn prepare<'a>(
     Ok((steps, Inputs { plugins, subject: is_only.then_some(0), given: &spec.given }))
 }
 
-/// Checks that the keys of plugins name plugins of the scenario, and that keys that belong to one plugin do.
+/// Checks that `given.plugins` and `then.plugins` name plugins of the scenario, and that a scenario of several plugins
+/// has no top-level key, such as `state`, that applies to one plugin.
 fn check_plugin_keys(spec: &ScenarioSpec, plugins: &[PluginUnderTest<'_>]) -> Result<(), ScenarioError> {
     let malformed = |reason| Err(ScenarioError::Malformed(reason));
     let expectations = || spec.steps.iter().map(StepSpec::then).chain([&spec.then]);

@@ -97,7 +97,7 @@ impl Preconditions {
         state.chain(self.http.iter().filter_map(|stub| Some(("given.http", stub.json.as_ref()?))))
     }
 
-    /// The preconditions of a plugin. If there are several plugins, those under its name; else all.
+    /// The preconditions of a plugin: those under its name if the scenario has several plugins, otherwise all.
     #[must_use]
     pub fn of_plugin(&self, name: &str, is_only: bool) -> PluginPreconditions {
         let mut own = self.plugins.get(name).cloned().unwrap_or_default();
@@ -134,7 +134,7 @@ impl Preconditions {
 }
 
 impl PluginPreconditions {
-    /// The plugin's sidecar on the defaults, with grants for hosts.
+    /// The plugin's sidecar merged over the defaults, with additional grants for hosts.
     #[must_use]
     pub fn effective_sidecar(&self, defaults: &Sidecar, hosts: &[String]) -> Sidecar {
         let mut sidecar = self.sidecar.clone().over(defaults);

@@ -41,7 +41,7 @@ pub(super) const NO_CRASH: CommitMoment = CommitMoment { commit: 0, after: true 
 #[derive(Debug)]
 pub(super) struct Inputs<'a> {
     pub(super) plugins: Vec<PluginInput<'a>>,
-    /// The index of the plugin whose state is the state of the result. None if there are several such plugins.
+    /// The index of the plugin whose state is reported in the result. None if several plugins are tested together.
     pub(super) subject: Option<usize>,
     pub(super) given: &'a Preconditions,
 }
@@ -78,8 +78,8 @@ pub(super) fn run_steps(inputs: &Inputs<'_>, steps: &[Step]) -> Result<ScenarioR
     run_with_crash(inputs, steps, NO_CRASH).map(|run| run.result)
 }
 
-/// Runs steps on a separate thread, since the caller may be in an async runtime. At a moment, the
-/// host crashes and starts again.
+/// Runs steps on a separate thread, since the caller may be in an async runtime. At the commit `crash`, the host
+/// crashes and starts again.
 pub(super) fn run_with_crash(inputs: &Inputs<'_>, steps: &[Step], crash: CommitMoment) -> Result<Run, ScenarioError> {
     std::thread::scope(|scope| {
         let player = scope.spawn(|| {
@@ -104,7 +104,7 @@ struct Runner {
     outbound: Arc<outbound::StubServer>,
     beginning: Timestamp,
     plugins: Vec<ScenarioPlugin>,
-    /// The index of the plugin whose state is the state of the result.
+    /// The index of the plugin whose state is reported in the result.
     subject: Option<usize>,
     /// The sources and ids of the events that the steps publish.
     published_by_steps: BTreeSet<(String, String)>,
@@ -203,7 +203,7 @@ impl Runner {
         Ok(Run { result, commits: self.crash_point.commits(), crashed_in: self.crashed_in })
     }
 
-    /// Runs a step, or after a crash its rest.
+    /// Runs a step, or after a crash the rest of the step.
     async fn run_step(&mut self, step: &Step, progress: &mut Progress) -> Result<(), ScenarioError> {
         if let Some(at) = step.at {
             let (at, now) = (self.time(at), self.clock.now());
@@ -374,7 +374,7 @@ fn open_bus(directory: &Path, clock: &Clock, crash_point: Option<Arc<CrashPoint>
 }
 
 fn loader(directory: &Path, environment: Environment) -> Result<Loader, ScenarioError> {
-    /// One invocation runs at a time.
+    /// Invocations run one at a time, so a small pool is enough.
     const CONCURRENCY: usize = 2;
     let defaults = Defaults::default();
     let engine = EngineConfig { concurrency: CONCURRENCY, memory_bytes: defaults.max_memory_bytes, source_lines: true };

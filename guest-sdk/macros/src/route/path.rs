@@ -106,8 +106,8 @@ fn check_text(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks that a text begins with the digits of an escape in normal form (RFC 3986, section 6.2.2): in upper case, and
-/// of a character that needs one.
+/// Checks that a text begins with the two digits of a percent-escape in normal form (RFC 3986, section 6.2.2): they are
+/// in upper case, and their character must be escaped.
 fn check_escape(text: &[u8]) -> Result<(), String> {
     let digits = text.get(..2).and_then(|digits| std::str::from_utf8(digits).ok()).unwrap_or_default();
     if digits.len() < 2 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {

@@ -1,4 +1,4 @@
-//! What cargo says of a workspace: its packages, where they are built, and what they depend on by their paths.
+//! Cargo's metadata about a workspace: its packages, its target directory, and path dependencies.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,13 +21,13 @@ pub(crate) struct Workspace {
 /// A crate that becomes a plugin, as cargo knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CargoPackage {
-    /// What cargo calls it where names are ambiguous.
+    /// Cargo's package id. Unlike the name, it is unique.
     pub(crate) id: String,
     /// The name of its library, after which cargo names the file.
     pub(crate) library: String,
     /// The directory of its workspace.
     pub(crate) workspace: PathBuf,
-    /// Where its workspace is built.
+    /// The target directory of its workspace.
     pub(crate) target: PathBuf,
 }
 
@@ -35,7 +35,7 @@ impl Workspace {
     /// The workspace that a manifest belongs to.
     ///
     /// # Errors
-    /// If cargo cannot be started or does not take the manifest.
+    /// If cargo cannot be started or rejects the manifest.
     pub(crate) fn of(manifest: &Path) -> Result<Self, Error> {
         let directory = manifest.parent().unwrap_or(Path::new("."));
         let misread = |what: String| Error::Metadata { path: directory.to_owned(), what };
@@ -61,13 +61,13 @@ impl Workspace {
         self.packages.iter().filter_map(|package| package["manifest_path"].as_str()).map(Path::new)
     }
 
-    /// The directory of the member of a name.
+    /// The directory of the member with a name.
     pub(crate) fn member(&self, name: &str) -> Option<&Path> {
         let package = self.packages.iter().find(|package| package["name"] == name)?;
         package["manifest_path"].as_str().and_then(|manifest| Path::new(manifest).parent())
     }
 
-    /// The package of a manifest, if its library becomes WebAssembly: its name, and what a build goes by.
+    /// The name and the package of a manifest, if its library is a `cdylib`.
     pub(crate) fn plugin(&self, manifest: &Path) -> Option<(String, CargoPackage)> {
         let package = self.package(manifest)?;
         let mut targets = package["targets"].as_array().into_iter().flatten();
@@ -78,8 +78,8 @@ impl Workspace {
         Some((text(&package["name"])?, CargoPackage { id, library, workspace: root, target }))
     }
 
-    /// The directories of the packages that one depends on by their paths, directly or not. What those depend on that
-    /// belong to no package of this workspace is not known.
+    /// The directories of a package's path dependencies, direct and indirect. Dependencies of packages outside this
+    /// workspace are not followed.
     pub(crate) fn path_dependencies(&self, directory: &Path) -> Vec<PathBuf> {
         let (mut found, mut looked) = (vec![directory.to_owned()], 0);
         while let Some(next) = found.get(looked).cloned() {

@@ -1,4 +1,4 @@
-//! Tells a plugin's manifest from those of everything else that lives in a repository.
+//! Decides whether a manifest belongs to a plugin or to something else in the repository.
 
 use std::fs;
 use std::path::Path;
@@ -14,9 +14,9 @@ use crate::project::Language;
 pub(super) enum ManifestKind {
     /// A plugin.
     Plugin,
-    /// Something else, which is said with the reason.
+    /// Something else. The reason is reported.
     Other(String),
-    /// A plugin by all appearances, which cannot be read.
+    /// Apparently a plugin, but unusable. The error is reported.
     Broken(String),
 }
 
@@ -33,7 +33,8 @@ const OTHER_CRATES: [(&str, &str); 6] = [
 ];
 
 impl ManifestKind {
-    /// Looks at a manifest. `is_named` tells that a person gave the path of its directory: less is asked of it then.
+    /// Classifies a manifest. With `is_named`, the user has given the path of its directory, and weaker evidence is
+    /// enough.
     pub(super) fn of(language: Language, manifest: &Path, is_named: bool) -> Self {
         let text = match fs::read_to_string(manifest) {
             Ok(text) => text,
@@ -45,7 +46,7 @@ impl ManifestKind {
         };
         let parsed: Value = match parsed {
             Ok(parsed) => parsed,
-            // Files of other tools' tests are malformed on purpose.
+            // A malformed manifest without a word about Sandbus is probably a fixture of another tool's tests.
             Err(error) if text.contains("sandbus") => return Broken(error.trim_end().to_owned()),
             Err(_) => return Other("malformed".to_owned()),
         };
@@ -58,13 +59,13 @@ impl ManifestKind {
     }
 }
 
-/// Whether a manifest is that of a cargo workspace's root.
+/// Whether a manifest is the root of a cargo workspace.
 pub(crate) fn is_workspace(manifest: &Path) -> bool {
     let text = fs::read_to_string(manifest).unwrap_or_default();
     toml::from_str(&text).is_ok_and(|parsed: Value| parsed["workspace"].is_object())
 }
 
-/// Whether a manifest gives members to a cargo workspace, which cargo may keep in directories that are not visited.
+/// Whether a manifest is the root of a cargo workspace with members. Their directories may be outside the walk.
 pub(super) fn has_members(manifest: &Path) -> bool {
     let text = fs::read_to_string(manifest).unwrap_or_default();
     let parsed: Value = toml::from_str(&text).unwrap_or_default();
@@ -94,7 +95,7 @@ fn of_crate(manifest: &Value) -> ManifestKind {
     }
 }
 
-/// The names of the crates that one depends on, for any platform.
+/// The names of a crate's dependencies on all platforms.
 fn dependencies_of_crate(manifest: &Value) -> Vec<String> {
     let platforms = manifest["target"].as_object().into_iter().flat_map(|all| all.values());
     let tables = std::iter::once(manifest).chain(platforms).filter_map(|part| part["dependencies"].as_object());

@@ -11,23 +11,23 @@ const REMEDIES: [(&str, &str); 5] = [
     ),
     (
         "believes it's in a workspace when it's not",
-        "add an empty [workspace] to the crate's own Cargo.toml, so that it stands by itself, or list its directory under \
+        "add an empty [workspace] to the crate's own Cargo.toml, which makes it independent, or list its directory under \
          `members` in the outer [workspace]",
     ),
     (
         "from workspace root manifest's",
-        "a crate that belongs to another workspace is taken for a member of this one, as the SDK in a plugin's `vendor` \
-         is; list that directory under `exclude` in the outer [workspace]: exclude = [\"PLUGIN/vendor\"]",
+        "cargo treats a crate of another workspace as a member of this one, for example the SDK in a plugin's \
+         `vendor`; list its directory under `exclude` in the outer [workspace]: exclude = [\"PLUGIN/vendor\"]",
     ),
     (
         "target/Cargo.toml",
-        "`members` takes cargo's own directory for a crate; list it under `exclude` in the [workspace]: exclude = \
+        "a pattern in `members` matches cargo's own directory `target`; exclude it in the [workspace]: exclude = \
          [\"target\"]",
     ),
     (
         "two packages named `sandbus-sdk",
-        "two members bring the SDK with them; remove one of them, and let `sandbus-sdk` in that plugin's Cargo.toml have \
-         the path of the other one",
+        "two members have a copy of the SDK; remove one copy, and change the path of `sandbus-sdk` in that plugin's \
+         Cargo.toml to the other one",
     ),
 ];
 

@@ -1,4 +1,4 @@
-//! Layouts that users of cargo, npm, pnpm, yarn, uv and of no tool have, and what is found in each.
+//! Typical layouts with cargo, npm, pnpm, yarn, uv and without any tool, and the projects that are found in each.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ const ALONE: &str = "[package]\nname = \"NAME\"\nversion = \"0.1.0\"\nedition = 
 /// A plugin's crate in a workspace.
 const MEMBER: &str =
     "[package]\nname = \"NAME\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[lib]\ncrate-type = [\"cdylib\"]\n";
-/// A crate that is no plugin.
+/// A crate that is not a plugin.
 const LIBRARY: &str = "[package]\nname = \"NAME\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
 const SCRIPT: &str =
     r#"{ "name": "NAME", "main": "src/plugin.js", "dependencies": { "@sandbus/sdk": "file:vendor/@sandbus/sdk" } }"#;
@@ -71,13 +71,13 @@ impl Part {
     }
 }
 
-/// A layout, where in it one looks, and what is found.
+/// A layout, the path in it to search, and the expected result.
 struct Case {
     what: &'static str,
     parts: &'static [Part],
     at: &'static str,
     found: &'static [&'static str],
-    /// Directories that are said to be left out, with a part of the reason.
+    /// Directories that are reported as skipped, each with a part of the reason.
     skipped: &'static [(&'static str, &'static str)],
     /// Parts of the messages about what is broken.
     broken: &'static [&'static str],
@@ -284,7 +284,7 @@ const CASES: &[Case] = &[
         ..BASE
     },
     Case {
-        what: "scripts that say what they are",
+        what: "scripts whose manifest says whether they are plugins",
         parts: &[
             File("a/package.json", r#"{ "name": "a", "main": "b.js", "sandbus": { "engine": "starlingmonkey" } }"#),
             File("b/package.json", r#"{ "name": "b", "main": "b.js", "sandbus": false }"#),
@@ -321,7 +321,7 @@ const CASES: &[Case] = &[
         ..BASE
     },
     Case {
-        what: "what tools install and build",
+        what: "installed and built files",
         parts: &[
             Script("a"),
             Script("node_modules/b"),
@@ -348,7 +348,7 @@ const CASES: &[Case] = &[
         ..BASE
     },
     Case {
-        what: "links to a project, to its like, and to anything else",
+        what: "links to a project, to a directory of projects, and to a parent directory",
         parts: &[
             Script("elsewhere/a"),
             Link("here/a", "elsewhere/a"),
@@ -383,7 +383,7 @@ const CASES: &[Case] = &[
         ..BASE
     },
     Case {
-        what: "manifests that cannot be read, and files of tests that never could",
+        what: "malformed manifests, of plugins and of other tools' tests",
         parts: &[
             Script("a"),
             File("b/package.json", "{ \"@sandbus/sdk\" "),
@@ -442,7 +442,7 @@ const CASES: &[Case] = &[
         ..BASE
     },
     Case {
-        what: "members of workspaces in directories with the names of tools' ones",
+        what: "members of workspaces in directories that are usually written by tools",
         parts: &[
             File("package.json", r#"{ "private": true, "workspaces": { "packages": ["target/*", "vendor/c"] } }"#),
             Script("target/a"),

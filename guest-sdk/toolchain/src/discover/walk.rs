@@ -8,14 +8,14 @@ use crate::project::Language;
 use crate::run::at;
 use crate::{Error, SkippedDirectory};
 
-/// Names of directories that tools write. A project of such a name would not be found.
+/// Names of directories that tools write. They are not searched, so a project must not have such a name.
 pub(crate) const TOOL_DIRECTORIES: [&str; 8] =
     ["node_modules", "bower_components", "target", "dist", "vendor", "venv", "site-packages", "__pycache__"];
 
 /// Files that mark a tool's own directory: a cache (<https://bford.info/cachedir>), or a Python environment (PEP 405).
 const MARKERS: [&str; 2] = ["CACHEDIR.TAG", "pyvenv.cfg"];
 
-/// How many directories are visited. A tree with more is rarely meant.
+/// The maximum number of directories to visit. A larger tree was probably not intended.
 const MAX_DIRECTORIES: usize = 20_000;
 
 /// The result of a walk.
@@ -25,7 +25,7 @@ pub(super) struct Walk {
     pub(super) manifests: Vec<(Language, PathBuf)>,
     /// The directories that were visited, closest to the root first.
     pub(super) visited: Vec<PathBuf>,
-    /// The directories that were not, and why.
+    /// The directories that were not visited, and why.
     pub(super) skipped: Vec<SkippedDirectory>,
 }
 
@@ -59,7 +59,7 @@ impl Walk {
         Ok(walk)
     }
 
-    /// Takes note of a directory's manifests. Returns the directories in it that are to be visited.
+    /// Collects the manifests in a directory. Returns the subdirectories to visit.
     fn look_into(&mut self, directory: &Path) -> Vec<PathBuf> {
         self.manifests.extend(manifests_in(directory));
         let entries = match fs::read_dir(directory) {
@@ -74,11 +74,11 @@ impl Walk {
         below.into_iter().filter_map(|path| self.enter(path)).collect()
     }
 
-    /// The canonical path of a directory that is to be visited.
+    /// The path to visit for a directory, with links resolved. None if the directory is skipped.
     fn enter(&mut self, path: PathBuf) -> Option<PathBuf> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.starts_with('.') {
-            // Most of them are tools', and hold nothing that anybody would look for.
+            // Most hidden directories belong to tools. Only one with a manifest is worth a report.
             if holds_manifest(&path) {
                 self.skip(&path, "hidden");
             }
@@ -91,7 +91,7 @@ impl Walk {
         if !path.is_symlink() {
             return Some(path);
         }
-        // A link may lead to a project elsewhere. One to a directory of anything else could lead to a whole disk.
+        // A link to a project is followed. Any other link is not, because it could lead to a whole disk.
         let target = path.canonicalize().ok()?;
         if manifests_in(&target).is_empty() {
             self.skip(&path, "a link to a directory without a manifest");
@@ -105,7 +105,7 @@ impl Walk {
     }
 }
 
-/// Whether there is a manifest in a directory, or in one that it holds.
+/// Whether a directory or one of its subdirectories contains a manifest.
 fn holds_manifest(directory: &Path) -> bool {
     let below = fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
     std::iter::once(directory.to_owned()).chain(below).any(|directory| !manifests_in(&directory).is_empty())

@@ -15,7 +15,7 @@ pub(crate) struct PythonEntry {
     pub(crate) module: String,
     /// The directory that Python imports it from, in the project.
     pub(crate) root: PathBuf,
-    /// Its source, with that of all modules beside it if it is a package; none if there is no such module.
+    /// Its source; for a package, the sources of all its modules. None if the module does not exist.
     pub(crate) source: Option<String>,
 }
 
@@ -100,7 +100,7 @@ fn module_names(manifest: &Value) -> Vec<String> {
     names
 }
 
-/// The module of a project's name.
+/// The module name that corresponds to a project's name.
 pub(crate) fn module_of(name: &str) -> String {
     name.replace(['-', '.'], "_")
 }
@@ -134,7 +134,7 @@ fn defines_plugin(source: &str) -> bool {
 struct Module {
     /// The module's own source.
     own: String,
-    /// The sources of all modules in the package, or its own.
+    /// The sources of all modules in the package; for a module, its own source.
     text: String,
 }
 

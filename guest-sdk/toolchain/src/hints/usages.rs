@@ -1,15 +1,17 @@
-//! Finds words in the sources of a crate: where it is to be changed. Comments, texts and tests are passed over.
+//! Finds the lines of a crate that use given names, for hints to its author. Comments, string literals and tests are
+//! ignored.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The directories of a crate that hold none of a plugin's own code.
+/// Directories that contain no code of the plugin itself.
 const LEFT_OUT: [&str; 7] = ["target", "vendor", "tests", "benches", "examples", "dist", "node_modules"];
 
-/// What begins an item that is compiled for tests alone.
+/// The attribute of items that are compiled for tests only.
 const OF_TESTS: &str = "#[cfg(test)]";
 
-/// A file with the code in it: everything else is blank, and each line has its number.
+/// A source file in which everything but code is blanked. Blanking keeps the line breaks, so line numbers are those of
+/// the file.
 #[derive(Debug)]
 pub(super) struct SourceFile {
     path: PathBuf,
@@ -23,7 +25,7 @@ impl SourceFile {
         while let Some(next) = waiting.pop() {
             for entry in fs::read_dir(next).into_iter().flatten().flatten() {
                 let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-                // Links may lead round in a circle.
+                // Symbolic links are not followed, because they may form a cycle.
                 let Ok(file_type) = entry.file_type() else { continue };
                 if file_type.is_dir() && !name.starts_with('.') && !LEFT_OUT.contains(&&*name) {
                     waiting.push(path);
@@ -37,7 +39,7 @@ impl SourceFile {
         found
     }
 
-    /// Where one of some words stands, as `path:line`.
+    /// The locations of the given words, as `path:line`.
     pub(super) fn usages<'a>(&'a self, words: &'a [&str]) -> impl Iterator<Item = String> + 'a {
         let lines = self.code.lines().enumerate();
         let has_one = |line: &str| words.iter().any(|word| has(line, word));
@@ -46,13 +48,13 @@ impl SourceFile {
     }
 }
 
-/// Whether a line has a word that is not the end of a longer one.
+/// Whether a line contains a word that starts at a word boundary.
 fn has(line: &str, word: &str) -> bool {
     let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
     line.match_indices(word).any(|(at, _)| !line[..at].ends_with(is_part))
 }
 
-/// The text with blanks in at of comments and of what is in quotes (Rust reference, sections 2.4 and 2.5).
+/// The text with comments and literals replaced by spaces (Rust reference, sections 2.4 and 2.5).
 fn code(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
@@ -76,7 +78,7 @@ fn code(text: &str) -> String {
     code
 }
 
-/// The length of a comment, which may have others in it.
+/// The length of a comment. Block comments nest.
 fn comment(text: &str) -> usize {
     let (mut depth, mut at) = (0_usize, 0);
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
@@ -108,7 +110,7 @@ fn quoted(text: &str) -> usize {
     text.len()
 }
 
-/// The length of a raw text, or 0 where none begins.
+/// The length of a raw string literal, or 0 if the text does not start with one.
 fn raw(text: &str) -> usize {
     let hashes = text[1..].bytes().take_while(|byte| *byte == b'#').count();
     let begin = 1 + hashes;
@@ -119,7 +121,7 @@ fn raw(text: &str) -> usize {
     text[begin + 1..].find(&end).map_or(text.len(), |at| begin + 1 + at + end.len())
 }
 
-/// The length of a character in quotes, or 0 where a lifetime begins.
+/// The length of a character literal, or 0 if the quote starts a lifetime.
 fn letter(text: &str) -> usize {
     let mut letters = text.char_indices().skip(1);
     match letters.next() {
@@ -131,7 +133,7 @@ fn letter(text: &str) -> usize {
     }
 }
 
-/// Code with blanks in at of items that are compiled for tests alone.
+/// The code with items that are compiled for tests only replaced by spaces.
 fn without_tests(mut code: String) -> String {
     while let Some(begin) = code.find(OF_TESTS) {
         let mut depth = 0_usize;

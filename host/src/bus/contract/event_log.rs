@@ -13,10 +13,9 @@ use crate::pattern::Pattern;
 pub trait EventLog {
     /// Publishes events, if there is room for all of them.
     ///
-    /// An event is not stored again if one with its source and id is in the log or is scheduled. That holds for as
-    /// long as the stored event exists, not for a time window. Many events may be committed in parts, in order: if
-    /// the store fails in between, the first parts stay. A publisher that sends all of them again receives duplicates
-    /// for those.
+    /// An event is not stored again while one with its source and id is in the log or scheduled. Deduplication has no
+    /// time window. A long list of events may be committed in parts, in order: if the store fails in between, the first
+    /// parts stay. If the publisher sends the list again, the receipts mark these events as duplicates.
     ///
     /// # Errors
     /// [`CommitError::Busy`], [`CommitError::BacklogFull`], [`CommitError::LogFull`] or another limit's error if

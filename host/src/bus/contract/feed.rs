@@ -26,8 +26,8 @@ pub trait SubscriptionFeed: Debug + Send + Sync {
     /// The feed's state as of [`Overview::as_of`].
     fn overview(&self) -> Overview;
 
-    /// Waits for a delivery and claims it. Dropping the future loses and repeats nothing. Neither does dropping a
-    /// claim that is not settled: its event is delivered again as the same attempt.
+    /// Waits for a delivery and claims it. The future may be dropped: no delivery is lost or repeated. An unsettled
+    /// claim may be dropped, too: its event is delivered again as the same attempt.
     ///
     /// # Errors
     /// If the store cannot be read.

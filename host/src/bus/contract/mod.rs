@@ -15,11 +15,11 @@
 //!   ack, the events that the handler published and the state that it wrote are one transaction.
 //! - **An error means that nothing was changed.** There are two documented exceptions: [`CommitError::InDoubt`], and a
 //!   publish of many events, which commits in parts.
-//! - **An engine resolves doubt itself.** If the connection breaks during a commit, the engine finds out whether the
-//!   commit took place before it returns. It returns [`CommitError::InDoubt`] only if that takes too long.
+//! - **An engine finds out whether a commit succeeded.** If the connection breaks during a commit, the engine finds out
+//!   whether the commit took place before it returns. It returns [`CommitError::InDoubt`] only if that takes too long.
 //! - **An outage is not a failure.** While the store cannot be reached, changes are refused with
 //!   [`CommitError::Unavailable`], and deliveries wait. The process ends only after [`Lifecycle::failed`].
-//! - **The bus never calls out.** Consumers pull, by awaiting [`SubscriptionFeed::claim`].
+//! - **Consumers pull.** The bus calls no handler; consumers await [`SubscriptionFeed::claim`].
 //!
 //! # What an engine may approximate
 //! - The limits on the log and on backlogs ([`Settings`](super::Settings)) are exact on one host. With several hosts,

@@ -60,8 +60,9 @@ pub trait Subscriptions {
     /// If there is no such subscription, or the store refuses.
     fn delete_subscription(&self, id: SubscriptionId) -> BoxFuture<'_, Result<(), CommitError>>;
 
-    /// Pauses or resumes a subscription. Resuming also ends a stop by its endpoint, and the hold of its endpoint.
-    /// Attempts that run are completed. Another host may claim deliveries for up to one more second.
+    /// Pauses or resumes a subscription. Resuming also undoes [`Subscriptions::retire`] and ends the hold of the
+    /// subscription's endpoint. Running attempts are completed. Another host may claim deliveries for up to one more
+    /// second.
     ///
     /// # Errors
     /// If there is no such subscription, or the store refuses.
@@ -102,14 +103,14 @@ pub trait Subscriptions {
     /// If there is no such subscription, or the store refuses.
     fn stop_replays(&self, id: SubscriptionId) -> BoxFuture<'_, Result<usize, CommitError>>;
 
-    /// Makes all deliveries of a subscription and its replays due that wait for another attempt, and returns how many
+    /// Makes due all deliveries of a subscription and its replays that wait for another attempt, and returns how many
     /// there are. Deliveries that wait for the turn of their ordering key still wait.
     ///
     /// # Errors
     /// If there is no such subscription, or the store refuses.
     fn retry_now(&self, id: SubscriptionId) -> BoxFuture<'_, Result<usize, CommitError>>;
 
-    /// Drains a plugin, or ends that. The dispatcher delivers nothing to a drained plugin.
+    /// Starts or ends the draining of a plugin. The dispatcher delivers nothing to a drained plugin.
     ///
     /// # Errors
     /// If the store refuses.

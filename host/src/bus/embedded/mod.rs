@@ -156,7 +156,8 @@ impl EventLog for Embedded {
 
     fn commit<'a>(&'a self, plugin: &'a str, effects: Effects) -> BoxFuture<'a, Result<(), CommitError>> {
         Box::pin(async move {
-            // The reads are consistent with each other. Without a change, they need not be up to date.
+            // An invocation without effects commits nothing. Its reads are from one snapshot, which need not be the
+            // newest.
             if effects.is_empty() {
                 return Ok(());
             }

@@ -1,11 +1,11 @@
 //! The only thread that writes.
 //!
 //! It takes the changes that wait, applies them in one transaction, and commits with one fsync. Only then does it
-//! reply and publish the results. While a commit is on its way to the disk, the next group gathers: the slower the
+//! reply and make the changes visible. While a commit is on its way to the disk, the next group gathers: the slower the
 //! disk, the larger the group.
 //!
-//! The modules below have the changes by subject ([`subjects`]): what each does in the transaction, and what it
-//! publishes after the commit.
+//! The modules below implement the changes, one kind each: its part of the transaction, and the update of memory after
+//! the commit, which makes the change visible ([`subjects`]).
 
 mod batch;
 mod clock;
@@ -104,7 +104,7 @@ impl Writer {
         while let Some(group) = waiting.blocking_group() {
             self.commit(group, &mut requests)?;
             if requests.close && waiting.is_empty() {
-                // Everything is in one file then, which is easy to copy.
+                // Empties the write-ahead log, so that a stopped host's store is a single file, which is easy to copy.
                 return schema::checkpoint(&self.connection, "TRUNCATE");
             }
             if !requests.log_restarts.is_empty() {
@@ -177,7 +177,8 @@ impl Writer {
         result
     }
 
-    /// Ends the writer if a crash is simulated before or after this commit. Nobody learns of the commit then.
+    /// Ends the writer if a scenario simulates a crash before or after this commit. No reply is sent, as in a real
+    /// crash.
     fn pass_crash_point(&self, after: bool, with_effects: bool) -> Result<(), StoreError> {
         let Some(crash_point) = &self.shared.settings.crash_point else { return Ok(()) };
         let Some(path) = self.connection.path() else { return Ok(()) };
@@ -187,7 +188,8 @@ impl Writer {
         }
     }
 
-    /// A store whose file was removed will not come back, although it only seems to be unavailable.
+    /// Makes the error fatal if the store's file was removed. SQLite reports the store as unavailable, but it cannot
+    /// come back.
     fn unless_file_removed(&self, error: StoreError) -> StoreError {
         match self.connection.path() {
             Some(path) if !Path::new(path).exists() => EngineError::Aborted(format!("{path} is gone: {error}")).into(),
@@ -255,7 +257,8 @@ impl Writer {
         }
     }
 
-    /// Publishes the committed changes, subject by subject, and then wakes the tasks that wait for them.
+    /// Applies the committed changes in memory, one kind of change after the other, and then wakes the tasks that wait
+    /// for them.
     fn publish_results(&mut self, batch: &mut Batch) {
         self.shared.committed.notify_one();
         let mut context = PublishContext::new(batch.now, self.log.head);
@@ -265,7 +268,7 @@ impl Writer {
     }
 }
 
-/// How changes are refused that could not be committed because of a store failure.
+/// The error for changes that could not be committed because of a store failure.
 fn commit_error(error: &StoreError) -> CommitError {
     /// A healthy process soon releases its lock on the store.
     const RETRY_AFTER: Duration = Duration::from_secs(1);

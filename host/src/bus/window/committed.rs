@@ -8,7 +8,7 @@ use crate::event::Position;
 use crate::subscription::Definition;
 
 impl Window {
-    /// The cursor has moved, and the deliveries in the gaps have rows.
+    /// Applies a move of the cursor. The open deliveries before it, the gaps, have rows now.
     pub(crate) fn apply_cursor_move(&mut self, cursor: Position, gaps: Vec<Gap>) {
         self.cursor = self.cursor.max(cursor);
         for gap in gaps {
@@ -28,7 +28,8 @@ impl Window {
         }
     }
 
-    /// A delivery in flight is settled. Reports for which plugin the number of counted deliveries has dropped.
+    /// Applies the settlement of a delivery in flight. Calls `gone` with each plugin whose count of deliveries has
+    /// dropped, and by how much.
     pub(crate) fn apply_settled(
         &mut self,
         position: Position,
@@ -59,7 +60,7 @@ impl Window {
         }
     }
 
-    /// A delivery is handled or dead.
+    /// Removes a handled or dead delivery from the backlog.
     fn done(&mut self, delivery: &PendingDelivery, parks: bool) {
         self.backlog = self.backlog.saturating_sub(1);
         let Some(key) = &delivery.key else { return };
@@ -70,7 +71,7 @@ impl Window {
         }
     }
 
-    /// A dead letter is a delivery again.
+    /// Applies a redrive: a dead letter is a delivery again.
     pub(crate) fn apply_redriven(&mut self, letter: &RedrivenDelivery) {
         self.backlog += 1;
         if let Some(plugin) =
@@ -86,14 +87,15 @@ impl Window {
         self.note_row_due(Due::Now);
     }
 
-    /// A dead letter is deleted. Reports for which plugin the number of counted deliveries has dropped.
+    /// Applies the deletion of a dead letter. Calls `gone` with the plugin whose count of deliveries has dropped, and
+    /// by how much.
     pub(crate) fn apply_dropped(&mut self, position: Position, source: &str, gone: impl FnOnce(&str, u64)) {
         if let Some(plugin) = self.counted_publisher(position, source) {
             gone(plugin, self.publishers.dropped(plugin));
         }
     }
 
-    /// Events up to a position were deleted before they were handled.
+    /// Applies the deletion of unhandled events up to a position.
     pub(crate) fn apply_expired(&mut self, floor: Position, expired: u64) -> CountReductions {
         self.expired += expired;
         self.backlog = self.backlog.saturating_sub(expired);
@@ -102,14 +104,14 @@ impl Window {
         self.publishers.clamp(self.backlog)
     }
 
-    /// The subscription is deleted, with its open deliveries and dead letters.
+    /// Applies the deletion of the subscription, with its open deliveries and dead letters.
     pub(crate) fn apply_deleted(&mut self) -> CountReductions {
         self.deleted = true;
         self.publishers.take()
     }
 
-    /// The definition selects other events, or orders them differently. Open deliveries up to the cursor that still
-    /// match have rows. Events after it, up to `last`, are read from the log.
+    /// Applies a definition that selects other events, or orders them differently. Open deliveries before the cursor
+    /// have rows if they still match. Events after the cursor, up to `last`, are read from the log.
     pub(crate) fn apply_selection(&mut self, definition: Arc<Definition>, last: Position) {
         self.definition = definition;
         self.retain_ready(|_| false);
@@ -118,14 +120,15 @@ impl Window {
         self.missed = last.max(self.cursor);
     }
 
-    /// The ordering key has changed. `keys` are the busy keys, or None if they could not be read.
+    /// Applies a change of the ordering key. `keys` are the busy keys, or None if they could not be read.
     pub(crate) fn apply_ordering(&mut self, keys: Option<OrderingKeys>) {
         self.due.clear();
         self.next_due = Some(Due::Now);
         if let Some(keys) = keys {
             self.keys = keys;
         }
-        // Deliveries in flight end under the old definition, and then release the turn of their new key.
+        // Deliveries in flight were claimed under the old definition. When they end, they release their value of the
+        // new ordering key.
         for claimed in self.claimed.values_mut() {
             claimed.key = self.definition.ordering_key.as_ref().and_then(|key| key.of(&claimed.logged.event));
         }

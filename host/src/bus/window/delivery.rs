@@ -18,7 +18,7 @@ pub(crate) struct PendingDelivery {
     pub(crate) attempts: u32,
     /// Whether it has a row in the store.
     pub(crate) has_row: bool,
-    /// The dead letter of a replay that was redriven as this delivery, if there was one.
+    /// If the delivery is a redriven dead letter of a replay: that replay's dead letter.
     pub(crate) redriven_replay: Option<DeadLetterId>,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 
-/// When a delivery that has a row in the store is due. The order is that of time.
+/// When a delivery that has a row in the store is due. Earlier times are less than later ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Due {
     /// The delivery is due.

@@ -61,18 +61,18 @@ pub(crate) struct Window {
     pub(crate) keys: OrderingKeys,
     /// The number of deliveries that are neither handled nor dead.
     pub(crate) backlog: u64,
-    /// The number of these deliveries, and of the dead letters, for each plugin that published their events. Events
-    /// after `counted_from` are counted.
+    /// How many open deliveries and dead letters have an event of each plugin. Only events after `counted_from` are
+    /// counted.
     pub(crate) publishers: PublisherCounts,
     pub(crate) counted_from: Position,
     /// The number of events that were deleted before they were handled, since the start.
     pub(crate) expired: u64,
-    /// Set while a commit is on its way that changes what is claimable. Nothing is claimed until it ends.
+    /// Set while a batch that affects claims is being committed. Nothing is claimed until the batch ends.
     pub(crate) frozen: bool,
     /// Whether deliveries that wait for their ordering keys are being spilled to the store.
     pub(crate) spilling: bool,
     rate_limit: Option<RateLimit>,
-    /// A read that is on its way, even if its requester has gone.
+    /// The read in progress. It continues even if its requester is gone.
     read: Option<OngoingRead>,
 }
 
@@ -175,7 +175,7 @@ impl Window {
         self.offered = self.offered.max(through);
     }
 
-    /// Begins a read. The caller must end it in any case.
+    /// Begins a read. The caller must call [`Window::end_read`], even if the read fails.
     pub(crate) fn begin_read(&mut self) {
         self.read = Some(OngoingRead::default());
     }
@@ -314,7 +314,8 @@ impl Window {
         due.chain(waiting).chain(self.claimed.keys().copied())
     }
 
-    /// Each event up to this position does not match, or its delivery is done or has a row.
+    /// The position up to which no delivery depends on the log: each event there does not match, or its delivery is
+    /// done or has a row.
     pub(crate) fn safe_floor(&self, head: Position) -> Position {
         let offered = if self.is_behind() { self.offered } else { head };
         let ready = self.ready.front().map(|delivery| delivery.logged.position);

@@ -34,8 +34,8 @@ struct KeyState {
 }
 
 impl OrderingKeys {
-    /// The busy keys after a restart: those with rows, of which the first one is next, and those that a dead letter
-    /// parks.
+    /// The busy keys after a restart: `stored` keys have rows, and their first row gets the turn; `parked` keys are
+    /// parked by a dead letter.
     pub(crate) fn restore(stored: Vec<Key>, parked: Vec<Key>) -> Self {
         let mut keys = Self::default();
         for key in stored {
@@ -121,7 +121,8 @@ impl OrderingKeys {
         }
     }
 
-    /// The keys whose next event must be read. Rows that they get from now on are not in the result.
+    /// The keys whose next event must be read. Rows that are added to them during the read may be missing from its
+    /// result.
     pub(crate) fn begin_load(&mut self, limit: usize) -> Vec<Key> {
         let keys: Vec<_> = self.released.iter().take(limit).cloned().collect();
         for key in &keys {

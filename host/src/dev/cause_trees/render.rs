@@ -49,7 +49,7 @@ struct TreeWriter<'a> {
     roots: Vec<&'a TreeEvent>,
     /// The other new events that are not written yet, by their cause.
     branches: HashMap<Identity<'a>, Vec<&'a TreeEvent>>,
-    /// The last new attempt at each delivery, by event. Earlier ones are part of its number.
+    /// The last new attempt at each delivery, by event. Earlier attempts show only in the attempt's number.
     attempts: HashMap<Identity<'a>, Vec<&'a Attempt>>,
     /// The events of new attempts that were printed earlier, or are not known.
     continued: Vec<&'a Arc<Event>>,

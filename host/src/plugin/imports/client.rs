@@ -90,8 +90,8 @@ fn request_of(request: client::Request) -> Result<Request<Body>, client::Error> 
     builder.body(outbound::body(body)).map_err(|error| invalid(error.to_string()))
 }
 
-/// Headers that a guest may not set: those that `wasi:http` refuses, by which a request could go elsewhere than was
-/// granted, and those that follow from the body and the connection.
+/// Headers that a guest may not set. `wasi:http` refuses some of them, because they could direct a request to a host
+/// that was not granted. The others depend on the body and the connection.
 fn is_reserved(name: &HeaderName) -> bool {
     DEFAULT_FORBIDDEN_HEADERS.contains(name) || [header::CONTENT_LENGTH, header::TE].contains(name)
 }

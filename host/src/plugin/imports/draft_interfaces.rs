@@ -1,5 +1,5 @@
-//! Drafts of standard interfaces that other hosts offer, besides those of the contract. They differ in names and in how
-//! a list of keys is continued, and they use the same state and configuration.
+//! Drafts of standard interfaces that other hosts offer, besides those of the contract. They differ in names
+//! and in the cursors for listing keys. All use the same state and configuration.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Linker, LinkerInstance, Lower, Resource, ResourceType};
@@ -12,9 +12,9 @@ use crate::plugin::invocation::Invocation;
 
 /// `wasi:keyvalue` as wasmtime and Spin offer it.
 const KEYVALUE: &str = "0.2.0-draft";
-/// `wasi:keyvalue` as in the contract, which has all of it but `batch`. Two versions have this name.
+/// `wasi:keyvalue` as in the contract, which lacks only `batch`. Two versions of the draft have this name.
 const KEYVALUE_CONTRACT: &str = "0.2.0-draft2";
-/// The limit of one bulk read. The host holds all of it before the instance does.
+/// The maximum size of one bulk read, because the host collects all values before the instance receives them.
 const AT_ONCE_BYTES: usize = 16 << 20;
 /// Names of the configuration interface.
 const CONFIG: [&str; 3] =

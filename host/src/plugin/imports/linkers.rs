@@ -11,7 +11,7 @@ use crate::plugin::invocation::Invocation;
 /// The linkers.
 pub(crate) struct Linkers {
     engine: Engine,
-    /// For plugins built with an SDK: only the contract, in which `describe` may not even read the clock.
+    /// For plugins built with an SDK: only the contract. Their `describe` may not even read the clock.
     sdk: Linker<Invocation>,
     /// For all other plugins: the contract, and what language runtimes expect.
     runtimes: Linker<Invocation>,

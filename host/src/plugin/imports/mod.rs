@@ -35,7 +35,7 @@ const PURE: [Link; 2] = [random::link, wall_clock::link];
 /// hosts.
 const RUNTIMES: [Link; 3] = [draft_interfaces::link, messaging::link, wasi::link];
 
-/// What prepared runtimes import besides.
+/// Additional imports of prepared runtimes.
 const PREPARED: [Link; 1] = [program::link];
 
 /// Later versions of interfaces in [`RUNTIMES`] that have the same names.

@@ -25,7 +25,7 @@ use crate::outcome::{Cause, Effects};
 use crate::plugin::manifest::settings::Settings;
 use crate::reply::ReplyTo;
 
-/// The data of one wasmtime store: one invocation.
+/// The data of a wasmtime store: of the call that runs, and of the instance, which may serve several calls in a row.
 pub(crate) struct Invocation {
     pub(crate) meter: MemoryMeter,
     pub(crate) table: ResourceTable,
@@ -69,8 +69,8 @@ pub(crate) struct Run {
     pub(crate) reply: Option<ReplyTo>,
 }
 
-/// How many handles an instance may have: buckets, streams, pollables, requests. What the host holds for one handle
-/// without counting it as the instance's memory is at most some 60 KiB.
+/// How many handles an instance may have: buckets, streams, pollables, requests. For each handle, the host holds at
+/// most some 60 KiB that do not count as the instance's memory.
 const HANDLES: usize = 1_024;
 
 impl std::fmt::Debug for Run {
@@ -80,9 +80,9 @@ impl std::fmt::Debug for Run {
 }
 
 impl Invocation {
-    /// Creates the data for calls, one after the other: of handlers, each with its own run, or of `describe`, during
-    /// which the bus, the state and the configuration are refused. Only the instance's memory and its handles outlive a
-    /// call.
+    /// Creates the data of a new instance. Each call of a handler adds its own [`Run`] with [`Self::begin`]. A call of
+    /// `describe` has none, so imports for the bus, the state and the configuration trap. Only the instance's memory
+    /// and its handles outlive a call.
     pub(crate) fn new(memory_bytes: usize) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);

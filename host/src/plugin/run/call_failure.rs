@@ -31,7 +31,7 @@ impl CallFailure {
             return Self { cause: Cause::OutOfMemory, reason: "it needs more memory than its limit allows".to_owned() };
         }
         if let Some(error) = &invocation.load_error {
-            // The frames are those of the runtime, and it has printed the same.
+            // The frames belong to the runtime, and its standard error repeats this message, so neither is added.
             return Self { cause: Cause::Exception, reason: crate::printable::block(error).into_owned() };
         }
         let what = invocation.panic.clone().unwrap_or_else(|| match trap {

@@ -60,8 +60,8 @@ pub struct CanaryResult {
 }
 
 impl Generation {
-    /// Handles a delivery in the given instance, or in a new one. Leaves an instance that can be used again. Blocks
-    /// while the handler runs.
+    /// Handles a delivery in the given instance, or in a new one. After a successful call, `instance` keeps it for
+    /// another call. Blocks while the handler runs.
     #[must_use]
     pub fn handle_event(
         &self,
@@ -171,7 +171,7 @@ fn outcome_of(failure: wire::Failure, reported: Option<Cause>) -> Outcome {
     match failure {
         wire::Failure::Retry(wire::Retry { delay_ms, reason }) => {
             let delay = delay_ms.map(Duration::from_millis).map(check_delay).transpose();
-            // The failure itself cannot be refused: the policy applies, as for a failure that asks for no delay.
+            // The handler has ended, so an invalid delay cannot be reported to it. The policy's delay applies.
             let reason = match delay {
                 Ok(_) => reason,
                 Err(error) => format!("{reason} (its delay is ignored: {error})"),

@@ -117,7 +117,7 @@ fn pause() {
     thread::sleep(TICK);
 }
 
-/// How many ticks a call may last: one more than the timeout has, because the first one comes early.
+/// How many ticks a call may last: one more than fit into the timeout, because the first tick may come at once.
 pub(crate) fn ticks(timeout: Duration) -> u64 {
     u64::try_from(timeout.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u64::MAX / 2).saturating_add(1)
 }

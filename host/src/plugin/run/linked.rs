@@ -130,7 +130,7 @@ impl LinkedComponent {
         Ok(Descriptor::check(sidecar.descriptor(), now)?)
     }
 
-    /// Checks that the handlers of what is declared are exported.
+    /// Checks that a component that declares subscriptions or routes exports their handlers.
     pub(crate) fn check_handlers(&self, descriptor: &Descriptor) -> Result<(), LinkError> {
         if !descriptor.subscriptions.is_empty() && !self.handles_events() {
             return Err(LinkError::NoHandler("subscriptions", "sandbus:plugin/event-handler"));
@@ -180,7 +180,8 @@ impl LinkedComponent {
     }
 }
 
-/// An interface of the contract in an unknown version. The handlers are those of 0.1, to which 0.2 adds imports.
+/// The first interface of the contract that the component uses in an unknown version, if any. Exported handlers have
+/// version 0.1 only; version 0.2 adds imports.
 fn unknown_contract(component: &Component) -> Option<String> {
     let (engine, component_type) = (component.engine(), component.component_type());
     let of_another = |name: &str, known: &[&str]| {

@@ -2,8 +2,8 @@
 //!
 //! The pool resets only those parts of an instance's memory and tables that the kernel reports as touched, which makes
 //! a new instance for each event cheap. Here instances write to random parts of their memory, tables and globals, end
-//! in every way, and are followed by others in the same slots. Each must find what an instance finds that was never in
-//! a pool.
+//! in every way, and are followed by others in the same slots. Each must find the same state as an instance that
+//! was never in a pool.
 
 use proptest::collection::vec;
 use proptest::prelude::*;

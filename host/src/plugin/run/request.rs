@@ -122,8 +122,8 @@ impl Generation {
         matches!(&self.code, Code::Component(linked) if linked.serves() && !linked.handles_requests())
     }
 
-    /// Lets a `wasi:http` handler serve a request, and returns the effects. Blocks while the handler runs, which may be
-    /// longer than until its response is complete.
+    /// Lets a `wasi:http` handler serve a request, and returns the effects. Blocks while the handler runs, even after
+    /// its response is complete.
     ///
     /// # Errors
     /// Why the handler failed.

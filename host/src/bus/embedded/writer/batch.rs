@@ -1,4 +1,4 @@
-//! A batch: one group of changes on its way through a transaction, and its replies.
+//! A batch: a group of changes in one transaction, and the replies to send after the commit.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ pub(super) struct Batch {
     pub(super) now: Timestamp,
     /// The log after the batch.
     pub(super) log: Log,
-    /// What is published after the commit.
+    /// The changes to make visible after the commit.
     pub(super) changes: Changes,
     pub(super) frozen: FrozenSubscriptions,
     /// Whether the commit changes the store.
@@ -43,14 +43,14 @@ impl Batch {
 /// Subscriptions that wait for the end of a batch, whether or not it is committed.
 #[derive(Default)]
 pub(super) struct FrozenSubscriptions {
-    /// Nothing is claimed from these until then.
+    /// Nothing is claimed from these subscriptions until the end of the batch.
     frozen: Vec<Arc<Subscription>>,
-    /// These have requested a spill.
+    /// The subscriptions that have requested a spill.
     spilling: Vec<Arc<Subscription>>,
 }
 
 impl FrozenSubscriptions {
-    /// Lets nothing be claimed from a subscription until the batch ends.
+    /// Prevents claims from a subscription until the batch ends.
     pub(super) fn freeze(&mut self, subscription: &Arc<Subscription>) {
         subscription.window().frozen = true;
         self.frozen.push(Arc::clone(subscription));
@@ -119,7 +119,7 @@ pub(super) fn apply_and_notify<T: Send + 'static>(
     let (result, failure) = match apply(batch) {
         Ok(value) => (Ok(value), None),
         Err(ApplyError::Change(error)) => (Err(error), None),
-        // The reply is the commit's own error.
+        // A store error fails the whole batch. The reply is then the commit's error instead of this one.
         Err(ApplyError::Store(error)) => (Err(CommitError::Closed(error.to_string())), Some(error)),
     };
     batch.replies.push(Box::new(move |commit| notify(commit.and(result))));

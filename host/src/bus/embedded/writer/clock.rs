@@ -9,7 +9,7 @@ use super::subjects::{AfterCommit, PublishContext};
 use crate::bus::StoreError;
 use crate::bus::window::Due;
 
-/// If a clock goes back by no more than this, it is being adjusted.
+/// Steps back of at most this length are clock adjustments, and are ignored.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
 /// By how much the clock was set back since the last commit, if it was.

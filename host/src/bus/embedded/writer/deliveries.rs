@@ -149,7 +149,7 @@ impl Writer {
         }
     }
 
-    /// Makes the deliveries of a subscription and its replays due that wait for another attempt.
+    /// Makes due the deliveries of a subscription and its replays that wait for another attempt.
     pub(super) fn retry_now(&self, id: &SubscriptionId, batch: &mut Batch) -> Result<usize, ApplyError> {
         let subscription = self.require(id, batch)?;
         let mut retried = self.replays(subscription.number);

@@ -28,7 +28,7 @@ impl Changes {
         self.0.len()
     }
 
-    /// Removes events that were taken back.
+    /// Removes the events after the first `length`, which were rolled back.
     pub(super) fn truncate(&mut self, length: usize) {
         self.0.truncate(length);
     }

@@ -16,8 +16,8 @@ use crate::subscription::{Definition, Target};
 
 impl Writer {
     /// Redefines a subscription. If the new definition selects other events, or orders them differently, it takes
-    /// effect where the old one has not looked yet. Open deliveries before that point get rows if they still match,
-    /// and later events are matched by the new definition.
+    /// effect after the last event that the old one was matched against. Open deliveries up to there get rows if they
+    /// still match, and later events are matched by the new definition.
     pub(super) fn redefine(
         &self,
         one: &Arc<Subscription>,

@@ -25,7 +25,7 @@ impl Writer {
             return Ok(0);
         }
         if rules.delete_unhandled {
-            // Later claims would not be protected.
+            // No delivery may be claimed between the check for deliveries in flight and the deletion.
             self.subscriptions.values().for_each(|subscription| batch.frozen.freeze(subscription));
         }
         let protected = self.protected(batch);
@@ -44,14 +44,14 @@ impl Writer {
             self.expire(floor, batch)?;
         }
         for event in &old {
-            // Events with a pending retry and dead letters stay until that is over.
+            // Events that wait for a retry or belong to a dead letter are kept, and deleted with the last such row.
             self.delete_event(event.position, batch)?;
         }
         batch.log.floor = floor;
         Ok(old.len())
     }
 
-    /// The position up to which events may be deleted at all.
+    /// The position up to which events are not protected and may be deleted.
     fn protected(&self, batch: &Batch) -> Position {
         // Events that this batch appends have not been offered.
         let head = batch.log.head.min(self.log.head);
@@ -60,7 +60,7 @@ impl Writer {
             if !self.shared.settings.retention.delete_unhandled {
                 return window.safe_floor(head);
             }
-            // Attempts that run are completed in any case.
+            // Running attempts are completed, so their events stay.
             let open = window.claimed.iter().find(|(_, delivery)| !delivery.has_row);
             open.map_or(head, |(position, _)| Position(position.0 - 1))
         });

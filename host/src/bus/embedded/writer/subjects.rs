@@ -1,5 +1,6 @@
-//! The two halves of a change. A method of the writer makes the change in the transaction, and records in its
-//! subject's `Changes` what is published after the commit. Both halves are in the subject's module.
+//! Changes take effect in two steps. First, a method of the writer makes the change in the transaction and records it
+//! in the `Changes` of its module. After the commit, `AfterCommit::publish` of these `Changes` makes it visible in
+//! memory.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,13 +10,13 @@ use super::Writer;
 use crate::clock::Timestamp;
 use crate::event::Position;
 
-/// The changes of a subject in one batch.
+/// The changes of one kind in one batch.
 pub(super) trait AfterCommit: Default {
-    /// Publishes the changes, which are durable.
+    /// Makes the changes, which are durable now, visible in memory.
     fn publish(self, writer: &mut Writer, context: &mut PublishContext);
 }
 
-/// A commit whose changes are being published.
+/// The commit whose changes are being made visible.
 pub(super) struct PublishContext {
     /// The time of the commit.
     pub(super) now: Timestamp,
@@ -30,7 +31,7 @@ impl PublishContext {
         Self { now, head_before, woken: HashMap::new() }
     }
 
-    /// Wakes the task that waits for a subscription's deliveries, after all changes are published.
+    /// Wakes the task that waits for a subscription's deliveries, once all changes are visible.
     pub(super) fn wake(&mut self, subscription: &Arc<Subscription>) {
         self.woken.entry(subscription.number).or_insert_with(|| Arc::clone(subscription));
     }
@@ -44,7 +45,7 @@ impl PublishContext {
 
 macro_rules! subjects {
     ($($(#[$why:meta])* $subject:ident),* $(,)?) => {
-        /// The changes of each subject, in the order in which they are published.
+        /// The changes of each kind, in the order in which they become visible.
         #[derive(Default)]
         pub(super) struct Changes {
             $($(#[$why])* pub(super) $subject: super::$subject::Changes,)*

@@ -1,5 +1,5 @@
 //! Bounds the data that the host holds for the `wasi:http` handles of an instance, which do not count as its memory.
-//! The number of handles is bounded, and here the size of each.
+//! The number of handles is limited elsewhere; this module limits the size of each.
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, Resource};
@@ -22,7 +22,7 @@ type Request = Resource<OutgoingRequest>;
 /// The result of a setter in the standard.
 type SetResult = Result<(), ()>;
 
-/// Replaces the setters of a request by ones that refuse long texts, in the same way as malformed ones.
+/// Replaces the setters of a request by ones that refuse long values, with the same result as for malformed values.
 pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut types = linker.instance(TYPES)?;

@@ -43,7 +43,7 @@ struct RequestContext {
 }
 
 impl Outgoing {
-    /// Sends the following requests for this run.
+    /// Starts a call: requests from now on belong to this run.
     pub(crate) fn begin(&mut self, run: Option<&Run>) {
         self.context = run.map(|run| RequestContext {
             log: Arc::clone(&run.log),
@@ -107,8 +107,8 @@ impl RequestContext {
     }
 }
 
-/// Limits the headers of a response like those that a component makes, and copies them, so that the buffer that they
-/// were read into is freed.
+/// Applies the limit of a component's own headers to the headers of a response. Copies the headers, which frees the
+/// larger buffer that they were read into.
 fn bounded<B>(response: Response<B>) -> Result<Response<B>, Error> {
     let (mut head, body) = response.into_parts();
     let bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
