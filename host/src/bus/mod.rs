@@ -21,6 +21,7 @@ mod error;
 mod future;
 mod group_commit;
 mod ids;
+mod inspection;
 mod overview;
 mod reply_waiters;
 mod store_url;
@@ -38,7 +39,9 @@ use crate::schedule::Schedule;
 pub use attempt::{AttemptRecord, Settlement};
 pub use catalogue::{Catalogue, FeedEntry};
 pub use claim::{Claim, ClaimHandle, OnHandleSettled, OnSettled, settle_in_task};
-pub use contract::{Bus, DeadLetters, EventLog, Lifecycle, PluginState, SharedBus, SubscriptionFeed, Subscriptions};
+pub use contract::{
+    Bus, DeadLetters, EventLog, Inspection, Lifecycle, PluginState, SharedBus, SubscriptionFeed, Subscriptions,
+};
 pub use crash_point::{CommitMoment, Crash, CrashPoint};
 pub use dead_letter::{DeadLetter, DeadLetterFilter, FailedAttempt};
 pub use delivery::{Delivery, DeliveryKind, DeliveryStatus};
@@ -48,6 +51,9 @@ pub use embedded::EmbeddedEngine;
 pub use error::{CommitError, OpenError, OpenErrorKind, ProducerLimit, Reachability, StoreError, StoreErrorKind};
 pub use future::BoxFuture;
 pub use ids::{DeadLetterId, FeedId};
+pub use inspection::{
+    DeliveryCursor, DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryStage, DeliveryState, EventFilter, EventPage,
+};
 pub use overview::{EndpointHold, Overview, ReplayOverview};
 pub use store_url::{StoreUrl, StoreUrlError};
 

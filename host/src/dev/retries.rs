@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::{AttemptRecord, SharedBus};
+use crate::bus::{AttemptRecord, DeliveryFilter, SharedBus};
 use crate::plugin::{Generation, Registry};
 use crate::retry::Verdict;
 use crate::subscription::{SubscriptionId, Target};
@@ -60,7 +60,8 @@ impl Retries {
     }
 
     async fn retry(&self, subscription: &SubscriptionId) {
-        match self.bus.retry_now(subscription.clone()).await {
+        let filter = DeliveryFilter { subscription: Some(subscription.clone()), ..DeliveryFilter::default() };
+        match self.bus.retry_now(filter).await {
             Ok(0) => {}
             Ok(1) => tracing::info!(%subscription, "retrying 1 delivery that failed with an earlier version"),
             Ok(count) => {

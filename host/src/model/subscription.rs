@@ -330,7 +330,13 @@ impl Definition {
     /// Whether both select the same events in the same order.
     #[must_use]
     pub fn selects_like(&self, other: &Self) -> bool {
-        self.pattern == other.pattern && self.filters == other.filters && self.ordering_key == other.ordering_key
+        self.selects_same_events(other) && self.ordering_key == other.ordering_key
+    }
+
+    /// Whether both select the same events.
+    #[must_use]
+    pub fn selects_same_events(&self, other: &Self) -> bool {
+        self.pattern == other.pattern && self.filters == other.filters
     }
 }
 

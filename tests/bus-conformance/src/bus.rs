@@ -5,12 +5,13 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sandbus_host::bus::{
-    BoxFuture, Catalogue, CommitError, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetters, EndpointHold, EventLog,
-    FeedId, Lifecycle, PluginSchedule, PluginState, PublishReceipt, Reachability, Replay, Reply, ScheduledCursor,
-    ScheduledEvent, SharedBus, StoreError, SubscriptionFeed, Subscriptions,
+    BoxFuture, Catalogue, CommitError, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetters, DeliveryCursor,
+    DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryStage, DeliveryState, EndpointHold, EventFilter, EventLog,
+    EventPage, FeedId, Inspection, Lifecycle, PluginSchedule, PluginState, PublishReceipt, Reachability, Replay, Reply,
+    ScheduledCursor, ScheduledEvent, SharedBus, StoreError, SubscriptionFeed, Subscriptions,
 };
 use sandbus_host::clock::Timestamp;
-use sandbus_host::event::{Event, LoggedEvent, Position};
+use sandbus_host::event::{CauseTreeId, Event, LoggedEvent, Position};
 use sandbus_host::outcome::{Effects, Publish, StateView};
 use sandbus_host::pattern::Pattern;
 use sandbus_host::subscription::{Declaration, Definition, Start, SubscriptionId};
@@ -192,8 +193,8 @@ impl Subscriptions for FaultyBus {
         self.bus.stop_replays(id)
     }
 
-    fn retry_now(&self, id: SubscriptionId) -> BoxFuture<'_, Result<usize, CommitError>> {
-        if self.has(Fault::RetriesLater) { Self::pretend(1) } else { self.bus.retry_now(id) }
+    fn retry_now(&self, filter: DeliveryFilter) -> BoxFuture<'_, Result<usize, CommitError>> {
+        if self.has(Fault::RetriesLater) { Self::pretend(1) } else { self.bus.retry_now(filter) }
     }
 
     fn drain<'a>(&'a self, plugin: &'a str, drained: bool) -> BoxFuture<'a, Result<(), CommitError>> {
@@ -250,6 +251,64 @@ impl PluginState for FaultyBus {
             plugin: plugin.to_owned(),
             fault: self.fault,
         })
+    }
+}
+
+impl Inspection for FaultyBus {
+    fn events_in_tree(
+        &self,
+        tree: CauseTreeId,
+        after: Option<Position>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<LoggedEvent>, StoreError>> {
+        Box::pin(async move {
+            let mut events = self.bus.events_in_tree(tree, after, limit).await?;
+            if self.has(Fault::ForgetsFirstOfTree) {
+                events.retain(|logged| logged.event.hops() > 0);
+            }
+            Ok(events)
+        })
+    }
+
+    fn deliveries_of(&self, event: Position) -> BoxFuture<'_, Result<Vec<DeliveryReport>, StoreError>> {
+        Box::pin(async move {
+            let mut reports = self.bus.deliveries_of(event).await?;
+            for report in &mut reports {
+                if self.has(Fault::ReportsWaitingAsReady) && report.state.stage() == DeliveryStage::BehindKey {
+                    report.state = DeliveryState::Ready;
+                }
+            }
+            Ok(reports)
+        })
+    }
+
+    fn deliveries(
+        &self,
+        filter: DeliveryFilter,
+        stage: Option<DeliveryStage>,
+        after: Option<DeliveryCursor>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<DeliveryPage, StoreError>> {
+        Box::pin(async move {
+            let stage = stage.filter(|_| !self.has(Fault::IgnoresStages));
+            let mut page = self.bus.deliveries(filter, stage, after, limit).await?;
+            if self.has(Fault::ListsOnePage) {
+                page.next = None;
+            }
+            Ok(page)
+        })
+    }
+
+    fn search_events(
+        &self,
+        mut filter: EventFilter,
+        before: Option<Position>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<EventPage, StoreError>> {
+        if self.has(Fault::IgnoresSubjects) {
+            filter.subject = None;
+        }
+        self.bus.search_events(filter, before, limit)
     }
 }
 

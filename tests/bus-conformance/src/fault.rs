@@ -66,6 +66,16 @@ faults! {
     RetriesLater => "delivery::a_waiting_delivery_is_retried_now",
     /// Ignores that a subscription is paused.
     IgnoresPauses => "delivery::a_paused_subscription_delivers_nothing_until_it_is_resumed",
+    /// Leaves out the first event of a cause tree.
+    ForgetsFirstOfTree => "inspection::the_events_of_a_cause_tree_are_found_in_order",
+    /// Reports a delivery as ready that waits for its ordering key.
+    ReportsWaitingAsReady => "inspection::each_delivery_shows_where_it_stands",
+    /// Ends the list of pending deliveries after one page.
+    ListsOnePage => "inspection::pending_deliveries_are_listed_once_in_pages",
+    /// Lists deliveries whatever their stage.
+    IgnoresStages => "inspection::pending_deliveries_are_selected",
+    /// Finds events with other subjects.
+    IgnoresSubjects => "inspection::events_are_searched_newest_first",
     /// Ignores the hold of an endpoint.
     IgnoresHolds => "endpoints::a_hold_lasts_until_its_time_across_a_crash",
     /// Delivers events of one ordering key concurrently.

@@ -4,8 +4,8 @@ use std::fmt::{self, Debug, Formatter};
 use std::pin::Pin;
 
 use super::{
-    Engine, dead_letters, delivery, endpoints, lag, limits, ordering, outages, publishing, replay, retention,
-    scheduling, state, subscribing,
+    Engine, dead_letters, delivery, endpoints, inspection, lag, limits, ordering, outages, publishing, replay,
+    retention, scheduling, state, subscribing,
 };
 
 /// A test that every engine passes.
@@ -86,9 +86,19 @@ macro_rules! with_bus_cases {
                 a_cancelled_wait_repeats_nothing,
                 retries_follow_a_clock_that_is_set_back,
                 a_waiting_delivery_is_retried_now,
+                waiting_deliveries_are_retried_by_event_key_and_type,
                 filters_select_by_attributes,
                 a_paused_subscription_delivers_nothing_until_it_is_resumed,
                 a_slow_subscription_slows_no_other,
+            }
+            inspection {
+                the_events_of_a_cause_tree_are_found_in_order,
+                each_delivery_shows_where_it_stands,
+                an_event_concerns_the_subscriptions_that_select_it,
+                replays_show_their_own_deliveries,
+                pending_deliveries_are_listed_once_in_pages,
+                pending_deliveries_are_selected,
+                events_are_searched_newest_first,
             }
             lag {
                 the_oldest_unhandled_event_counts_whatever_it_waits_for,

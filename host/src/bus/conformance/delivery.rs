@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::bus::DeliveryFilter;
 use crate::filter::Filters;
 use crate::retry::HELD_DELAY;
 
@@ -29,6 +30,10 @@ pub(super) async fn effects_are_committed_with_the_ack_or_not_at_all(engine: &dy
     assert_eq!(subscription(&harness, "s").overview().backlog, 0);
 }
 
+fn of(name: &str) -> DeliveryFilter {
+    DeliveryFilter { subscription: Some(id(name)), ..DeliveryFilter::default() }
+}
+
 pub(super) async fn a_waiting_delivery_is_retried_now(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let before = declare(&harness, "s", ordered_by("subject")).await;
@@ -38,19 +43,49 @@ pub(super) async fn a_waiting_delivery_is_retried_now(engine: &dyn Engine) {
         let verdict = Verdict::RetryAfter { delay: HELD_DELAY, failure: failure(Cause::Trap) };
         settle(&mut claim(&before).await, verdict, Effects::default()).await.unwrap();
     }
-    assert!(matches!(harness.bus().retry_now(id("none")).await, Err(CommitError::NotFound(_))));
+    assert!(matches!(harness.bus().retry_now(of("none")).await, Err(CommitError::NotFound(_))));
     drop(before);
     // Both survive a crash: the delivery that waits, and that it is to be retried now.
     let harness = harness.crash().await;
-    assert_eq!(harness.bus().retry_now(id("s")).await, Ok(2), "event 2 waits for its turn");
+    assert_eq!(harness.bus().retry_now(of("s")).await, Ok(2), "event 2 waits for its turn");
     let harness = harness.crash().await;
-    assert_eq!(harness.bus().retry_now(id("s")).await, Ok(0));
+    assert_eq!(harness.bus().retry_now(of("s")).await, Ok(0));
     let after = subscription(&harness, "s");
     let (mut first, third) = (claim(&after).await, claim(&after).await);
     let attempts = [&first, &third].map(|claim| (claim.event().id.clone(), claim.delivery().attempt));
     assert_eq!(attempts, [("1".to_owned(), 2), ("3".to_owned(), 2)]);
     ack(&mut first, Effects::default()).await.unwrap();
     assert_eq!(claim(&after).await.event().id, "2");
+}
+
+pub(super) async fn waiting_deliveries_are_retried_by_event_key_and_type(engine: &dyn Engine) {
+    let harness = open(engine, Settings::default()).await;
+    let ordered =
+        declare(&harness, "s", Definition { pattern: Pattern::parse("a.*").unwrap(), ..ordered_by("subject") }).await;
+    let other = Event { event_type: "a.c".to_owned(), ..about("3", "c") };
+    publish_all(&harness, [about("1", "a"), about("2", "b"), other].into_iter()).await;
+    let mut positions = Vec::new();
+    for _ in 0..3 {
+        let mut claimed = claim(&ordered).await;
+        positions.push(claimed.delivery().logged.position);
+        retry(&mut claimed).await;
+    }
+    assert_idle(&ordered).await;
+    let nothing = DeliveryFilter::default();
+    for (filter, expected) in [
+        (DeliveryFilter { event: Some(positions[1]), ..nothing.clone() }, "2"),
+        (DeliveryFilter { key: Some("a".to_owned()), ..nothing.clone() }, "1"),
+        (DeliveryFilter { pattern: Some(Pattern::parse("a.c").unwrap()), ..nothing.clone() }, "3"),
+    ] {
+        assert_eq!(harness.bus().retry_now(filter.clone()).await, Ok(1), "{filter:?}");
+        let mut again = claim(&ordered).await;
+        assert_eq!((again.event().id.as_str(), again.delivery().attempt), (expected, 2), "{filter:?}");
+        assert_idle(&ordered).await;
+        retry(&mut again).await;
+    }
+    let none = DeliveryFilter { pattern: Some(Pattern::parse("a.d").unwrap()), ..nothing.clone() };
+    assert_eq!(harness.bus().retry_now(none).await, Ok(0));
+    assert_eq!(harness.bus().retry_now(nothing).await, Ok(3), "those of all subscriptions");
 }
 
 pub(super) async fn a_claim_that_is_dropped_is_delivered_again_as_the_same_attempt(engine: &dyn Engine) {

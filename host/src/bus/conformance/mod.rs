@@ -37,6 +37,7 @@ mod model_run;
 mod dead_letters;
 mod delivery;
 mod endpoints;
+mod inspection;
 mod lag;
 mod limits;
 mod ordering;

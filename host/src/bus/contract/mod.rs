@@ -1,6 +1,6 @@
 //! The contract of a bus: what every engine promises, and what it may approximate.
 //!
-//! The host is independent of the engine. It uses a [`Bus`], which consists of five traits, one for each role:
+//! The host is independent of the engine. It uses a [`Bus`], which consists of six traits, one for each role:
 //!
 //! | Trait | Role |
 //! | --- | --- |
@@ -8,6 +8,7 @@
 //! | [`Subscriptions`] | manages subscriptions, and the feeds from which deliveries are claimed |
 //! | [`DeadLetters`] | manages deliveries that are not retried any more |
 //! | [`PluginState`] | reads the plugins' keys and values |
+//! | [`Inspection`] | shows where each event's deliveries stand |
 //! | [`Lifecycle`] | reports whether the store can be reached, and closes the bus |
 //!
 //! # Promises of every method
@@ -51,6 +52,7 @@
 mod dead_letters;
 mod event_log;
 mod feed;
+mod inspection;
 mod lifecycle;
 mod plugin_state;
 mod subscriptions;
@@ -61,17 +63,21 @@ use std::sync::Arc;
 pub use dead_letters::DeadLetters;
 pub use event_log::EventLog;
 pub use feed::SubscriptionFeed;
+pub use inspection::Inspection;
 pub use lifecycle::Lifecycle;
 pub use plugin_state::PluginState;
 pub use subscriptions::Subscriptions;
 
 /// A durable event bus with all of its roles.
 pub trait Bus:
-    EventLog + Subscriptions + DeadLetters + PluginState + Lifecycle + Debug + Send + Sync + 'static
+    EventLog + Subscriptions + DeadLetters + PluginState + Inspection + Lifecycle + Debug + Send + Sync + 'static
 {
 }
 
-impl<T: EventLog + Subscriptions + DeadLetters + PluginState + Lifecycle + Debug + Send + Sync + 'static> Bus for T {}
+impl<T> Bus for T where
+    T: EventLog + Subscriptions + DeadLetters + PluginState + Inspection + Lifecycle + Debug + Send + Sync + 'static
+{
+}
 
 /// A reference to a bus, shared by the parts of the host.
 pub type SharedBus = Arc<dyn Bus>;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::SubscriptionFeed;
-use crate::bus::{BoxFuture, Catalogue, CommitError, EndpointHold, FeedId, Replay, StoreError};
+use crate::bus::{BoxFuture, Catalogue, CommitError, DeliveryFilter, EndpointHold, FeedId, Replay, StoreError};
 use crate::clock::Timestamp;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 
@@ -103,12 +103,12 @@ pub trait Subscriptions {
     /// If there is no such subscription, or the store refuses.
     fn stop_replays(&self, id: SubscriptionId) -> BoxFuture<'_, Result<usize, CommitError>>;
 
-    /// Makes due all deliveries of a subscription and its replays that wait for another attempt, and returns how many
-    /// there are. Deliveries that wait for the turn of their ordering key still wait.
+    /// Makes the selected deliveries due that wait for another attempt, and returns how many there are. Deliveries that
+    /// wait for the turn of their ordering key still wait.
     ///
     /// # Errors
-    /// If there is no such subscription, or the store refuses.
-    fn retry_now(&self, id: SubscriptionId) -> BoxFuture<'_, Result<usize, CommitError>>;
+    /// [`CommitError::NotFound`] if the filter names a subscription that does not exist; otherwise if the store refuses.
+    fn retry_now(&self, filter: DeliveryFilter) -> BoxFuture<'_, Result<usize, CommitError>>;
 
     /// Starts or ends the draining of a plugin. The dispatcher delivers nothing to a drained plugin.
     ///

@@ -10,7 +10,9 @@ use tokio::sync::oneshot;
 use super::subscription::Subscription;
 use crate::bus::group_commit::{self, Change, INTERACTIVE_LIMIT};
 use crate::bus::window::StopReason;
-use crate::bus::{CommitError, DeadLetterFilter, DeliveryStatus, EndpointHold, PublishReceipt, Replay, Settlement};
+use crate::bus::{
+    CommitError, DeadLetterFilter, DeliveryFilter, DeliveryStatus, EndpointHold, PublishReceipt, Replay, Settlement,
+};
 use crate::event::Position;
 use crate::outcome::{Effects, Publish};
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
@@ -90,7 +92,7 @@ pub(super) enum Command {
         reply: Reply<usize>,
     },
     RetryNow {
-        id: SubscriptionId,
+        filter: DeliveryFilter,
         reply: Reply<usize>,
     },
     Drain {

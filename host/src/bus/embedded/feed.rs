@@ -294,7 +294,7 @@ fn read_log(connection: &Connection, shared: &EngineState, subscription: &Subscr
 
 /// A page of the events that match a definition, after a position, up to another one. Returns also how far the page
 /// extends.
-fn read_matching(
+pub(super) fn read_matching(
     connection: &Connection,
     definition: &Definition,
     types: &[i64],

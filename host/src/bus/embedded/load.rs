@@ -25,6 +25,7 @@ pub(super) fn load_subscriptions(
         let last = if unread > 0 { last } else { row.cursor };
         let mut window = Window::new(Arc::new(row.definition), row.cursor, last, backlog)
             .rate_limited(row.replay.and_then(|replay| replay.per_second));
+        window.selects_after = row.selects_after;
         window.pause = row.pause;
         window.keys = load_keys(connection, row.number)?;
         if row.replay.is_none() {
@@ -69,6 +70,18 @@ pub(super) fn load_keys(connection: &Connection, number: i64) -> Result<Ordering
     Ok(OrderingKeys::restore(rows::stored_keys(connection, number)?, parked))
 }
 
+/// The number of events after a position, up to another one, whose types match a definition.
+pub(super) fn count_of_types(
+    connection: &Connection,
+    types: &Types,
+    definition: &Definition,
+    after: Position,
+    until: Position,
+) -> Result<u64, StoreError> {
+    let types = types.matching(&definition.pattern);
+    types.into_iter().map(|number| rows::count_of_type(connection, number, after, until)).sum()
+}
+
 /// The number of events after a position, up to another one, that match a definition. With filters, the events are
 /// read.
 pub(super) fn count_matching(
@@ -78,12 +91,11 @@ pub(super) fn count_matching(
     after: Position,
     until: Position,
 ) -> Result<u64, StoreError> {
+    if definition.filters.is_empty() {
+        return count_of_types(connection, types, definition, after, until);
+    }
     let mut count = 0;
     for number in types.matching(&definition.pattern) {
-        if definition.filters.is_empty() {
-            count += rows::count_of_type(connection, number, after, until)?;
-            continue;
-        }
         let mut after = after;
         loop {
             let page = rows::events_of_type(connection, number, after, PAGE)?;

@@ -12,12 +12,14 @@ mod engine_state;
 mod error;
 mod feed;
 mod foreign;
+mod inspection;
 mod integrity;
 mod load;
 mod open;
 mod readers;
 mod rows;
 mod schema;
+mod searches;
 mod sequences;
 mod snapshot;
 mod state_changes;
@@ -39,12 +41,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::group_commit::Queue;
 use super::window::StopReason;
 use super::{
-    BoxFuture, Catalogue, Claim, CommitError, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetters, EndpointHold,
-    EventLog, FeedId, Lifecycle, PluginSchedule, PluginState, PublishReceipt, Reachability, Replay, Reply,
+    BoxFuture, Catalogue, Claim, CommitError, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetters, DeliveryCursor,
+    DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryStage, EndpointHold, EventFilter, EventLog, EventPage,
+    FeedId, Inspection, Lifecycle, PluginSchedule, PluginState, PublishReceipt, Reachability, Replay, Reply,
     ScheduledCursor, ScheduledEvent, StoreError, StoreErrorKind, SubscriptionFeed, Subscriptions,
 };
 use crate::clock::Timestamp;
-use crate::event::{Event, LoggedEvent, Position};
+use crate::event::{CauseTreeId, Event, LoggedEvent, Position};
 use crate::lock::Locked;
 use crate::outcome::{Effects, Publish, StateView};
 use crate::pattern::Pattern;
@@ -263,8 +266,8 @@ impl Subscriptions for Embedded {
         Box::pin(self.ask(|reply| Command::StopReplays { id, reply }))
     }
 
-    fn retry_now(&self, id: SubscriptionId) -> BoxFuture<'_, Result<usize, CommitError>> {
-        Box::pin(self.ask(|reply| Command::RetryNow { id, reply }))
+    fn retry_now(&self, filter: DeliveryFilter) -> BoxFuture<'_, Result<usize, CommitError>> {
+        Box::pin(self.ask(|reply| Command::RetryNow { filter, reply }))
     }
 
     fn drain<'a>(&'a self, plugin: &'a str, drained: bool) -> BoxFuture<'a, Result<(), CommitError>> {
@@ -317,6 +320,43 @@ impl DeadLetters for Embedded {
 impl PluginState for Embedded {
     fn state(&self, plugin: &str) -> Box<dyn StateView> {
         Box::new(Snapshot::new(Arc::clone(&self.shared), self.commands.clone(), plugin.to_owned()))
+    }
+}
+
+impl Inspection for Embedded {
+    fn events_in_tree(
+        &self,
+        tree: CauseTreeId,
+        after: Option<Position>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<LoggedEvent>, StoreError>> {
+        Box::pin(self.read(move |connection| rows::events_in_tree(connection, &tree, after, limit)))
+    }
+
+    fn deliveries_of(&self, event: Position) -> BoxFuture<'_, Result<Vec<DeliveryReport>, StoreError>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(self.read(move |connection| inspection::deliveries_of(connection, &shared, event)))
+    }
+
+    fn deliveries(
+        &self,
+        filter: DeliveryFilter,
+        stage: Option<DeliveryStage>,
+        after: Option<DeliveryCursor>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<DeliveryPage, StoreError>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(self.read(move |connection| inspection::deliveries(connection, &shared, &filter, stage, after, limit)))
+    }
+
+    fn search_events(
+        &self,
+        filter: EventFilter,
+        before: Option<Position>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<EventPage, StoreError>> {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(self.read(move |connection| searches::search(connection, &shared, &filter, before, limit)))
     }
 }
 

@@ -169,8 +169,7 @@ CREATE TEMP TABLE running (plugin TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 ";
 
 /// The columns that the checksum of a subscription's row covers.
-pub(super) const SUBSCRIPTION_SUMMED: &str =
-    "number, owner, name, dynamic, definition, cursor, stopped, orphaned, replay_of, replay_until, replay_rate";
+pub(super) const SUBSCRIPTION_SUMMED: &str = "number, owner, name, dynamic, definition, cursor, stopped, orphaned, replay_of, replay_until, replay_rate, selects_after";
 /// The columns that the checksum of a dead letter's row covers.
 pub(super) const DEAD_LETTER_SUMMED: &str =
     "number, subscription, position, key, parks, replay, cause, reason, attempts, history, buried_at";

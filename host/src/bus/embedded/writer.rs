@@ -231,7 +231,9 @@ impl Writer {
                 apply_and_reply(batch, reply, |batch| self.replay(&id, start, per_second, batch))
             }
             Command::StopReplays { id, reply } => apply_and_reply(batch, reply, |batch| self.stop_replays(&id, batch)),
-            Command::RetryNow { id, reply } => apply_and_reply(batch, reply, |batch| self.retry_now(&id, batch)),
+            Command::RetryNow { filter, reply } => {
+                apply_and_reply(batch, reply, |batch| self.retry_now(&filter, batch))
+            }
             Command::Drain { plugin, drained, reply } => {
                 apply_and_reply(batch, reply, |batch| self.drain(&plugin, drained, batch))
             }

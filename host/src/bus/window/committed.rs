@@ -113,6 +113,9 @@ impl Window {
     /// Applies a definition that selects other events, or orders them differently. Open deliveries before the cursor
     /// have rows if they still match. Events after the cursor, up to `last`, are read from the log.
     pub(crate) fn apply_selection(&mut self, definition: Arc<Definition>, last: Position) {
+        if !self.definition.selects_same_events(&definition) {
+            self.selects_after = self.cursor;
+        }
         self.definition = definition;
         self.retain_ready(|_| false);
         self.offered = self.cursor;

@@ -7,6 +7,7 @@
 mod committed;
 mod delivery;
 mod due;
+mod inspection;
 mod ordering_keys;
 mod pause;
 mod publishers;
@@ -22,7 +23,8 @@ use std::time::Duration;
 
 pub(crate) use delivery::{FirstRow, Gap, Key, PendingDelivery, RedrivenDelivery};
 pub(crate) use due::Due;
-pub(crate) use ordering_keys::OrderingKeys;
+pub(crate) use inspection::InMemory;
+pub(crate) use ordering_keys::{OrderingKeys, Turn};
 pub(crate) use pause::{Pause, StopReason};
 pub(crate) use publishers::{CountReductions, PublisherCounts};
 use rate_limit::RateLimit;
@@ -44,6 +46,8 @@ pub(crate) struct Window {
     pub(crate) pause: Pause,
     /// Whether the subscription is deleted. Its claims are void.
     pub(crate) deleted: bool,
+    /// The position after which the present definition selects events.
+    pub(crate) selects_after: Position,
     /// The durable cursor.
     pub(crate) cursor: Position,
     /// The position up to which every matching event was put into `ready`.
@@ -104,6 +108,7 @@ impl Window {
             definition,
             pause: Pause::default(),
             deleted: false,
+            selects_after: cursor,
             cursor,
             offered: cursor,
             missed: last,

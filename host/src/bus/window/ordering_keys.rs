@@ -21,6 +21,19 @@ pub(crate) struct OrderingKeys {
     released: BTreeSet<Key>,
 }
 
+/// Whose turn an ordering key has, from the view of one of its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The event itself has it, or nothing else has.
+    Own,
+    /// Another event has it.
+    HeldBy(Position),
+    /// A dead letter parks the key.
+    Parked,
+    /// It passes to the first event of the key, which is being read.
+    PassedOn,
+}
+
 #[derive(Debug, Default)]
 struct KeyState {
     /// The event that has the turn. None while it is being read, or while the key is parked.
@@ -45,6 +58,17 @@ impl OrderingKeys {
             keys.park(&key);
         }
         keys
+    }
+
+    /// Whose turn it is, for an event with a key.
+    pub(crate) fn turn(&self, key: &Key, position: Position) -> Turn {
+        match self.busy.get(key) {
+            None => Turn::Own,
+            Some(busy) if busy.head == Some(position) => Turn::Own,
+            Some(KeyState { head: Some(head), .. }) => Turn::HeldBy(*head),
+            Some(busy) if busy.parked => Turn::Parked,
+            Some(_) => Turn::PassedOn,
+        }
     }
 
     /// Whether it is this delivery's turn.

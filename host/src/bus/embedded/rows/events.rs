@@ -22,7 +22,7 @@ const DATA_KIND: &str = "data_kind";
 const TYPED: &str = "json_typed";
 /// The member of the same column with the producer of the event.
 const PRODUCER: &str = "held_for";
-const EVENTS: &str = "events e JOIN types t ON t.id = e.type";
+pub(super) const EVENTS: &str = "events e JOIN types t ON t.id = e.type";
 
 pub(super) fn logged(row: &Row<'_>) -> rusqlite::Result<LoggedEvent> {
     let position = unsigned(row, 0)?;
@@ -101,7 +101,11 @@ pub(in super::super) fn append_event(
     Ok(added == 1)
 }
 
-fn query(connection: &Connection, rest: &str, values: impl rusqlite::Params) -> Result<Vec<LoggedEvent>, StoreError> {
+pub(super) fn query(
+    connection: &Connection,
+    rest: &str,
+    values: impl rusqlite::Params,
+) -> Result<Vec<LoggedEvent>, StoreError> {
     let mut statement = connection.prepare_cached(&format!("SELECT {EVENT_COLUMNS} FROM {EVENTS} {rest}"))?;
     let rows = statement.query_map(values, logged)?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::event::Position;
 
 /// The column `due` of a row that waits for the turn of its ordering key. Zero stands for a row that is due now.
-const ON_TURN: i64 = i64::MAX;
+pub(super) const ON_TURN: i64 = i64::MAX;
 
 fn due_column(due: Due) -> i64 {
     match due {
@@ -105,9 +105,9 @@ pub(in super::super) fn history(
     text.map_or_else(|| Ok(Vec::new()), |text| parse(&text))
 }
 
-const PENDING: &str = "pending p JOIN events e ON e.position = p.position JOIN types t ON t.id = e.type";
+pub(super) const PENDING: &str = "pending p JOIN events e ON e.position = p.position JOIN types t ON t.id = e.type";
 
-fn waiting(row: &Row<'_>) -> rusqlite::Result<PendingDelivery> {
+pub(super) fn waiting(row: &Row<'_>) -> rusqlite::Result<PendingDelivery> {
     let key: Option<String> = row.get(EVENT_WIDTH)?;
     Ok(PendingDelivery {
         logged: logged(row)?,
@@ -221,18 +221,39 @@ pub(in super::super) fn rekey_pending(
     Ok(())
 }
 
-/// Makes all rows of a subscription due that are due after a time, except for rows that wait for their turn. Returns how
-/// many there are.
+/// Makes the rows of a subscription due that are due after a time, except for rows that wait for their turn: all of
+/// them, or those of an event, of a key, or of some types. Returns how many there are.
 pub(in super::super) fn make_due(
     connection: &Connection,
     subscription: i64,
     now: Timestamp,
+    which: &DueRows<'_>,
 ) -> Result<usize, StoreError> {
+    let DueRows { event, key, types } = which;
     let mut statement = connection.prepare_cached(
         "UPDATE pending SET due = 0, sum = checksum(subscription, position, key, attempts, 0, replayed, history)
-         WHERE subscription = ?1 AND due > ?2 AND due < ?3",
+         WHERE subscription = ?1 AND due > ?2 AND due < ?3
+           AND (?4 IS NULL OR position = ?4) AND (?5 IS NULL OR key = ?5)
+           AND (?6 IS NULL OR (SELECT type FROM events WHERE position = pending.position) IN (SELECT value FROM json_each(?6)))",
     )?;
-    Ok(statement.execute(params![subscription, signed(now.0), ON_TURN])?)
+    Ok(statement.execute(params![
+        subscription,
+        signed(now.0),
+        ON_TURN,
+        event.map(|event| signed(event.0)),
+        key,
+        types.map(|types| to_json(&types))
+    ])?)
+}
+
+/// Selects rows of a subscription.
+pub(in super::super) struct DueRows<'a> {
+    /// Only the row of this event.
+    pub(in super::super) event: Option<Position>,
+    /// Only those with this key.
+    pub(in super::super) key: Option<&'a str>,
+    /// Only those of events with these types.
+    pub(in super::super) types: Option<&'a [i64]>,
 }
 
 /// Moves the due times of rows after the clock was set back, except for rows that wait for their turn.

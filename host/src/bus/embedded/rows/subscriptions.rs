@@ -19,6 +19,8 @@ pub(in super::super) struct SubscriptionRow {
     pub(in super::super) dynamic: bool,
     pub(in super::super) definition: Definition,
     pub(in super::super) cursor: Position,
+    /// The position after which the definition selects events.
+    pub(in super::super) selects_after: Position,
     pub(in super::super) pause: Pause,
     pub(in super::super) replay: Option<ReplayRange>,
 }
@@ -43,6 +45,7 @@ pub(in super::super) fn subscriptions(connection: &Connection) -> Result<Vec<Sub
             dynamic: row.get(3)?,
             definition: from_json_column(4, &definition)?,
             cursor: Position(unsigned(row, 5)?),
+            selects_after: Position(unsigned(row, 11)?),
             pause: Pause { stopped: stop_of_number(row.get(6)?), orphaned: row.get(7)? },
             replay,
         })
@@ -61,8 +64,8 @@ pub(in super::super) fn add_subscription(
 ) -> Result<i64, StoreError> {
     connection
         .prepare_cached(
-            "INSERT INTO subscriptions (owner, name, dynamic, definition, cursor, stopped, orphaned, replay_of, replay_until, replay_rate, sum)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0)",
+            "INSERT INTO subscriptions (owner, name, dynamic, definition, cursor, stopped, orphaned, replay_of, replay_until, replay_rate, selects_after, sum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?5, 0)",
         )?
         .execute(params![
             id.owner,
@@ -110,10 +113,11 @@ pub(in super::super) fn redefine_subscription(
     connection: &Connection,
     number: i64,
     definition: &Definition,
+    selects_after: Position,
 ) -> Result<(), StoreError> {
     connection
-        .prepare_cached("UPDATE subscriptions SET definition = ?2 WHERE number = ?1")?
-        .execute(params![number, to_json(definition)])?;
+        .prepare_cached("UPDATE subscriptions SET definition = ?2, selects_after = ?3 WHERE number = ?1")?
+        .execute(params![number, to_json(definition), signed(selects_after.0)])?;
     renew_checksum(connection, number)
 }
 
@@ -131,7 +135,7 @@ pub(in super::super) fn pause_subscription(
 pub(in super::super) fn move_cursor(connection: &Connection, number: i64, cursor: Position) -> Result<(), StoreError> {
     connection
         .prepare_cached(
-            "UPDATE subscriptions SET cursor = ?2, sum = checksum(number, owner, name, dynamic, definition, ?2, stopped, orphaned, replay_of, replay_until, replay_rate)
+            "UPDATE subscriptions SET cursor = ?2, sum = checksum(number, owner, name, dynamic, definition, ?2, stopped, orphaned, replay_of, replay_until, replay_rate, selects_after)
              WHERE number = ?1",
         )?
         .execute(params![number, signed(cursor.0)])?;

@@ -99,6 +99,23 @@ CREATE TABLE holds (
 ) STRICT, WITHOUT ROWID;",
         summed: &[("holds", "endpoint, until, reason")],
     },
+    Migration {
+        subject: "the events of a cause tree, and since when a subscription selects events",
+        sql: "
+-- Events that name their cause tree. Events without such a name are not in the index.
+CREATE INDEX events_by_correlation ON events (extensions ->> '$.correlationid', position)
+    WHERE extensions ->> '$.correlationid' IS NOT NULL;
+
+-- The position after which the present definition selects events. A replay starts there. For subscriptions of earlier
+-- versions it is not known, and zero.
+ALTER TABLE subscriptions ADD COLUMN selects_after INTEGER NOT NULL DEFAULT 0;
+UPDATE subscriptions SET sum = checksum(number, owner, name, dynamic, definition, cursor, stopped, orphaned, replay_of,
+    replay_until, replay_rate, selects_after);",
+        summed: &[(
+            "subscriptions",
+            "number, owner, name, dynamic, definition, cursor, stopped, orphaned, replay_of, replay_until, replay_rate, selects_after",
+        )],
+    },
 ];
 
 /// The version after all steps.

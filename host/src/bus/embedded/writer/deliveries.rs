@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::command::SettleRequest;
-use super::super::rows::{self, DeletedEvent, PendingRow};
+use super::super::rows::{self, DeletedEvent, DueRows, PendingRow};
 use super::super::subscription::Subscription;
 use super::Writer;
 use super::batch::{ApplyError, Batch};
 use super::subjects::{AfterCommit, PublishContext};
 use crate::bus::window::{Due, PendingDelivery};
-use crate::bus::{AttemptRecord, CommitError, DeliveryStatus, FailedAttempt, Settlement, StoreError};
+use crate::bus::{AttemptRecord, CommitError, DeliveryFilter, DeliveryStatus, FailedAttempt, Settlement, StoreError};
 use crate::event::Position;
 use crate::outcome::Failure;
 use crate::retry::Verdict;
-use crate::subscription::{DeadLetterPolicy, SubscriptionId};
+use crate::subscription::DeadLetterPolicy;
 
 /// Settled deliveries.
 #[derive(Default)]
@@ -149,14 +149,27 @@ impl Writer {
         }
     }
 
-    /// Makes due the deliveries of a subscription and its replays that wait for another attempt.
-    pub(super) fn retry_now(&self, id: &SubscriptionId, batch: &mut Batch) -> Result<usize, ApplyError> {
-        let subscription = self.require(id, batch)?;
-        let mut retried = self.replays(subscription.number);
-        retried.push(subscription);
-        let rows = retried.iter().map(|feed| rows::make_due(&self.connection, feed.number, batch.now));
-        let count = rows.sum::<Result<usize, _>>()?;
-        batch.changes.deliveries.retried.extend(retried);
+    /// Makes the selected deliveries due that wait for another attempt.
+    pub(super) fn retry_now(&self, filter: &DeliveryFilter, batch: &mut Batch) -> Result<usize, ApplyError> {
+        let feeds = match &filter.subscription {
+            None => self.subscriptions.values().filter(|feed| !batch.deletes(feed)).cloned().collect(),
+            Some(id) => {
+                let subscription = self.require(id, batch)?;
+                let mut feeds = self.replays(subscription.number);
+                feeds.push(subscription);
+                feeds
+            }
+        };
+        let types = filter.pattern.as_ref().map(|pattern| self.shared.types().matching(pattern));
+        let which = DueRows { event: filter.event, key: filter.key.as_deref(), types: types.as_deref() };
+        let mut count = 0;
+        for feed in feeds {
+            let made_due = rows::make_due(&self.connection, feed.number, batch.now, &which)?;
+            if made_due > 0 {
+                count += made_due;
+                batch.changes.deliveries.retried.push(feed);
+            }
+        }
         Ok(count)
     }
 

@@ -43,7 +43,9 @@ impl Writer {
             self.put_pause(Arc::clone(one), Pause { stopped: None, ..pause }, batch)?;
         }
         if *present != *definition {
-            rows::redefine_subscription(&self.connection, one.number, definition)?;
+            let selects_after =
+                if present.selects_same_events(definition) { one.window().selects_after } else { offered };
+            rows::redefine_subscription(&self.connection, one.number, definition, selects_after)?;
             batch.changes.subscriptions.redefined.push((Arc::clone(one), definition.clone()));
         }
         if parks(one, present.dead_letter_policy) && !parks(one, definition.dead_letter_policy) {

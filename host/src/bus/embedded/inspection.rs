@@ -1,0 +1,338 @@
+//! Where deliveries stand: in the window of their subscription, in a row, or in a part of the log that the subscription
+//! has not examined.
+//!
+//! The window is looked at before the store. A delivery that moves from the window to the store in between is found in
+//! both, and one that moves from the store to the window still has its row. So none is missed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::engine_state::EngineState;
+use super::feed::read_matching;
+use super::load::count_of_types;
+use super::rows::{self, StoredDelivery};
+use super::subscription::Subscription;
+use crate::bus::window::{Due, InMemory, PAGE, PendingDelivery, Turn, Window};
+use crate::bus::{
+    DeliveryCursor, DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryStage, DeliveryState, FeedId, StoreError,
+};
+use crate::clock::Timestamp;
+use crate::event::{LoggedEvent, Position};
+use crate::subscription::Definition;
+
+/// The maximum number of deliveries that one page examines.
+const EXAMINED_LIMIT: usize = 2_000;
+
+/// A store and a time, for reports.
+#[derive(Clone, Copy)]
+struct Inspector<'a> {
+    connection: &'a Connection,
+    shared: &'a EngineState,
+    now: Timestamp,
+}
+
+/// Where the deliveries of an event stand.
+pub(super) fn deliveries_of(
+    connection: &Connection,
+    shared: &EngineState,
+    position: Position,
+) -> Result<Vec<DeliveryReport>, StoreError> {
+    let inspector = Inspector { connection, shared, now: shared.clock.now() };
+    let Some(logged) = rows::event_at(connection, position)? else { return Ok(Vec::new()) };
+    let subscriptions = shared.subscriptions();
+    let views: Vec<_> = subscriptions.iter().map(|one| FeedView::new(one, shared, position)).collect();
+    // A delivery that becomes a dead letter, or is redriven, is in one of the two tables at each moment.
+    let moment = connection.unchecked_transaction()?;
+    let rows = rows::pending_of_event(connection, position)?;
+    let letters = rows::dead_letters_of_event(connection, position)?;
+    drop(moment);
+    let mut reports = Vec::new();
+    for (one, view) in subscriptions.iter().zip(views) {
+        let Some(view) = view else { continue };
+        let letters = letters.iter().filter(|letter| letter.subscription == one.number && one.replay.is_none());
+        let (replayed, own): (Vec<_>, Vec<_>) = letters.partition(|letter| letter.replay);
+        let found = match (&view.in_memory, rows.get(&one.number), own.first()) {
+            (Some(found), _, _) => Some((inspector.state_in_memory(one, found)?, is_replayed(one, &found.delivery))),
+            (None, Some(row), _) => Some((inspector.state_of_row(one, row)?, is_replayed(one, &row.delivery))),
+            (None, None, Some(letter)) => Some((DeliveryState::DeadLetter { number: letter.number }, false)),
+            (None, None, None) => {
+                inspector.state_without_row(one, &view, &logged)?.map(|state| (state, one.replay.is_some()))
+            }
+        };
+        reports.extend(found.map(|(state, replayed)| inspector.report(one, &logged, state, replayed)));
+        let letters = replayed.into_iter().map(|letter| DeliveryState::DeadLetter { number: letter.number });
+        reports.extend(letters.map(|state| inspector.report(one, &logged, state, true)));
+    }
+    Ok(reports)
+}
+
+/// What a window shows of the delivery of one event, at one moment.
+struct FeedView {
+    definition: Arc<Definition>,
+    selects_after: Position,
+    /// The position up to which the log was examined.
+    examined: Position,
+    /// How many deliveries are ready before the event.
+    ready: u64,
+    in_memory: Option<InMemory>,
+}
+
+impl FeedView {
+    /// None if the feed was deleted.
+    fn new(feed: &Subscription, shared: &EngineState, position: Position) -> Option<Self> {
+        let window = feed.window();
+        (!window.deleted).then(|| Self {
+            definition: Arc::clone(&window.definition),
+            selects_after: window.selects_after,
+            examined: examined_up_to(&window, shared.head()),
+            ready: window.ready_before(position),
+            in_memory: window.in_memory_at(position),
+        })
+    }
+}
+
+/// Whether a delivery of a feed is part of a replay.
+fn is_replayed(subscription: &Subscription, delivery: &PendingDelivery) -> bool {
+    subscription.replay.is_some() || delivery.redriven_replay.is_some()
+}
+
+/// A page of the pending deliveries that match a filter.
+pub(super) fn deliveries(
+    connection: &Connection,
+    shared: &EngineState,
+    filter: &DeliveryFilter,
+    stage: Option<DeliveryStage>,
+    after: Option<DeliveryCursor>,
+    limit: usize,
+) -> Result<DeliveryPage, StoreError> {
+    let inspector = Inspector { connection, shared, now: shared.clock.now() };
+    let mut feeds: Vec<_> = shared.subscriptions().iter().cloned().collect();
+    feeds.sort_by_key(|feed| feed.number);
+    let mut page = DeliveryPage::default();
+    let mut examined = 0;
+    for feed in feeds {
+        let id = FeedId::new(feed.number);
+        if after.is_some_and(|after| after.feed > id) || filter.subscription.as_ref().is_some_and(|id| *id != feed.id) {
+            continue;
+        }
+        let mut after = after.filter(|after| after.feed == id).map_or(Position(0), |after| after.position);
+        if let Some(event) = filter.event {
+            after = after.max(Position(event.0.saturating_sub(1)));
+        }
+        loop {
+            if page.deliveries.len() >= limit || examined >= EXAMINED_LIMIT {
+                page.next = Some(DeliveryCursor { feed: id, position: after });
+                return Ok(page);
+            }
+            let candidates = inspector.pending_after(&feed, after, stage)?;
+            let Some(last) = candidates.last().map(|(logged, _)| logged.position) else { break };
+            for (logged, standing) in candidates {
+                (after, examined) = (logged.position, examined + 1);
+                if let Some(report) = inspector.select(&feed, logged, standing, filter, stage)? {
+                    page.deliveries.push(report);
+                    if page.deliveries.len() >= limit {
+                        break;
+                    }
+                }
+            }
+            if filter.event.is_some_and(|event| event <= last) {
+                break;
+            }
+        }
+    }
+    Ok(page)
+}
+
+/// Where a pending delivery was found.
+enum Standing {
+    InMemory(InMemory),
+    InStore(StoredDelivery),
+    /// In the part of the log that the subscription has not examined, with so many open events before it.
+    InLog {
+        ahead: u64,
+    },
+}
+
+impl Inspector<'_> {
+    fn report(
+        self,
+        subscription: &Subscription,
+        logged: &LoggedEvent,
+        state: DeliveryState,
+        replayed: bool,
+    ) -> DeliveryReport {
+        DeliveryReport {
+            as_of: self.now,
+            feed: FeedId::new(subscription.number),
+            subscription: subscription.id.clone(),
+            replayed,
+            logged: logged.clone(),
+            state,
+        }
+    }
+
+    fn state_in_memory(self, subscription: &Subscription, found: &InMemory) -> Result<DeliveryState, StoreError> {
+        if found.is_claimed {
+            return Ok(DeliveryState::InFlight { attempt: found.delivery.attempts + 1 });
+        }
+        self.state_of_turn(subscription, &found.delivery, found.turn)
+    }
+
+    fn state_of_row(self, subscription: &Subscription, row: &StoredDelivery) -> Result<DeliveryState, StoreError> {
+        match row.due {
+            Due::At(due) if due > self.now => {
+                let last = row.last.clone();
+                Ok(DeliveryState::Retrying { attempts: row.delivery.attempts, due, last })
+            }
+            Due::Now | Due::At(_) | Due::OnTurn => {
+                let turn = subscription.window().turn_of(&row.delivery);
+                self.state_of_turn(subscription, &row.delivery, turn)
+            }
+        }
+    }
+
+    /// The state of a delivery that waits for nothing but, possibly, its ordering key.
+    fn state_of_turn(
+        self,
+        subscription: &Subscription,
+        delivery: &PendingDelivery,
+        turn: Turn,
+    ) -> Result<DeliveryState, StoreError> {
+        let Some(key) = &delivery.key else { return Ok(DeliveryState::Ready) };
+        let number = subscription.number;
+        let holder = match turn {
+            Turn::Own => None,
+            Turn::HeldBy(holder) => Some(holder),
+            Turn::PassedOn => rows::first_position_of_key(self.connection, number, key)?,
+            Turn::Parked => {
+                let letter = rows::parking_letter(self.connection, number, key)?;
+                // Without a dead letter, the key was released since the window was looked at.
+                return Ok(letter
+                    .map_or(DeliveryState::Ready, |letter| DeliveryState::Parked { key: key.to_string(), letter }));
+            }
+        };
+        let behind = holder.filter(|holder| *holder != delivery.logged.position);
+        Ok(behind.map_or(DeliveryState::Ready, |behind| DeliveryState::BehindKey { key: key.to_string(), behind }))
+    }
+
+    /// The state of a delivery that is neither in memory nor in the store. None if the event does not concern the
+    /// subscription.
+    fn state_without_row(
+        self,
+        subscription: &Subscription,
+        view: &FeedView,
+        logged: &LoggedEvent,
+    ) -> Result<Option<DeliveryState>, StoreError> {
+        let position = logged.position;
+        let is_before_end = subscription.replay.is_none_or(|replay| position <= replay.until);
+        if position <= view.selects_after || !is_before_end || !view.definition.takes(&logged.event) {
+            return Ok(None);
+        }
+        if position <= view.examined {
+            return Ok(Some(DeliveryState::Handled));
+        }
+        let unread = self.count(&view.definition, view.examined, Position(position.0 - 1))?;
+        Ok(Some(DeliveryState::NotReached { ahead: view.ready + unread }))
+    }
+
+    /// An upper bound of the number of events after a position, up to another one, that match a definition.
+    fn count(self, definition: &Definition, after: Position, until: Position) -> Result<u64, StoreError> {
+        count_of_types(self.connection, &self.shared.types(), definition, after, until)
+    }
+
+    /// The next pending deliveries of a feed after a position, in order.
+    fn pending_after(
+        self,
+        feed: &Subscription,
+        after: Position,
+        stage: Option<DeliveryStage>,
+    ) -> Result<Vec<(LoggedEvent, Standing)>, StoreError> {
+        let from = Position(after.0 + 1);
+        let (definition, examined, ready, in_memory) = {
+            let window = feed.window();
+            if window.deleted {
+                return Ok(Vec::new());
+            }
+            let examined = examined_up_to(&window, self.shared.head());
+            (Arc::clone(&window.definition), examined, window.ready.len() as u64, window.in_memory(from, PAGE))
+        };
+        let mut found = BTreeMap::new();
+        if stage.is_none_or(|stage| stage == DeliveryStage::NotReached) {
+            for (ahead, logged) in self.unread(feed, &definition, examined.max(after), examined)? {
+                found.insert(logged.position, (logged, Standing::InLog { ahead: ready + ahead }));
+            }
+        }
+        for row in rows::pending_from(self.connection, feed.number, from, PAGE)? {
+            found.insert(row.delivery.logged.position, (row.delivery.logged.clone(), Standing::InStore(row)));
+        }
+        for one in in_memory {
+            found.insert(one.delivery.logged.position, (one.delivery.logged.clone(), Standing::InMemory(one)));
+        }
+        // Each part may continue after its page.
+        Ok(found.into_values().take(PAGE).collect())
+    }
+
+    /// The next events of a feed after a position that it has not examined, each with the number of those before it.
+    fn unread(
+        self,
+        feed: &Subscription,
+        definition: &Definition,
+        after: Position,
+        examined: Position,
+    ) -> Result<Vec<(u64, LoggedEvent)>, StoreError> {
+        let last = feed.replay.map_or(self.shared.head(), |replay| replay.until);
+        let types = self.shared.types().matching(&definition.pattern);
+        let mut after = after;
+        let mut ahead = self.count(definition, examined, after)?;
+        while after < last {
+            let (events, through) = read_matching(self.connection, definition, &types, after, last)?;
+            if !events.is_empty() {
+                let numbered = events.into_iter().map(|logged| {
+                    ahead += 1;
+                    (ahead - 1, logged)
+                });
+                return Ok(numbered.collect());
+            }
+            after = through;
+        }
+        Ok(Vec::new())
+    }
+
+    /// The report of a pending delivery, if it matches a filter.
+    fn select(
+        self,
+        feed: &Subscription,
+        logged: LoggedEvent,
+        standing: Standing,
+        filter: &DeliveryFilter,
+        stage: Option<DeliveryStage>,
+    ) -> Result<Option<DeliveryReport>, StoreError> {
+        let key = match &standing {
+            Standing::InMemory(found) => found.delivery.key.clone(),
+            Standing::InStore(row) => row.delivery.key.clone(),
+            Standing::InLog { .. } => {
+                let definition = Arc::clone(&feed.window().definition);
+                definition.ordering_key.as_ref().and_then(|key| key.of(&logged.event))
+            }
+        };
+        if filter.event.is_some_and(|event| event != logged.position)
+            || filter.key.as_deref().is_some_and(|wanted| key.as_deref() != Some(wanted))
+            || filter.pattern.as_ref().is_some_and(|pattern| !pattern.matches(&logged.event.event_type))
+        {
+            return Ok(None);
+        }
+        let (state, replayed) = match standing {
+            Standing::InMemory(found) => (self.state_in_memory(feed, &found)?, is_replayed(feed, &found.delivery)),
+            Standing::InStore(row) => (self.state_of_row(feed, &row)?, is_replayed(feed, &row.delivery)),
+            Standing::InLog { ahead } => (DeliveryState::NotReached { ahead }, feed.replay.is_some()),
+        };
+        Ok(stage.is_none_or(|stage| state.stage() == stage).then(|| self.report(feed, &logged, state, replayed)))
+    }
+}
+
+/// The position up to which a feed has examined the log. While it keeps up, every event up to the head was offered.
+fn examined_up_to(window: &Window, head: Position) -> Position {
+    if window.is_behind() { window.offered } else { window.offered.max(head) }
+}

@@ -1,0 +1,48 @@
+//! What operators see of a window.
+
+use super::{PendingDelivery, Turn, Window};
+use crate::event::Position;
+
+/// A delivery in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct InMemory {
+    pub(crate) delivery: PendingDelivery,
+    pub(crate) is_claimed: bool,
+    /// Whose turn its ordering key has, if it is not claimed.
+    pub(crate) turn: Turn,
+}
+
+impl Window {
+    /// The deliveries in memory with positions from one on: in order, at most `limit`.
+    pub(crate) fn in_memory(&self, from: Position, limit: usize) -> Vec<InMemory> {
+        let claimed = self.claimed.range(from..).take(limit).map(|(_, delivery)| (delivery, true));
+        // `due` and the deferred deliveries have no order by position.
+        let open = self.due.iter().chain(self.keys.deferred()).chain(&self.ready);
+        let open = open.filter(|delivery| delivery.logged.position >= from).map(|delivery| (delivery, false));
+        let mut found: Vec<_> = claimed.chain(open).collect();
+        found.sort_by_key(|(delivery, _)| delivery.logged.position);
+        found.dedup_by_key(|(delivery, _)| delivery.logged.position);
+        let all = found.into_iter().take(limit);
+        all.map(|(delivery, is_claimed)| InMemory {
+            delivery: delivery.clone(),
+            is_claimed,
+            turn: self.turn_of(delivery),
+        })
+        .collect()
+    }
+
+    /// The delivery of the event at a position, if it is in memory.
+    pub(crate) fn in_memory_at(&self, position: Position) -> Option<InMemory> {
+        self.in_memory(position, 1).into_iter().find(|found| found.delivery.logged.position == position)
+    }
+
+    /// Whose turn the ordering key of a delivery has.
+    pub(crate) fn turn_of(&self, delivery: &PendingDelivery) -> Turn {
+        delivery.key.as_ref().map_or(Turn::Own, |key| self.keys.turn(key, delivery.logged.position))
+    }
+
+    /// How many deliveries after the cursor are in memory and before a position.
+    pub(crate) fn ready_before(&self, position: Position) -> u64 {
+        self.ready.partition_point(|delivery| delivery.logged.position < position) as u64
+    }
+}
