@@ -84,6 +84,8 @@ pub(super) async fn each_delivery_shows_where_it_stands(engine: &dyn Engine) {
             in_flight.clear();
             harness = harness.crash().await;
             feed = subscription(&harness, "s");
+            assert_eq!(state(&harness, "c2").await, DeliveryState::NotReached { ahead: 0 }, "nothing was read yet");
+            drop(claim(&feed).await);
         }
         for (id, attempt) in &in_flight {
             assert_eq!(state(&harness, id).await, DeliveryState::InFlight { attempt: *attempt });
