@@ -103,7 +103,7 @@ pub trait Subscriptions {
     /// If there is no such subscription, or the store refuses.
     fn stop_replays(&self, id: SubscriptionId) -> BoxFuture<'_, Result<usize, CommitError>>;
 
-    /// Makes the selected deliveries due that wait for another attempt, and returns how many there are. Deliveries that
+    /// Makes due the selected deliveries that wait for another attempt, and returns how many there are. Deliveries that
     /// wait for the turn of their ordering key still wait.
     ///
     /// # Errors

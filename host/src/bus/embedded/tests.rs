@@ -312,6 +312,7 @@ async fn an_older_store_is_upgraded() {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     let before = format!(
         "DROP TABLE secret; DROP TABLE publishers; DROP TABLE holds; DELETE FROM types WHERE name = 'only.later';
+         DROP INDEX events_by_correlation; ALTER TABLE subscriptions DROP COLUMN selects_after;
          DELETE FROM writers WHERE version > 4; PRAGMA user_version = {}",
         version.min(4)
     );

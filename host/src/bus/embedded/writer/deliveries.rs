@@ -149,7 +149,7 @@ impl Writer {
         }
     }
 
-    /// Makes the selected deliveries due that wait for another attempt.
+    /// Makes due the selected deliveries that wait for another attempt.
     pub(super) fn retry_now(&self, filter: &DeliveryFilter, batch: &mut Batch) -> Result<usize, ApplyError> {
         let feeds = match &filter.subscription {
             None => self.subscriptions.values().filter(|feed| !batch.deletes(feed)).cloned().collect(),
