@@ -130,7 +130,7 @@ pub(super) fn deliveries(
             let Some(last) = candidates.last().map(|(logged, _)| logged.position) else { break };
             for (logged, standing) in candidates {
                 (after, examined) = (logged.position, examined + 1);
-                if let Some(report) = inspector.select(&feed, logged, standing, filter, stage)? {
+                if let Some(report) = inspector.select(&feed, &logged, standing, filter, stage)? {
                     page.deliveries.push(report);
                     if page.deliveries.len() >= limit {
                         break;
@@ -147,10 +147,10 @@ pub(super) fn deliveries(
 
 /// Where a pending delivery was found.
 enum Standing {
-    InMemory(InMemory),
-    InStore(StoredDelivery),
+    Window(InMemory),
+    Row(StoredDelivery),
     /// In the part of the log that the subscription has not examined, with so many open events before it.
-    InLog {
+    Log {
         ahead: u64,
     },
 }
@@ -261,14 +261,14 @@ impl Inspector<'_> {
         let mut found = BTreeMap::new();
         if stage.is_none_or(|stage| stage == DeliveryStage::NotReached) {
             for (ahead, logged) in self.unread(feed, &definition, examined.max(after), examined)? {
-                found.insert(logged.position, (logged, Standing::InLog { ahead: ready + ahead }));
+                found.insert(logged.position, (logged, Standing::Log { ahead: ready + ahead }));
             }
         }
         for row in rows::pending_from(self.connection, feed.number, from, PAGE)? {
-            found.insert(row.delivery.logged.position, (row.delivery.logged.clone(), Standing::InStore(row)));
+            found.insert(row.delivery.logged.position, (row.delivery.logged.clone(), Standing::Row(row)));
         }
         for one in in_memory {
-            found.insert(one.delivery.logged.position, (one.delivery.logged.clone(), Standing::InMemory(one)));
+            found.insert(one.delivery.logged.position, (one.delivery.logged.clone(), Standing::Window(one)));
         }
         // Each part may continue after its page.
         Ok(found.into_values().take(PAGE).collect())
@@ -304,15 +304,15 @@ impl Inspector<'_> {
     fn select(
         self,
         feed: &Subscription,
-        logged: LoggedEvent,
+        logged: &LoggedEvent,
         standing: Standing,
         filter: &DeliveryFilter,
         stage: Option<DeliveryStage>,
     ) -> Result<Option<DeliveryReport>, StoreError> {
         let key = match &standing {
-            Standing::InMemory(found) => found.delivery.key.clone(),
-            Standing::InStore(row) => row.delivery.key.clone(),
-            Standing::InLog { .. } => {
+            Standing::Window(found) => found.delivery.key.clone(),
+            Standing::Row(row) => row.delivery.key.clone(),
+            Standing::Log { .. } => {
                 let definition = Arc::clone(&feed.window().definition);
                 definition.ordering_key.as_ref().and_then(|key| key.of(&logged.event))
             }
@@ -324,11 +324,11 @@ impl Inspector<'_> {
             return Ok(None);
         }
         let (state, replayed) = match standing {
-            Standing::InMemory(found) => (self.state_in_memory(feed, &found)?, is_replayed(feed, &found.delivery)),
-            Standing::InStore(row) => (self.state_of_row(feed, &row)?, is_replayed(feed, &row.delivery)),
-            Standing::InLog { ahead } => (DeliveryState::NotReached { ahead }, feed.replay.is_some()),
+            Standing::Window(found) => (self.state_in_memory(feed, &found)?, is_replayed(feed, &found.delivery)),
+            Standing::Row(row) => (self.state_of_row(feed, &row)?, is_replayed(feed, &row.delivery)),
+            Standing::Log { ahead } => (DeliveryState::NotReached { ahead }, feed.replay.is_some()),
         };
-        Ok(stage.is_none_or(|stage| state.stage() == stage).then(|| self.report(feed, &logged, state, replayed)))
+        Ok(stage.is_none_or(|stage| state.stage() == stage).then(|| self.report(feed, logged, state, replayed)))
     }
 }
 
