@@ -145,6 +145,7 @@ impl From<CommitError> for Problem {
             }
             CommitError::StartInFuture { .. } => Self::bad_request("start-in-future", detail),
             CommitError::NotClaimed => Self::new(StatusCode::CONFLICT, "not-open", detail),
+            CommitError::DeliveryOpen(_) => Self::new(StatusCode::CONFLICT, "delivery-open", detail),
             CommitError::NotFound(_) => Self::not_found(detail),
         }
     }

@@ -13,7 +13,7 @@ use crate::api::{
     ReplayRequest, ReplayResult, ReplayView, StopReplaysResult, SubscriptionChangeResult, SubscriptionList,
     SubscriptionRequest, SubscriptionRules, SubscriptionStatus, SubscriptionView, TargetView,
 };
-use crate::bus::{CommitError, EndpointHold, FeedEntry, FeedId, Overview};
+use crate::bus::{CommitError, EndpointHold, FeedEntry, FeedId, Overview, ReplayScope};
 use crate::clock::Timestamp;
 use crate::endpoint;
 use crate::plugin::Snapshot;
@@ -96,7 +96,8 @@ pub(super) async fn replay(
         let detail = "a replay cannot start at `now`; start at a time, a position or the beginning";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-start", detail));
     }
-    let replay = admin.bus.replay(SubscriptionId { owner, name }, request.start, request.per_second).await;
+    let scope = ReplayScope { per_second: request.per_second, ..ReplayScope::from_start(request.start) };
+    let replay = admin.bus.replay(SubscriptionId { owner, name }, scope).await;
     let replay = replay.map_err(start_problem)?;
     Ok((StatusCode::ACCEPTED, Json(ReplayResult { replay: replay.number.map(FeedId::number), events: replay.events })))
 }

@@ -1,10 +1,12 @@
 //! Dead letters: deliveries that are not retried any more.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::DeadLetterId;
 use crate::clock::Timestamp;
-use crate::event::LoggedEvent;
+use crate::event::{Event, LoggedEvent};
 use crate::outcome::Cause;
 use crate::subscription::SubscriptionId;
 
@@ -33,6 +35,8 @@ pub struct DeadLetter {
     pub subscription: SubscriptionId,
     /// The event.
     pub logged: LoggedEvent,
+    /// The event as it was delivered, if an operator has edited its data.
+    pub edited: Option<Arc<Event>>,
     /// Whether it was a delivery of a replay.
     pub replay: bool,
     /// The ordering key that it parks, if it does.

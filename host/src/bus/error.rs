@@ -247,6 +247,9 @@ pub enum CommitError {
     /// The delivery was settled before, or its claim is lost.
     #[error("the delivery is no longer claimed: it was settled before, or its claim was lost")]
     NotClaimed,
+    /// A dead letter cannot be redriven with edited data, because its event has another delivery to the subscription.
+    #[error("the event has an open delivery to `{0}`; redrive it with edited data when that has ended")]
+    DeliveryOpen(String),
     /// A subscription or a replay is to start at a position or time that the log has not reached.
     #[error(
         "the start {start} lies in the future, and the log has reached {reached}; to receive new events only, start with `now`"
@@ -288,6 +291,7 @@ impl CommitError {
             | Self::Closed(_)
             | Self::Conflict(_)
             | Self::NotClaimed
+            | Self::DeliveryOpen(_)
             | Self::NotFound(_) => None,
         }
     }

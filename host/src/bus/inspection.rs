@@ -183,8 +183,9 @@ pub struct DeliveryPage {
     pub next: Option<DeliveryCursor>,
 }
 
-/// Selects events of the log. All conditions must hold.
-#[derive(Clone, Debug, Default)]
+/// Selects events of the log. All conditions must hold. The serde implementation is the stored form.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct EventFilter {
     /// Only those whose types match.
     pub pattern: Option<Pattern>,
@@ -203,6 +204,18 @@ pub struct EventFilter {
 }
 
 impl EventFilter {
+    /// Whether every event matches.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether the type alone decides which events match.
+    #[must_use]
+    pub fn is_by_type(&self) -> bool {
+        *self == Self { pattern: self.pattern.clone(), ..Self::default() }
+    }
+
     /// Whether an event of the log matches.
     #[must_use]
     pub fn matches(&self, logged: &LoggedEvent) -> bool {

@@ -22,7 +22,9 @@ mod future;
 mod group_commit;
 mod ids;
 mod inspection;
+mod notification;
 mod overview;
+mod replay_scope;
 mod reply_waiters;
 mod store_url;
 mod window;
@@ -54,7 +56,9 @@ pub use ids::{DeadLetterId, FeedId};
 pub use inspection::{
     DeliveryCursor, DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryStage, DeliveryState, EventFilter, EventPage,
 };
+pub use notification::DEAD_LETTER_TYPE;
 pub use overview::{EndpointHold, Overview, ReplayOverview};
+pub use replay_scope::{ReplayEnd, ReplayScope};
 pub use store_url::{StoreUrl, StoreUrlError};
 
 /// The limits and the retention of a bus.

@@ -66,6 +66,8 @@ pub const CORRELATION_SOURCE: &str = "correlationsource";
 
 /// The extension attribute that counts the events from the first one of the cause tree to this one.
 pub const HOPS: &str = "hops";
+/// The extension attribute of a delivery whose data an operator has edited.
+pub const EDITED: &str = "sandbusedited";
 /// The extension attributes of a trace (CloudEvents Distributed Tracing extension).
 pub const TRACE: [&str; 2] = ["traceparent", "tracestate"];
 
@@ -144,6 +146,36 @@ impl Event {
     pub fn start_cause_tree(&mut self, id: String) {
         self.extensions.insert(CORRELATION_ID.to_owned(), id);
         self.extensions.remove(CORRELATION_SOURCE);
+    }
+
+    /// Checks data that an operator gives a delivery of this event. It must be of the kind of the original data.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn check_data(&self, data: &[u8]) -> Result<(), String> {
+        let data = self.edited(data.to_vec());
+        data.check_json().map_err(|error| format!("the event's data is JSON, and the new data is not: {error}"))?;
+        if !data.is_shallow() {
+            return Err("the new data is nested too deeply".to_owned());
+        }
+        if data.kind() == Kind::Text && std::str::from_utf8(&data).is_err() {
+            return Err("the event's data is text, and the new data is not UTF-8".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The event as it is delivered if an operator has edited its data. Its attributes say so.
+    #[must_use]
+    pub fn with_edited_data(&self, data: Vec<u8>) -> Self {
+        let mut edited = Self { data: Some(self.edited(data)), ..self.clone() };
+        edited.extensions.insert(EDITED.to_owned(), "true".to_owned());
+        edited.typed.insert(EDITED.to_owned());
+        edited
+    }
+
+    fn edited(&self, data: Vec<u8>) -> Data {
+        let kind = self.data.as_ref().map_or_else(|| Kind::of(self.datacontenttype.as_deref()), Data::kind);
+        Data::new(kind, data)
     }
 
     /// The media type of the data: the declared one, or else the implied one. `None` if there is neither a media type

@@ -1,14 +1,13 @@
 //! A bus that may have a fault.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sandbus_host::bus::{
     BoxFuture, Catalogue, CommitError, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetters, DeliveryCursor,
     DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryStage, DeliveryState, EndpointHold, EventFilter, EventLog,
-    EventPage, FeedId, Inspection, Lifecycle, PluginSchedule, PluginState, PublishReceipt, Reachability, Replay, Reply,
-    ScheduledCursor, ScheduledEvent, SharedBus, StoreError, SubscriptionFeed, Subscriptions,
+    EventPage, FeedId, Inspection, Lifecycle, PluginSchedule, PluginState, PublishReceipt, Reachability, Replay,
+    ReplayScope, Reply, ScheduledCursor, ScheduledEvent, SharedBus, StoreError, SubscriptionFeed, Subscriptions,
 };
 use sandbus_host::clock::Timestamp;
 use sandbus_host::event::{CauseTreeId, Event, LoggedEvent, Position};
@@ -177,16 +176,14 @@ impl Subscriptions for FaultyBus {
         self.bus.endpoint_hold(endpoint)
     }
 
-    fn replay(
-        &self,
-        id: SubscriptionId,
-        start: Start,
-        per_second: Option<NonZeroU32>,
-    ) -> BoxFuture<'_, Result<Replay, CommitError>> {
+    fn replay(&self, id: SubscriptionId, mut scope: ReplayScope) -> BoxFuture<'_, Result<Replay, CommitError>> {
         if self.has(Fault::ReplaysNothing) {
             return Self::pretend(Replay { number: None, events: 0 });
         }
-        self.bus.replay(id, start, per_second)
+        if self.has(Fault::ReplaysWithoutEnd) {
+            scope.end = None;
+        }
+        self.bus.replay(id, scope)
     }
 
     fn stop_replays(&self, id: SubscriptionId) -> BoxFuture<'_, Result<usize, CommitError>> {
@@ -219,6 +216,16 @@ impl Subscriptions for FaultyBus {
 impl DeadLetters for FaultyBus {
     fn redrive(&self, filter: DeadLetterFilter, limit: usize) -> BoxFuture<'_, Result<usize, CommitError>> {
         if self.has(Fault::RedrivesNothing) { Self::pretend(0) } else { self.bus.redrive(filter, limit) }
+    }
+
+    fn redrive_edited(&self, number: DeadLetterId, data: Vec<u8>) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(async move {
+            if self.has(Fault::RedrivesUnedited) {
+                let filter = DeadLetterFilter { number: Some(number), ..DeadLetterFilter::default() };
+                return self.bus.redrive(filter, 1).await.map(drop);
+            }
+            self.bus.redrive_edited(number, data).await
+        })
     }
 
     fn drop_dead_letters(&self, filter: DeadLetterFilter, limit: usize) -> BoxFuture<'_, Result<usize, CommitError>> {

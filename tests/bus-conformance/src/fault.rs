@@ -84,8 +84,12 @@ faults! {
     LosesDeadLetters => "dead_letters::dead_letters_are_redriven_by_cause",
     /// Redrives no dead letters.
     RedrivesNothing => "dead_letters::dead_letters_are_redriven_by_cause",
+    /// Redrives a dead letter with its original data.
+    RedrivesUnedited => "dead_letters::a_dead_letter_is_redriven_with_edited_data",
     /// Replays no events.
     ReplaysNothing => "replay::history_is_delivered_in_addition_to_live_events",
+    /// Replays events beyond the end of a replay.
+    ReplaysWithoutEnd => "replay::a_replay_has_an_end_and_a_filter",
     /// Commits effects based on state that has changed.
     IgnoresConflicts => "state::a_changed_read_is_a_conflict_and_changes_nothing",
     /// Reads state of different moments in one handler.

@@ -131,6 +131,9 @@ macro_rules! with_bus_cases {
                 dead_letters_are_redriven_by_cause,
                 dead_letters_of_one_key_are_redriven_in_order,
                 dropped_dead_letters_are_gone,
+                a_dead_letter_is_redriven_with_edited_data,
+                dead_letters_are_told_of_by_events,
+                a_full_log_stops_no_dead_letter,
             }
             replay {
                 history_is_delivered_in_addition_to_live_events,
@@ -138,6 +141,7 @@ macro_rules! with_bus_cases {
                 a_replay_keeps_its_pace,
                 dead_letters_of_a_replay_belong_to_the_subscription,
                 a_replay_is_stopped,
+                a_replay_has_an_end_and_a_filter,
             }
             state {
                 a_changed_read_is_a_conflict_and_changes_nothing,

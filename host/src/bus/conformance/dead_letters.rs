@@ -1,6 +1,7 @@
 //! Dead letters: kept with their history, redriven and dropped.
 
 use super::*;
+use crate::bus::DeadLetterId;
 
 pub(super) async fn dead_letters_are_redriven_by_cause(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
@@ -72,4 +73,117 @@ pub(super) async fn dropped_dead_letters_are_gone(engine: &dyn Engine) {
     let harness = harness.crash().await;
     assert_eq!(dead_letters(&harness).await, 1);
     assert_eq!(harness.bus().redrive(DeadLetterFilter::default(), 10).await, Ok(1));
+}
+
+pub(super) async fn a_dead_letter_is_redriven_with_edited_data(engine: &dyn Engine) {
+    let mut harness = open(engine, Settings::default()).await;
+    let mut feed = declare(&harness, "s", ordered_by("subject")).await;
+    let original = Event { data: Some(Data::json(*b"1")), ..about("1", "a") };
+    publish_all(&harness, [original.clone(), about("2", "a")].into_iter()).await;
+    reject(&mut claim(&feed).await).await;
+    let letter = async |harness: &Harness| {
+        harness.bus().dead_letters(DeadLetterFilter::default(), None, 10).await.unwrap().remove(0)
+    };
+    let first = letter(&harness).await;
+    let missing = harness.bus().redrive_edited(DeadLetterId::new(1_000), b"2".to_vec()).await;
+    assert!(matches!(missing, Err(CommitError::NotFound(_))), "{missing:?}");
+    harness.bus().redrive_edited(first.number, b"2".to_vec()).await.unwrap();
+    for crash in [false, true] {
+        if crash {
+            drop(feed);
+            harness = harness.crash().await;
+            feed = subscription(&harness, "s");
+        }
+        let mut claimed = claim(&feed).await;
+        let expected = (if crash { 2 } else { 1 }, &original.with_edited_data(b"2".to_vec()));
+        assert_eq!((claimed.delivery().attempt, &**claimed.event()), expected, "crash: {crash}");
+        assert_eq!(claimed.event().attribute("sandbusedited"), Some("true"));
+        if crash {
+            reject(&mut claimed).await;
+        } else {
+            retry(&mut claimed).await;
+            harness.clock().advance(Duration::from_secs(1));
+        }
+    }
+    // The new dead letter keeps both, and so does its redrive.
+    let second = letter(&harness).await;
+    assert_eq!(*second.logged.event, original);
+    assert_eq!(second.edited.as_deref(), Some(&original.with_edited_data(b"2".to_vec())));
+    assert_eq!(harness.bus().redrive(DeadLetterFilter::default(), 10).await, Ok(1));
+    let mut last = Vec::new();
+    for _ in 0..2 {
+        let mut claimed = claim(&feed).await;
+        last.push((claimed.event().id.clone(), claimed.event().data.as_deref().map(<[u8]>::to_vec)));
+        ack(&mut claimed, Effects::default()).await.unwrap();
+    }
+    last.sort();
+    assert_eq!(last, [("1".to_owned(), Some(b"2".to_vec())), ("2".to_owned(), None)]);
+    // The log, and with it each replay, has the original.
+    assert_eq!(*harness.bus().events_with_id("1".to_owned()).await.unwrap()[0].event, original);
+}
+
+/// A subscription to what fails, and one that is told of it.
+async fn with_notifications(harness: &Harness) -> [Arc<dyn SubscriptionFeed>; 2] {
+    let told = Definition { pattern: Pattern::parse("sandbus.*").unwrap(), ..definition("a.b", 1) };
+    let subscriptions = [("s", definition("a.b", 2)), ("told", told)];
+    let subscriptions = subscriptions.map(|(name, definition)| (name.to_owned(), definition, Start::Now)).to_vec();
+    harness.bus().declare("p", Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
+    [subscription(harness, "s"), subscription(harness, "told")]
+}
+
+pub(super) async fn dead_letters_are_told_of_by_events(engine: &dyn Engine) {
+    let harness = open(engine, Settings::default()).await;
+    let alone = declare(&harness, "s", definition("a.b", 2)).await;
+    publish(&harness, event("1")).await;
+    reject(&mut claim(&alone).await).await;
+    assert_eq!(logged_ids(&harness).await, ["1"], "nobody wants to know");
+    let [feed, _] = with_notifications(&harness).await;
+    publish(&harness, about("2", "x")).await;
+    let mut claimed = claim(&feed).await;
+    retry(&mut claimed).await;
+    assert_eq!(logged_ids(&harness).await.len(), 2, "a retry is no dead letter");
+    harness.clock().advance(Duration::from_secs(1));
+    exhaust(&mut claim(&feed).await).await;
+    drop((alone, feed, claimed));
+
+    let harness = harness.crash().await;
+    let [feed, told] = ["s", "told"].map(|name| subscription(&harness, name));
+    let mut claimed = claim(&told).await;
+    let notification = Arc::clone(claimed.event());
+    let letters = harness.bus().dead_letters(DeadLetterFilter::default(), None, 10).await.unwrap();
+    let data: serde_json::Value = serde_json::from_slice(notification.data.as_deref().unwrap()).unwrap();
+    assert_eq!(notification.event_type, "sandbus.dead-letter");
+    assert_eq!(notification.subject.as_deref(), Some("p/s"));
+    assert_eq!(notification.cause_tree(), about("2", "x").cause_tree());
+    assert_eq!(
+        data,
+        serde_json::json!({
+            "number": letters[1].number, "subscription": "p/s", "replay": false, "cause": "retry",
+            "reason": "because of retry", "attempts": 2,
+            "event": { "position": 2, "id": "2", "source": "/t", "type": "a.b", "subject": "x" },
+        })
+    );
+    // A dead letter of such an event is not told of, or a broken handler would never come to an end.
+    reject(&mut claimed).await;
+    assert_eq!(logged_ids(&harness).await.len(), 3);
+    // A delivery that becomes a dead letter once more is told of once more.
+    assert_eq!(harness.bus().redrive(of_subscription("s"), 10).await, Ok(2));
+    for _ in 0..2 {
+        reject(&mut claim(&feed).await).await;
+    }
+    assert_eq!(handle_all(&told).await.len(), 2);
+}
+
+fn of_subscription(name: &str) -> DeadLetterFilter {
+    DeadLetterFilter { subscription: Some(id(name)), ..DeadLetterFilter::default() }
+}
+
+pub(super) async fn a_full_log_stops_no_dead_letter(engine: &dyn Engine) {
+    let harness = open(engine, Settings { max_log_bytes: Some(1), ..Settings::default() }).await;
+    let [feed, told] = with_notifications(&harness).await;
+    publish(&harness, event("1")).await;
+    let full = harness.bus().publish(vec![Publish { event: event("2"), due: None }]).await;
+    assert_eq!(full, Err(CommitError::LogFull(1)));
+    assert_eq!(reject(&mut claim(&feed).await).await, DeliveryStatus::Dead);
+    assert_eq!(handle_all(&told).await.len(), 1);
 }

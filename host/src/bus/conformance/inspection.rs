@@ -150,7 +150,11 @@ pub(super) async fn replays_show_their_own_deliveries(engine: &dyn Engine) {
     let live = declare(&harness, "s", definition("a.b", 2)).await;
     publish_all(&harness, ["1", "2", "3"].into_iter().map(event)).await;
     handle_all(&live).await;
-    harness.bus().replay(id("s"), Start::Position(position_of(&harness, "2").await), None).await.unwrap();
+    harness
+        .bus()
+        .replay(id("s"), ReplayScope::from_start(Start::Position(position_of(&harness, "2").await)))
+        .await
+        .unwrap();
     let replay = replay_of(&harness, "s").unwrap();
     reject(&mut claim(&replay).await).await;
     let shown = async |id: &str| -> Vec<(bool, DeliveryStage)> {

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    AttemptRecord, Claim, CommitError, DeadLetterFilter, DeliveryStatus, ProducerLimit, PublishReceipt, Settings,
-    Settlement, SubscriptionFeed,
+    AttemptRecord, Claim, CommitError, DeadLetterFilter, DeliveryStatus, ProducerLimit, PublishReceipt, ReplayScope,
+    Settings, Settlement, SubscriptionFeed,
 };
 use crate::clock::Timestamp;
 use crate::event::{Data, Event, Position};

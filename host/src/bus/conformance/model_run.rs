@@ -125,7 +125,12 @@ impl ModelRun {
                 self.model.paused.remove(chosen(which));
             }
             Action::Replay(which) => {
-                let begun = self.harness.bus().replay(id(chosen(which)), Start::Beginning, None).await.unwrap();
+                let begun = self
+                    .harness
+                    .bus()
+                    .replay(id(chosen(which)), ReplayScope::from_start(Start::Beginning))
+                    .await
+                    .unwrap();
                 if let Replay { number: Some(number), events } = begun {
                     self.replays.insert(number, events);
                 }

@@ -80,7 +80,7 @@ pub(super) async fn every_change_is_refused_while_the_store_is_unavailable(engin
         ("pause", bus.pause(id("s"), true).await),
         ("retire", bus.retire(id("s")).await),
         ("hold_endpoint", bus.hold_endpoint("https://x.test/".to_owned(), hold).await),
-        ("replay", bus.replay(id("s"), Start::Beginning, None).await.map(drop)),
+        ("replay", bus.replay(id("s"), ReplayScope::from_start(Start::Beginning)).await.map(drop)),
         ("stop_replays", bus.stop_replays(id("s")).await.map(drop)),
         ("drain", bus.drain("p", true).await),
         ("redrive", bus.redrive(all(), 10).await.map(drop)),

@@ -1,7 +1,7 @@
 //! Replays, in addition to live events.
 
 use super::*;
-use crate::bus::DeliveryKind;
+use crate::bus::{DeliveryKind, EventFilter, ReplayEnd};
 
 async fn handled(harness: &Harness, count: usize) -> Arc<dyn SubscriptionFeed> {
     let subscription = declare(harness, "s", definition("a.b", 2)).await;
@@ -13,7 +13,7 @@ async fn handled(harness: &Harness, count: usize) -> Arc<dyn SubscriptionFeed> {
 pub(super) async fn history_is_delivered_in_addition_to_live_events(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let live = handled(&harness, 5).await;
-    let replay = harness.bus().replay(id("s"), Start::Position(Position(3)), None).await.unwrap();
+    let replay = harness.bus().replay(id("s"), ReplayScope::from_start(Start::Position(Position(3)))).await.unwrap();
     assert_eq!(replay.events, 3);
     publish(&harness, event("new")).await;
     let feed = replay_of(&harness, "s").unwrap();
@@ -30,14 +30,15 @@ pub(super) async fn history_is_delivered_in_addition_to_live_events(engine: &dyn
     ack(&mut new, Effects::default()).await.unwrap();
     assert_eq!(value(&harness, "replayed").as_deref(), Some(&b"3"[..]));
     harness.clock().advance(Duration::from_secs(10));
-    let nothing = harness.bus().replay(id("s"), Start::Time(harness.clock().now()), None).await.unwrap();
+    let nothing =
+        harness.bus().replay(id("s"), ReplayScope::from_start(Start::Time(harness.clock().now()))).await.unwrap();
     assert_eq!((nothing.number, nothing.events), (None, 0));
 }
 
 pub(super) async fn a_replay_continues_after_a_crash_and_ends(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     handled(&harness, 400).await;
-    harness.bus().replay(id("s"), Start::Beginning, None).await.unwrap();
+    harness.bus().replay(id("s"), ReplayScope::from_start(Start::Beginning)).await.unwrap();
     let feed = replay_of(&harness, "s").unwrap();
     for _ in 0..150 {
         ack(&mut claim(&feed).await, Effects::default()).await.unwrap();
@@ -56,7 +57,11 @@ pub(super) async fn a_replay_continues_after_a_crash_and_ends(engine: &dyn Engin
 pub(super) async fn a_replay_keeps_its_pace(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     handled(&harness, 10).await;
-    harness.bus().replay(id("s"), Start::Beginning, NonZeroU32::new(2)).await.unwrap();
+    harness
+        .bus()
+        .replay(id("s"), ReplayScope { per_second: NonZeroU32::new(2), ..ReplayScope::from_start(Start::Beginning) })
+        .await
+        .unwrap();
     let feed = replay_of(&harness, "s").unwrap();
     for _ in 0..3 {
         ack(&mut claim(&feed).await, Effects::default()).await.unwrap();
@@ -69,7 +74,7 @@ pub(super) async fn a_replay_keeps_its_pace(engine: &dyn Engine) {
 pub(super) async fn dead_letters_of_a_replay_belong_to_the_subscription(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     handled(&harness, 1).await;
-    harness.bus().replay(id("s"), Start::Beginning, None).await.unwrap();
+    harness.bus().replay(id("s"), ReplayScope::from_start(Start::Beginning)).await.unwrap();
     reject(&mut claim(&replay_of(&harness, "s").unwrap()).await).await;
     let harness = harness.crash().await;
     assert!(replay_of(&harness, "s").is_none(), "the replay has ended");
@@ -87,7 +92,7 @@ pub(super) async fn dead_letters_of_a_replay_belong_to_the_subscription(engine: 
 pub(super) async fn a_replay_is_stopped(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     handled(&harness, 3).await;
-    harness.bus().replay(id("s"), Start::Beginning, None).await.unwrap();
+    harness.bus().replay(id("s"), ReplayScope::from_start(Start::Beginning)).await.unwrap();
     let feed = replay_of(&harness, "s").unwrap();
     let mut claimed = claim(&feed).await;
     assert!(tokio::time::timeout(Duration::ZERO, claimed.lost()).await.is_err(), "it is open");
@@ -96,4 +101,49 @@ pub(super) async fn a_replay_is_stopped(engine: &dyn Engine) {
     assert_eq!(ack(&mut claimed, set("k", b"late")).await, Err(CommitError::NotClaimed));
     assert_eq!(value(&harness, "k"), None);
     assert_eq!(harness.bus().stop_replays(id("s")).await, Ok(0));
+}
+
+pub(super) async fn a_replay_has_an_end_and_a_filter(engine: &dyn Engine) {
+    let mut harness = open(engine, Settings::default()).await;
+    let wide = Definition { pattern: Pattern::parse("a.*").unwrap(), ..definition("a.*", 2) };
+    let live = declare(&harness, "s", wide.clone()).await;
+    publish_all(&harness, ["1", "2"].into_iter().map(|id| about(id, "x"))).await;
+    harness.clock().advance(Duration::from_secs(10));
+    publish_all(&harness, ["3", "4"].into_iter().map(event)).await;
+    publish(&harness, Event { event_type: "a.c".to_owned(), ..about("5", "x") }).await;
+    publish(&harness, Event { event_type: "other".to_owned(), ..about("6", "x") }).await;
+    handle_all(&live).await;
+    drop(live);
+    let at = |position| ReplayEnd::Position(Position(position));
+    let all = ReplayScope::from_start(Start::Beginning);
+    let only = |only| ReplayScope { only, ..all.clone() };
+    let subject = EventFilter { subject: Some("x".to_owned()), ..EventFilter::default() };
+    let of_type = EventFilter { pattern: Some(Pattern::parse("a.c").unwrap()), ..EventFilter::default() };
+    let later = START.after(Duration::from_secs(10));
+    let recent = EventFilter { since: Some(later), ..subject.clone() };
+    for (scope, expected) in [
+        (ReplayScope { end: Some(at(3)), ..all.clone() }, &["1", "2", "3"][..]),
+        (ReplayScope { end: Some(at(1_000)), ..all.clone() }, &["1", "2", "3", "4", "5"]),
+        (ReplayScope { end: Some(at(2)), ..ReplayScope::from_start(Start::Position(Position(4))) }, &[]),
+        (ReplayScope { end: Some(ReplayEnd::Time(later)), ..all.clone() }, &["1", "2"]),
+        (ReplayScope::event(Position(4)), &["4"]),
+        (ReplayScope::event(Position(6)), &[]),
+        (only(subject), &["1", "2", "5"]),
+        (only(of_type), &["5"]),
+        (only(recent), &["5"]),
+    ] {
+        let replay = harness.bus().replay(id("s"), scope.clone()).await.unwrap();
+        assert_eq!(replay.events, expected.len() as u64, "{scope:?}");
+        assert_eq!(replay.number.is_none(), expected.is_empty(), "{scope:?}");
+        // What it delivers is still known after a crash, and after the definition has changed.
+        harness = harness.crash().await;
+        declare(&harness, "s", Definition { pattern: Pattern::parse("*.*").unwrap(), ..wide.clone() }).await;
+        declare(&harness, "s", wide.clone()).await;
+        let Some(feed) = replay_of(&harness, "s") else {
+            assert!(expected.is_empty(), "{scope:?}");
+            continue;
+        };
+        assert_eq!(feed.overview().backlog, expected.len() as u64, "{scope:?}");
+        assert_eq!(handle_all(&feed).await, expected, "{scope:?}");
+    }
 }

@@ -211,7 +211,7 @@ pub(super) async fn the_catalogue_shows_each_change_with_its_definition(engine: 
 
     publish(&harness, event("1")).await;
     ack(&mut claim(&bus.feed(feed).unwrap()).await, Effects::default()).await.unwrap();
-    let replay = bus.replay(id("s"), Start::Beginning, None).await.unwrap().number.unwrap();
+    let replay = bus.replay(id("s"), ReplayScope::from_start(Start::Beginning)).await.unwrap().number.unwrap();
     let third = next();
     let feeds: Vec<_> = third.feeds.iter().map(|entry| (entry.feed, entry.replay.map(|of| of.number))).collect();
     assert_eq!(feeds, [(feed, None), (replay, Some(replay))]);
@@ -256,7 +256,11 @@ pub(super) async fn a_start_in_the_future_is_refused(engine: &dyn Engine) {
         let rules = || definition("a.b", 3);
         let subscribed = bus.subscribe(id("new"), rules(), start).await;
         assert_eq!(is_refused(subscribed.err()), is_future, "subscribe from {start:?}");
-        assert_eq!(is_refused(bus.replay(id("old"), start, None).await.err()), is_future, "replay from {start:?}");
+        assert_eq!(
+            is_refused(bus.replay(id("old"), ReplayScope::from_start(start)).await.err()),
+            is_future,
+            "replay from {start:?}"
+        );
         let subscription =
             SubscriptionChange::Subscribe { name: "dynamic".to_owned(), definition: rules().into(), start };
         let effects = Effects { subscriptions: vec![subscription], ..set("k", b"v") };

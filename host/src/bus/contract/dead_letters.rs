@@ -14,6 +14,16 @@ pub trait DeadLetters {
     /// If the store refuses.
     fn redrive(&self, filter: DeadLetterFilter, limit: usize) -> BoxFuture<'_, Result<usize, CommitError>>;
 
+    /// Turns a dead letter into a delivery again, with other data. The event in the log is unchanged: only this delivery
+    /// has the data, in all of its attempts. If it becomes a dead letter again, that keeps the data until it is redriven
+    /// with other data. The caller has checked the data ([`Event::check_data`](crate::event::Event::check_data)).
+    ///
+    /// # Errors
+    /// [`CommitError::NotFound`] if there is no such dead letter; [`CommitError::DeliveryOpen`] if the event has an open
+    /// delivery to the subscription, such as its own while the dead letter is a replay's; otherwise if the store
+    /// refuses.
+    fn redrive_edited(&self, number: DeadLetterId, data: Vec<u8>) -> BoxFuture<'_, Result<(), CommitError>>;
+
     /// Deletes up to `limit` dead letters, and returns how many. Ordering keys that they parked are released.
     ///
     /// # Errors

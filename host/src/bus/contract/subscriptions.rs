@@ -1,13 +1,14 @@
 //! Subscriptions: which events are delivered, and to whom.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use super::SubscriptionFeed;
-use crate::bus::{BoxFuture, Catalogue, CommitError, DeliveryFilter, EndpointHold, FeedId, Replay, StoreError};
+use crate::bus::{
+    BoxFuture, Catalogue, CommitError, DeliveryFilter, EndpointHold, FeedId, Replay, ReplayScope, StoreError,
+};
 use crate::clock::Timestamp;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 
@@ -84,18 +85,14 @@ pub trait Subscriptions {
     /// The hold of an endpoint, if there is one now.
     fn endpoint_hold(&self, endpoint: &str) -> Option<EndpointHold>;
 
-    /// Replays events from `start` up to the subscription's cursor. They are marked as replayed, delivered in
-    /// addition to the live ones, and limited to a rate if one is given.
+    /// Replays the events of a scope, at most up to the subscription's cursor. They are marked as replayed, and delivered
+    /// in addition to the live ones. Only events that the subscription selects are delivered, now and after its
+    /// definition changes.
     ///
     /// # Errors
     /// [`CommitError::StartInFuture`] if the log has not reached the start, as with [`Subscriptions::subscribe`];
     /// [`CommitError::NotFound`] if there is no such subscription; otherwise if the store refuses.
-    fn replay(
-        &self,
-        id: SubscriptionId,
-        start: Start,
-        per_second: Option<NonZeroU32>,
-    ) -> BoxFuture<'_, Result<Replay, CommitError>>;
+    fn replay(&self, id: SubscriptionId, scope: ReplayScope) -> BoxFuture<'_, Result<Replay, CommitError>>;
 
     /// Ends a subscription's replays, and returns how many there were. Their claims are lost.
     ///

@@ -1,6 +1,5 @@
 //! The commands of the writer, and its replies.
 
-use std::num::NonZeroU32;
 use std::ops::Range;
 use std::sync::Arc;
 use std::vec::IntoIter;
@@ -11,7 +10,8 @@ use super::subscription::Subscription;
 use crate::bus::group_commit::{self, Change, INTERACTIVE_LIMIT};
 use crate::bus::window::StopReason;
 use crate::bus::{
-    CommitError, DeadLetterFilter, DeliveryFilter, DeliveryStatus, EndpointHold, PublishReceipt, Replay, Settlement,
+    CommitError, DeadLetterFilter, DeadLetterId, DeliveryFilter, DeliveryStatus, EndpointHold, PublishReceipt, Replay,
+    ReplayScope, Settlement,
 };
 use crate::event::Position;
 use crate::outcome::{Effects, Publish};
@@ -83,8 +83,7 @@ pub(super) enum Command {
     },
     Replay {
         id: SubscriptionId,
-        start: Start,
-        per_second: Option<NonZeroU32>,
+        scope: Box<ReplayScope>,
         reply: Reply<Replay>,
     },
     StopReplays {
@@ -104,6 +103,11 @@ pub(super) enum Command {
         filter: DeadLetterFilter,
         limit: usize,
         reply: Reply<usize>,
+    },
+    RedriveEdited {
+        number: DeadLetterId,
+        data: Vec<u8>,
+        reply: Reply<()>,
     },
     DropDeadLetters {
         filter: DeadLetterFilter,
@@ -155,6 +159,7 @@ impl Change for Command {
             | Self::Replay { .. }
             | Self::StopReplays { .. }
             | Self::Redrive { .. }
+            | Self::RedriveEdited { .. }
             | Self::DropDeadLetters { .. }
             | Self::Compact { .. }
             | Self::Spill { .. } => true,
@@ -216,6 +221,7 @@ impl Command {
             | Self::Delete { reply, .. }
             | Self::Pause { reply, .. }
             | Self::HoldEndpoint { reply, .. }
+            | Self::RedriveEdited { reply, .. }
             | Self::Drain { reply, .. } => refuse(reply, error),
             Self::StopReplays { reply, .. }
             | Self::RetryNow { reply, .. }

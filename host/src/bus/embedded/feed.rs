@@ -17,7 +17,7 @@ use crate::bus::{
     FeedId, OnHandleSettled, Overview, Settlement, StoreError, SubscriptionFeed,
 };
 use crate::clock::Timestamp;
-use crate::event::{LoggedEvent, Position};
+use crate::event::Position;
 use crate::subscription::{Definition, SubscriptionId};
 
 #[derive(Clone, Debug)]
@@ -283,41 +283,14 @@ fn read_log(connection: &Connection, shared: &EngineState, subscription: &Subscr
     // The head is read before the types, and both before the log: every event that is read has been offered and has
     // its type.
     let head = subscription.replay.map_or(shared.head(), |replay| replay.until);
-    let types = shared.types().matching(&definition.pattern);
-    let (events, through) = read_matching(connection, &definition, &types, offered, head)?;
+    let selection = subscription.selection(&definition);
+    let types = selection.types(&shared.types());
+    let (events, through) = selection.read(connection, &types, offered, head)?;
     let mut window = subscription.window();
     if window.definition.selects_like(&definition) && window.offered == offered {
         window.refill(events, through);
     }
     Ok(())
-}
-
-/// A page of the events that match a definition, after a position, up to another one. Returns also how far the page
-/// extends.
-pub(super) fn read_matching(
-    connection: &Connection,
-    definition: &Definition,
-    types: &[i64],
-    after: Position,
-    until: Position,
-) -> Result<(Vec<LoggedEvent>, Position), StoreError> {
-    /// With more types than this, reading the whole log is faster than querying each type.
-    const TYPES_LIMIT: usize = 16;
-    let mut events = if types.len() > TYPES_LIMIT || definition.pattern.takes_everything() {
-        rows::events_after(connection, after, PAGE)?
-    } else {
-        let mut found = Vec::new();
-        for number in types {
-            found.extend(rows::events_of_type(connection, *number, after, PAGE)?);
-        }
-        found.sort_by_key(|logged| logged.position);
-        found
-    };
-    let complete = events.len() < PAGE;
-    events.truncate(PAGE);
-    let through = if complete { until } else { events.last().map_or(until, |last| last.position) }.min(until);
-    events.retain(|logged| logged.position <= through && definition.takes(&logged.event));
-    Ok((events, through))
 }
 
 /// The engine's side of a claim.

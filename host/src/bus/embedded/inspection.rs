@@ -10,9 +10,8 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::engine_state::EngineState;
-use super::feed::read_matching;
-use super::load::count_of_types;
 use super::rows::{self, StoredDelivery};
+use super::selection::Selection;
 use super::subscription::Subscription;
 use crate::bus::window::{Due, InMemory, PAGE, PendingDelivery, Turn, Window};
 use crate::bus::{
@@ -227,19 +226,20 @@ impl Inspector<'_> {
     ) -> Result<Option<DeliveryState>, StoreError> {
         let position = logged.position;
         let is_before_end = subscription.replay.is_none_or(|replay| position <= replay.until);
-        if position <= view.selects_after || !is_before_end || !view.definition.takes(&logged.event) {
+        if position <= view.selects_after || !is_before_end || !subscription.selection(&view.definition).takes(logged) {
             return Ok(None);
         }
         if position <= view.examined {
             return Ok(Some(DeliveryState::Handled));
         }
-        let unread = self.count(&view.definition, view.examined, Position(position.0 - 1))?;
+        let selection = subscription.selection(&view.definition);
+        let unread = self.count(selection, view.examined, Position(position.0 - 1))?;
         Ok(Some(DeliveryState::NotReached { ahead: view.ready + unread }))
     }
 
-    /// An upper bound of the number of events after a position, up to another one, that match a definition.
-    fn count(self, definition: &Definition, after: Position, until: Position) -> Result<u64, StoreError> {
-        count_of_types(self.connection, &self.shared.types(), definition, after, until)
+    /// An upper bound of the number of selected events after a position, up to another one.
+    fn count(self, selection: Selection<'_>, after: Position, until: Position) -> Result<u64, StoreError> {
+        selection.count_by_type(self.connection, &self.shared.types(), after, until)
     }
 
     /// The next pending deliveries of a feed after a position, in order.
@@ -283,11 +283,12 @@ impl Inspector<'_> {
         examined: Position,
     ) -> Result<Vec<(u64, LoggedEvent)>, StoreError> {
         let last = feed.replay.map_or(self.shared.head(), |replay| replay.until);
-        let types = self.shared.types().matching(&definition.pattern);
+        let selection = feed.selection(definition);
+        let types = selection.types(&self.shared.types());
         let mut after = after;
-        let mut ahead = self.count(definition, examined, after)?;
+        let mut ahead = self.count(selection, examined, after)?;
         while after < last {
-            let (events, through) = read_matching(self.connection, definition, &types, after, last)?;
+            let (events, through) = selection.read(self.connection, &types, after, last)?;
             if !events.is_empty() {
                 let numbered = events.into_iter().map(|logged| {
                     ahead += 1;

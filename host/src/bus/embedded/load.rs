@@ -1,4 +1,4 @@
-//! Loads the subscriptions at the start, and counts events in the store.
+//! Loads the subscriptions at the start.
 
 use std::sync::Arc;
 
@@ -6,11 +6,11 @@ use rusqlite::Connection;
 
 use super::engine_state::Types;
 use super::rows;
+use super::selection::Selection;
 use super::subscription::Subscription;
 use crate::bus::StoreError;
-use crate::bus::window::{OrderingKeys, PAGE, Window};
+use crate::bus::window::{OrderingKeys, Window};
 use crate::event::Position;
-use crate::subscription::Definition;
 
 pub(super) fn load_subscriptions(
     connection: &Connection,
@@ -19,16 +19,19 @@ pub(super) fn load_subscriptions(
 ) -> Result<Vec<Arc<Subscription>>, StoreError> {
     let mut all = Vec::new();
     for row in rows::subscriptions(connection)? {
-        let last = row.replay.map_or(head, |replay| replay.until);
-        let unread = count_matching(connection, types, &row.definition, row.cursor, last)?;
+        let range = row.replay.as_ref().map(|(range, _)| *range);
+        let last = range.map_or(head, |replay| replay.until);
+        let only = row.replay.as_ref().and_then(|(_, only)| only.as_ref());
+        let selection = Selection { definition: &row.definition, only };
+        let unread = selection.count(connection, types, row.cursor, last)?;
         let backlog = unread + rows::count_pending(connection, row.number)?;
         let last = if unread > 0 { last } else { row.cursor };
         let mut window = Window::new(Arc::new(row.definition), row.cursor, last, backlog)
-            .rate_limited(row.replay.and_then(|replay| replay.per_second));
+            .rate_limited(range.and_then(|replay| replay.per_second));
         window.selects_after = row.selects_after;
         window.pause = row.pause;
         window.keys = load_keys(connection, row.number)?;
-        if row.replay.is_none() {
+        if range.is_none() {
             count_publishers(connection, types, row.number, &mut window)?;
         }
         all.push(Subscription::new(row.number, row.id, row.dynamic, row.replay, window));
@@ -68,42 +71,4 @@ pub(super) fn count_publishers(
 pub(super) fn load_keys(connection: &Connection, number: i64) -> Result<OrderingKeys, StoreError> {
     let parked = rows::parked_keys(connection, number)?.into_iter().map(Into::into).collect();
     Ok(OrderingKeys::restore(rows::stored_keys(connection, number)?, parked))
-}
-
-/// The number of events after a position, up to another one, whose types match a definition.
-pub(super) fn count_of_types(
-    connection: &Connection,
-    types: &Types,
-    definition: &Definition,
-    after: Position,
-    until: Position,
-) -> Result<u64, StoreError> {
-    let types = types.matching(&definition.pattern);
-    types.into_iter().map(|number| rows::count_of_type(connection, number, after, until)).sum()
-}
-
-/// The number of events after a position, up to another one, that match a definition. With filters, the events are
-/// read.
-pub(super) fn count_matching(
-    connection: &Connection,
-    types: &Types,
-    definition: &Definition,
-    after: Position,
-    until: Position,
-) -> Result<u64, StoreError> {
-    if definition.filters.is_empty() {
-        return count_of_types(connection, types, definition, after, until);
-    }
-    let mut count = 0;
-    for number in types.matching(&definition.pattern) {
-        let mut after = after;
-        loop {
-            let page = rows::events_of_type(connection, number, after, PAGE)?;
-            let Some(last) = page.last() else { break };
-            after = last.position;
-            let taken = page.iter().filter(|logged| logged.position <= until && definition.takes(&logged.event));
-            count += taken.count() as u64;
-        }
-    }
-    Ok(count)
 }

@@ -20,6 +20,7 @@ mod readers;
 mod rows;
 mod schema;
 mod searches;
+mod selection;
 mod sequences;
 mod snapshot;
 mod state_changes;
@@ -31,7 +32,6 @@ mod writer;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -43,8 +43,8 @@ use super::window::StopReason;
 use super::{
     BoxFuture, Catalogue, Claim, CommitError, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetters, DeliveryCursor,
     DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryStage, EndpointHold, EventFilter, EventLog, EventPage,
-    FeedId, Inspection, Lifecycle, PluginSchedule, PluginState, PublishReceipt, Reachability, Replay, Reply,
-    ScheduledCursor, ScheduledEvent, StoreError, StoreErrorKind, SubscriptionFeed, Subscriptions,
+    FeedId, Inspection, Lifecycle, PluginSchedule, PluginState, PublishReceipt, Reachability, Replay, ReplayScope,
+    Reply, ScheduledCursor, ScheduledEvent, StoreError, StoreErrorKind, SubscriptionFeed, Subscriptions,
 };
 use crate::clock::Timestamp;
 use crate::event::{CauseTreeId, Event, LoggedEvent, Position};
@@ -253,13 +253,9 @@ impl Subscriptions for Embedded {
         self.shared.holds.get(endpoint, self.shared.clock.now())
     }
 
-    fn replay(
-        &self,
-        id: SubscriptionId,
-        start: Start,
-        per_second: Option<NonZeroU32>,
-    ) -> BoxFuture<'_, Result<Replay, CommitError>> {
-        Box::pin(self.ask(move |reply| Command::Replay { id, start, per_second, reply }))
+    fn replay(&self, id: SubscriptionId, scope: ReplayScope) -> BoxFuture<'_, Result<Replay, CommitError>> {
+        let scope = Box::new(scope);
+        Box::pin(self.ask(|reply| Command::Replay { id, scope, reply }))
     }
 
     fn stop_replays(&self, id: SubscriptionId) -> BoxFuture<'_, Result<usize, CommitError>> {
@@ -293,6 +289,10 @@ impl Subscriptions for Embedded {
 impl DeadLetters for Embedded {
     fn redrive(&self, filter: DeadLetterFilter, limit: usize) -> BoxFuture<'_, Result<usize, CommitError>> {
         Box::pin(self.ask(move |reply| Command::Redrive { filter, limit, reply }))
+    }
+
+    fn redrive_edited(&self, number: DeadLetterId, data: Vec<u8>) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(self.ask(move |reply| Command::RedriveEdited { number, data, reply }))
     }
 
     fn drop_dead_letters(&self, filter: DeadLetterFilter, limit: usize) -> BoxFuture<'_, Result<usize, CommitError>> {

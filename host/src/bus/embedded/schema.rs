@@ -169,12 +169,12 @@ CREATE TEMP TABLE running (plugin TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 ";
 
 /// The columns that the checksum of a subscription's row covers.
-pub(super) const SUBSCRIPTION_SUMMED: &str = "number, owner, name, dynamic, definition, cursor, stopped, orphaned, replay_of, replay_until, replay_rate, selects_after";
+pub(super) const SUBSCRIPTION_SUMMED: &str = "number, owner, name, dynamic, definition, cursor, stopped, orphaned, replay_of, replay_until, replay_rate, selects_after, replay_filter";
 /// The columns that the checksum of a dead letter's row covers.
 pub(super) const DEAD_LETTER_SUMMED: &str =
-    "number, subscription, position, key, parks, replay, cause, reason, attempts, history, buried_at";
+    "number, subscription, position, key, parks, replay, cause, reason, attempts, history, buried_at, edited";
 /// The columns that the checksum of a delivery's row covers.
-pub(super) const PENDING_SUMMED: &str = "subscription, position, key, attempts, due, replayed, history";
+pub(super) const PENDING_SUMMED: &str = "subscription, position, key, attempts, due, replayed, history, edited";
 
 /// The first tables, and the columns that the checksums of their rows cover. Later versions are in [`migrations`].
 const FIRST_SUMMED: [(&str, &str); 11] = [

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::selection::Selection;
 use crate::bus::window::Window;
-use crate::bus::{FeedId, ReplayOverview};
+use crate::bus::{EventFilter, FeedId, ReplayOverview};
 use crate::event::Position;
-use crate::subscription::SubscriptionId;
+use crate::subscription::{Definition, SubscriptionId};
 
 /// A subscription, or a replay of one.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(super) struct Subscription {
     /// Whether it was created at run time.
     pub(super) dynamic: bool,
     pub(super) replay: Option<ReplayRange>,
+    /// The events that a replay delivers, if not all that its subscription selects.
+    pub(super) only: Option<EventFilter>,
     window: Mutex<Window>,
     /// The number of claims whose settlement was submitted.
     committing: AtomicUsize,
@@ -55,12 +58,18 @@ impl Subscription {
         number: i64,
         id: SubscriptionId,
         dynamic: bool,
-        replay: Option<ReplayRange>,
+        replay: Option<(ReplayRange, Option<EventFilter>)>,
         window: Window,
     ) -> Arc<Self> {
         let (window, committing, wake) = (Mutex::new(window), AtomicUsize::new(0), Notify::new());
         let deletion = CancellationToken::new();
-        Arc::new(Self { number, id, dynamic, replay, window, committing, wake, deletion })
+        let (replay, only) = replay.map_or((None, None), |(range, only)| (Some(range), only));
+        Arc::new(Self { number, id, dynamic, replay, only, window, committing, wake, deletion })
+    }
+
+    /// The events that it selects by a definition.
+    pub(super) fn selection<'a>(&'a self, definition: &'a Definition) -> Selection<'a> {
+        Selection { definition, only: self.only.as_ref() }
     }
 
     /// Counts a settlement that is submitted.

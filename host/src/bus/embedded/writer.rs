@@ -18,6 +18,7 @@ mod effects;
 mod endpoints;
 mod events;
 mod matching;
+mod notifications;
 mod redefining;
 mod replays;
 mod retention;
@@ -227,8 +228,8 @@ impl Writer {
             Command::HoldEndpoint { endpoint, hold, reply } => {
                 apply_and_reply(batch, reply, |batch| self.hold_endpoint(endpoint, hold, batch))
             }
-            Command::Replay { id, start, per_second, reply } => {
-                apply_and_reply(batch, reply, |batch| self.replay(&id, start, per_second, batch))
+            Command::Replay { id, scope, reply } => {
+                apply_and_reply(batch, reply, |batch| self.replay(&id, *scope, batch))
             }
             Command::StopReplays { id, reply } => apply_and_reply(batch, reply, |batch| self.stop_replays(&id, batch)),
             Command::RetryNow { filter, reply } => {
@@ -239,6 +240,9 @@ impl Writer {
             }
             Command::Redrive { filter, limit, reply } => {
                 apply_and_reply(batch, reply, |batch| self.redrive(&filter, limit, batch))
+            }
+            Command::RedriveEdited { number, data, reply } => {
+                apply_and_reply(batch, reply, |batch| self.redrive_edited(number, data, batch))
             }
             Command::DropDeadLetters { filter, limit, reply } => {
                 apply_and_reply(batch, reply, |batch| self.drop_dead_letters(&filter, limit, batch))

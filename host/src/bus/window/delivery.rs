@@ -20,12 +20,21 @@ pub(crate) struct PendingDelivery {
     pub(crate) has_row: bool,
     /// If the delivery is a redriven dead letter of a replay: that replay's dead letter.
     pub(crate) redriven_replay: Option<DeadLetterId>,
+    /// Whether an operator has edited its data.
+    pub(crate) is_edited: bool,
 }
 
 impl PendingDelivery {
     pub(crate) fn new(logged: LoggedEvent, definition: &Definition) -> Self {
         let key = definition.ordering_key.as_ref().and_then(|key| key.of(&logged.event));
-        Self { logged, key, attempts: 0, has_row: false, redriven_replay: None }
+        Self { logged, key, attempts: 0, has_row: false, redriven_replay: None, is_edited: false }
+    }
+}
+
+impl PendingDelivery {
+    /// The data, if an operator has edited it.
+    pub(crate) fn edited(&self) -> Option<&[u8]> {
+        self.logged.event.data.as_deref().filter(|_| self.is_edited)
     }
 }
 

@@ -206,7 +206,14 @@ mod tests {
     fn delivery(position: u64) -> PendingDelivery {
         let logged =
             LoggedEvent { position: Position(position), stored_at: Timestamp(0), event: Arc::new(Event::default()) };
-        PendingDelivery { logged, key: Some("k".into()), attempts: 0, has_row: true, redriven_replay: None }
+        PendingDelivery {
+            logged,
+            key: Some("k".into()),
+            attempts: 0,
+            has_row: true,
+            redriven_replay: None,
+            is_edited: false,
+        }
     }
 
     #[test]

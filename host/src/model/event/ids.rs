@@ -39,6 +39,15 @@ impl IdKey {
         IdSeed::new(logged.stored_at, &mac.finalize().into_bytes())
     }
 
+    /// The id of the event that tells of a dead letter, whose number is never reused.
+    #[must_use]
+    pub fn dead_letter(&self, number: i64, at: Timestamp) -> String {
+        let mut mac = self.0.clone();
+        mac.update(b"dead letter");
+        mac.update(&number.to_le_bytes());
+        IdSeed::new(at, &mac.finalize().into_bytes()).id(0)
+    }
+
     /// The id of the event that a schedule publishes for a time.
     #[must_use]
     pub fn tick(&self, plugin: &str, schedule: &str, due: Timestamp) -> String {

@@ -1,6 +1,7 @@
 //! Dead letters.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
@@ -42,17 +43,20 @@ pub(in super::super) struct NewDeadLetter<'a> {
     pub(in super::super) replay: bool,
     pub(in super::super) history: &'a [FailedAttempt],
     pub(in super::super) now: Timestamp,
+    /// The data, if an operator has edited it.
+    pub(in super::super) edited: Option<&'a [u8]>,
 }
 
+/// Inserts a dead letter, and returns its number.
 pub(in super::super) fn insert_dead_letter(
     connection: &Connection,
     letter: &NewDeadLetter<'_>,
-) -> Result<(), StoreError> {
+) -> Result<DeadLetterId, StoreError> {
     let last = letter.history.last().expect("a dead letter has at least one failed attempt");
     connection
         .prepare_cached(
-            "INSERT INTO dead_letters (subscription, position, key, parks, replay, cause, reason, attempts, history, buried_at, sum)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0)",
+            "INSERT INTO dead_letters (subscription, position, key, parks, replay, cause, reason, attempts, history, buried_at, edited, sum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0)",
         )?
         .execute(params![
             letter.subscription,
@@ -64,12 +68,14 @@ pub(in super::super) fn insert_dead_letter(
             last.reason,
             last.attempt,
             to_json(&letter.history),
-            signed(letter.now.0)
+            signed(letter.now.0),
+            letter.edited
         ])?;
+    let number = connection.last_insert_rowid();
     connection
         .prepare_cached(&format!("UPDATE dead_letters SET sum = checksum({DEAD_LETTER_SUMMED}) WHERE number = ?1"))?
-        .execute([connection.last_insert_rowid()])?;
-    Ok(())
+        .execute([number])?;
+    Ok(DeadLetterId::new(number))
 }
 
 /// Dead letters in order, starting after one of them.
@@ -83,7 +89,7 @@ pub(in super::super) fn dead_letters(
     values.push(after.map_or(0, DeadLetterId::number).into());
     values.push(signed(limit as u64).into());
     let sql = format!(
-        "SELECT {EVENT_COLUMNS}, d.number, s.owner, s.name, d.key, d.parks, d.replay, d.cause, d.reason, d.attempts, d.history, d.buried_at
+        "SELECT {EVENT_COLUMNS}, d.number, s.owner, s.name, d.key, d.parks, d.replay, d.cause, d.reason, d.attempts, d.history, d.buried_at, d.edited
          FROM dead_letters d JOIN subscriptions s ON s.number = d.subscription
          JOIN events e ON e.position = d.position JOIN types t ON t.id = e.type
          WHERE {conditions} AND d.number > ?{} ORDER BY d.number LIMIT ?{}",
@@ -95,8 +101,11 @@ pub(in super::super) fn dead_letters(
         let column = |index: usize| EVENT_WIDTH + index;
         let key: Option<String> = row.get(column(3))?;
         let history: String = row.get(column(9))?;
+        let logged = logged(row)?;
+        let edited: Option<Vec<u8>> = row.get(column(11))?;
         Ok(DeadLetter {
-            logged: logged(row)?,
+            edited: edited.map(|data| Arc::new(logged.event.with_edited_data(data))),
+            logged,
             number: DeadLetterId::new(row.get(column(0))?),
             subscription: SubscriptionId { owner: row.get(column(1))?, name: row.get(column(2))? },
             parks: key.filter(|_| row.get(column(4)).unwrap_or(false)),
@@ -145,6 +154,7 @@ pub(in super::super) struct TakenDeadLetter {
     pub(in super::super) key: Option<String>,
     pub(in super::super) parks: bool,
     pub(in super::super) replay: bool,
+    pub(in super::super) edited: Option<Vec<u8>>,
 }
 
 /// Removes dead letters, those of the oldest events first.
@@ -156,7 +166,7 @@ pub(in super::super) fn take_dead_letters(
     let (conditions, mut values) = conditions(filter);
     values.push(signed(limit as u64).into());
     let sql = format!(
-        "SELECT d.number, d.subscription, d.position, d.key, d.parks, d.replay
+        "SELECT d.number, d.subscription, d.position, d.key, d.parks, d.replay, d.edited
          FROM dead_letters d JOIN subscriptions s ON s.number = d.subscription
          WHERE {conditions} ORDER BY d.position, d.number LIMIT ?{}",
         values.len()
@@ -170,6 +180,7 @@ pub(in super::super) fn take_dead_letters(
             key: row.get(3)?,
             parks: row.get(4)?,
             replay: row.get(5)?,
+            edited: row.get(6)?,
         })
     })?;
     let taken = rows.collect::<Result<Vec<_>, _>>()?;

@@ -61,13 +61,13 @@ pub(in super::super) struct StoredDelivery {
 }
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<StoredDelivery> {
-    let due = match row.get(EVENT_WIDTH + 3)? {
+    let due = match row.get(EVENT_WIDTH + 4)? {
         0 => Due::Now,
         ON_TURN => Due::OnTurn,
         time => Due::At(Timestamp(u64::try_from(time).unwrap_or(0))),
     };
-    let history: String = row.get(EVENT_WIDTH + 4)?;
-    let mut history: Vec<FailedAttempt> = from_json_column(EVENT_WIDTH + 4, &history)?;
+    let history: String = row.get(EVENT_WIDTH + 5)?;
+    let mut history: Vec<FailedAttempt> = from_json_column(EVENT_WIDTH + 5, &history)?;
     Ok(StoredDelivery { delivery: waiting(row)?, due, last: history.pop() })
 }
 
@@ -77,10 +77,10 @@ fn stored_deliveries(
     values: impl rusqlite::Params,
 ) -> Result<Vec<(i64, StoredDelivery)>, StoreError> {
     let sql = format!(
-        "SELECT {EVENT_COLUMNS}, p.key, p.attempts, p.replayed, p.due, p.history, p.subscription FROM {PENDING} WHERE {which}"
+        "SELECT {EVENT_COLUMNS}, p.key, p.attempts, p.replayed, p.edited, p.due, p.history, p.subscription FROM {PENDING} WHERE {which}"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(values, |row| Ok((row.get(EVENT_WIDTH + 5)?, stored(row)?)))?;
+    let rows = statement.query_map(values, |row| Ok((row.get(EVENT_WIDTH + 6)?, stored(row)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

@@ -1,5 +1,7 @@
 //! Deliveries that have a row: those before their subscription's cursor that are not handled.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::super::schema::PENDING_SUMMED;
@@ -8,7 +10,7 @@ use super::{parse, signed, to_json, unsigned};
 use crate::bus::window::{Due, FirstRow, Key, PendingDelivery};
 use crate::bus::{DeadLetterId, FailedAttempt, StoreError};
 use crate::clock::Timestamp;
-use crate::event::Position;
+use crate::event::{LoggedEvent, Position};
 
 /// The column `due` of a row that waits for the turn of its ordering key. Zero stands for a row that is due now.
 pub(super) const ON_TURN: i64 = i64::MAX;
@@ -31,6 +33,8 @@ pub(in super::super) struct PendingRow<'a> {
     pub(in super::super) due: Due,
     pub(in super::super) redriven_replay: Option<DeadLetterId>,
     pub(in super::super) history: &'a [FailedAttempt],
+    /// The data, if an operator has edited it.
+    pub(in super::super) edited: Option<&'a [u8]>,
 }
 
 /// Inserts or replaces a delivery's row.
@@ -45,8 +49,8 @@ pub(in super::super) fn add_pending(connection: &Connection, row: &PendingRow<'_
 
 fn insert(connection: &Connection, how: &str, row: &PendingRow<'_>) -> Result<bool, StoreError> {
     let sql = format!(
-        "{how} INTO pending (subscription, position, key, attempts, due, replayed, history, sum)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7))"
+        "{how} INTO pending (subscription, position, key, attempts, due, replayed, history, edited, sum)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8))"
     );
     let changed = connection.prepare_cached(&sql)?.execute(params![
         row.subscription,
@@ -55,7 +59,8 @@ fn insert(connection: &Connection, how: &str, row: &PendingRow<'_>) -> Result<bo
         row.attempts,
         due_column(row.due),
         row.redriven_replay.map_or(0, DeadLetterId::number),
-        to_json(&row.history)
+        to_json(&row.history),
+        row.edited
     ])?;
     Ok(changed == 1)
 }
@@ -69,6 +74,16 @@ pub(in super::super) fn delete_pending(
         .prepare_cached("DELETE FROM pending WHERE subscription = ?1 AND position = ?2")?
         .execute(params![subscription, signed(position.0)])?;
     Ok(())
+}
+
+/// Whether a delivery has a row.
+pub(in super::super) fn has_pending(
+    connection: &Connection,
+    subscription: i64,
+    position: Position,
+) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM pending WHERE subscription = ?1 AND position = ?2")?;
+    Ok(statement.exists(params![subscription, signed(position.0)])?)
 }
 
 /// Deletes all rows of a subscription, and returns their positions.
@@ -109,8 +124,15 @@ pub(super) const PENDING: &str = "pending p JOIN events e ON e.position = p.posi
 
 pub(super) fn waiting(row: &Row<'_>) -> rusqlite::Result<PendingDelivery> {
     let key: Option<String> = row.get(EVENT_WIDTH)?;
+    let edited: Option<Vec<u8>> = row.get(EVENT_WIDTH + 3)?;
+    let is_edited = edited.is_some();
+    let logged = logged(row)?;
     Ok(PendingDelivery {
-        logged: logged(row)?,
+        logged: match edited {
+            None => logged,
+            Some(data) => LoggedEvent { event: Arc::new(logged.event.with_edited_data(data)), ..logged },
+        },
+        is_edited,
         key: key.map(Into::into),
         attempts: row.get(EVENT_WIDTH + 1)?,
         redriven_replay: Some(row.get(EVENT_WIDTH + 2)?).filter(|number| *number != 0).map(DeadLetterId::new),
@@ -123,7 +145,7 @@ fn query(
     which: &str,
     values: impl rusqlite::Params,
 ) -> Result<Vec<PendingDelivery>, StoreError> {
-    let sql = format!("SELECT {EVENT_COLUMNS}, p.key, p.attempts, p.replayed FROM {PENDING} WHERE {which}");
+    let sql = format!("SELECT {EVENT_COLUMNS}, p.key, p.attempts, p.replayed, p.edited FROM {PENDING} WHERE {which}");
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(values, waiting)?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -163,12 +185,12 @@ pub(in super::super) fn first_of_key(
     key: &str,
 ) -> Result<Option<FirstRow>, StoreError> {
     let sql = format!(
-        "SELECT {EVENT_COLUMNS}, p.key, p.attempts, p.replayed, p.due FROM {PENDING}
+        "SELECT {EVENT_COLUMNS}, p.key, p.attempts, p.replayed, p.edited, p.due FROM {PENDING}
          WHERE p.subscription = ?1 AND p.key = ?2 ORDER BY p.position LIMIT 1"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let row = |row: &Row<'_>| {
-        let awaits_turn = row.get::<_, i64>(EVENT_WIDTH + 3)? == ON_TURN;
+        let awaits_turn = row.get::<_, i64>(EVENT_WIDTH + 4)? == ON_TURN;
         Ok(FirstRow { delivery: waiting(row)?, awaits_turn })
     };
     Ok(statement.query_row(params![subscription, key], row).optional()?)
@@ -231,7 +253,7 @@ pub(in super::super) fn make_due(
 ) -> Result<usize, StoreError> {
     let DueRows { event, key, types } = which;
     let mut statement = connection.prepare_cached(
-        "UPDATE pending SET due = 0, sum = checksum(subscription, position, key, attempts, 0, replayed, history)
+        "UPDATE pending SET due = 0, sum = checksum(subscription, position, key, attempts, 0, replayed, history, edited)
          WHERE subscription = ?1 AND due > ?2 AND due < ?3
            AND (?4 IS NULL OR position = ?4) AND (?5 IS NULL OR key = ?5)
            AND (?6 IS NULL OR (SELECT type FROM events WHERE position = pending.position) IN (SELECT value FROM json_each(?6)))",
@@ -266,7 +288,7 @@ pub(in super::super) fn shift_pending(
     connection
         .prepare_cached(
             "UPDATE pending SET due = max(0, due - ?1),
-                 sum = checksum(subscription, position, key, attempts, max(0, due - ?1), replayed, history)
+                 sum = checksum(subscription, position, key, attempts, max(0, due - ?1), replayed, history, edited)
              WHERE due > ?2 AND due < ?3",
         )?
         .execute(params![by, signed(now.0), ON_TURN])?;

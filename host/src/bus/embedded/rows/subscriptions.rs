@@ -7,8 +7,8 @@ use rusqlite::{Connection, params};
 use super::super::schema::SUBSCRIPTION_SUMMED;
 use super::super::subscription::ReplayRange;
 use super::{from_json_column, signed, to_json, unsigned};
-use crate::bus::StoreError;
 use crate::bus::window::{Pause, StopReason};
+use crate::bus::{EventFilter, StoreError};
 use crate::event::Position;
 use crate::subscription::{Definition, SubscriptionId};
 
@@ -22,7 +22,8 @@ pub(in super::super) struct SubscriptionRow {
     /// The position after which the definition selects events.
     pub(in super::super) selects_after: Position,
     pub(in super::super) pause: Pause,
-    pub(in super::super) replay: Option<ReplayRange>,
+    /// The range of a replay, and the events that it delivers if not all.
+    pub(in super::super) replay: Option<(ReplayRange, Option<EventFilter>)>,
 }
 
 pub(in super::super) fn subscriptions(connection: &Connection) -> Result<Vec<SubscriptionRow>, StoreError> {
@@ -33,11 +34,15 @@ pub(in super::super) fn subscriptions(connection: &Connection) -> Result<Vec<Sub
         let subscription: Option<i64> = row.get(8)?;
         let replay = match subscription {
             None => None,
-            Some(subscription) => Some(ReplayRange {
-                subscription,
-                until: Position(unsigned(row, 9)?),
-                per_second: row.get::<_, Option<u32>>(10)?.and_then(NonZeroU32::new),
-            }),
+            Some(subscription) => {
+                let only: Option<String> = row.get(12)?;
+                let range = ReplayRange {
+                    subscription,
+                    until: Position(unsigned(row, 9)?),
+                    per_second: row.get::<_, Option<u32>>(10)?.and_then(NonZeroU32::new),
+                };
+                Some((range, only.map(|only| from_json_column(12, &only)).transpose()?))
+            }
         };
         Ok(SubscriptionRow {
             number: row.get(0)?,
@@ -60,12 +65,13 @@ pub(in super::super) fn add_subscription(
     definition: &Definition,
     cursor: Position,
     pause: Pause,
-    replay: Option<&ReplayRange>,
+    replay: Option<(&ReplayRange, Option<&EventFilter>)>,
 ) -> Result<i64, StoreError> {
+    let range = replay.map(|(range, _)| range);
     connection
         .prepare_cached(
-            "INSERT INTO subscriptions (owner, name, dynamic, definition, cursor, stopped, orphaned, replay_of, replay_until, replay_rate, selects_after, sum)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?5, 0)",
+            "INSERT INTO subscriptions (owner, name, dynamic, definition, cursor, stopped, orphaned, replay_of, replay_until, replay_rate, selects_after, replay_filter, sum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?5, ?11, 0)",
         )?
         .execute(params![
             id.owner,
@@ -75,9 +81,10 @@ pub(in super::super) fn add_subscription(
             signed(cursor.0),
             number_of_stop(pause.stopped),
             pause.orphaned,
-            replay.map(|replay| replay.subscription),
-            replay.map(|replay| signed(replay.until.0)),
-            replay.and_then(|replay| replay.per_second.map(NonZeroU32::get)),
+            range.map(|replay| replay.subscription),
+            range.map(|replay| signed(replay.until.0)),
+            range.and_then(|replay| replay.per_second.map(NonZeroU32::get)),
+            replay.and_then(|(_, only)| only).map(to_json),
         ])?;
     let number = connection.last_insert_rowid();
     renew_checksum(connection, number)?;
@@ -135,7 +142,7 @@ pub(in super::super) fn pause_subscription(
 pub(in super::super) fn move_cursor(connection: &Connection, number: i64, cursor: Position) -> Result<(), StoreError> {
     connection
         .prepare_cached(
-            "UPDATE subscriptions SET cursor = ?2, sum = checksum(number, owner, name, dynamic, definition, ?2, stopped, orphaned, replay_of, replay_until, replay_rate, selects_after)
+            "UPDATE subscriptions SET cursor = ?2, sum = checksum(number, owner, name, dynamic, definition, ?2, stopped, orphaned, replay_of, replay_until, replay_rate, selects_after, replay_filter)
              WHERE number = ?1",
         )?
         .execute(params![number, signed(cursor.0)])?;

@@ -116,6 +116,35 @@ UPDATE subscriptions SET sum = checksum(number, owner, name, dynamic, definition
             "number, owner, name, dynamic, definition, cursor, stopped, orphaned, replay_of, replay_until, replay_rate, selects_after",
         )],
     },
+    Migration {
+        subject: "which events a replay delivers",
+        sql: "
+-- The events that a replay delivers. Null stands for all that its subscription selects.
+ALTER TABLE subscriptions ADD COLUMN replay_filter TEXT;
+UPDATE subscriptions SET sum = checksum(number, owner, name, dynamic, definition, cursor, stopped, orphaned, replay_of,
+    replay_until, replay_rate, selects_after, replay_filter);",
+        summed: &[(
+            "subscriptions",
+            "number, owner, name, dynamic, definition, cursor, stopped, orphaned, replay_of, replay_until, replay_rate, selects_after, replay_filter",
+        )],
+    },
+    Migration {
+        subject: "deliveries with edited data",
+        sql: "
+-- The data of a delivery, if an operator has edited it. The event in the log is unchanged.
+ALTER TABLE pending ADD COLUMN edited BLOB;
+UPDATE pending SET sum = checksum(subscription, position, key, attempts, due, replayed, history, edited);
+ALTER TABLE dead_letters ADD COLUMN edited BLOB;
+UPDATE dead_letters SET sum = checksum(number, subscription, position, key, parks, replay, cause, reason, attempts,
+    history, buried_at, edited);",
+        summed: &[
+            ("pending", "subscription, position, key, attempts, due, replayed, history, edited"),
+            (
+                "dead_letters",
+                "number, subscription, position, key, parks, replay, cause, reason, attempts, history, buried_at, edited",
+            ),
+        ],
+    },
 ];
 
 /// The version after all steps.

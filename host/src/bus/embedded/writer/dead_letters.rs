@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::super::rows::{self, PendingRow};
+use super::super::rows::{self, PendingRow, TakenDeadLetter};
 use super::super::subscription::Subscription;
 use super::Writer;
 use super::batch::{ApplyError, Batch};
 use super::subjects::{AfterCommit, PublishContext};
 use crate::bus::window::{Due, Key, RedrivenDelivery};
-use crate::bus::{DeadLetterFilter, DeadLetterId};
+use crate::bus::{CommitError, DeadLetterFilter, DeadLetterId};
 use crate::event::Position;
 
 /// Changes of dead letters.
@@ -33,35 +33,63 @@ impl Writer {
         let taken = rows::take_dead_letters(&self.connection, filter, limit)?;
         let count = taken.len();
         for letter in taken {
-            let Some(subscription) = self.subscriptions.get(&letter.subscription).cloned() else { continue };
-            let key: Option<Key> = letter.key.map(Into::into);
-            // One by one, in order: a delivery that shares its key with an open one waits for its turn, except the
-            // one that parked the key.
-            let awaits_turn = !letter.parks && key.as_ref().is_some_and(|key| is_taken(&subscription, key, batch));
-            let row = PendingRow {
-                subscription: letter.subscription,
-                position: letter.position,
-                key: key.as_deref(),
-                attempts: 0,
-                due: if awaits_turn { Due::OnTurn } else { Due::Now },
-                redriven_replay: letter.replay.then(|| DeadLetterId::new(letter.number)),
-                history: &[],
-            };
-            // The event may have an open delivery: the two become one.
-            if rows::add_pending(&self.connection, &row)? {
-                let source = match letter.replay {
-                    true => None,
-                    false => rows::source_of(&self.connection, letter.position)?,
-                };
-                let redriven = RedrivenDelivery { position: letter.position, key, awaits_turn, source };
-                batch.changes.dead_letters.redriven.push((subscription, redriven));
-            } else if letter.parks
-                && let Some(key) = key
-            {
-                batch.changes.dead_letters.unparked.push((subscription, key));
-            }
+            self.redrive_one(letter, batch)?;
         }
         Ok(count)
+    }
+
+    /// Turns a dead letter into a delivery with other data.
+    pub(super) fn redrive_edited(
+        &self,
+        number: DeadLetterId,
+        data: Vec<u8>,
+        batch: &mut Batch,
+    ) -> Result<(), ApplyError> {
+        let filter = DeadLetterFilter { number: Some(number), ..DeadLetterFilter::default() };
+        let found = rows::dead_letters(&self.connection, &filter, None, 1)?;
+        let letter = found.first().ok_or_else(|| CommitError::NotFound(format!("dead letter {number}")))?;
+        let (subscription, position) = (self.require(&letter.subscription, batch)?, letter.logged.position);
+        let is_open = rows::has_pending(&self.connection, subscription.number, position)?
+            || subscription.window().in_memory_at(position).is_some();
+        if is_open {
+            return Err(CommitError::DeliveryOpen(letter.subscription.to_string()).into());
+        }
+        for letter in rows::take_dead_letters(&self.connection, &filter, 1)? {
+            self.redrive_one(TakenDeadLetter { edited: Some(data.clone()), ..letter }, batch)?;
+        }
+        Ok(())
+    }
+
+    fn redrive_one(&self, letter: TakenDeadLetter, batch: &mut Batch) -> Result<(), ApplyError> {
+        let Some(subscription) = self.subscriptions.get(&letter.subscription).cloned() else { return Ok(()) };
+        let key: Option<Key> = letter.key.map(Into::into);
+        // One by one, in order: a delivery that shares its key with an open one waits for its turn, except the
+        // one that parked the key.
+        let awaits_turn = !letter.parks && key.as_ref().is_some_and(|key| is_taken(&subscription, key, batch));
+        let row = PendingRow {
+            subscription: letter.subscription,
+            position: letter.position,
+            key: key.as_deref(),
+            attempts: 0,
+            due: if awaits_turn { Due::OnTurn } else { Due::Now },
+            redriven_replay: letter.replay.then(|| DeadLetterId::new(letter.number)),
+            history: &[],
+            edited: letter.edited.as_deref(),
+        };
+        // The event may have an open delivery: the two become one.
+        if rows::add_pending(&self.connection, &row)? {
+            let source = match letter.replay {
+                true => None,
+                false => rows::source_of(&self.connection, letter.position)?,
+            };
+            let redriven = RedrivenDelivery { position: letter.position, key, awaits_turn, source };
+            batch.changes.dead_letters.redriven.push((subscription, redriven));
+        } else if letter.parks
+            && let Some(key) = key
+        {
+            batch.changes.dead_letters.unparked.push((subscription, key));
+        }
+        Ok(())
     }
 
     pub(super) fn drop_dead_letters(

@@ -107,7 +107,7 @@ impl Writer {
 
     /// Stores a failed attempt: the next one is due after a delay, or the delivery becomes a dead letter.
     fn fail(
-        &self,
+        &mut self,
         subscription: &Subscription,
         delivery: &PendingDelivery,
         failure: Failure,
@@ -141,9 +141,11 @@ impl Writer {
                     replay: delivery.redriven_replay.is_some() || subscription.replay.is_some(),
                     history: &history,
                     now: batch.now,
+                    edited: delivery.edited(),
                 };
-                rows::insert_dead_letter(&self.connection, &letter)?;
+                let letter = rows::insert_dead_letter(&self.connection, &letter)?;
                 rows::delete_pending(&self.connection, number, position)?;
+                self.notify_of_dead_letter(letter, subscription, delivery, &history, batch)?;
                 Ok(DeliveryStatus::Dead)
             }
         }
@@ -227,6 +229,7 @@ pub(super) fn row(subscription: i64, delivery: &PendingDelivery, due: Due) -> Pe
         due,
         redriven_replay: delivery.redriven_replay,
         history: &[],
+        edited: delivery.edited(),
     }
 }
 

@@ -1,15 +1,15 @@
 //! Replays.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::super::rows;
+use super::super::selection::Selection;
 use super::super::subscription::{ReplayRange, Subscription};
 use super::Writer;
 use super::batch::{ApplyError, Batch};
 use crate::bus::window::Window;
-use crate::bus::{FeedId, Replay, StoreError};
-use crate::subscription::{Start, SubscriptionId};
+use crate::bus::{FeedId, Replay, ReplayEnd, ReplayScope, StoreError};
+use crate::subscription::SubscriptionId;
 
 impl Writer {
     /// The replays of a subscription.
@@ -31,27 +31,36 @@ impl Writer {
     pub(super) fn replay(
         &self,
         id: &SubscriptionId,
-        start: Start,
-        per_second: Option<NonZeroU32>,
+        scope: ReplayScope,
         batch: &mut Batch,
     ) -> Result<Replay, ApplyError> {
+        let ReplayScope { start, end, only, per_second } = scope;
         let subscription = self.require(id, batch)?;
         self.check_start(start, batch)?;
         let (definition, pause, until) = {
             let window = subscription.window();
             (Arc::clone(&window.definition), window.pause, window.safe_floor(self.log.head))
         };
+        let end = match end {
+            None => until,
+            Some(ReplayEnd::Position(position)) => position,
+            Some(ReplayEnd::Time(time)) => rows::position_before(&self.connection, time)?,
+        };
+        let until = until.min(end);
         let cursor = self.cursor_of(start)?.min(until);
-        let events = self.count_matching(&definition, cursor, until)?;
+        let only = Some(only).filter(|only| !only.is_empty());
+        let selection = Selection { definition: &definition, only: only.as_ref() };
+        let events = self.count_matching(selection, cursor, until)?;
         if events == 0 {
             return Ok(Replay { number: None, events });
         }
         let replay = ReplayRange { subscription: subscription.number, until, per_second };
         let (dynamic, id) = (subscription.dynamic, subscription.id.clone());
-        let number = rows::add_subscription(&self.connection, &id, dynamic, &definition, cursor, pause, Some(&replay))?;
+        let row = Some((&replay, only.as_ref()));
+        let number = rows::add_subscription(&self.connection, &id, dynamic, &definition, cursor, pause, row)?;
         let mut window = Window::new(definition, cursor, until, events).rate_limited(per_second);
         window.pause = pause;
-        batch.changes.subscriptions.added.push(Subscription::new(number, id, dynamic, Some(replay), window));
+        batch.changes.subscriptions.added.push(Subscription::new(number, id, dynamic, Some((replay, only)), window));
         Ok(Replay { number: Some(FeedId::new(number)), events })
     }
 

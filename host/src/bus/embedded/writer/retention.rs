@@ -76,7 +76,8 @@ impl Writer {
                 (Arc::clone(&window.definition), window.offered, window.is_behind(), ready)
             };
             let last = subscription.replay.map_or(floor, |replay| floor.min(replay.until));
-            let unread = if behind { self.count_matching(&definition, offered, last)? } else { 0 };
+            let unread =
+                if behind { self.count_matching(subscription.selection(&definition), offered, last)? } else { 0 };
             let expired = ready as u64 + unread;
             if expired > 0 {
                 rows::move_cursor(&self.connection, subscription.number, floor)?;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::load::count_matching;
 use super::super::rows;
+use super::super::selection::Selection;
 use super::super::subscription::Subscription;
 use super::Writer;
 use super::batch::{ApplyError, Batch};
@@ -43,14 +43,14 @@ impl Writer {
         self.find(id, batch).ok_or_else(|| CommitError::NotFound(format!("subscription `{id}`")))
     }
 
-    /// The number of events after a position, up to another one, that match a definition.
+    /// The number of selected events after a position, up to another one.
     pub(super) fn count_matching(
         &self,
-        definition: &Definition,
+        selection: Selection<'_>,
         after: Position,
         until: Position,
     ) -> Result<u64, StoreError> {
-        count_matching(&self.connection, &self.shared.types(), definition, after, until)
+        selection.count(&self.connection, &self.shared.types(), after, until)
     }
 
     /// Refuses a start that lies in the future.
@@ -112,7 +112,7 @@ impl Writer {
         let cursor = self.cursor_of(start)?;
         // Events that this batch appends are offered to it, as to all others.
         let last = self.log.head;
-        let backlog = self.count_matching(&definition, cursor, last)?;
+        let backlog = self.count_matching(Selection { definition: &definition, only: None }, cursor, last)?;
         let number =
             rows::add_subscription(&self.connection, &id, dynamic, &definition, cursor, Pause::default(), None)?;
         let last = if backlog > 0 { last } else { cursor };

@@ -1,0 +1,98 @@
+//! The events that a subscription or a replay selects, in the log.
+
+use rusqlite::Connection;
+
+use super::engine_state::Types;
+use super::rows;
+use crate::bus::window::PAGE;
+use crate::bus::{EventFilter, StoreError};
+use crate::event::{LoggedEvent, Position};
+use crate::subscription::Definition;
+
+/// The events that a definition selects, and of these, for some replays, only those that match a filter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Selection<'a> {
+    pub(super) definition: &'a Definition,
+    pub(super) only: Option<&'a EventFilter>,
+}
+
+impl Selection<'_> {
+    /// Whether it includes an event.
+    pub(super) fn takes(self, logged: &LoggedEvent) -> bool {
+        self.definition.takes(&logged.event) && self.only.is_none_or(|only| only.matches(logged))
+    }
+
+    /// The types of the events.
+    pub(super) fn types(self, types: &Types) -> Vec<i64> {
+        let mut matching = types.matching(&self.definition.pattern);
+        if let Some(pattern) = self.only.and_then(|only| only.pattern.as_ref()) {
+            let also = types.matching(pattern);
+            matching.retain(|number| also.contains(number));
+        }
+        matching
+    }
+
+    /// The number of events after a position, up to another one, that have the types.
+    pub(super) fn count_by_type(
+        self,
+        connection: &Connection,
+        types: &Types,
+        after: Position,
+        until: Position,
+    ) -> Result<u64, StoreError> {
+        self.types(types).into_iter().map(|number| rows::count_of_type(connection, number, after, until)).sum()
+    }
+
+    /// The number of events after a position, up to another one. If more than their types counts, they are read.
+    pub(super) fn count(
+        self,
+        connection: &Connection,
+        types: &Types,
+        after: Position,
+        until: Position,
+    ) -> Result<u64, StoreError> {
+        if self.definition.filters.is_empty() && self.only.is_none_or(EventFilter::is_by_type) {
+            return self.count_by_type(connection, types, after, until);
+        }
+        let mut count = 0;
+        for number in self.types(types) {
+            let mut after = after;
+            loop {
+                let page = rows::events_of_type(connection, number, after, PAGE)?;
+                count += page.iter().filter(|logged| logged.position <= until && self.takes(logged)).count() as u64;
+                match page.last() {
+                    Some(last) if last.position < until => after = last.position,
+                    _ => break,
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    /// A page of the events after a position, up to another one. Returns also how far the page extends.
+    pub(super) fn read(
+        self,
+        connection: &Connection,
+        types: &[i64],
+        after: Position,
+        until: Position,
+    ) -> Result<(Vec<LoggedEvent>, Position), StoreError> {
+        /// With more types than this, reading the whole log is faster than querying each type.
+        const TYPES_LIMIT: usize = 16;
+        let mut events = if types.len() > TYPES_LIMIT || self.definition.pattern.takes_everything() {
+            rows::events_after(connection, after, PAGE)?
+        } else {
+            let mut found = Vec::new();
+            for number in types {
+                found.extend(rows::events_of_type(connection, *number, after, PAGE)?);
+            }
+            found.sort_by_key(|logged| logged.position);
+            found
+        };
+        let complete = events.len() < PAGE;
+        events.truncate(PAGE);
+        let through = if complete { until } else { events.last().map_or(until, |last| last.position) }.min(until);
+        events.retain(|logged| logged.position <= through && self.takes(logged));
+        Ok((events, through))
+    }
+}

@@ -1,0 +1,37 @@
+//! Events that tell of dead letters, published in the transaction that makes the dead letter.
+
+use super::super::subscription::Subscription;
+use super::Writer;
+use super::batch::Batch;
+use crate::bus::notification::dead_letter_event;
+use crate::bus::window::PendingDelivery;
+use crate::bus::{DEAD_LETTER_TYPE, DeadLetterId, FailedAttempt, StoreError};
+
+impl Writer {
+    /// Publishes an event that tells of a dead letter, if a subscription selects such events. A dead letter of such an
+    /// event causes no other one, so that a broken handler of them ends in one dead letter for each.
+    ///
+    /// Like the dead letter itself, the event is stored even if the log has reached its limit: there is at most one for
+    /// each failed delivery.
+    pub(super) fn notify_of_dead_letter(
+        &mut self,
+        number: DeadLetterId,
+        subscription: &Subscription,
+        delivery: &PendingDelivery,
+        history: &[FailedAttempt],
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
+        let Some(last) = history.last() else { return Ok(()) };
+        if delivery.logged.event.event_type == DEAD_LETTER_TYPE {
+            return Ok(());
+        }
+        let id = self.shared.ids.dead_letter(number.number(), batch.now);
+        let replay = subscription.replay.is_some() || delivery.redriven_replay.is_some();
+        let event = dead_letter_event(id, number, &subscription.id, replay, &delivery.logged, last, batch.now);
+        let selecting = self.matching_subscriptions(DEAD_LETTER_TYPE);
+        if selecting.all.iter().any(|one| one.window().definition.filters.matches(&event)) {
+            self.append(event, batch)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,45 @@
+//! What a replay delivers.
+
+use std::num::NonZeroU32;
+
+use super::EventFilter;
+use crate::clock::Timestamp;
+use crate::event::Position;
+use crate::subscription::Start;
+
+/// The events that a replay delivers, and how fast: those of a part of the log that the subscription selects.
+#[derive(Clone, Debug, Default)]
+pub struct ReplayScope {
+    /// Where it starts.
+    pub start: Start,
+    /// Where it ends. Without an end, and at the latest, it ends at the subscription's cursor.
+    pub end: Option<ReplayEnd>,
+    /// Only those that match.
+    pub only: EventFilter,
+    /// The maximum number of deliveries per second.
+    pub per_second: Option<NonZeroU32>,
+}
+
+/// Where a replay ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayEnd {
+    /// With the event at a position, or the one before it.
+    Position(Position),
+    /// Before the first event stored at or after a time.
+    Time(Timestamp),
+}
+
+impl ReplayScope {
+    /// All events from a start on.
+    #[must_use]
+    pub fn from_start(start: Start) -> Self {
+        Self { start, ..Self::default() }
+    }
+
+    /// One event.
+    #[must_use]
+    pub fn event(position: Position) -> Self {
+        let end = Some(ReplayEnd::Position(position));
+        Self { start: Start::Position(position), end, ..Self::default() }
+    }
+}
