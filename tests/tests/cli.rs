@@ -38,7 +38,9 @@ fn every_command_has_help() {
         "plugins",
         "subscriptions",
         "events",
+        "deliveries",
         "dead-letters",
+        "state",
         "schedules",
     ];
     for command in commands {

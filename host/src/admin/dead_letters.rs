@@ -2,11 +2,15 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 
-use super::body::{Path, Query};
+use super::body::{Body, Path, Query};
 use super::{Admin, Page, events, page_size};
 use crate::api::{
-    AttemptView, DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView, DropResult, RedriveResult,
+    AttemptView, DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView, DropResult,
+    EditedRedriveRequest, RedriveResult,
 };
 use crate::bus::{DeadLetter, DeadLetterFilter, DeadLetterId, FailedAttempt};
 use crate::failure::Cause;
@@ -90,6 +94,29 @@ pub(super) async fn redrive(
     Ok(Json(RedriveResult { redriven }))
 }
 
+/// Redrives a dead letter with other data.
+pub(super) async fn redrive_edited(
+    State(admin): State<Admin>,
+    Path(number): Path<i64>,
+    Body(request): Body<EditedRedriveRequest>,
+) -> Result<Json<RedriveResult>, Problem> {
+    let invalid = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail);
+    let data = match (request.data, request.data_base64) {
+        (Some(data), None) => data.get().as_bytes().to_vec(),
+        (None, Some(base64)) => {
+            BASE64_STANDARD.decode(base64).map_err(|error| invalid(format!("`data_base64` is not base64: {error}")))?
+        }
+        _ => return Err(invalid("give either `data` or `data_base64`".to_owned())),
+    };
+    let number = DeadLetterId::new(number);
+    let filter = DeadLetterFilter { number: Some(number), ..DeadLetterFilter::default() };
+    let letters = admin.bus.dead_letters(filter, None, 1).await?;
+    let letter = letters.first().ok_or_else(|| not_found(number.number()))?;
+    letter.logged.event.check_data(&data).map_err(invalid)?;
+    admin.bus.redrive_edited(number, data).await?;
+    Ok(Json(RedriveResult { redriven: 1 }))
+}
+
 pub(super) async fn drop_matching(
     State(admin): State<Admin>,
     Query(selection): Query<DeadLetterSelection>,
@@ -131,6 +158,7 @@ fn view(letter: &DeadLetter) -> Result<DeadLetterView, Problem> {
         buried_at: letter.dead_at.to_string(),
         history: letter.history.iter().map(attempt).collect(),
         logged: events::view(&letter.logged)?,
+        edited: letter.edited.as_deref().map(events::document).transpose()?,
     })
 }
 

@@ -7,8 +7,10 @@ use axum::http::{Request, StatusCode};
 use axum::response::Response;
 
 use super::body::{Path, Query};
-use super::{Admin, Page, page_size};
-use crate::api::{CompactionResult, EventDocument, EventList, EventPage, EventQuery, EventView};
+use super::{Admin, page_size};
+use crate::api::{CompactionResult, EventDocument, EventList, EventPage, EventQuery, EventSelection, EventView};
+use crate::bus::EventFilter;
+use crate::clock::Timestamp;
 use crate::event::{Event, LoggedEvent, Position};
 use crate::ingress;
 use crate::ingress::producers::Publisher;
@@ -22,11 +24,37 @@ pub(super) async fn list(
     State(admin): State<Admin>,
     Query(query): Query<EventQuery>,
 ) -> Result<Json<EventPage>, Problem> {
-    let before = query.before.map(Position);
     let limit = page_size(query.limit, 50, LIMIT)?;
-    let page = Page::of(admin.bus.events(before, Page::<LoggedEvent>::to_read(limit)).await?, limit);
-    let next = page.next(|logged| logged.position.0);
-    Ok(Json(EventPage { events: page.views(view)?, next }))
+    let before = query.before.map(Position);
+    let page = admin.bus.search_events(filter(query)?, before, limit).await?;
+    let events = page.events.iter().map(view).collect::<Result<_, _>>()?;
+    Ok(Json(EventPage { events, next: page.next.map(|next| next.0) }))
+}
+
+fn filter(query: EventQuery) -> Result<EventFilter, Problem> {
+    let time = |name: &str, text: Option<String>| {
+        text.map(|text| {
+            Timestamp::parse(&text).ok_or_else(|| {
+                Problem::bad_request("invalid-query", format!("`{name}`: `{text}` is not a time in RFC 3339"))
+            })
+        })
+        .transpose()
+    };
+    Ok(EventFilter {
+        pattern: query.pattern,
+        source: query.source,
+        subject: query.subject,
+        since: time("since", query.since)?,
+        until: time("until", query.until)?,
+        correlation: query.correlation,
+        id_prefix: query.id_prefix,
+    })
+}
+
+/// The filter of a replay.
+pub(super) fn selection(only: EventSelection) -> EventFilter {
+    let EventSelection { pattern, source, subject, correlation, id_prefix } = only;
+    EventFilter { pattern, source, subject, correlation, id_prefix, ..EventFilter::default() }
 }
 
 pub(super) async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> Result<Json<EventList>, Problem> {

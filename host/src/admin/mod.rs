@@ -3,11 +3,13 @@
 
 mod body;
 mod dead_letters;
+mod deliveries;
 mod events;
 mod generations;
 mod guard;
 mod plugins;
 mod schedules;
+mod state;
 mod subscription_rules;
 mod subscriptions;
 mod unexpected_body;
@@ -87,6 +89,8 @@ impl Admin {
             .route("/compaction", post(events::compact))
             .route("/events/{id}", get(events::show))
             .route("/dead-letters/{number}", get(dead_letters::show))
+            .route("/dead-letters/{number}/redrive", post(dead_letters::redrive_edited))
+            .route("/plugins/{name}/state/{key}", get(state::get).put(state::put))
             .route_layer(middleware::from_extractor::<Query<NoParameters>>());
         let api = Router::new()
             .route("/plugins/{name}/drain", post(plugins::drain))
@@ -96,6 +100,9 @@ impl Admin {
             .route("/events", get(events::list).post(events::publish))
             .route("/dead-letters", get(dead_letters::list).delete(dead_letters::drop_matching))
             .route("/dead-letters/redrive", post(dead_letters::redrive))
+            .route("/deliveries", get(deliveries::list))
+            .route("/deliveries/retry-now", post(deliveries::retry_now))
+            .route("/plugins/{name}/state", get(state::keys))
             .merge(bare);
         Router::new()
             .route("/healthz", get(|| async { "ok\n" }))

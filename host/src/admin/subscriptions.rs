@@ -6,14 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::Admin;
 use super::body::{Body, Path};
 use super::subscription_rules::{self as rules, changes};
+use super::{Admin, events};
 use crate::api::{
-    ReplayRequest, ReplayResult, ReplayView, StopReplaysResult, SubscriptionChangeResult, SubscriptionList,
-    SubscriptionRequest, SubscriptionRules, SubscriptionStatus, SubscriptionView, TargetView,
+    ReplayRequest, ReplayResult, ReplayUntil, ReplayView, StopReplaysResult, SubscriptionChangeResult,
+    SubscriptionList, SubscriptionRequest, SubscriptionRules, SubscriptionStatus, SubscriptionView, TargetView,
 };
-use crate::bus::{CommitError, EndpointHold, FeedEntry, FeedId, Overview, ReplayScope};
+use crate::bus::{CommitError, EndpointHold, FeedEntry, FeedId, Overview, ReplayEnd, ReplayScope};
 use crate::clock::Timestamp;
 use crate::endpoint;
 use crate::plugin::Snapshot;
@@ -96,7 +96,15 @@ pub(super) async fn replay(
         let detail = "a replay cannot start at `now`; start at a time, a position or the beginning";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-start", detail));
     }
-    let scope = ReplayScope { per_second: request.per_second, ..ReplayScope::from_start(request.start) };
+    let scope = ReplayScope {
+        start: request.start,
+        end: request.until.map(|until| match until {
+            ReplayUntil::Time(time) => ReplayEnd::Time(time),
+            ReplayUntil::Position(position) => ReplayEnd::Position(position),
+        }),
+        only: request.only.map(events::selection).unwrap_or_default(),
+        per_second: request.per_second,
+    };
     let replay = admin.bus.replay(SubscriptionId { owner, name }, scope).await;
     let replay = replay.map_err(start_problem)?;
     Ok((StatusCode::ACCEPTED, Json(ReplayResult { replay: replay.number.map(FeedId::number), events: replay.events })))

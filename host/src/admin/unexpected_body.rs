@@ -13,7 +13,9 @@ use crate::problem::Problem;
 /// The routes that read a body. All others reject one.
 const WITH_BODY: &[(Method, &str)] = &[
     (Method::POST, "/v1/events"),
+    (Method::POST, "/v1/dead-letters/{number}/redrive"),
     (Method::POST, "/v1/plugins/{name}/canary"),
+    (Method::PUT, "/v1/plugins/{name}/state/{key}"),
     (Method::POST, "/v1/subscriptions"),
     (Method::POST, "/v1/subscriptions/{owner}/{name}/replay"),
     (Method::POST, "/v1/subscriptions/{owner}/{name}/secret"),

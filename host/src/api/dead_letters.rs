@@ -1,8 +1,9 @@
 //! Dead letters.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
-use super::{EventView, Page};
+use super::{EventDocument, EventView, Page};
 
 /// A delivery that is no longer retried.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,6 +37,9 @@ pub struct DeadLetterView {
     pub history: Vec<AttemptView>,
     /// The event with its position in the log.
     pub logged: EventView,
+    /// The event as it was delivered, if an operator has edited its data; else null.
+    #[serde(default)]
+    pub edited: Option<EventDocument>,
 }
 
 /// A failed attempt.
@@ -114,6 +118,23 @@ impl Page for DeadLetterPage {
     fn next(&self) -> Option<String> {
         self.next.map(|next| next.to_string())
     }
+}
+
+/// Data to redrive a dead letter with: one of the two members.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EditedRedriveRequest {
+    /// JSON data, which is delivered as written.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_present")]
+    pub data: Option<Box<RawValue>>,
+    /// Data of any kind, in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_base64: Option<String>,
+}
+
+/// Distinguishes data that is `null` from no data.
+fn deserialize_present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// The result of a redrive.

@@ -5,11 +5,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Page;
+use crate::pattern::Pattern;
 
 /// An event in the CloudEvents JSON format 1.0.2, as written by the host.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventDocument(pub Box<RawValue>);
+
+impl Default for EventDocument {
+    fn default() -> Self {
+        Self(RawValue::NULL.to_owned())
+    }
+}
 
 /// The members of an event that lists show.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -42,7 +49,7 @@ impl EventDocument {
 }
 
 /// An event in the log.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct EventView {
     /// Its position. Positions increase and are never reused.
     #[serde(default)]
@@ -55,9 +62,30 @@ pub struct EventView {
 }
 
 /// The events to list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EventQuery {
+    /// Only events of this type, or pattern of types.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<Pattern>,
+    /// Only events with this source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Only events with this subject.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Only events stored at this time or later, in RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Only events stored before this time, in RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// Only events of the cause trees with this correlation id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correlation: Option<String>,
+    /// Only events whose ids begin with this text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id_prefix: Option<String>,
     /// Only events before this position.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<u64>,
@@ -66,7 +94,28 @@ pub struct EventQuery {
     pub limit: Option<usize>,
 }
 
-/// A page of the log, newest event first.
+/// The events to replay: those that meet all conditions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EventSelection {
+    /// Only events of this type, or pattern of types.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<Pattern>,
+    /// Only events with this source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Only events with this subject.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Only events of the cause trees with this correlation id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correlation: Option<String>,
+    /// Only events whose ids begin with this text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id_prefix: Option<String>,
+}
+
+/// A page of the log, newest event first. It may have fewer events than asked for, although more pages follow.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EventPage {

@@ -8,11 +8,13 @@
 
 mod canary;
 mod dead_letters;
+mod deliveries;
 mod events;
 mod open_enums;
 mod plugins;
 mod problem;
 mod schedules;
+mod state;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -22,23 +24,26 @@ use serde::{Deserialize, Serialize};
 
 pub use canary::{CanaryQuery, CanaryView, DifferenceView, DifferingDeliveryView, UsageView};
 pub use dead_letters::{
-    AttemptView, DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView, DropResult, RedriveResult,
+    AttemptView, DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView, DropResult,
+    EditedRedriveRequest, RedriveResult,
 };
+pub use deliveries::{DeliveryPage, DeliveryQuery, DeliverySelection, DeliveryView, PENDING_STATES, RetryResult};
 pub use events::{
-    CompactionResult, EventDocument, EventList, EventPage, EventQuery, EventSummary, EventView, PublishResult,
-    ReceiptView,
+    CompactionResult, EventDocument, EventList, EventPage, EventQuery, EventSelection, EventSummary, EventView,
+    PublishResult, ReceiptView,
 };
-pub use open_enums::{DeadLetterPolicyView, PluginStatus, SubscriptionStatus};
+pub use open_enums::{DeadLetterPolicyView, DeliveryStateView, PluginStatus, SubscriptionStatus};
 pub use plugins::{
     ConfigKeyView, DeclaredScheduleView, DeclaredSubscriptionView, DrainQuery, DrainResult, GenerationView, GrantsView,
     LimitsView, OverlapView, PinView, PluginList, PluginView, RequestedGrantsView, RollbackQuery, RollbackResult,
 };
 pub use problem::ProblemView;
 pub use schedules::{CancelQuery, ScheduleList, ScheduleView, ScheduledPage, ScheduledQuery, ScheduledView};
+pub use state::{StateKeyPage, StateKeyQuery, StateRequest, StateValueView};
 pub use subscriptions::{
-    ChangeView, ReplayRequest, ReplayResult, ReplayView, RetryView, RuleOverrides, SecretRequest, SecretRotationResult,
-    StopReplaysResult, SubscriptionChangeResult, SubscriptionList, SubscriptionRequest, SubscriptionRules,
-    SubscriptionView, TargetRequest, TargetView, WebhookRequest,
+    ChangeView, ReplayRequest, ReplayResult, ReplayUntil, ReplayView, RetryView, RuleOverrides, SecretRequest,
+    SecretRotationResult, StopReplaysResult, SubscriptionChangeResult, SubscriptionList, SubscriptionRequest,
+    SubscriptionRules, SubscriptionView, TargetRequest, TargetView, WebhookRequest,
 };
 
 /// The path that all other paths of the API are below. It has the version: changes that break clients get a new one.

@@ -49,6 +49,28 @@ macro_rules! open_enum {
 }
 
 open_enum! {
+    /// Where a delivery stands.
+    DeliveryStateView {
+        /// The subscription has not examined the event yet.
+        NotReached = "not-reached",
+        /// It can be claimed as soon as there is a handler and a permit.
+        Ready = "ready",
+        /// An attempt runs, or its outcome is being committed.
+        InFlight = "in-flight",
+        /// It waits for another attempt.
+        Retrying = "retrying",
+        /// It waits for another event of its ordering key.
+        BehindKey = "behind-key",
+        /// It waits because a dead letter parks its ordering key.
+        Parked = "parked",
+        /// It is a dead letter.
+        DeadLetter = "dead-letter",
+        /// The subscription has nothing more to do for the event.
+        Handled = "handled",
+    }
+}
+
+open_enum! {
     /// The status of a plugin, or of a file in the plugin folder.
     PluginStatus {
         /// The newest file runs.

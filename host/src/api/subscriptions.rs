@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{DeadLetterPolicyView, SubscriptionStatus, deserialize_nullable};
+use super::{DeadLetterPolicyView, EventSelection, SubscriptionStatus, deserialize_nullable};
+use crate::clock::Timestamp;
+use crate::event::Position;
 use crate::filter::Filter;
 use crate::pattern::Pattern;
 use crate::percent::Percent;
@@ -283,14 +285,30 @@ pub struct ChangeView {
 }
 
 /// Starts a replay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayRequest {
     /// The first event to deliver; `now` is rejected.
     pub start: Start,
+    /// Where it ends. By default and at the latest, at the subscription's cursor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<ReplayUntil>,
+    /// Deliver only these events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<EventSelection>,
     /// The largest number of deliveries per second.
     #[serde(default)]
     pub per_second: Option<NonZeroU32>,
+}
+
+/// Where a replay ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReplayUntil {
+    /// Before the first event stored at or after a time.
+    Time(#[serde(with = "crate::clock::rfc3339")] Timestamp),
+    /// With the event at a position, or the one before it.
+    Position(Position),
 }
 
 /// The result of starting a replay.

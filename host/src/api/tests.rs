@@ -7,6 +7,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::clock::Timestamp;
+use crate::event::Position;
+use crate::pattern::Pattern;
 use crate::percent::Percent;
 use crate::subscription::{DeadLetterPolicy, Secret, Start};
 
@@ -107,7 +110,14 @@ fn event_pages_and_lists() {
     assert_eq!(page.next().as_deref(), Some("7"));
     answer(&EventPage::default(), r#"{"events":[],"next":null}"#);
     verbatim(&EventList { events: vec![logged()] }, &format!(r#"{{"events":[{LOGGED}]}}"#));
-    request(&EventQuery { before: Some(7), limit: Some(2) }, r#"{"before":7,"limit":2}"#);
+    let query = EventQuery {
+        pattern: Some(Pattern::parse("a.*").unwrap()),
+        id_prefix: Some("0".to_owned()),
+        before: Some(7),
+        limit: Some(2),
+        ..EventQuery::default()
+    };
+    request(&query, r#"{"type":"a.*","id_prefix":"0","before":7,"limit":2}"#);
     request(&EventQuery::default(), "{}");
 }
 
@@ -146,9 +156,10 @@ fn dead_letter_view() {
         buried_at: "2030-01-01T00:00:01.000Z".to_owned(),
         history: vec![attempt],
         logged: logged(),
+        edited: None,
     };
     let letter_text = format!(
-        r#"{{"number":3,"subscription":"mailer/orders","cause":"trap","reason":"boom","attempts":1,"replay":false,"parks":"k","buried_at":"2030-01-01T00:00:01.000Z","history":[{text}],"logged":{LOGGED}}}"#
+        r#"{{"number":3,"subscription":"mailer/orders","cause":"trap","reason":"boom","attempts":1,"replay":false,"parks":"k","buried_at":"2030-01-01T00:00:01.000Z","history":[{text}],"logged":{LOGGED},"edited":null}}"#
     );
     verbatim(&letter, &letter_text);
     let page = DeadLetterPage { dead_letters: vec![letter], next: Some(3) };
@@ -455,9 +466,59 @@ fn subscription_changed() {
 
 #[test]
 fn replays() {
-    request(&ReplayRequest { start: Start::Beginning, per_second: None }, r#"{"start":"beginning","per_second":null}"#);
+    let all = ReplayRequest { start: Start::Beginning, until: None, only: None, per_second: None };
+    request(&all, r#"{"start":"beginning","per_second":null}"#);
+    let only = EventSelection { subject: Some("x".to_owned()), ..EventSelection::default() };
+    let until = Some(ReplayUntil::Position(Position(9)));
+    request(
+        &ReplayRequest { until, only: Some(only), ..all },
+        r#"{"start":"beginning","until":{"position":9},"only":{"subject":"x"},"per_second":null}"#,
+    );
+    let until = Some(ReplayUntil::Time(Timestamp(1_893_456_000_000)));
+    request(
+        &ReplayRequest { start: Start::Beginning, until, only: None, per_second: None },
+        r#"{"start":"beginning","until":{"time":"2030-01-01T00:00:00.000Z"},"per_second":null}"#,
+    );
     answer(&ReplayResult { replay: Some(4), events: 9 }, r#"{"replay":4,"events":9}"#);
     answer(&StopReplaysResult { stopped: 1 }, r#"{"stopped":1}"#);
+}
+
+#[test]
+fn deliveries() {
+    let delivery = DeliveryView {
+        as_of: "2030-01-01T00:00:00.000Z".to_owned(),
+        subscription: "orders/pay".to_owned(),
+        replay: false,
+        state: DeliveryStateView::Retrying,
+        attempts: Some(2),
+        due: Some("2030-01-01T00:00:05.000Z".to_owned()),
+        cause: Some("trap".to_owned()),
+        reason: Some("unreachable".to_owned()),
+        logged: logged(),
+        ..DeliveryView::default()
+    };
+    verbatim(
+        &DeliveryPage { deliveries: vec![delivery], next: Some("3-7".to_owned()) },
+        &format!(
+            r#"{{"deliveries":[{{"as_of":"2030-01-01T00:00:00.000Z","subscription":"orders/pay","replay":false,"state":"retrying","ahead":null,"attempts":2,"due":"2030-01-01T00:00:05.000Z","cause":"trap","reason":"unreachable","key":null,"behind":null,"dead_letter":null,"logged":{LOGGED}}}],"next":"3-7"}}"#
+        ),
+    );
+    let query =
+        DeliveryQuery { key: Some("a".to_owned()), state: Some("ready".to_owned()), ..DeliveryQuery::default() };
+    request(&query, r#"{"key":"a","state":"ready"}"#);
+    request(&DeliverySelection { all: true, ..DeliverySelection::default() }, r#"{"all":true}"#);
+    answer(&RetryResult { retried: 3 }, r#"{"retried":3}"#);
+}
+
+#[test]
+fn plugin_state() {
+    answer(&StateKeyPage { keys: vec!["a".to_owned()], next: Some("a".to_owned()) }, r#"{"keys":["a"],"next":"a"}"#);
+    let value = StateValueView { key: "a".to_owned(), version: 7, value: Some("1".to_owned()), value_base64: None };
+    answer(&value, r#"{"key":"a","version":7,"value":"1","value_base64":null}"#);
+    request(
+        &StateRequest { value: Some("1".to_owned()), value_base64: None, version: Some(7) },
+        r#"{"value":"1","version":7}"#,
+    );
 }
 
 #[test]

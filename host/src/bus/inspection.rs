@@ -135,6 +135,12 @@ stages! {
     Handled => "handled",
 }
 
+impl DeliveryStage {
+    /// The stages of deliveries that are neither handled nor dead.
+    pub const PENDING: &[Self] =
+        &[Self::NotReached, Self::Ready, Self::InFlight, Self::Retrying, Self::BehindKey, Self::Parked];
+}
+
 /// Selects deliveries that are neither handled nor dead.
 #[derive(Clone, Debug, Default)]
 pub struct DeliveryFilter {

@@ -13,10 +13,11 @@ use serde_json::Value;
 
 use super::response::Response;
 use crate::api::{
-    self, CanaryQuery, CanaryView, CancelQuery, CompactionResult, DeadLetterSelection, DeadLetterView, DrainQuery,
-    DrainResult, DropResult, EventList, NoContent, Page, PluginList, PluginView, ProblemView, PublishResult,
-    RedriveResult, ReplayRequest, ReplayResult, RollbackQuery, RollbackResult, ScheduleList, SecretRequest,
-    SecretRotationResult, StopReplaysResult, SubscriptionChangeResult, SubscriptionList, SubscriptionRequest,
+    self, CanaryQuery, CanaryView, CancelQuery, CompactionResult, DeadLetterSelection, DeadLetterView,
+    DeliverySelection, DrainQuery, DrainResult, DropResult, EditedRedriveRequest, EventList, NoContent, Page,
+    PluginList, PluginView, ProblemView, PublishResult, RedriveResult, ReplayRequest, ReplayResult, RetryResult,
+    RollbackQuery, RollbackResult, ScheduleList, SecretRequest, SecretRotationResult, StateKeyPage, StateKeyQuery,
+    StateRequest, StateValueView, StopReplaysResult, SubscriptionChangeResult, SubscriptionList, SubscriptionRequest,
 };
 use crate::outbound::{self, Fault, SendError};
 use crate::printable;
@@ -165,6 +166,37 @@ impl Client {
 
     pub(crate) async fn redrive(&self, selection: &DeadLetterSelection) -> ClientResult<RedriveResult> {
         self.allowing(WORK).post(&["dead-letters", "redrive"], selection).await
+    }
+
+    pub(crate) async fn redrive_edited(
+        &self,
+        number: i64,
+        request: &EditedRedriveRequest,
+    ) -> ClientResult<RedriveResult> {
+        self.post_json(&["dead-letters", &number.to_string(), "redrive"], request).await
+    }
+
+    pub(crate) async fn retry_now(&self, selection: &DeliverySelection) -> ClientResult<RetryResult> {
+        self.post(&["deliveries", "retry-now"], selection).await
+    }
+
+    pub(crate) async fn state_keys(&self, plugin: &str, query: &StateKeyQuery) -> ClientResult<StateKeyPage> {
+        self.get(&["plugins", plugin, "state"], query).await
+    }
+
+    pub(crate) async fn state_value(&self, plugin: &str, key: &str) -> ClientResult<StateValueView> {
+        self.get(&["plugins", plugin, "state", key], &()).await
+    }
+
+    pub(crate) async fn set_state(
+        &self,
+        plugin: &str,
+        key: &str,
+        request: &StateRequest,
+    ) -> ClientResult<StateValueView> {
+        let body = serde_json::to_string(request).context("cannot write the request as JSON")?;
+        let content = ("application/json", body.into());
+        self.send(Method::PUT, &["plugins", plugin, "state", key], &(), Some(content)).await
     }
 
     pub(crate) async fn drop_dead_letters(&self, selection: &DeadLetterSelection) -> ClientResult<DropResult> {

@@ -1,10 +1,15 @@
 //! `sandbus dead-letters`.
 
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use clap::Subcommand;
 
 use super::paging::{Paging, next_page_hint};
 use super::{Group, output};
-use crate::api::{DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView};
+use crate::api::{DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView, EditedRedriveRequest};
 use crate::failure::Cause;
 use crate::printable;
 use crate::subscription::SubscriptionId;
@@ -21,7 +26,7 @@ pub(super) enum Command {
         number: i64,
     },
     /// Deliver dead letters again
-    Redrive(Selection),
+    Redrive(Redrive),
     /// Delete dead letters
     Drop(Selection),
 }
@@ -58,6 +63,15 @@ pub(super) struct Selection {
     filter: Filter,
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct Redrive {
+    #[command(flatten)]
+    which: Selection,
+    /// Deliver the data in this file instead, for one dead letter; the event in the log stays as it is
+    #[arg(long, value_name = "FILE", requires = "number")]
+    data: Option<PathBuf>,
+}
+
 /// Parses the number of a dead letter.
 fn parse_number(text: &str) -> Result<i64, String> {
     text.parse().map_err(|_| "write the number of a dead letter; `sandbus dead-letters` lists them".to_owned())
@@ -88,7 +102,14 @@ pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
             let letter = client.dead_letter(number).await?;
             output.print(&letter, |_| printable::json(&letter.indented()));
         }
-        Command::Redrive(which) => {
+        Command::Redrive(Redrive { which: Selection { number: Some(number), .. }, data: Some(file) }) => {
+            let data = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let data_base64 = Some(BASE64_STANDARD.encode(data));
+            let request = EditedRedriveRequest { data: None, data_base64 };
+            let response = client.redrive_edited(number, &request).await?;
+            output.print(&response, |response| format!("redriven: {}", response.redriven));
+        }
+        Command::Redrive(Redrive { which, .. }) => {
             let response = client.redrive(&which.query()).await?;
             output.print(&response, |response| format!("redriven: {}", response.redriven));
         }

@@ -17,7 +17,7 @@ use output::{cell, table, truncate, truncate_middle};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// List the newest events
+    /// List the newest events, or those that match
     List {
         /// Show at most N events
         #[arg(long, value_name = "N", default_value = "20", value_parser = super::parse_count::<NonZeroUsize>)]
@@ -25,6 +25,8 @@ pub(super) enum Command {
         /// Show only events before this position
         #[arg(long, value_name = "POSITION", value_parser = super::parse_position, allow_hyphen_values = true)]
         before: Option<u64>,
+        #[command(flatten)]
+        filter: Box<SearchFilter>,
     },
     /// Print events in JSON, one per line, oldest first
     Export {
@@ -45,6 +47,47 @@ pub(super) enum Command {
         /// The event's id
         id: String,
     },
+}
+
+/// The conditions of a search. All of them must hold.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct SearchFilter {
+    /// List only events of this type, or pattern of types
+    #[arg(long = "type", value_name = "TYPE", value_parser = Pattern::parse)]
+    pattern: Option<Pattern>,
+    /// List only events with this source
+    #[arg(long)]
+    source: Option<String>,
+    /// List only events with this subject
+    #[arg(long)]
+    subject: Option<String>,
+    /// List only events stored at this time or later
+    #[arg(long, value_name = "TIME", value_parser = super::parse_time)]
+    since: Option<Timestamp>,
+    /// List only events stored before this time
+    #[arg(long, value_name = "TIME", value_parser = super::parse_time)]
+    until: Option<Timestamp>,
+    /// List only events of the cause trees with this correlation id
+    #[arg(long, value_name = "ID")]
+    correlation: Option<String>,
+    /// List only events whose ids begin with this text
+    #[arg(long, value_name = "TEXT")]
+    id_prefix: Option<String>,
+}
+
+impl SearchFilter {
+    fn query(self) -> EventQuery {
+        EventQuery {
+            pattern: self.pattern,
+            source: self.source,
+            subject: self.subject,
+            since: self.since.map(|since| since.to_string()),
+            until: self.until.map(|until| until.to_string()),
+            correlation: self.correlation,
+            id_prefix: self.id_prefix,
+            ..EventQuery::default()
+        }
+    }
 }
 
 /// The start of an export.
@@ -141,10 +184,10 @@ async fn export(client: &Client, selection: &Selection, last: Option<NonZeroUsiz
 
 pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
-    match arguments.command.unwrap_or(Command::List { limit: DEFAULT_LIMIT, before: None }) {
-        Command::List { limit, before } => {
+    match arguments.command.unwrap_or(Command::List { limit: DEFAULT_LIMIT, before: None, filter: Box::default() }) {
+        Command::List { limit, before, filter } => {
             let before = before.map(|before| before.to_string());
-            let page = fetch::<EventPage>(&client, &EventQuery::default(), before, limit.get()).await?;
+            let page = fetch::<EventPage>(&client, &filter.query(), before, limit.get()).await?;
             output.print(&page, |page| list(&page.events) + &next_page_hint(page));
         }
         Command::Export { pattern, last, since } => {

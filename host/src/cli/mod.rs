@@ -5,6 +5,7 @@ mod canary;
 mod client;
 mod component;
 mod dead_letters;
+mod deliveries;
 mod events;
 mod inspect;
 mod new;
@@ -16,6 +17,7 @@ mod response;
 mod rollback;
 mod schedules;
 pub(crate) mod serve;
+mod state;
 mod subscriptions;
 mod test;
 mod upgrade;
@@ -66,10 +68,14 @@ enum Command {
     Rollback(rollback::Arguments),
     /// List, create, pause, resume, replay or delete subscriptions
     Subscriptions(Group<subscriptions::Command>),
-    /// List, show, export or compact the events in the log
+    /// List, search, show, export or compact the events in the log
     Events(Group<events::Command>),
+    /// List pending deliveries, or retry those that wait for another attempt
+    Deliveries(Group<deliveries::Command>),
     /// List, show, redrive or drop dead letters
     DeadLetters(Group<dead_letters::Command>),
+    /// Show or change the state of a plugin
+    State(state::Arguments),
     /// List schedules and delayed events, or cancel a delayed event
     Schedules(Group<schedules::Command>),
     #[command(hide = true)]
@@ -209,7 +215,9 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Rollback(arguments) => rollback::run(arguments).await,
         Command::Subscriptions(arguments) => subscriptions::run(arguments).await,
         Command::Events(arguments) => events::run(arguments).await,
+        Command::Deliveries(arguments) => deliveries::run(arguments).await,
         Command::DeadLetters(arguments) => dead_letters::run(arguments).await,
+        Command::State(arguments) => state::run(arguments).await,
         Command::Schedules(arguments) => schedules::run(arguments).await,
         Command::Compact(_) => Renamed::exit("sandbus compact", "sandbus events compact"),
     }

@@ -7,8 +7,8 @@ use clap::Subcommand;
 
 use super::{Group, Renamed, output};
 use crate::api::{
-    ReplayRequest, ReplayView, SecretRequest, SecretRotationResult, SubscriptionChangeResult, SubscriptionRequest,
-    SubscriptionView, TargetRequest, TargetView, WebhookRequest,
+    EventSelection, ReplayRequest, ReplayUntil, ReplayView, SecretRequest, SecretRotationResult,
+    SubscriptionChangeResult, SubscriptionRequest, SubscriptionView, TargetRequest, TargetView, WebhookRequest,
 };
 use crate::clock::Timestamp;
 use crate::event::Position;
@@ -39,7 +39,7 @@ pub(super) enum Command {
         id: SubscriptionId,
     },
     /// Deliver past events again, in parallel with new ones; or stop replays
-    Replay(Replay),
+    Replay(Box<Replay>),
     #[command(hide = true)]
     StopReplays(Renamed),
     /// Delete a subscription with its backlog and its dead letters, unless a loaded plugin declares it
@@ -98,7 +98,7 @@ pub(super) struct RotateSecret {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("from").required(true).args(["from_beginning", "since", "position", "stop"])))]
+#[command(group(clap::ArgGroup::new("from").required(true).args(["from_beginning", "since", "position", "event", "stop"])))]
 pub(super) struct Replay {
     /// The subscription
     #[arg(value_name = "OWNER/NAME")]
@@ -112,12 +112,40 @@ pub(super) struct Replay {
     /// Replay from this position on
     #[arg(long, value_parser = super::parse_position)]
     position: Option<u64>,
+    /// Replay the event at this position only
+    #[arg(long, value_name = "POSITION", value_parser = super::parse_position, conflicts_with = "until")]
+    event: Option<u64>,
+    /// Replay up to this position, or events stored before this time
+    #[arg(long, value_name = "POSITION|TIME", conflicts_with = "stop", value_parser = parse_until)]
+    until: Option<ReplayUntil>,
+    #[command(flatten)]
+    only: ReplayFilter,
     /// Replay at most this many events per second
     #[arg(long, value_name = "N", conflicts_with = "stop", value_parser = super::parse_count::<NonZeroU32>)]
     rate: Option<NonZeroU32>,
     /// Stop all replays of the subscription
     #[arg(long)]
     stop: bool,
+}
+
+/// The events to replay. All conditions must hold.
+#[derive(Debug, clap::Args)]
+pub(super) struct ReplayFilter {
+    /// Replay only events of this type, or pattern of types
+    #[arg(long = "type", value_name = "TYPE", conflicts_with = "stop", value_parser = Pattern::parse)]
+    pattern: Option<Pattern>,
+    /// Replay only events with this source
+    #[arg(long, conflicts_with = "stop")]
+    source: Option<String>,
+    /// Replay only events with this subject
+    #[arg(long, conflicts_with = "stop")]
+    subject: Option<String>,
+    /// Replay only events of the cause trees with this correlation id
+    #[arg(long, value_name = "ID", conflicts_with = "stop")]
+    correlation: Option<String>,
+    /// Replay only events whose ids begin with this text
+    #[arg(long, value_name = "TEXT", conflicts_with = "stop")]
+    id_prefix: Option<String>,
 }
 
 impl Create {
@@ -161,9 +189,25 @@ fn describe_change(response: &SubscriptionChangeResult) -> String {
 
 impl Replay {
     fn start(&self) -> Start {
-        let position = self.position.map(|position| Start::Position(Position(position)));
+        let position = self.position.or(self.event).map(|position| Start::Position(Position(position)));
         self.since.map(Start::Time).or(position).unwrap_or(Start::Beginning)
     }
+
+    fn request(self) -> ReplayRequest {
+        let start = self.start();
+        let until = self.event.map(|position| ReplayUntil::Position(Position(position))).or(self.until);
+        let ReplayFilter { pattern, source, subject, correlation, id_prefix } = self.only;
+        let only = EventSelection { pattern, source, subject, correlation, id_prefix };
+        let only = (only != EventSelection::default()).then_some(only);
+        ReplayRequest { start, until, only, per_second: self.rate }
+    }
+}
+
+fn parse_until(text: &str) -> Result<ReplayUntil, String> {
+    let position = text.parse().map(|position| ReplayUntil::Position(Position(position)));
+    position
+        .or_else(|_| super::parse_time(text).map(ReplayUntil::Time))
+        .map_err(|error| format!("{error}, or a position in the log"))
 }
 
 fn parse_start(text: &str) -> Result<Start, String> {
@@ -191,12 +235,12 @@ pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
         }
         Command::Pause { id } => output.print(&client.pause(&id).await?, |_| format!("paused {id}")),
         Command::Resume { id } => output.print(&client.resume(&id).await?, |_| format!("resumed {id}")),
-        Command::Replay(Replay { id, stop: true, .. }) => {
-            output.print(&client.stop_replays(&id).await?, |response| format!("stopped: {}", response.stopped));
+        Command::Replay(replay) if replay.stop => {
+            output.print(&client.stop_replays(&replay.id).await?, |response| format!("stopped: {}", response.stopped));
         }
         Command::Replay(replay) => {
-            let request = ReplayRequest { start: replay.start(), per_second: replay.rate };
-            let response = client.replay(&replay.id, &request).await?;
+            let id = replay.id.clone();
+            let response = client.replay(&id, &replay.request()).await?;
             output.print(&response, |response| format!("replaying: {}", response.events));
         }
         Command::StopReplays(_) => {

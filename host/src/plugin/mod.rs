@@ -22,6 +22,7 @@ mod run;
 mod supervise;
 
 pub use imports::wasi::{Exchange, ResponseHead};
+pub(crate) use invocation::buffer::KEY_BYTES as STATE_KEY_BYTES;
 pub use invocation::environment::Environment;
 pub use load::compile::CompileError;
 pub(crate) use load::compile::as_component;

@@ -242,7 +242,7 @@ impl Writer {
                 apply_and_reply(batch, reply, |batch| self.redrive(&filter, limit, batch))
             }
             Command::RedriveEdited { number, data, reply } => {
-                apply_and_reply(batch, reply, |batch| self.redrive_edited(number, data, batch))
+                apply_and_reply(batch, reply, |batch| self.redrive_edited(number, &data, batch))
             }
             Command::DropDeadLetters { filter, limit, reply } => {
                 apply_and_reply(batch, reply, |batch| self.drop_dead_letters(&filter, limit, batch))

@@ -14,7 +14,7 @@ use crate::plugin::manifest::limits::Limits;
 /// How many keys a page of a listing has.
 const PAGE: usize = 256;
 /// The longest key, in bytes.
-const KEY_BYTES: usize = 1_024;
+pub(crate) const KEY_BYTES: usize = 1_024;
 /// The largest definition of a subscription, in bytes. It stays in memory as long as the subscription exists.
 const RULES_BYTES: usize = 32 << 10;
 /// The size of the read cache. Values beyond it are read from the state each time.

@@ -42,7 +42,7 @@ impl Writer {
     pub(super) fn redrive_edited(
         &self,
         number: DeadLetterId,
-        data: Vec<u8>,
+        data: &[u8],
         batch: &mut Batch,
     ) -> Result<(), ApplyError> {
         let filter = DeadLetterFilter { number: Some(number), ..DeadLetterFilter::default() };
@@ -55,7 +55,7 @@ impl Writer {
             return Err(CommitError::DeliveryOpen(letter.subscription.to_string()).into());
         }
         for letter in rows::take_dead_letters(&self.connection, &filter, 1)? {
-            self.redrive_one(TakenDeadLetter { edited: Some(data.clone()), ..letter }, batch)?;
+            self.redrive_one(TakenDeadLetter { edited: Some(data.to_vec()), ..letter }, batch)?;
         }
         Ok(())
     }

@@ -1,0 +1,123 @@
+//! Lists pending deliveries, and retries those that wait for another attempt.
+
+use axum::Json;
+use axum::extract::State;
+
+use super::body::Query;
+use super::{Admin, events, page_size};
+use crate::api::{DeliveryPage, DeliveryQuery, DeliverySelection, DeliveryStateView, DeliveryView, RetryResult};
+use crate::bus::{CursorError, DeliveryFilter, DeliveryReport, DeliveryStage, DeliveryState, FailedAttempt};
+use crate::event::Position;
+use crate::pattern::Pattern;
+use crate::problem::Problem;
+
+/// The largest page.
+const LIMIT: usize = 1_000;
+
+pub(super) async fn list(
+    State(admin): State<Admin>,
+    Query(query): Query<DeliveryQuery>,
+) -> Result<Json<DeliveryPage>, Problem> {
+    let limit = page_size(query.limit, 100, LIMIT)?;
+    let after = query.after.as_deref().map(str::parse).transpose();
+    let after = after.map_err(|error: CursorError| Problem::bad_request("invalid-query", error.to_string()))?;
+    let stage = query.state.as_deref().map(pending_stage).transpose()?;
+    let filter = filter(query.subscription.as_deref(), query.event, query.key, query.pattern)?;
+    let page = admin.bus.deliveries(filter, stage, after, limit).await?;
+    let deliveries = page.deliveries.iter().map(view).collect::<Result<_, _>>()?;
+    Ok(Json(DeliveryPage { deliveries, next: page.next.map(|next| next.to_string()) }))
+}
+
+/// Makes deliveries due that wait for another attempt. All of them only if the request says so.
+pub(super) async fn retry_now(
+    State(admin): State<Admin>,
+    Query(selection): Query<DeliverySelection>,
+) -> Result<Json<RetryResult>, Problem> {
+    let DeliverySelection { all, subscription, event, key, pattern } = selection;
+    let is_filtered = subscription.is_some() || event.is_some() || key.is_some() || pattern.is_some();
+    match (all, is_filtered) {
+        (true, true) => {
+            let detail = "`all` cannot be combined with `subscription`, `event`, `key` or `type`";
+            return Err(Problem::bad_request("invalid-query", detail));
+        }
+        (false, false) => {
+            let detail =
+                "select deliveries with `subscription`, `event`, `key` or `type`, or every one with `all=true`";
+            return Err(Problem::bad_request("selection-required", detail));
+        }
+        _ => {}
+    }
+    let filter = filter(subscription.as_deref(), event, key, pattern)?;
+    Ok(Json(RetryResult { retried: admin.bus.retry_now(filter).await? }))
+}
+
+fn filter(
+    subscription: Option<&str>,
+    event: Option<u64>,
+    key: Option<String>,
+    pattern: Option<Pattern>,
+) -> Result<DeliveryFilter, Problem> {
+    let subscription = subscription.map(str::parse).transpose();
+    let subscription =
+        subscription.map_err(|error| Problem::bad_request("invalid-subscription", format!("{error}")))?;
+    Ok(DeliveryFilter { subscription, event: event.map(Position), key, pattern })
+}
+
+/// Parses the stage of a pending delivery.
+fn pending_stage(name: &str) -> Result<DeliveryStage, Problem> {
+    let mut pending = DeliveryStage::PENDING.iter().copied();
+    pending.find(|stage| stage.as_str() == name).ok_or_else(|| {
+        let known: Vec<_> = DeliveryStage::PENDING.iter().map(|stage| stage.as_str()).collect();
+        let known = known.join(", ");
+        let detail = format!("`{name}` is not a state of pending deliveries; the states are {known}");
+        Problem::bad_request("invalid-query", detail)
+    })
+}
+
+/// A delivery in the API's form.
+pub(super) fn view(report: &DeliveryReport) -> Result<DeliveryView, Problem> {
+    let view = DeliveryView {
+        as_of: report.as_of.to_string(),
+        subscription: report.subscription.to_string(),
+        replay: report.replayed,
+        state: DeliveryStateView::from(report.state.stage().as_str().to_owned()),
+        logged: events::view(&report.logged)?,
+        ..DeliveryView::default()
+    };
+    Ok(match report.state.clone() {
+        DeliveryState::NotReached { ahead } => DeliveryView { ahead: Some(ahead), ..view },
+        DeliveryState::Ready | DeliveryState::Handled => view,
+        DeliveryState::InFlight { attempt } => DeliveryView { attempts: Some(attempt), ..view },
+        DeliveryState::Retrying { attempts, due, last } => {
+            let (cause, reason) = last.map(|FailedAttempt { cause, reason, .. }| (cause, reason)).unzip();
+            DeliveryView {
+                attempts: Some(attempts),
+                due: Some(due.to_string()),
+                cause: cause.map(|cause| cause.as_str().to_owned()),
+                reason,
+                ..view
+            }
+        }
+        DeliveryState::BehindKey { key, behind } => DeliveryView { key: Some(key), behind: Some(behind.0), ..view },
+        DeliveryState::Parked { key, letter } => {
+            DeliveryView { key: Some(key), dead_letter: Some(letter.number()), ..view }
+        }
+        DeliveryState::DeadLetter { number } => DeliveryView { dead_letter: Some(number.number()), ..view },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::PENDING_STATES;
+
+    #[test]
+    fn the_api_names_the_states_of_pending_deliveries() {
+        let stages: Vec<_> = DeliveryStage::PENDING.iter().map(|stage| stage.as_str()).collect();
+        assert_eq!(stages, PENDING_STATES);
+        for stage in DeliveryStage::ALL {
+            let view = DeliveryStateView::from(stage.as_str().to_owned());
+            assert!(!matches!(view, DeliveryStateView::Other(_)), "{stage:?}");
+        }
+    }
+}

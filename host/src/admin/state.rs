@@ -1,0 +1,112 @@
+//! Shows and changes the state of plugins.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use super::body::{Body, Path, Query};
+use super::plugins::no_plugin;
+use super::{Admin, Page, page_size};
+use crate::api::{StateKeyPage, StateKeyQuery, StateRequest, StateValueView};
+use crate::bus::CommitError;
+use crate::outcome::{Effects, Reads, StateError, StateView, Version, Write};
+use crate::plugin::STATE_KEY_BYTES;
+use crate::problem::Problem;
+
+/// The largest page.
+const LIMIT: usize = 1_000;
+
+/// Lists the keys of a plugin.
+pub(super) async fn keys(
+    State(admin): State<Admin>,
+    Path(name): Path<String>,
+    Query(query): Query<StateKeyQuery>,
+) -> Result<Json<StateKeyPage>, Problem> {
+    let limit = page_size(query.limit, 100, LIMIT)?;
+    let read = move |state: &mut dyn StateView| state.keys(query.after.as_deref(), Page::<String>::to_read(limit));
+    let (keys, listing) = read_state(&admin, &name, read).await?;
+    if listing.count == 0 {
+        require_plugin(&admin, &name)?;
+    }
+    let page = Page::of(keys, limit);
+    let next = page.next(Clone::clone);
+    Ok(Json(StateKeyPage { keys: page.items, next }))
+}
+
+/// Shows a value.
+pub(super) async fn get(
+    State(admin): State<Admin>,
+    Path((name, key)): Path<(String, String)>,
+) -> Result<Json<StateValueView>, Problem> {
+    value(&admin, &name, &key).await?.map(Json).ok_or_else(|| no_value(&name, &key))
+}
+
+/// Changes a value, if it has the given version.
+pub(super) async fn put(
+    State(admin): State<Admin>,
+    Path((name, key)): Path<(String, String)>,
+    Body(request): Body<StateRequest>,
+) -> Result<Json<StateValueView>, Problem> {
+    let invalid = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail);
+    let new = match (request.value, request.value_base64) {
+        (Some(text), None) => text.into_bytes(),
+        (None, Some(base64)) => {
+            BASE64_STANDARD.decode(base64).map_err(|error| invalid(format!("`value_base64` is not base64: {error}")))?
+        }
+        _ => return Err(invalid("give either `value` or `value_base64`".to_owned())),
+    };
+    if key.len() > STATE_KEY_BYTES {
+        return Err(invalid(format!("a key may have at most {STATE_KEY_BYTES} bytes")));
+    }
+    // A plugin that is not loaded may still have state.
+    if value(&admin, &name, &key).await?.is_none() {
+        require_plugin(&admin, &name)?;
+    }
+    let keys = request.version.map(|version| (key.clone(), Version(version))).into_iter().collect();
+    let reads = Reads { keys, ..Reads::default() };
+    let effects = Effects { reads, writes: [(key.clone(), Write::Set(new))].into(), ..Effects::default() };
+    admin.bus.commit(&name, effects).await.map_err(|error| match error {
+        CommitError::Conflict(_) => {
+            let detail = format!("the value of `{key}` no longer has this version; read it again");
+            Problem::new(StatusCode::CONFLICT, "state-changed", detail)
+        }
+        error => error.into(),
+    })?;
+    value(&admin, &name, &key).await?.map(Json).ok_or_else(|| no_value(&name, &key))
+}
+
+fn no_value(plugin: &str, key: &str) -> Problem {
+    Problem::not_found(format!("plugin `{plugin}` has no value for the key `{key}`"))
+}
+
+fn require_plugin(admin: &Admin, name: &str) -> Result<(), Problem> {
+    let is_loaded = admin.registry.snapshot().plugins.contains_key(name);
+    is_loaded.then_some(()).ok_or_else(|| no_plugin(admin, name))
+}
+
+async fn value(admin: &Admin, plugin: &str, key: &str) -> Result<Option<StateValueView>, Problem> {
+    let wanted = key.to_owned();
+    let (value, Version(version)) = read_state(admin, plugin, move |state| state.get(&wanted)).await?;
+    Ok(value.map(|bytes| {
+        let (value, value_base64) = match String::from_utf8(bytes) {
+            Ok(text) => (Some(text), None),
+            Err(error) => (None, Some(BASE64_STANDARD.encode(error.as_bytes()))),
+        };
+        StateValueView { key: key.to_owned(), version, value, value_base64 }
+    }))
+}
+
+/// Reads a plugin's state, on a thread that may block.
+async fn read_state<T: Send + 'static>(
+    admin: &Admin,
+    plugin: &str,
+    read: impl FnOnce(&mut dyn StateView) -> Result<T, StateError> + Send + 'static,
+) -> Result<T, Problem> {
+    let mut state = admin.bus.state(plugin);
+    let failed = |detail: String| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", detail);
+    let task = tokio::task::spawn_blocking(move || read(&mut *state));
+    let result = task.await.map_err(|error| failed(error.to_string()))?;
+    result.map_err(|error| failed(error.to_string()))
+}

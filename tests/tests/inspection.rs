@@ -1,0 +1,240 @@
+//! Pending deliveries, searches, selective replays, edited dead letters and plugin state, by the command line.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use sandbus_tests::{Host, Setup, Webhook, eventually};
+use serde_json::{Value, json};
+
+fn text(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// Runs a command that must succeed, and returns its output.
+fn run(host: &Host, arguments: &[&str]) -> String {
+    let output = host.cli(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+    text(&output)
+}
+
+/// Runs a command that must fail with an exit code, and returns its output.
+fn fail(host: &Host, code: i32, arguments: &[&str]) -> String {
+    let output = host.cli(arguments);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output));
+    text(&output)
+}
+
+/// The JSON of a command.
+fn read(host: &Host, arguments: &[&str]) -> Value {
+    serde_json::from_str(&run(host, &[arguments, &["--json"]].concat())).unwrap()
+}
+
+fn publish(host: &Host, event_type: &str, id: &str, more: &Value) {
+    let mut event = json!({ "type": event_type, "id": id, "data": {} });
+    event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let answer = host.publish_event("/events", event);
+    assert_eq!(answer.status, 202, "{}", answer.body);
+}
+
+fn position_of(host: &Host, id: &str) -> String {
+    read(host, &["events", "show", id])["events"][0]["position"].to_string()
+}
+
+/// The pending deliveries, as `SUBSCRIPTION EVENT STATE`.
+fn pending(host: &Host, filter: &[&str]) -> Vec<String> {
+    let page = read(host, &[&["deliveries", "list"], filter].concat());
+    let deliveries = page["deliveries"].as_array().unwrap().iter();
+    let word = |value: &Value| value.as_str().unwrap().to_owned();
+    deliveries
+        .map(|one| [&one["subscription"], &one["logged"]["event"]["id"], &one["state"]].map(word).join(" "))
+        .collect()
+}
+
+#[test]
+fn a_stuck_event_is_found_and_retried() {
+    let host = Setup::new().plugin("keeper").start();
+    publish(&host, "keeper.job", "j1", &json!({}));
+    publish(&host, "keeper.job", "j2", &json!({}));
+    eventually("both wait for a minute", || {
+        (pending(&host, &[]) == ["keeper/job j1 retrying", "keeper/job j2 retrying"]).then_some(())
+    });
+    let shown = run(&host, &["deliveries"]);
+    assert!(shown.contains("the first attempt is never good enough"), "{shown}");
+    let first = position_of(&host, "j1");
+    assert_eq!(pending(&host, &["--event", &first]), ["keeper/job j1 retrying"]);
+    assert_eq!(pending(&host, &["--state", "ready"]), [""; 0]);
+    assert_eq!(pending(&host, &["--type", "keeper.>", "--subscription", "keeper/job", "--limit", "1"]).len(), 1);
+    let delivery = &read(&host, &["deliveries", "list", "--state", "retrying"])["deliveries"][0];
+    assert_eq!((&delivery["attempts"], &delivery["cause"]), (&json!(1), &json!("retry")), "{delivery}");
+
+    assert_eq!(run(&host, &["deliveries", "retry-now", "--event", &first]).trim(), "retried: 1");
+    eventually("the first one is handled", || (pending(&host, &[]) == ["keeper/job j2 retrying"]).then_some(()));
+    assert_eq!(run(&host, &["state", "get", "keeper", "job/j1"]).trim(), "2");
+    assert_eq!(run(&host, &["deliveries", "retry-now", "--all"]).trim(), "retried: 1");
+    eventually("the second one too", || pending(&host, &[]).is_empty().then_some(()));
+    let _ = fail(&host, 2, &["deliveries", "retry-now"]);
+    let _ = fail(&host, 2, &["deliveries", "list", "--state", "handled"]);
+    assert!(fail(&host, 1, &["deliveries", "retry-now", "--subscription", "keeper/none"]).contains("not-found"));
+    assert!(fail(&host, 1, &["deliveries", "list", "--after", "x"]).contains("is not a cursor"));
+}
+
+#[test]
+fn a_delivery_shows_what_holds_its_key() {
+    let host = Setup::new().plugin("keeper").start();
+    assert!(run(&host, &["subscriptions", "pause", "keeper/entry"]).contains("paused"));
+    for (id, account) in [("1", "a"), ("2", "a"), ("3", "b")] {
+        publish(&host, "keeper.entry", id, &json!({ "data": { "account": account, "number": 1 } }));
+    }
+    let shown = || pending(&host, &["--subscription", "keeper/entry"]);
+    eventually("nothing is claimed", || {
+        (shown() == ["keeper/entry 1 ready", "keeper/entry 2 ready", "keeper/entry 3 ready"]).then_some(())
+    });
+    assert_eq!(pending(&host, &["--key", "b"]), ["keeper/entry 3 ready"]);
+    assert!(run(&host, &["subscriptions", "resume", "keeper/entry"]).contains("resumed"));
+    eventually("all are handled", || shown().is_empty().then_some(()));
+}
+
+#[test]
+fn events_are_searched() {
+    let host = Setup::new().plugin("echo").start();
+    publish(&host, "echo.ping", "order-1", &json!({ "source": "/shop", "subject": "x" }));
+    publish(&host, "other.thing", "order-2", &json!({ "subject": "x" }));
+    eventually("the reply is there", || (host.events_of("echo.pong").len() == 1).then_some(()));
+    let found = |filter: &[&str]| -> Vec<String> {
+        let page = read(&host, &[&["events", "list"], filter].concat());
+        page["events"].as_array().unwrap().iter().map(|one| one["event"]["type"].as_str().unwrap().to_owned()).collect()
+    };
+    for (filter, expected) in [
+        (&["--type", "echo.*"][..], &["echo.pong", "echo.ping"][..]),
+        (&["--type", "other.>", "--subject", "x"], &["other.thing"]),
+        (&["--source", "/shop"], &["echo.ping"]),
+        (&["--source", "/plugins/echo"], &["echo.pong"]),
+        (&["--correlation", "order-1"], &["echo.pong", "echo.ping"]),
+        (&["--id-prefix", "order-"], &["other.thing", "echo.ping"]),
+        (&["--since", "2100-01-01T00:00:00Z"], &[]),
+        (&["--until", "2100-01-01T00:00:00Z", "--id-prefix", "order-2"], &["other.thing"]),
+    ] {
+        let found = found(filter);
+        // The reply and the other event have no fixed order.
+        let sorted = |mut types: Vec<String>| {
+            types.sort();
+            types
+        };
+        assert_eq!(sorted(found), sorted(expected.iter().map(ToString::to_string).collect()), "{filter:?}");
+    }
+    let answer = host.send("GET", &host.api_url("/events?since=yesterday"), &[], b"");
+    assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid-query"));
+}
+
+#[test]
+fn a_replay_delivers_one_event_or_a_selection() {
+    let host = Setup::new().plugin("echo").start();
+    for (id, event_type) in [("1", "echo.a"), ("2", "echo.b"), ("3", "echo.a"), ("4", "echo.b")] {
+        publish(&host, event_type, id, &json!({ "subject": id }));
+    }
+    let count = |expected: &str| {
+        eventually("the events are handled", || {
+            (run(&host, &["state", "get", "echo", "count"]).trim() == expected).then_some(())
+        });
+        host.wait_until_idle();
+    };
+    count("4");
+    let replay = |arguments: &[&str]| {
+        let shown = run(&host, &[&["subscriptions", "replay", "echo/remember"], arguments].concat());
+        shown.trim().trim_start_matches("replaying: ").to_owned()
+    };
+    let second = position_of(&host, "2");
+    for (arguments, events, handled) in [
+        (&["--event", &second][..], "1", "5"),
+        (&["--from-beginning", "--until", &second], "2", "7"),
+        (&["--from-beginning", "--type", "echo.a"], "2", "9"),
+        (&["--from-beginning", "--subject", "4", "--rate", "100"], "1", "10"),
+        (&["--from-beginning", "--until", "2020-01-01T00:00:00Z"], "0", "10"),
+        (&["--position", &second, "--until", "2100-01-01T00:00:00Z", "--id-prefix", "3"], "1", "11"),
+    ] {
+        assert_eq!(replay(arguments), events, "{arguments:?}");
+        count(handled);
+    }
+    let _ = fail(&host, 2, &["subscriptions", "replay", "echo/remember", "--event", "1", "--until", "2"]);
+    let _ = fail(&host, 2, &["subscriptions", "replay", "echo/remember", "--type", "echo.a"]);
+}
+
+#[test]
+fn a_dead_letter_is_redriven_with_edited_data() {
+    let host = Setup::new().plugin("keeper").start();
+    publish(&host, "keeper.bad", "b1", &json!({ "data": { "wrong": 1 } }));
+    let letter = eventually("it is a dead letter", || host.dead_letters().into_iter().next());
+    let number = letter["number"].to_string();
+    let file = host.path().join("data.json");
+    let path = file.to_str().unwrap();
+    std::fs::write(&file, "{ no json").unwrap();
+    let refused = fail(&host, 1, &["dead-letters", "redrive", &number, "--data", path]);
+    assert!(refused.contains("the new data is not"), "{refused}");
+    std::fs::write(&file, r#"{ "right": 12345678901234567890.5 }"#).unwrap();
+    assert_eq!(run(&host, &["dead-letters", "redrive", &number, "--data", path]).trim(), "redriven: 1");
+    // It is not mended yet: the new dead letter has both the original and the edited data.
+    let letter = eventually("it is a dead letter again", || host.dead_letters().into_iter().next());
+    assert_eq!(letter["logged"]["event"]["data"], json!({ "wrong": 1 }));
+    assert_eq!(letter["edited"]["sandbusedited"], true);
+    assert!(letter["edited"]["data"]["right"].is_number(), "{letter}");
+    let _ = run(&host, &["state", "set", "keeper", "mended", "true"]);
+    assert_eq!(run(&host, &["dead-letters", "redrive", &letter["number"].to_string()]).trim(), "redriven: 1");
+    eventually("it is handled with the edited data", || {
+        let output = host.cli(&["state", "get", "keeper", "bad/b1"]);
+        String::from_utf8_lossy(&output.stdout).contains("right").then_some(())
+    });
+    assert!(run(&host, &["events", "show", "b1"]).contains("wrong"), "the event in the log is the original");
+    let _ = fail(&host, 2, &["dead-letters", "redrive", "--all", "--data", path]);
+    assert!(fail(&host, 1, &["dead-letters", "redrive", "1000", "--data", path]).contains("no dead letter 1000"));
+}
+
+#[test]
+fn the_state_of_a_plugin_is_shown_and_changed() {
+    let host = Setup::new().plugin("keeper").start();
+    assert_eq!(run(&host, &["state", "keys", "keeper"]).trim(), "none");
+    for (key, value) in [("b", "2"), ("a/1", "1")] {
+        let _ = run(&host, &["state", "set", "keeper", key, value]);
+    }
+    assert_eq!(run(&host, &["state", "keys", "keeper"]).trim(), "a/1\nb");
+    assert_eq!(run(&host, &["state", "keys", "keeper", "--after", "a/1"]).trim(), "b");
+    assert_eq!(run(&host, &["state", "get", "keeper", "a/1"]).trim(), "1");
+    let version = read(&host, &["state", "get", "keeper", "b"])["version"].to_string();
+    let _ = run(&host, &["state", "set", "keeper", "b", "3", "--version", &version]);
+    let stale = fail(&host, 1, &["state", "set", "keeper", "b", "4", "--version", &version]);
+    assert!(stale.contains("state-changed"), "{stale}");
+    assert!(fail(&host, 1, &["state", "set", "keeper", "b", "4", "--version", "0"]).contains("state-changed"));
+    let _ = run(&host, &["state", "set", "keeper", "new", "--version", "0", "--", "-1"]);
+    // The plugin sees what the operator wrote.
+    let kept = host.get("/keeper").json();
+    assert_eq!(kept["values"], json!({ "a/1": 1, "b": 3, "new": -1 }));
+    let file = host.path().join("value");
+    std::fs::write(&file, [0xff, 0x00]).unwrap();
+    let _ = run(&host, &["state", "set", "keeper", "bytes", "--file", file.to_str().unwrap()]);
+    assert_eq!(read(&host, &["state", "get", "keeper", "bytes"])["value_base64"], "/wA=");
+    assert!(fail(&host, 1, &["state", "get", "keeper", "none"]).contains("no value for the key `none`"));
+    assert!(fail(&host, 1, &["state", "set", "nobody", "a", "1"]).contains("no plugin `nobody`"));
+}
+
+#[test]
+fn handlers_and_webhooks_are_told_of_dead_letters() {
+    let webhook = Webhook::start(&[204]);
+    let host = Setup::new().plugin("poison").plugin("echo").start();
+    let url = format!("http://{}/alerts", webhook.address);
+    let alerts = ["subscriptions", "create", "alerts", "--pattern", "sandbus.dead-letter"];
+    let _ = run(&host, &[&alerts[..], &["--webhook", &url]].concat());
+    let handler = ["subscriptions", "create", "to-echo", "--pattern", "sandbus.*", "--plugin", "echo"];
+    let _ = run(&host, &handler);
+    publish(&host, "poison.pill", "p1", &json!({}));
+    let hook = eventually("the webhook is told", || webhook.received().into_iter().next());
+    assert_eq!(hook.header("ce-type"), Some("sandbus.dead-letter"), "{hook:?}");
+    assert_eq!(hook.header("ce-subject"), Some("poison/swallow"));
+    let told: Value = serde_json::from_str(&hook.body).unwrap();
+    assert_eq!((&told["cause"], &told["event"]["id"]), (&json!("trap"), &json!("p1")), "{told}");
+    host.wait_until_idle();
+    let handled = pending(&host, &[]);
+    assert!(handled.is_empty(), "the handler has taken it: {handled:?}");
+    let tree = read(&host, &["events", "list", "--correlation", "p1"]);
+    assert_eq!(tree["events"].as_array().unwrap().len(), 2, "it belongs to the event's cause tree");
+    // Nobody but the host may tell of dead letters.
+    let forged = host.publish("sandbus.dead-letter", "forged", json!({}));
+    assert_eq!((forged.status, forged.problem().as_str()), (403, "reserved-type"));
+}
