@@ -198,11 +198,11 @@ fn the_state_of_a_plugin_is_shown_and_changed() {
     assert_eq!(run(&host, &["state", "keys", "keeper", "--after", "a/1"]).trim(), "b");
     assert_eq!(run(&host, &["state", "get", "keeper", "a/1"]).trim(), "1");
     let version = read(&host, &["state", "get", "keeper", "b"])["version"].to_string();
-    let _ = run(&host, &["state", "set", "keeper", "b", "3", "--version", &version]);
-    let stale = fail(&host, 1, &["state", "set", "keeper", "b", "4", "--version", &version]);
+    let _ = run(&host, &["state", "set", "keeper", "b", "3", "--if-version", &version]);
+    let stale = fail(&host, 1, &["state", "set", "keeper", "b", "4", "--if-version", &version]);
     assert!(stale.contains("state-changed"), "{stale}");
-    assert!(fail(&host, 1, &["state", "set", "keeper", "b", "4", "--version", "0"]).contains("state-changed"));
-    let _ = run(&host, &["state", "set", "keeper", "new", "--version", "0", "--", "-1"]);
+    assert!(fail(&host, 1, &["state", "set", "keeper", "b", "4", "--if-version", "0"]).contains("state-changed"));
+    let _ = run(&host, &["state", "set", "keeper", "new", "--if-version", "0", "--", "-1"]);
     // The plugin sees what the operator wrote.
     let kept = host.get("/keeper").json();
     assert_eq!(kept["values"], json!({ "a/1": 1, "b": 3, "new": -1 }));

@@ -68,7 +68,7 @@ pub(super) struct Redrive {
     #[command(flatten)]
     which: Selection,
     /// Deliver the data in this file instead, for one dead letter; the event in the log stays as it is
-    #[arg(long, value_name = "FILE", requires = "number")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["all", "subscription", "cause"])]
     data: Option<PathBuf>,
 }
 

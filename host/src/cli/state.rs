@@ -58,9 +58,9 @@ struct Set {
     /// Read the new value from this file, or from standard input if it is -
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Change the value only if it still has this version, which get --json shows; 0 stands for no value
+    /// Change the value only if it still has this version, which `get --json` shows; 0 stands for no value
     #[arg(long, value_name = "VERSION", value_parser = parse_version)]
-    version: Option<u64>,
+    if_version: Option<u64>,
 }
 
 fn parse_version(text: &str) -> Result<u64, String> {
@@ -79,7 +79,7 @@ fn read_value(file: &Path) -> anyhow::Result<Vec<u8>> {
 impl Set {
     fn request(&self) -> anyhow::Result<StateRequest> {
         let value_base64 = self.file.as_deref().map(read_value).transpose()?.map(|bytes| BASE64_STANDARD.encode(bytes));
-        Ok(StateRequest { value: self.value.clone(), value_base64, version: self.version })
+        Ok(StateRequest { value: self.value.clone(), value_base64, version: self.if_version })
     }
 }
 
