@@ -8,6 +8,7 @@ use rusqlite::Connection;
 
 use super::command::{Command, SettleRequest};
 use super::engine_state::EngineState;
+use super::selection::Selection;
 use super::subscription::Subscription;
 use super::{Embedded, rows};
 use crate::bus::group_commit::Closed;
@@ -283,7 +284,7 @@ fn read_log(connection: &Connection, shared: &EngineState, subscription: &Subscr
     // The head is read before the types, and both before the log: every event that is read has been offered and has
     // its type.
     let head = subscription.replay.map_or(shared.head(), |replay| replay.until);
-    let selection = subscription.selection(&definition);
+    let selection = Selection::of(subscription, &definition);
     let types = selection.types(&shared.types());
     let (events, through) = selection.read(connection, &types, offered, head)?;
     let mut window = subscription.window();

@@ -226,13 +226,16 @@ impl Inspector<'_> {
     ) -> Result<Option<DeliveryState>, StoreError> {
         let position = logged.position;
         let is_before_end = subscription.replay.is_none_or(|replay| position <= replay.until);
-        if position <= view.selects_after || !is_before_end || !subscription.selection(&view.definition).takes(logged) {
+        if position <= view.selects_after
+            || !is_before_end
+            || !Selection::of(subscription, &view.definition).takes(logged)
+        {
             return Ok(None);
         }
         if position <= view.examined {
             return Ok(Some(DeliveryState::Handled));
         }
-        let selection = subscription.selection(&view.definition);
+        let selection = Selection::of(subscription, &view.definition);
         let unread = self.count(selection, view.examined, Position(position.0 - 1))?;
         Ok(Some(DeliveryState::NotReached { ahead: view.ready + unread }))
     }
@@ -283,7 +286,7 @@ impl Inspector<'_> {
         examined: Position,
     ) -> Result<Vec<(u64, LoggedEvent)>, StoreError> {
         let last = feed.replay.map_or(self.shared.head(), |replay| replay.until);
-        let selection = feed.selection(definition);
+        let selection = Selection::of(feed, definition);
         let types = selection.types(&self.shared.types());
         let mut after = after;
         let mut ahead = self.count(selection, examined, after)?;

@@ -4,6 +4,7 @@ use rusqlite::Connection;
 
 use super::engine_state::Types;
 use super::rows;
+use super::subscription::Subscription;
 use crate::bus::window::PAGE;
 use crate::bus::{EventFilter, StoreError};
 use crate::event::{LoggedEvent, Position};
@@ -16,7 +17,12 @@ pub(super) struct Selection<'a> {
     pub(super) only: Option<&'a EventFilter>,
 }
 
-impl Selection<'_> {
+impl<'a> Selection<'a> {
+    /// The events that a subscription or a replay selects by a definition.
+    pub(super) fn of(subscription: &'a Subscription, definition: &'a Definition) -> Self {
+        Self { definition, only: subscription.only.as_ref() }
+    }
+
     /// Whether it includes an event.
     pub(super) fn takes(self, logged: &LoggedEvent) -> bool {
         self.definition.takes(&logged.event) && self.only.is_none_or(|only| only.matches(logged))

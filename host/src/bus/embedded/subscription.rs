@@ -7,11 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::selection::Selection;
 use crate::bus::window::Window;
 use crate::bus::{EventFilter, FeedId, ReplayOverview};
 use crate::event::Position;
-use crate::subscription::{Definition, SubscriptionId};
+use crate::subscription::SubscriptionId;
 
 /// A subscription, or a replay of one.
 #[derive(Debug)]
@@ -65,11 +64,6 @@ impl Subscription {
         let deletion = CancellationToken::new();
         let (replay, only) = replay.map_or((None, None), |(range, only)| (Some(range), only));
         Arc::new(Self { number, id, dynamic, replay, only, window, committing, wake, deletion })
-    }
-
-    /// The events that it selects by a definition.
-    pub(super) fn selection<'a>(&'a self, definition: &'a Definition) -> Selection<'a> {
-        Selection { definition, only: self.only.as_ref() }
     }
 
     /// Counts a settlement that is submitted.

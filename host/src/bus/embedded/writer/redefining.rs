@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::super::load::{count_publishers, load_keys};
 use super::super::rows;
+use super::super::selection::Selection;
 use super::super::subscription::Subscription;
 use super::Writer;
 use super::batch::Batch;
@@ -96,7 +97,7 @@ impl Writer {
         // An error of the store shows again at the next write. Until then, only the metrics show a wrong count.
         let rows = rows::count_pending(&self.connection, subscription.number).unwrap_or(0);
         let unread =
-            self.count_matching(subscription.selection(&definition), window.cursor, window.missed).unwrap_or(0);
+            self.count_matching(Selection::of(subscription, &definition), window.cursor, window.missed).unwrap_or(0);
         window.backlog = rows + unread;
         if subscription.replay.is_none() {
             self.recount_publishers(subscription.number, &mut window);

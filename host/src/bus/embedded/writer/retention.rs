@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::super::rows;
+use super::super::selection::Selection;
 use super::super::subscription::Subscription;
 use super::Writer;
 use super::batch::{ApplyError, Batch};
@@ -77,7 +78,7 @@ impl Writer {
             };
             let last = subscription.replay.map_or(floor, |replay| floor.min(replay.until));
             let unread =
-                if behind { self.count_matching(subscription.selection(&definition), offered, last)? } else { 0 };
+                if behind { self.count_matching(Selection::of(subscription, &definition), offered, last)? } else { 0 };
             let expired = ready as u64 + unread;
             if expired > 0 {
                 rows::move_cursor(&self.connection, subscription.number, floor)?;
