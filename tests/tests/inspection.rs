@@ -215,7 +215,7 @@ fn the_state_of_a_plugin_is_shown_and_changed() {
 }
 
 #[test]
-fn handlers_and_webhooks_are_told_of_dead_letters() {
+fn handlers_and_webhooks_receive_dead_letter_notifications() {
     let webhook = Webhook::start(&[204]);
     let host = Setup::new().plugin("poison").plugin("echo").start();
     let url = format!("http://{}/alerts", webhook.address);
@@ -224,17 +224,22 @@ fn handlers_and_webhooks_are_told_of_dead_letters() {
     let handler = ["subscriptions", "create", "to-echo", "--pattern", "sandbus.*", "--plugin", "echo"];
     let _ = run(&host, &handler);
     publish(&host, "poison.pill", "p1", &json!({}));
-    let hook = eventually("the webhook is told", || webhook.received().into_iter().next());
+    let hook = eventually("the webhook receives the notification", || webhook.received().into_iter().next());
     assert_eq!(hook.header("ce-type"), Some("sandbus.dead-letter"), "{hook:?}");
     assert_eq!(hook.header("ce-subject"), Some("poison/swallow"));
-    let told: Value = serde_json::from_str(&hook.body).unwrap();
-    assert_eq!((&told["cause"], &told["event"]["id"]), (&json!("trap"), &json!("p1")), "{told}");
+    let notification: Value = serde_json::from_str(&hook.body).unwrap();
+    assert_eq!(
+        (&notification["cause"], &notification["event"]["id"]),
+        (&json!("trap"), &json!("p1")),
+        "{notification}"
+    );
     host.wait_until_idle();
     let handled = pending(&host, &[]);
-    assert!(handled.is_empty(), "the handler has taken it: {handled:?}");
+    assert!(handled.is_empty(), "{handled:?}");
+    assert_eq!(host.dead_letters().len(), 1, "the plugin and the webhook have handled the notification");
     let tree = read(&host, &["events", "list", "--correlation", "p1"]);
     assert_eq!(tree["events"].as_array().unwrap().len(), 2, "it belongs to the event's cause tree");
-    // Nobody but the host may tell of dead letters.
+    // Only the host may publish notifications.
     let forged = host.publish("sandbus.dead-letter", "forged", json!({}));
     assert_eq!((forged.status, forged.problem().as_str()), (403, "reserved-type"));
 }

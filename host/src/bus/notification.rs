@@ -1,4 +1,4 @@
-//! Events that tell of dead letters.
+//! Notifications of dead letters, which are events.
 
 use serde::Serialize;
 
@@ -7,13 +7,13 @@ use crate::clock::Timestamp;
 use crate::event::{Data, Event, LoggedEvent};
 use crate::subscription::SubscriptionId;
 
-/// The type of the events that tell of dead letters. Only the host publishes it.
+/// The type of the notifications of dead letters. Only the host publishes it.
 pub const DEAD_LETTER_TYPE: &str = "sandbus.dead-letter";
 
-/// The source of these events.
+/// The source of the notifications.
 const SOURCE: &str = "/sandbus/dead-letters";
 
-/// The data of such an event.
+/// The data of a notification.
 #[derive(Debug, Serialize)]
 struct Notification<'a> {
     number: DeadLetterId,
@@ -37,7 +37,7 @@ struct Subject<'a> {
     subject: Option<&'a str>,
 }
 
-/// The event that tells of a dead letter, which the dead letter's event caused.
+/// The notification of a dead letter. The event that became a dead letter is its cause.
 pub(crate) fn dead_letter_event(
     id: String,
     number: DeadLetterId,

@@ -122,33 +122,37 @@ pub(super) async fn a_dead_letter_is_redriven_with_edited_data(engine: &dyn Engi
     assert_eq!(*harness.bus().events_with_id("1".to_owned()).await.unwrap()[0].event, original);
 }
 
-/// A subscription to what fails, and one that is told of it.
+/// A subscription whose deliveries fail, and one to the notifications of its dead letters.
 async fn with_notifications(harness: &Harness) -> [Arc<dyn SubscriptionFeed>; 2] {
-    let told = Definition { pattern: Pattern::parse("sandbus.*").unwrap(), ..definition("a.b", 1) };
-    let subscriptions = [("s", definition("a.b", 2)), ("told", told)];
+    let alerts = Definition { pattern: Pattern::parse("sandbus.*").unwrap(), ..definition("a.b", 1) };
+    let subscriptions = [("s", definition("a.b", 2)), ("alerts", alerts)];
     let subscriptions = subscriptions.map(|(name, definition)| (name.to_owned(), definition, Start::Now)).to_vec();
     harness.bus().declare("p", Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
-    [subscription(harness, "s"), subscription(harness, "told")]
+    [subscription(harness, "s"), subscription(harness, "alerts")]
 }
 
-pub(super) async fn dead_letters_are_told_of_by_events(engine: &dyn Engine) {
+pub(super) async fn dead_letters_are_announced_by_events(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
     let alone = declare(&harness, "s", definition("a.b", 2)).await;
     publish(&harness, event("1")).await;
     reject(&mut claim(&alone).await).await;
-    assert_eq!(logged_ids(&harness).await, ["1"], "nobody wants to know");
+    assert_eq!(logged_ids(&harness).await, ["1"], "nobody subscribes to notifications");
     let [feed, _] = with_notifications(&harness).await;
+    let reply = harness.bus().expect_reply(&about("2", "x"), Pattern::everything()).unwrap();
     publish(&harness, about("2", "x")).await;
     let mut claimed = claim(&feed).await;
     retry(&mut claimed).await;
     assert_eq!(logged_ids(&harness).await.len(), 2, "a retry is no dead letter");
     harness.clock().advance(Duration::from_secs(1));
     exhaust(&mut claim(&feed).await).await;
+    assert_eq!(logged_ids(&harness).await.len(), 3);
+    let replied = tokio::time::timeout(Duration::from_millis(40), reply.wait()).await;
+    assert!(replied.is_err(), "a notification is no reply: {replied:?}");
     drop((alone, feed, claimed));
 
     let harness = harness.crash().await;
-    let [feed, told] = ["s", "told"].map(|name| subscription(&harness, name));
-    let mut claimed = claim(&told).await;
+    let [feed, alerts] = ["s", "alerts"].map(|name| subscription(&harness, name));
+    let mut claimed = claim(&alerts).await;
     let notification = Arc::clone(claimed.event());
     let letters = harness.bus().dead_letters(DeadLetterFilter::default(), None, 10).await.unwrap();
     let data: serde_json::Value = serde_json::from_slice(notification.data.as_deref().unwrap()).unwrap();
@@ -163,15 +167,15 @@ pub(super) async fn dead_letters_are_told_of_by_events(engine: &dyn Engine) {
             "event": { "position": 2, "id": "2", "source": "/t", "type": "a.b", "subject": "x" },
         })
     );
-    // A dead letter of such an event is not told of, or a broken handler would never come to an end.
+    // The dead letter of a notification has none, or a broken handler would never come to an end.
     reject(&mut claimed).await;
     assert_eq!(logged_ids(&harness).await.len(), 3);
-    // A delivery that becomes a dead letter once more is told of once more.
+    // A redriven delivery that becomes a dead letter again has another notification.
     assert_eq!(harness.bus().redrive(of_subscription("s"), 10).await, Ok(2));
     for _ in 0..2 {
         reject(&mut claim(&feed).await).await;
     }
-    assert_eq!(handle_all(&told).await.len(), 2);
+    assert_eq!(handle_all(&alerts).await.len(), 2);
 }
 
 fn of_subscription(name: &str) -> DeadLetterFilter {
@@ -180,10 +184,10 @@ fn of_subscription(name: &str) -> DeadLetterFilter {
 
 pub(super) async fn a_full_log_stops_no_dead_letter(engine: &dyn Engine) {
     let harness = open(engine, Settings { max_log_bytes: Some(1), ..Settings::default() }).await;
-    let [feed, told] = with_notifications(&harness).await;
+    let [feed, alerts] = with_notifications(&harness).await;
     publish(&harness, event("1")).await;
     let full = harness.bus().publish(vec![Publish { event: event("2"), due: None }]).await;
     assert_eq!(full, Err(CommitError::LogFull(1)));
     assert_eq!(reject(&mut claim(&feed).await).await, DeliveryStatus::Dead);
-    assert_eq!(handle_all(&told).await.len(), 1);
+    assert_eq!(handle_all(&alerts).await.len(), 1);
 }

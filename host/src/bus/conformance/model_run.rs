@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::model::{DeliveryState, Model, NAMES, rules};
 use super::*;
-use crate::bus::{DeliveryKind, FeedId, Overview, Replay, Retention};
+use crate::bus::{
+    DeliveryFilter, DeliveryKind, DeliveryReport, DeliveryState as Shown, FeedId, Overview, Replay, Retention,
+};
 use crate::outcome::Outcome;
 use crate::retry;
 
@@ -86,6 +88,10 @@ pub async fn run_against_model(engine: &dyn Engine, actions: Vec<Action>) {
 async fn declare_all(harness: &Harness) {
     let subscriptions = NAMES.map(|name| (name.to_owned(), rules(name), Start::Now)).to_vec();
     harness.bus().declare("p", Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
+}
+
+fn number_of(report: &DeliveryReport) -> usize {
+    report.logged.event.id.parse().unwrap()
 }
 
 fn number(claim: &Claim) -> usize {
@@ -316,9 +322,44 @@ impl ModelRun {
             let dead = self.model.count(name, |fate| fate == DeliveryState::Dead);
             let letters = self.harness.bus().count_dead_letters(all_of(name)).await.unwrap();
             assert_eq!(letters, dead as u64, "the dead letters of {name}");
+            self.check_pending(name).await;
             let counts = self.harness.bus().dead_letter_counts().await.unwrap();
             assert_eq!(counts.get(&id(name)).copied().unwrap_or(0), letters, "the dead letters of {name} among all");
         }
+    }
+
+    /// Checks that the list of pending deliveries has each open one, and no other.
+    async fn check_pending(&mut self, name: &'static str) {
+        let filter = DeliveryFilter { subscription: Some(id(name)), ..DeliveryFilter::default() };
+        let page = loop {
+            self.read_log().await;
+            let known = self.model.log.len();
+            let page = self.harness.bus().deliveries(filter.clone(), None, None, 1_000).await.unwrap();
+            self.read_log().await;
+            if self.model.log.len() == known {
+                break page;
+            }
+        };
+        assert!(page.next.is_none());
+        let own = page.deliveries.into_iter().filter(|report| !report.replayed);
+        let mut listed: BTreeMap<usize, _> = own.map(|report| (number_of(&report), report.state)).collect();
+        for ((_, id), fate) in self.model.fates.iter().filter(|((other, _), _)| *other == name) {
+            let state = listed.remove(id);
+            let key = self.model.keys[id];
+            let fits = match (fate, &state) {
+                (DeliveryState::InFlight { attempts }, Some(Shown::InFlight { attempt })) => *attempt == attempts + 1,
+                (DeliveryState::Open { attempts }, Some(Shown::Retrying { attempts: shown, .. })) => shown == attempts,
+                (DeliveryState::Open { .. }, Some(Shown::BehindKey { .. })) => name != "plain" && key.is_some(),
+                (DeliveryState::Open { .. }, Some(Shown::Parked { .. })) => {
+                    name == "parked" && key.is_some_and(|key| self.model.parked.contains_key(&key))
+                }
+                (DeliveryState::Open { .. }, Some(Shown::NotReached { .. } | Shown::Ready)) => true,
+                (DeliveryState::Dead | DeliveryState::Dropped | DeliveryState::Handled, None) => true,
+                _ => false,
+            };
+            assert!(fits, "{id} is {fate:?} for {name}, and is shown as {state:?}");
+        }
+        assert!(listed.is_empty(), "{name}: {listed:?}");
     }
 
     /// A subscription's overview, taken while no due event entered the log.

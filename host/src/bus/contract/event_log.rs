@@ -32,6 +32,8 @@ pub trait EventLog {
     /// Starts to wait for the reply to an event: the first other event that matches the pattern, belongs to the same
     /// cause tree, and enters the log from now on, through any host.
     ///
+    /// The notification of a dead letter is never a reply.
+    ///
     /// Call it before the event is published, so that no reply can be missed. The number of waiters per host is
     /// bounded.
     ///

@@ -39,7 +39,7 @@ impl IdKey {
         IdSeed::new(logged.stored_at, &mac.finalize().into_bytes())
     }
 
-    /// The id of the event that tells of a dead letter, whose number is never reused.
+    /// The id of the notification of a dead letter, whose number is never reused.
     #[must_use]
     pub fn dead_letter(&self, number: i64, at: Timestamp) -> String {
         let mut mac = self.0.clone();

@@ -13,7 +13,7 @@ use super::Writer;
 use super::batch::{ApplyError, Batch};
 use super::duplicates::Stored;
 use super::subjects::{AfterCommit, PublishContext};
-use crate::bus::{CommitError, ProducerLimit, PublishReceipt, StoreError};
+use crate::bus::{CommitError, DEAD_LETTER_TYPE, ProducerLimit, PublishReceipt, StoreError};
 use crate::clock::Timestamp;
 use crate::event::reserved::publishing_plugin;
 use crate::event::{Event, LoggedEvent, Position};
@@ -205,7 +205,10 @@ impl Writer {
         if let Some(plugin) = plugin {
             self.usage.share(plugin).deliveries += counted;
         }
-        self.shared.reply_waiters.offer(logged);
+        // Why a handler failed is for operators, and no reply to a client.
+        if logged.event.event_type != DEAD_LETTER_TYPE {
+            self.shared.reply_waiters.offer(logged);
+        }
     }
 }
 

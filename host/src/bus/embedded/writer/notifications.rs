@@ -1,4 +1,4 @@
-//! Events that tell of dead letters, published in the transaction that makes the dead letter.
+//! Notifications of dead letters: events that are published in the transaction that makes the dead letter.
 
 use super::super::subscription::Subscription;
 use super::Writer;
@@ -8,11 +8,11 @@ use crate::bus::window::PendingDelivery;
 use crate::bus::{DEAD_LETTER_TYPE, DeadLetterId, FailedAttempt, StoreError};
 
 impl Writer {
-    /// Publishes an event that tells of a dead letter, if a subscription selects such events. A dead letter of such an
-    /// event causes no other one, so that a broken handler of them ends in one dead letter for each.
+    /// Publishes the notification of a dead letter, if a subscription selects it. The dead letter of a notification has
+    /// none, so that a broken handler of notifications does not cause more of them.
     ///
-    /// Like the dead letter itself, the event is stored even if the log has reached its limit: there is at most one for
-    /// each failed delivery.
+    /// Like the dead letter itself, the notification is stored even if the log has reached its limit: there is at most
+    /// one for each failed delivery.
     pub(super) fn notify_of_dead_letter(
         &mut self,
         number: DeadLetterId,
