@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::Dispatcher;
 use super::attempt::{Invocation, Invoke};
-use crate::bus::{Bus, Delivery};
-use crate::outcome::{Cause, Effects, Failure, Outcome};
+use crate::bus::Delivery;
+use crate::outcome::{Cause, Effects, Failure, Outcome, StateView};
 use crate::plugin::{Admission, Call, Generation, HandlerResult, Instance};
 use crate::subscription::Definition;
 use crate::threads::Panicked;
@@ -53,8 +53,8 @@ impl PluginHandler {
         let thread_generation = Arc::clone(&generation);
         let Admission { ticket, permits } = admission;
         let invocation = self.dispatcher.capacity.threads.run(ticket, move || {
-            let mut instance = None;
-            let invocation = invoke_plugin(&*bus, &thread_generation, &delivery, timeout, &mut instance);
+            let (mut instance, state) = (None, bus.state(&thread_generation.name));
+            let invocation = invoke_plugin(state, &thread_generation, &delivery, timeout, &mut instance);
             thread_generation.return_instance(instance);
             drop(permits);
             invocation
@@ -74,7 +74,7 @@ impl PluginHandler {
 
 /// Invokes a plugin's handler for a delivery. Blocks while the handler runs.
 pub(crate) fn invoke_plugin(
-    bus: &dyn Bus,
+    state: Box<dyn StateView>,
     generation: &Arc<Generation>,
     delivery: &Delivery,
     timeout: Duration,
@@ -88,7 +88,7 @@ pub(crate) fn invoke_plugin(
         ids: delivery.ids,
     };
     let started = Instant::now();
-    let handled = generation.handle_event(&call, timeout, bus.state(&generation.name), instance);
+    let handled = generation.handle_event(&call, timeout, state, instance);
     let HandlerResult { outcome, effects } = handled;
     Invocation { outcome, effects, generation: Some(Arc::clone(generation)), took: started.elapsed() }
 }

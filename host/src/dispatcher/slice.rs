@@ -139,7 +139,8 @@ impl Slice {
         let ran_out_of_time = loop {
             let PluginHandler { dispatcher, definition, .. } = &*self.handler;
             let invocation = self.path.check_hops(&delivery).unwrap_or_else(|| {
-                invoke_plugin(&*dispatcher.bus, generation, &delivery, definition.timeout, &mut instance)
+                let state = dispatcher.bus.state(&generation.name);
+                invoke_plugin(state, generation, &delivery, definition.timeout, &mut instance)
             });
             reuses = if instance.is_some() { reuses + 1 } else { 0 };
             if reuses >= max_reuses {

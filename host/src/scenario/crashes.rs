@@ -3,7 +3,8 @@
 //! The effects of handlers are one transaction with the ack, so after a crash the scenario must end as without one.
 //! Results that are not part of a transaction are not compared: attempts, log lines, and the response to a request
 //! whose client was disconnected. A plugin may repeat a request to a service. The repetition must be identical, so that
-//! the service can recognise it.
+//! the service can recognise it. Sequences skip numbers after a crash, so the numbers that a handler drew may differ in
+//! its effects.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,51 +12,61 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::expect::{compare_effects, compare_plugins, prepare};
+use super::expect::{compare_effects, compare_plugins, prepare, report_of};
 use super::matching::mismatches;
-use super::runner::{self, NO_CRASH, Run};
-use super::spec::{Expectations, ScenarioSpec};
-use super::{PluginUnderTest, ScenarioError, ScenarioReport, ScenarioResult, StepResult};
+use super::runner::{self, Inputs, NO_CRASH, Run};
+use super::sequence_numbers::Renumbering;
+use super::spec::{Expectations, ScenarioSpec, Step};
+use super::{PluginUnderTest, ScenarioReport, ScenarioResult, StepResult};
 use crate::bus::CommitMoment;
 
 /// Headers that differ between attempts.
 const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
 
-/// Runs a scenario like [`check`](super::check), and then with a crash before and after each of its commits.
+/// The largest number of commits with crashes. A scenario with more of them has crashes at commits that are evenly spread.
+const MAX_COMMITS: u64 = 50;
+
+/// Runs a scenario like [`check`](super::check), and then with a crash before and after each of its commits, or
+/// [many of them](MAX_COMMITS).
 #[must_use]
 pub fn check_with_crashes(spec: &ScenarioSpec, plugins: &[PluginUnderTest<'_>], folder: &Path) -> ScenarioReport {
     let started = Instant::now();
-    let mut report = super::check(spec, plugins, folder);
-    if report.is_ok()
-        && let Err(error) = crash_at_each_commit(spec, plugins, folder, &mut report)
-    {
-        (report.completed, report.failures) = (false, vec![error.to_string()]);
+    let prepared = prepare(spec, plugins, folder);
+    let without =
+        prepared.and_then(|(steps, inputs)| Ok((runner::run_with_crash(&inputs, &steps, NO_CRASH)?, steps, inputs)));
+    let mut report = report_of(spec, without.as_ref().map(|(run, ..)| run));
+    if let (true, Ok((without, steps, inputs))) = (report.is_ok(), &without) {
+        crash_at_commits(spec, without, inputs, steps, &mut report);
     }
     report.took = started.elapsed();
     report
 }
 
-fn crash_at_each_commit(
+fn crash_at_commits(
     spec: &ScenarioSpec,
-    plugins: &[PluginUnderTest<'_>],
-    folder: &Path,
+    without: &Run,
+    inputs: &Inputs<'_>,
+    steps: &[Step],
     report: &mut ScenarioReport,
-) -> Result<(), ScenarioError> {
-    let (steps, inputs) = prepare(spec, plugins, folder)?;
-    let without = runner::run_with_crash(&inputs, &steps, NO_CRASH)?;
+) {
     // Several crashes often have the same failure.
     let mut failures: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let moments = (1..=without.commits).flat_map(|commit| [false, true].map(|after| CommitMoment { commit, after }));
+    report.commits = without.commits;
+    let commits = spread(without.commits, MAX_COMMITS);
+    let moments = commits.into_iter().flat_map(|commit| [false, true].map(|after| CommitMoment { commit, after }));
     for moment in moments {
-        let found = match runner::run_with_crash(&inputs, &steps, moment) {
+        let found = match runner::run_with_crash(inputs, steps, moment) {
             // The number of internal commits may vary by run, so this commit may not take place.
             Ok(Run { crashed_in: None, .. }) => break,
-            Ok(Run { result, crashed_in: Some(step), .. }) => {
+            Ok(Run { result, crashed_in: Some(step), drawn, .. }) => {
                 report.crashes += 1;
+                report.crash_commits += u64::from(!moment.after);
+                let numbers = Renumbering::between(&without.drawn, &drawn);
                 let (repeated, differing) = compare_requests(&without.result.all.requests, &result.all.requests);
                 report.repeated_requests.extend(repeated);
-                let found = compare_final_effects(spec, &result).into_iter().chain(differing);
-                found.map(|failure| format!("in step {step}: {failure}")).collect()
+                let found = compare_final_effects(spec, &result, &numbers).into_iter().chain(differing);
+                let note = numbers.describe().map(|note| format!(" ({note})")).unwrap_or_default();
+                found.map(|failure| format!("in step {step}: {failure}{note}")).collect()
             }
             Err(error) => vec![error.to_string()],
         };
@@ -68,23 +79,30 @@ fn crash_at_each_commit(
         format!("with a crash {} (of {}), {failure}", moments.join(", "), without.commits)
     };
     report.failures = failures.into_iter().map(describe).collect();
-    Ok(())
 }
 
-fn compare_final_effects(spec: &ScenarioSpec, result: &ScenarioResult) -> Vec<String> {
+/// Numbers from 1 to `count`, but at most `most` of them, from the first to the last.
+fn spread(count: u64, most: u64) -> Vec<u64> {
+    if count <= most {
+        return (1..=count).collect();
+    }
+    (0..most).map(|index| 1 + index * (count - 1) / (most - 1)).collect()
+}
+
+fn compare_final_effects(spec: &ScenarioSpec, result: &ScenarioResult, numbers: &Renumbering) -> Vec<String> {
     let mut all = Vec::new();
     for (index, (step, actual)) in spec.steps.iter().zip(&result.steps).enumerate() {
-        let found = compare_effects_of_all(step.then(), actual);
+        let found = compare_effects_of_all(step.then(), actual, numbers);
         all.extend(found.into_iter().map(|failure| format!("step {} ({}): {failure}", index + 1, step.title())));
     }
-    let found = compare_effects_of_all(&spec.then, &result.all);
+    let found = compare_effects_of_all(&spec.then, &result.all, numbers);
     all.extend(found.into_iter().map(|failure| format!("at the end: {failure}")));
     all
 }
 
-fn compare_effects_of_all(then: &Expectations, actual: &StepResult) -> Vec<String> {
-    let mut found = compare_effects(then, actual);
-    found.extend(compare_plugins(then, actual, compare_effects));
+fn compare_effects_of_all(then: &Expectations, actual: &StepResult, numbers: &Renumbering) -> Vec<String> {
+    let mut found = compare_effects(then, actual, numbers);
+    found.extend(compare_plugins(then, actual, &|then, actual| compare_effects(then, actual, numbers)));
     found
 }
 
@@ -151,6 +169,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_long_scenario_has_crashes_at_commits_that_are_spread() {
+        assert_eq!(spread(0, 4), [0; 0]);
+        assert_eq!(spread(4, 4), [1, 2, 3, 4]);
+        assert_eq!(spread(10, 4), [1, 4, 7, 10]);
+        let many = spread(1_000, MAX_COMMITS);
+        assert_eq!((many.len(), many[0], many.last()), (50, 1, Some(&1_000)));
+    }
 
     #[test]
     fn a_repeated_request_must_be_the_same() {

@@ -45,3 +45,17 @@ fn examples_are_scenarios() {
     }
     assert!(count >= 3);
 }
+
+/// The guide that `sandbus new` writes has a scenario, too.
+#[test]
+fn the_example_of_a_guide_is_a_scenario() {
+    const GUIDE: &str = include_str!("../../../guest-sdk/templates/any/AGENTS.md");
+    let examples: Vec<_> = blocks(GUIDE).into_iter().filter(|block| block.info.starts_with("toml")).collect();
+    assert_eq!(examples.len(), 1);
+    let file: ScenarioFile = toml_file::parse(&examples[0].text).unwrap();
+    let steps = &file.scenarios[0].steps;
+    for (index, step) in steps.iter().enumerate() {
+        step.parse(index + 1, std::path::Path::new(".")).unwrap();
+    }
+    assert_eq!(steps.len(), 3);
+}

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::matching::mismatches;
+use super::matching::{mismatches, mismatches_except, mismatches_of_any};
 use super::preconditions::Preconditions;
-use super::runner::{self, Inputs, PluginInput};
+use super::runner::{self, Inputs, PluginInput, Run};
+use super::sequence_numbers::Renumbering;
 use super::spec::{Expectations, ScenarioFile, ScenarioSpec, Step, StepSpec};
 use super::{AttemptSummary, ScenarioError, ScenarioResult, StepResult};
 use crate::plugin::Sidecar;
@@ -39,6 +40,10 @@ pub struct ScenarioReport {
     pub logs: Vec<String>,
     /// The number of runs with a crash.
     pub crashes: u64,
+    /// The number of commits with a crash before and after them.
+    pub crash_commits: u64,
+    /// The number of commits of the scenario, if it was run with crashes.
+    pub commits: u64,
     /// The requests of plugins that were sent again after a crash, as `METHOD URL`.
     pub repeated_requests: BTreeSet<String>,
 }
@@ -55,13 +60,22 @@ impl ScenarioReport {
 #[must_use]
 pub fn check(spec: &ScenarioSpec, plugins: &[PluginUnderTest<'_>], folder: &Path) -> ScenarioReport {
     let started = Instant::now();
-    let result = prepare(spec, plugins, folder).and_then(|(steps, inputs)| runner::run_steps(&inputs, &steps));
-    let (failures, completed, logs) = match result {
-        Ok(result) => (compare_result(spec, &result), true, result.all.logs),
+    let result = prepare(spec, plugins, folder)
+        .and_then(|(steps, inputs)| runner::run_with_crash(&inputs, &steps, runner::NO_CRASH));
+    let mut report = report_of(spec, result.as_ref());
+    report.took = started.elapsed();
+    report
+}
+
+/// Compares the result of a run without a crash with the expectations.
+pub(super) fn report_of(spec: &ScenarioSpec, run: Result<&Run, &ScenarioError>) -> ScenarioReport {
+    let (failures, completed, logs) = match run {
+        Ok(run) => (compare_result(spec, &run.result), true, run.result.all.logs.clone()),
         Err(error) => (vec![error.to_string()], false, Vec::new()),
     };
-    let (name, took, repeated_requests) = (spec.name.clone(), started.elapsed(), BTreeSet::new());
-    ScenarioReport { name, took, failures, completed, logs, crashes: 0, repeated_requests }
+    let (took, crashes, crash_commits, commits, repeated_requests) = Default::default();
+    let name = spec.name.clone();
+    ScenarioReport { name, took, failures, completed, logs, crashes, crash_commits, commits, repeated_requests }
 }
 
 impl ScenarioFile {
@@ -155,33 +169,39 @@ fn compare(then: &Expectations, actual: &StepResult) -> Vec<String> {
         found.extend(compare_outcome(expected, actual.attempts.last()));
     }
     let attempts = || actual.attempts.iter().map(|attempt| serde_json::to_value(attempt).unwrap_or_default()).collect();
-    found.extend(compare_list("attempts", then.attempts.as_deref(), attempts));
-    found.extend(compare_list("requests", then.requests.as_deref(), || actual.requests.clone()));
-    found.extend(compare_effects(then, actual));
+    let numbers = Renumbering::default();
+    found.extend(compare_list("attempts", then.attempts.as_deref(), &numbers, attempts));
+    found.extend(compare_list("requests", then.requests.as_deref(), &numbers, || actual.requests.clone()));
+    found.extend(compare_effects(then, actual, &numbers));
     found.extend(compare_logs(&then.logs, &actual.logs));
     if let Some(expected) = &then.response {
         let actual = actual.response.clone().unwrap_or_default();
         found.extend(mismatches("response", expected, &actual));
     }
-    found.extend(compare_plugins(then, actual, compare));
+    found.extend(compare_plugins(then, actual, &compare));
     found
 }
 
-/// Compares what the scenario has left in the bus.
-pub(super) fn compare_effects(then: &Expectations, actual: &StepResult) -> Vec<String> {
+/// Compares what the scenario has left in the bus. Numbers of sequences may differ.
+pub(super) fn compare_effects(then: &Expectations, actual: &StepResult, numbers: &Renumbering) -> Vec<String> {
     let mut found = Vec::new();
-    found.extend(compare_list("published", then.published.as_deref(), || actual.published.clone()));
-    found.extend(compare_list("scheduled", then.scheduled.as_deref(), || actual.scheduled.clone()));
-    found.extend(compare_list("dead_letters", then.dead_letters.as_deref(), || actual.dead_letters.clone()));
-    found.extend(compare_list("subscriptions", then.subscriptions.as_deref(), || actual.subscriptions.clone()));
+    found.extend(compare_list("published", then.published.as_deref(), numbers, || actual.published.clone()));
+    found.extend(compare_list("scheduled", then.scheduled.as_deref(), numbers, || actual.scheduled.clone()));
+    found.extend(compare_list("dead_letters", then.dead_letters.as_deref(), numbers, || actual.dead_letters.clone()));
+    found
+        .extend(compare_list("subscriptions", then.subscriptions.as_deref(), numbers, || actual.subscriptions.clone()));
+    let keys_for = |key: &str| numbers.names_for(key, actual.state.keys());
     for (key, expected) in &then.state {
-        match actual.state.get(key) {
-            Some(value) => found.extend(mismatches(&format!("state[{key:?}]"), expected, value)),
+        let values = keys_for(key).into_iter().filter_map(|key| actual.state.get(key));
+        match mismatches_of_any(&format!("state[{key:?}]"), expected, values, numbers) {
+            Some(mismatches) => found.extend(mismatches),
             None => found.push(format!("state[{key:?}]: expected {expected}, but there is no such key")),
         }
     }
     for key in &then.absent {
-        found.extend(actual.state.get(key).map(|value| format!("state[{key:?}]: expected none, got {value}")));
+        let present = keys_for(key).into_iter().find(|present| numbers.stands_only_for(key, present));
+        let value = present.and_then(|key| actual.state.get(key));
+        found.extend(value.map(|value| format!("state[{key:?}]: expected none, got {value}")));
     }
     found
 }
@@ -190,7 +210,7 @@ pub(super) fn compare_effects(then: &Expectations, actual: &StepResult) -> Vec<S
 pub(super) fn compare_plugins(
     then: &Expectations,
     actual: &StepResult,
-    compare: fn(&Expectations, &StepResult) -> Vec<String>,
+    compare: &dyn Fn(&Expectations, &StepResult) -> Vec<String>,
 ) -> Vec<String> {
     let nothing = StepResult::default();
     let of_plugin = |(name, then): (&String, &Expectations)| {
@@ -212,13 +232,18 @@ fn compare_outcome(expected: &str, last: Option<&AttemptSummary>) -> Option<Stri
     Some(format!("outcome: expected {expected}, got {}{why}", last.outcome))
 }
 
-fn compare_list(name: &str, expected: Option<&[Value]>, actual: impl FnOnce() -> Vec<Value>) -> Vec<String> {
+fn compare_list(
+    name: &str,
+    expected: Option<&[Value]>,
+    numbers: &Renumbering,
+    actual: impl FnOnce() -> Vec<Value>,
+) -> Vec<String> {
     let Some(expected) = expected else { return Vec::new() };
     let mut actual = actual();
     for (expected, actual) in expected.iter().zip(&mut actual) {
         accept_reason_excerpt(expected, actual);
     }
-    mismatches(name, &expected.into(), &actual.into())
+    mismatches_except(name, &expected.into(), &actual.into(), numbers)
 }
 
 /// Accepts an expected reason that is a part of the actual one.

@@ -2,27 +2,47 @@
 
 use serde_json::Value;
 
+use super::sequence_numbers::Renumbering;
+
 /// The differences between a value and the expected value, one line for each.
 #[must_use]
 pub fn mismatches(path: &str, expected: &Value, actual: &Value) -> Vec<String> {
+    mismatches_except(path, expected, actual, &Renumbering::default())
+}
+
+/// Like [`mismatches`]. Numbers of sequences may differ.
+pub(super) fn mismatches_except(path: &str, expected: &Value, actual: &Value, numbers: &Renumbering) -> Vec<String> {
     let mut found = Vec::new();
-    compare(path, expected, actual, &mut found);
+    compare(path, expected, actual, numbers, &mut found);
     found
 }
 
-fn compare(path: &str, expected: &Value, actual: &Value, found: &mut Vec<String>) {
+/// The differences between the expected value and that of several values which is most like it. None if there are no
+/// values.
+pub(super) fn mismatches_of_any<'a>(
+    path: &str,
+    expected: &Value,
+    values: impl Iterator<Item = &'a Value>,
+    numbers: &Renumbering,
+) -> Option<Vec<String>> {
+    values.map(|value| mismatches_except(path, expected, value, numbers)).min_by_key(Vec::len)
+}
+
+fn compare(path: &str, expected: &Value, actual: &Value, numbers: &Renumbering, found: &mut Vec<String>) {
     match (expected, actual) {
         (Value::Object(expected), Value::Object(actual)) => {
             for (name, value) in expected {
-                match actual.get(name) {
-                    Some(actual) => compare(&format!("{path}.{name}"), value, actual, found),
+                let names = numbers.names_for(name, actual.keys());
+                let members = names.into_iter().filter_map(|name| actual.get(name));
+                match mismatches_of_any(&format!("{path}.{name}"), value, members, numbers) {
+                    Some(mismatches) => found.extend(mismatches),
                     None => found.push(format!("{path}.{name}: expected {value}, but it is missing")),
                 }
             }
         }
         (Value::Array(expected), Value::Array(actual)) => {
             for (index, (expected, actual)) in expected.iter().zip(actual).enumerate() {
-                compare(&format!("{path}[{index}]"), expected, actual, found);
+                compare(&format!("{path}[{index}]"), expected, actual, numbers, found);
             }
             for (index, missing) in expected.iter().enumerate().skip(actual.len()) {
                 found.push(format!("{path}[{index}]: expected {missing}, but there are only {}", actual.len()));
@@ -31,7 +51,7 @@ fn compare(path: &str, expected: &Value, actual: &Value, found: &mut Vec<String>
                 found.push(format!("{path}[{index}]: expected nothing more, got {surplus}"));
             }
         }
-        _ if equal(expected, actual) => {}
+        _ if equal(expected, actual) || numbers.accepts(expected, actual) => {}
         _ => found.push(format!("{path}: expected {expected}, got {actual}")),
     }
 }

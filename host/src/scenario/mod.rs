@@ -34,8 +34,10 @@ mod expect;
 mod logs;
 mod matching;
 mod preconditions;
+mod preload;
 mod result;
 mod runner;
+mod sequence_numbers;
 mod spec;
 #[cfg(test)]
 mod tests;
@@ -45,6 +47,7 @@ pub use crashes::check_with_crashes;
 pub use expect::{PluginUnderTest, ScenarioReport, check};
 pub use matching::mismatches;
 pub use preconditions::{PluginPreconditions, Preconditions, StubSpec};
+pub use preload::Preloader;
 pub use result::{AttemptSummary, ScenarioResult, StepResult};
 pub use spec::{Action, Expectations, Moment, ScenarioFile, ScenarioSpec, Step, StepSpec};
 

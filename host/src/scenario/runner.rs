@@ -15,6 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::preconditions::Preconditions;
+use super::sequence_numbers::{DrawRecorder, DrawnNumbers};
 use super::spec::{Action, Moment, Step};
 use super::{ScenarioError, ScenarioResult, StepResult, internal_error, logs};
 use crate::bus::{
@@ -71,6 +72,8 @@ pub(super) struct Run {
     pub(super) commits: u64,
     /// The number of the step in which the host crashed, from 1, if it did.
     pub(super) crashed_in: Option<usize>,
+    /// The numbers that plugins drew from sequences.
+    pub(super) drawn: DrawnNumbers,
 }
 
 /// Runs steps.
@@ -111,6 +114,10 @@ struct Runner {
     /// The last position in the results so far.
     last_position: Position,
     step: StepResult,
+    /// The number of the present step, from 1.
+    step_number: usize,
+    /// The numbers that plugins drew from sequences.
+    draws: DrawRecorder,
     /// Whether the effects of the present request are committed.
     has_effects: bool,
     /// Where the present bus crashes.
@@ -164,7 +171,7 @@ impl Runner {
             bus.commit(&plugin.name, effects).await.map_err(internal_error)?;
         }
         crash_point.start();
-        let (published_by_steps, last_position, step, has_effects) = Default::default();
+        let (published_by_steps, last_position, step, step_number, draws, has_effects) = Default::default();
         Ok(Self {
             bus,
             registry,
@@ -177,6 +184,8 @@ impl Runner {
             published_by_steps,
             last_position,
             step,
+            step_number,
+            draws,
             has_effects,
             crash_point,
             crashed_in: None,
@@ -188,6 +197,7 @@ impl Runner {
         let mut result = ScenarioResult { steps: Vec::new(), all: StepResult::default() };
         for (index, step) in steps.iter().enumerate() {
             let mut progress = Progress::default();
+            self.step_number = index + 1;
             let mut done = self.run_step(step, &mut progress).await;
             if self.has_crashed() {
                 self.restart().await?;
@@ -200,7 +210,8 @@ impl Runner {
             result.all.append(step_result.clone());
             result.steps.push(step_result);
         }
-        Ok(Run { result, commits: self.crash_point.commits(), crashed_in: self.crashed_in })
+        let (commits, drawn) = (self.crash_point.commits(), self.draws.drawn());
+        Ok(Run { result, commits, crashed_in: self.crashed_in, drawn })
     }
 
     /// Runs a step, or after a crash the rest of the step.
@@ -373,7 +384,7 @@ fn open_bus(directory: &Path, clock: &Clock, crash_point: Option<Arc<CrashPoint>
     Embedded::open(directory, clock.clone(), settings).map_err(internal_error)
 }
 
-fn loader(directory: &Path, environment: Environment) -> Result<Loader, ScenarioError> {
+pub(super) fn loader(directory: &Path, environment: Environment) -> Result<Loader, ScenarioError> {
     /// Invocations run one at a time, so a small pool is enough.
     const CONCURRENCY: usize = 2;
     let defaults = Defaults::default();

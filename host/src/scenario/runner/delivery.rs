@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 use super::{Runner, run_on_thread};
-use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, DeliveryStatus, Embedded};
+use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, DeliveryStatus, Embedded, PluginState as _};
 use crate::dispatcher::attempt::{AttemptPath, Invocation, Invoke, Report};
 use crate::dispatcher::permits::Permits;
 use crate::dispatcher::plugin_handler::invoke_plugin;
 use crate::plugin::Generation;
 use crate::retry::Verdict;
+use crate::scenario::sequence_numbers::DrawRecorder;
 use crate::scenario::{AttemptSummary, ScenarioError, internal_error};
 use crate::subscription::Definition;
 
@@ -20,6 +21,7 @@ const HOP_LIMIT: u32 = 64;
 /// Invokes a plugin of the scenario, and captures its log lines.
 struct ScenarioHandler<'a> {
     bus: &'a Embedded,
+    draws: &'a DrawRecorder,
     generation: &'a Arc<Generation>,
     definition: Arc<Definition>,
     lines: Mutex<Vec<String>>,
@@ -27,9 +29,11 @@ struct ScenarioHandler<'a> {
 
 impl Invoke for ScenarioHandler<'_> {
     async fn invoke(&self, delivery: &Arc<Delivery>) -> Option<Invocation> {
-        let timeout = self.definition.timeout;
-        let (invocation, lines) =
-            run_on_thread(|| invoke_plugin(self.bus, self.generation, delivery, timeout, &mut None));
+        let (timeout, plugin) = (self.definition.timeout, &*self.generation.name);
+        let (event, replay) = (delivery.event(), delivery.kind.is_replay());
+        let subject = format!("{} {} {} {replay}", delivery.subscription, event.source, event.id);
+        let state = self.draws.record(&subject, plugin, self.bus.state(plugin));
+        let (invocation, lines) = run_on_thread(|| invoke_plugin(state, self.generation, delivery, timeout, &mut None));
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).extend(lines);
         Some(invocation)
     }
@@ -86,7 +90,8 @@ impl Runner {
             reporter: Arc::clone(&reports) as Arc<dyn Report>,
             cancelled,
         };
-        let handler = ScenarioHandler { bus: &self.bus, generation, definition, lines: Mutex::default() };
+        let handler =
+            ScenarioHandler { bus: &self.bus, draws: &self.draws, generation, definition, lines: Mutex::default() };
         path.run(claim, Permits::default(), &handler).await;
         let lines = handler.lines.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.record_invocation(&generation.name, &lines);

@@ -12,7 +12,7 @@ use super::{Runner, json_or_text, limit_timeout, run_on_thread};
 use crate::bus::{EventLog as _, PluginState as _, Reply};
 use crate::event::{Event, IdSeed, is_json};
 use crate::ingress::{reply, respond, routes};
-use crate::outcome::Effects;
+use crate::outcome::{Effects, StateView};
 use crate::plugin::{Generation, Request, RequestResult, Route, RouteMatch};
 use crate::problem::Problem;
 use crate::reply::ReplyTo;
@@ -75,7 +75,7 @@ impl Runner {
         generation: &Arc<Generation>,
         request: &Request,
     ) -> Result<Result<axum::response::Response, Problem>, ScenarioError> {
-        let state = self.bus.state(&generation.name);
+        let state = self.request_state(&generation.name);
         let (answered, lines) = run_on_thread(|| generation.handle_request(request, IdSeed::unique(), state));
         self.record_invocation(&generation.name, &lines);
         let (response, mut effects, reply_to) = match answered {
@@ -109,6 +109,11 @@ impl Runner {
                 Ok(reply::without_reply(response, late))
             }
         })
+    }
+
+    /// The state of a plugin for the request of the present step.
+    pub(super) fn request_state(&self, plugin: &str) -> Box<dyn StateView> {
+        self.draws.record(&format!("step {}", self.step_number), plugin, self.bus.state(plugin))
     }
 
     /// Starts to wait for a reply. The commit that causes the reply follows.

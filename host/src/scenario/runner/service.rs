@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::Runner;
 use super::request::invalid_request;
-use crate::bus::{EventLog as _, PluginState as _};
+use crate::bus::EventLog as _;
 use crate::event::IdSeed;
 use crate::ingress::respond;
 use crate::plugin::{self, Exchange, Generation, ResponseHead};
@@ -27,7 +27,7 @@ impl Runner {
         let route = &request.route;
         let (answer, head) = oneshot::channel();
         let exchange = Exchange { request: to_http_request(request)?, answer };
-        let (code, shown, state) = (Arc::clone(generation), Arc::clone(route), self.bus.state(&generation.name));
+        let (code, shown, state) = (Arc::clone(generation), Arc::clone(route), self.request_state(&generation.name));
         let running = tokio::task::spawn_blocking(move || {
             logs::capture(|| code.serve(&shown, exchange, IdSeed::unique(), state))
         });
