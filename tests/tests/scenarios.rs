@@ -476,6 +476,172 @@ fn an_event_of_a_running_host_becomes_a_scenario() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("no event with the id `nobody`"), "{output:?}");
 }
 
+const NUMBERED: &str = r#"
+import { plugin, publish, state } from "@sandbus/sdk";
+
+export default plugin({ publishes: ["order.*"] })
+  .route("POST /orders", (request) => {
+    const id = state.sequence("orders");
+    state.set(`order/${id}`, { id, of: DERIVED });
+    publish("order.placed", { id, text: `order ${id}` });
+    return { status: 202 };
+  })
+  .on("order.placed", ({ id }) => {
+    const number = state.sequence("bills");
+    state.set(`bill/${number}`, id);
+    publish("order.billed", { id, number }, { delay: "1h" });
+  });
+"#;
+
+const NUMBERED_SCENARIO: &str = r#"
+[[scenario]]
+name = "orders are numbered"
+[[scenario.step]]
+request = "POST /orders"
+then.state = { "order/1" = { id = 1 }, "bill/1" = 1 }
+then.absent = ["order/2"]
+[[scenario.step]]
+request = "POST /orders"
+then.published = [{ data = { id = 2, text = "order 2" } }]
+then.state = { "order/2" = { id = 2, of = OF }, "bill/2" = 2 }
+then.absent = ["order/3"]
+then.scheduled = [{ data = { id = 1, number = 1 } }, { data = { id = 2, number = 2 } }]
+"#;
+
+/// Sequences skip numbers after a crash, which is no fault of the plugin. What it derives from them is named.
+#[test]
+fn numbers_of_sequences_may_differ_after_a_crash_and_nothing_else() {
+    let setup = Setup::new();
+    let home = setup.path();
+    let sandbus = |arguments: &[&str]| Command::new(binary()).args(arguments).current_dir(home).output().unwrap();
+    assert!(sandbus(&["new", "shop", "--lang", "js", "--on", "x.y"]).status.success());
+    let save = |derived: &str, of: &str| {
+        let source = NUMBERED.replace("DERIVED", derived);
+        std::fs::write(home.join("shop/src/plugin.js"), source).unwrap();
+        put(&home.join("shop/tests/scenarios.toml"), NUMBERED_SCENARIO.replace("OF", of).as_bytes());
+    };
+    save("id", "2");
+    let output = sandbus(&["test", "shop", "--crash", "--json"]);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success(), "{answer:#}");
+    let scenario = &answer["scenarios"][0];
+    assert_eq!(scenario["crashes"].as_u64().unwrap(), scenario["commits"].as_u64().unwrap() * 2, "{answer:#}");
+
+    save("id * 10", "20");
+    assert!(sandbus(&["test", "shop"]).status.success());
+    let output = sandbus(&["test", "shop", "--crash"]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let expected = "(after the crash, the sequence `orders` gave 17 instead of 2: sequences skip numbers)";
+    assert!(text.contains("state[\"order/2\"].of: expected 20, got 170") && text.contains(expected), "{text}");
+}
+
+const FORGETFUL: &str = r#"
+import { plugin, publish } from "@sandbus/sdk";
+
+export default plugin({ publishes: ["b"] }).on("a", (data) => { for (let i = 0; i < data; i += 1) publish("b"); }).on("b", () => {});
+"#;
+
+#[test]
+fn the_number_of_crashes_is_bounded_and_the_report_says_so() {
+    let setup = Setup::new();
+    let home = setup.path();
+    let sandbus = |arguments: &[&str]| Command::new(binary()).args(arguments).current_dir(home).output().unwrap();
+    assert!(sandbus(&["new", "shop", "--lang", "js", "--on", "x.y"]).status.success());
+    std::fs::write(home.join("shop/src/plugin.js"), FORGETFUL).unwrap();
+    let scenario = "[[scenario]]\nname = \"many\"\n[[scenario.step]]\nevent = \"a\"\ndata = 70\n";
+    put(&home.join("shop/tests/scenarios.toml"), scenario.as_bytes());
+    let output = sandbus(&["test", "shop", "--crash"]);
+    let text = stdout(&output);
+    assert!(output.status.success() && text.contains(" 100 crashes at 50 of "), "{text}{output:?}");
+}
+
+const GREET: &str = r#"
+import { plugin, state } from "@sandbus/sdk";
+
+export default plugin().on("user.registered", ({ name }) => state.set("greeted", name));
+"#;
+
+/// A script has its scenarios next to it, whatever the form of its path.
+#[test]
+fn the_scenarios_of_a_script_are_next_to_it() {
+    let setup = Setup::new();
+    let home = setup.path();
+    std::fs::create_dir_all(home.join("one/tests")).unwrap();
+    std::fs::write(home.join("one/greet.js"), GREET).unwrap();
+    let scenario = |name: &str| {
+        format!(
+            "[[scenario]]\nname = \"{name}\"\n[[scenario.step]]\nevent = \"user.registered\"\n\
+             data = {{ name = \"Ada\" }}\nthen.state = {{ greeted = \"Ada\" }}\n"
+        )
+    };
+    let test = |directory: &str, script: &str| {
+        Command::new(binary()).args(["test", script]).current_dir(home.join(directory)).output().unwrap()
+    };
+    let missing = test("one", "greet.js");
+    let error = String::from_utf8_lossy(&missing.stderr).into_owned();
+    assert!(error.contains("no scenarios; write them to a file in tests or greet.scenarios.toml"), "{error}");
+
+    put(&home.join("one/tests/welcome.toml"), scenario("in the directory").as_bytes());
+    put(&home.join("one/greet.scenarios.toml"), scenario("in the file").as_bytes());
+    let absolute = home.join("one/greet.js");
+    for (directory, script, shown) in [
+        ("one", "greet.js", "tests/welcome.toml\n"),
+        ("one", "./greet.js", "tests/welcome.toml\n"),
+        (".", "one/greet.js", "one/tests/welcome.toml\n"),
+        (".", path(&absolute), "one/tests/welcome.toml\n"),
+    ] {
+        let output = test(directory, script);
+        let text = stdout(&output);
+        assert!(output.status.success() && text.contains("2 passed, 0 failed"), "{script}: {text}{output:?}");
+        assert!(text.starts_with(shown) || text.contains(&format!("\n{shown}")), "{script}: {text}");
+    }
+    // A file of several plugins names scripts, too.
+    let chain = format!("plugins = [\"greet.js\"]\n{}", scenario("of several"));
+    put(&home.join("one/greet.scenarios.toml"), chain.as_bytes());
+    let output = test("one", "greet.js");
+    assert!(output.status.success() && stdout(&output).contains("2 passed, 0 failed"), "{output:?}");
+
+    let output = Command::new(binary())
+        .args(["test", "greet.js", "--filter", "of several"])
+        .current_dir(home.join("one"))
+        .output()
+        .unwrap();
+    let text = stdout(&output);
+    assert!(text.contains("1 passed") && !text.contains("welcome.toml"), "no heading without a scenario: {text}");
+}
+
+/// The comments and the command of a recording of several plugins can be followed as they stand.
+#[test]
+fn an_event_of_several_plugins_becomes_a_scenario_that_can_be_completed() {
+    let plugins = ["audit", "registration-handler"];
+    let host = Setup::new().plugin(plugins[0]).plugin(plugins[1]).start();
+    let user = json!({ "user_id": "1", "name": "Ada", "email": "ada@example.com" });
+    assert_eq!(host.publish("user.registered", "1", user).status, 202);
+    host.wait_until_idle();
+    std::fs::create_dir(host.path().join("shop")).unwrap();
+    for guest in plugins {
+        std::fs::copy(guest_path(guest), host.path().join("shop").join(format!("{guest}.wasm"))).unwrap();
+    }
+    let file = host.path().join("shop/recorded.toml");
+    let output = host.cli(&["test", "--record", "1", "--output", path(&file)]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let command = format!("sandbus test DIRECTORY --scenarios {}", path(&file));
+    assert!(output.status.success() && told.contains(&command), "{output:?}");
+
+    let recorded = std::fs::read_to_string(&file).unwrap();
+    let completed: String = recorded
+        .lines()
+        .map(|line| line.strip_prefix("# ").filter(|rest| rest.starts_with("given.")).unwrap_or(line).to_owned() + "\n")
+        .collect();
+    assert!(completed.contains("\ngiven.plugins.registration-handler.state = { }\n"), "{recorded}");
+    for text in [recorded, completed] {
+        put(&file, text.as_bytes());
+        let output = play(&[path(&host.path().join("shop")), "--scenarios", path(&file)]);
+        assert!(output.status.success(), "{}\n{text}\n{output:?}", stdout(&output));
+    }
+}
+
 #[test]
 fn a_malformed_file_is_named_with_the_place() {
     let setup = Setup::new();

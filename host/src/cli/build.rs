@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use sandbus_toolchain::{Artifact, BuildUnit, FolderOwner, Goal, Project, SidecarUpdate, UnitResult};
 
-use super::component::{self, Inspection};
+use super::component::{self, Inspection, InspectionView};
 use super::output::Output;
 use super::response::Response;
 use crate::console;
@@ -20,6 +20,9 @@ pub(super) struct Arguments {
     /// Put components into this folder [default: dist in each project]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
+    /// Show all interfaces that the components import, and the directories that were skipped
+    #[arg(long)]
+    verbose: bool,
     /// Print JSON: an object for one project, a list for several
     #[arg(long)]
     json: bool,
@@ -38,17 +41,17 @@ struct BuildResult {
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { path, out, json } = arguments;
-    let result = tokio::task::spawn_blocking(move || build(&path, out.as_deref())).await??;
+    let Arguments { path, out, verbose, json } = arguments;
+    let result = tokio::task::spawn_blocking(move || build(&path, out.as_deref(), verbose)).await??;
     let BuildResult { inspections, mut failed, count, is_single } = result;
     let output = Output { json };
+    let show = |inspection: &InspectionView| component::show(inspection, verbose);
     match inspections.as_slice() {
         [] => {}
-        [inspection] if is_single => output.print(&Response::local(inspection.view())?, component::show),
+        [inspection] if is_single => output.print(&Response::local(inspection.view())?, show),
         several => {
             let all: Vec<_> = several.iter().map(Inspection::view).collect();
-            output
-                .print(&Response::local(all)?, |all| all.iter().map(component::show).collect::<Vec<_>>().join("\n\n"));
+            output.print(&Response::local(all)?, |all| all.iter().map(show).collect::<Vec<_>>().join("\n\n"));
         }
     }
     for inspection in inspections {
@@ -70,8 +73,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 /// Builds all projects at a path, even if some of them fail.
-fn build(path: &Path, out: Option<&Path>) -> anyhow::Result<BuildResult> {
-    let found = projects::find(path)?;
+fn build(path: &Path, out: Option<&Path>, verbose: bool) -> anyhow::Result<BuildResult> {
+    let found = projects::find(path, verbose)?;
     let is_single = found.projects.len() == 1 && found.broken.is_empty();
     if !is_single {
         console::print_status(&format!("building {}", join_names(found.names())));

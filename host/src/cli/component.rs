@@ -96,8 +96,9 @@ pub(super) struct InspectionView {
     wants: Option<String>,
 }
 
-/// The result as text.
-pub(super) fn show(inspection: &InspectionView) -> String {
+/// The result as text. Imports of the component model's standards are counted unless it is verbose: nearly every
+/// component has the same ones.
+pub(super) fn show(inspection: &InspectionView, verbose: bool) -> String {
     let mut lines = Vec::new();
     if let Some(Descriptor { name, version, description, .. }) = &inspection.descriptor {
         let description = description.as_ref().map(|text| format!(": {}", printable::line(text)));
@@ -107,9 +108,14 @@ pub(super) fn show(inspection: &InspectionView) -> String {
     line("file", format!("{}, {} KiB", cell(inspection.file.display()), inspection.size_bytes.div_ceil(1024)));
     line("digest", cell(&inspection.digest));
     if let Some(ready_ms) = inspection.ready_ms {
-        line("ready in", format!("{ready_ms} ms"));
+        line("ready in", format!("{ready_ms} ms; a host takes this time when it loads the file for the first time"));
     }
-    for (title, names) in [("exports", &inspection.exports), ("imports", &inspection.imports)] {
+    let (standard, mut imports): (Vec<_>, Vec<_>) =
+        inspection.imports.iter().cloned().partition(|name| !verbose && name.starts_with("wasi:"));
+    if !standard.is_empty() {
+        imports.push(format!("{} interfaces of WASI; --verbose lists them", standard.len()));
+    }
+    for (title, names) in [("exports", &inspection.exports), ("imports", &imports)] {
         for (index, name) in names.iter().enumerate() {
             line(if index == 0 { title } else { "" }, cell(name));
         }

@@ -17,6 +17,6 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let inspection = tokio::task::spawn_blocking(move || Inspection::of(&arguments.file)).await??;
-    Output { json: arguments.json }.print(&Response::local(inspection.view())?, component::show);
+    Output { json: arguments.json }.print(&Response::local(inspection.view())?, |view| component::show(view, true));
     inspection.verdict()
 }

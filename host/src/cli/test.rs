@@ -16,23 +16,24 @@ use super::client::Client;
 use super::output::Output;
 use super::response::Response;
 use crate::printable;
-use crate::projects::join_names;
+use crate::projects::{display_path, join_names};
 use crate::scenario::{PluginUnderTest, ScenarioFile, ScenarioReport, check, check_with_crashes};
 use files::{applies_to, plugins_of, scenario_files, shared_files};
 use plugins::{Candidate, find_candidates};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// A .wasm file, a plugin's project, or a directory of either; projects are built first
+    /// A .wasm file, a plugin's project or script, or a directory of them; projects and scripts are built first
     #[arg(default_value = ".")]
     path: PathBuf,
-    /// Play this scenario file, or those in this directory [default: `tests` next to the plugin]
+    /// Play this scenario file, or those in this directory [default: `tests` next to the plugin; for a script, also
+    /// NAME.scenarios.toml]
     #[arg(long, value_name = "PATH")]
     scenarios: Option<PathBuf>,
     /// Play only scenarios whose names contain this text
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     filter: String,
-    /// Also play each scenario with a crash of the host before and after each commit
+    /// Also play each scenario with a crash of the host before and after each commit, or 50 of them
     #[arg(long)]
     crash: bool,
     /// Record a scenario of the event with this id, from a running host, instead of playing scenarios
@@ -47,6 +48,9 @@ pub(super) struct Arguments {
     /// Write the results to this file, as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Show the directories that were skipped
+    #[arg(long)]
+    verbose: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -69,10 +73,14 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (output, filter, junit) = (Output { json: arguments.json }, arguments.filter.clone(), arguments.junit.clone());
     // Compiling and running block.
     let results = tokio::task::spawn_blocking(move || run_scenarios(&arguments)).await?;
-    let results = results.and_then(|results| match results.iter().all(|result| result.reports.is_empty()) {
-        true if filter.is_empty() => bail!("there are no scenarios; write them to tests/*.toml next to the plugin"),
-        true => bail!("no scenario name contains `{filter}`"),
-        false => Ok(results),
+    let results = results.and_then(|mut results| {
+        // Files without a selected scenario are not mentioned.
+        results.retain(|result| !result.reports.is_empty());
+        match results.is_empty() {
+            true if !filter.is_empty() => bail!("no scenario name contains `{filter}`"),
+            true => bail!("the scenario files have no scenarios"),
+            false => Ok(results),
+        }
     });
     if let Some(path) = junit {
         junit::write(&path, &results)?;
@@ -93,11 +101,11 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 fn run_scenarios(arguments: &Arguments) -> anyhow::Result<Vec<FileResult>> {
-    let mut candidates = find_candidates(&arguments.path)?;
+    let mut candidates = find_candidates(&arguments.path, arguments.verbose)?;
     let mut shared = Vec::new();
     match &arguments.scenarios {
         Some(scenarios) if scenarios.exists() => {
-            candidates.iter_mut().for_each(|candidate| candidate.scenarios.clone_from(scenarios));
+            candidates.iter_mut().for_each(|candidate| candidate.scenarios = vec![scenarios.clone()]);
         }
         Some(scenarios) => {
             bail!("{} does not exist; give a scenario file, or a directory of scenario files", scenarios.display());
@@ -109,7 +117,10 @@ fn run_scenarios(arguments: &Arguments) -> anyhow::Result<Vec<FileResult>> {
     let canonical = |file: &PathBuf| file.canonicalize().unwrap_or_else(|_| file.clone());
     let tested = candidates.clone();
     for candidate in &tested {
-        let mut files = scenario_files(&candidate.scenarios)?;
+        let mut files = Vec::new();
+        for path in &candidate.scenarios {
+            files.extend(scenario_files(path)?);
+        }
         // The directory may itself be the project, by another path.
         let own: BTreeSet<_> = files.iter().map(canonical).collect();
         files.extend(shared.iter().filter(|file| !own.contains(&canonical(file))).cloned());
@@ -136,6 +147,12 @@ fn run_scenarios(arguments: &Arguments) -> anyhow::Result<Vec<FileResult>> {
         let names = join_names(tested.iter().map(|candidate| candidate.name.as_str()));
         bail!("{} is for the plugin `{plugin}`, but the tested plugins are {names}", file.display());
     }
+    if results.is_empty() {
+        let mut searched: Vec<_> = tested.iter().flat_map(|candidate| &candidate.scenarios).collect();
+        searched.retain(|path| path.extension().is_none_or(|extension| extension != "json"));
+        let searched: Vec<_> = searched.into_iter().map(|path| display_path(path)).collect();
+        bail!("there are no scenarios; write them to a file in {}, or give --scenarios PATH", searched.join(" or "));
+    }
     Ok(results)
 }
 
@@ -152,7 +169,11 @@ fn play(
     let folder = file.parent().unwrap_or(Path::new("."));
     let selected = scenario_file.scenarios_matching(&arguments.filter);
     let check = if arguments.crash { check_with_crashes } else { check };
-    let reports = selected.map(|scenario| check(scenario, &plugins, folder)).collect();
+    let locate = |text: &mut String| {
+        subjects.iter().for_each(|subject| *text = subject.sources.locate(text));
+    };
+    let mut reports: Vec<_> = selected.map(|scenario| check(scenario, &plugins, folder)).collect();
+    reports.iter_mut().for_each(|report| report.failures.iter_mut().for_each(locate));
     let plugins = subjects.iter().map(|subject| subject.name.clone()).collect();
     Ok(FileResult { file, plugins, reports })
 }
@@ -176,29 +197,38 @@ struct ScenarioView<'a> {
     failures: &'a [String],
     /// The number of runs with a crash, with `--crash`.
     crashes: u64,
+    /// The number of commits with a crash before and after them.
+    crash_commits: u64,
+    /// The number of commits, with `--crash`.
+    commits: u64,
     /// The requests that were sent again after a crash, as `METHOD URL`.
     repeated_requests: &'a BTreeSet<String>,
 }
 
 fn to_views(result: &FileResult) -> impl Iterator<Item = ScenarioView<'_>> {
     result.reports.iter().map(|report| ScenarioView {
-        file: result.file.display().to_string(),
+        file: display_path(&result.file),
         name: &report.name,
         ok: report.is_ok(),
         took_ms: u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX),
         failures: &report.failures,
         crashes: report.crashes,
+        crash_commits: report.crash_commits,
+        commits: report.commits,
         repeated_requests: &report.repeated_requests,
     })
 }
 
 fn format_result(result: &FileResult) -> String {
-    let mut text = format!("{}\n", result.file.display());
+    let mut text = format!("{}\n", display_path(&result.file));
     for report in &result.reports {
         let verdict = if report.is_ok() { "ok    " } else { "FAILED" };
         let crashes = match report.crashes {
             0 => String::new(),
             1 => ", 1 crash".to_owned(),
+            crashes if report.crash_commits < report.commits => {
+                format!(", {crashes} crashes at {} of {} commits", report.crash_commits, report.commits)
+            }
             crashes => format!(", {crashes} crashes"),
         };
         let (name, took) = (printable::line(&report.name), report.took.as_millis());

@@ -70,8 +70,9 @@ pub(super) fn plugins_of(
 
 /// Whether an entry of `plugins` is a name rather than a path.
 fn is_name(entry: &str) -> bool {
-    let is_component = Path::new(entry).extension().is_some_and(|extension| extension == "wasm");
-    !entry.contains(['/', '\\']) && !is_component && !entry.starts_with('.')
+    let path = Path::new(entry);
+    let is_file = path.extension().is_some_and(|extension| extension == "wasm") || sandbus_toolchain::is_script(path);
+    !entry.contains(['/', '\\']) && !is_file && !entry.starts_with('.')
 }
 
 /// Whether a scenario file is for a plugin: the plugin that it names, else the plugin whose project contains it, else

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 
 use super::FileResult;
 use super::plugins::BuildError;
+use crate::projects::display_path;
 
 /// A test suite: the scenarios of a file, or the reason why no scenario was run.
 struct Suite {
@@ -51,7 +52,7 @@ pub(super) fn write(path: &Path, results: &anyhow::Result<Vec<FileResult>>) -> a
 }
 
 fn suite_of(result: &FileResult) -> Suite {
-    let (plugins, file) = (result.plugins.join(", "), result.file.display().to_string());
+    let (plugins, file) = (result.plugins.join(", "), display_path(&result.file));
     let case = |report: &crate::scenario::ScenarioReport| Case {
         class: plugins.clone(),
         name: report.name.clone(),

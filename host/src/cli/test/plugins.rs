@@ -7,7 +7,8 @@ use sandbus_toolchain::{Artifact, BuildUnit, Goal, Project, sidecar_text};
 
 use crate::console;
 use crate::plugin::Sidecar;
-use crate::projects::{self, display_path, join_names};
+use crate::projects::{self, SourcePaths, display_path, join_names};
+use crate::scenario::{Preloader, ScenarioError};
 use crate::telemetry;
 
 /// A plugin and the location of its scenarios.
@@ -18,9 +19,14 @@ pub(super) struct Candidate {
     pub(super) wasm: PathBuf,
     /// The path of its sidecar, which may not exist.
     pub(super) sidecar: PathBuf,
-    pub(super) scenarios: PathBuf,
+    /// The scenario files, and the directories with such files. They may not exist.
+    pub(super) scenarios: Vec<PathBuf>,
+    /// Its script, if it has no project of its own.
+    pub(super) script: Option<PathBuf>,
     /// Its project. Scenario files below it are for this plugin.
     pub(super) directory: Option<PathBuf>,
+    /// Where its sources are.
+    pub(super) sources: SourcePaths,
 }
 
 /// Projects that do not build.
@@ -36,8 +42,8 @@ pub(super) struct BuildError {
 impl Candidate {
     fn of_component(wasm: PathBuf) -> Self {
         let name = wasm.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let (sidecar, scenarios) = (wasm.with_extension("toml"), parent_directory(&wasm).join("tests"));
-        Self { name, sidecar, scenarios, wasm, directory: None }
+        let (sidecar, scenarios) = (wasm.with_extension("toml"), vec![parent_directory(&wasm).join("tests")]);
+        Self { name, sidecar, scenarios, wasm, script: None, directory: None, sources: SourcePaths::default() }
     }
 
     /// Parses the sidecar with its overlay for development, if they exist.
@@ -56,6 +62,7 @@ pub(super) fn add_candidate(path: &Path, candidates: &mut Vec<Candidate>) -> any
     let is_wanted = |one: &Candidate| {
         one.directory.as_deref().is_some_and(|directory| canonical(directory) == wanted)
             || canonical(&one.wasm) == wanted
+            || one.script.as_deref() == Some(&wanted)
     };
     if let Some(index) = candidates.iter().position(is_wanted) {
         return Ok(index);
@@ -63,7 +70,7 @@ pub(super) fn add_candidate(path: &Path, candidates: &mut Vec<Candidate>) -> any
     if !path.exists() {
         bail!("{} does not exist", path.display());
     }
-    let found = find_candidates(path)?;
+    let found = find_candidates(path, false)?;
     match <[Candidate; 1]>::try_from(found) {
         Ok([found]) => candidates.push(found),
         Err(found) => {
@@ -75,7 +82,7 @@ pub(super) fn add_candidate(path: &Path, candidates: &mut Vec<Candidate>) -> any
 }
 
 /// The plugins at a path.
-pub(super) fn find_candidates(path: &Path) -> anyhow::Result<Vec<Candidate>> {
+pub(super) fn find_candidates(path: &Path, verbose: bool) -> anyhow::Result<Vec<Candidate>> {
     if is_component(path) {
         return Ok(vec![Candidate::of_component(path.to_owned())]);
     }
@@ -90,7 +97,7 @@ pub(super) fn find_candidates(path: &Path) -> anyhow::Result<Vec<Candidate>> {
             return Ok(found.into_iter().map(Candidate::of_component).collect());
         }
     }
-    build(path)
+    build(path, verbose)
 }
 
 fn is_component(path: &Path) -> bool {
@@ -106,8 +113,8 @@ fn parent_directory(path: &Path) -> &Path {
 }
 
 /// Builds the plugin projects at a path.
-fn build(path: &Path) -> anyhow::Result<Vec<Candidate>> {
-    let found = projects::find(path)?;
+fn build(path: &Path, verbose: bool) -> anyhow::Result<Vec<Candidate>> {
+    let found = projects::find(path, verbose)?;
     console::print_status(&format!("building {}", join_names(found.names())));
     let (mut candidates, mut failed, mut messages) = (Vec::new(), Vec::new(), Vec::new());
     let units = BuildUnit::of(&found.projects);
@@ -117,14 +124,23 @@ fn build(path: &Path) -> anyhow::Result<Vec<Candidate>> {
         built.push(unit);
     });
     built.sort_by_key(|unit| unit.index);
+    let preloader = Preloader::start()?;
     for result in built {
         messages.extend(result.error());
         let (unit, report) = (&units[result.index], result.report.unwrap_or_default());
         messages.extend(report.messages.iter().cloned());
         failed.extend(unit.failed(&report).map(|project| project.name.clone()));
         for artifact in &report.artifacts {
-            let project = unit.projects.iter().find(|project| project.name == artifact.name);
-            candidates.extend(project.map(|project| candidate(project, artifact)));
+            let Some(project) = unit.projects.iter().find(|project| project.name == artifact.name) else { continue };
+            match preload(&preloader, &project.name, &artifact.path) {
+                Ok(()) => candidates.push(candidate(project, artifact)),
+                Err(message) => {
+                    let message = format!("{}: {}", project.name, SourcePaths::of(project).quote(&message));
+                    console::print_problem(&message);
+                    messages.push(message);
+                    failed.push(project.name.clone());
+                }
+            }
         }
     }
     match (failed.is_empty(), found.broken.is_empty()) {
@@ -134,15 +150,34 @@ fn build(path: &Path) -> anyhow::Result<Vec<Candidate>> {
     }
 }
 
+/// Loads a component that was built. Fails if it cannot be loaded, for example because a script ends with an exception.
+fn preload(preloader: &Preloader, name: &str, wasm: &Path) -> Result<(), String> {
+    let notice = || console::print_status(&format!("{name}: compiling for this machine (once)"));
+    match projects::run_with_notice(|| preloader.load(wasm), notice) {
+        Err(ScenarioError::Load { error, .. }) => Err(error.author_message()),
+        Err(error) => Err(error.to_string()),
+        Ok(()) => Ok(()),
+    }
+}
+
 fn candidate(project: &Project, artifact: &Artifact) -> Candidate {
     console::print_hints(project, artifact);
-    let (sidecar, scenarios) = (project.sidecar(), project.directory.join("tests"));
+    let script = project.script().map(Path::to_owned);
+    let mut scenarios = vec![project.home().join("tests")];
+    // A directory with several scripts may have a scenario file for each.
+    scenarios.extend(
+        script
+            .iter()
+            .flat_map(|script| ["scenarios.toml", "scenarios.json"].map(|extension| script.with_extension(extension))),
+    );
     Candidate {
         name: project.stem(),
         wasm: artifact.path.clone(),
-        sidecar,
+        sidecar: project.sidecar(),
         scenarios,
-        directory: Some(project.directory.clone()),
+        directory: script.is_none().then(|| project.directory.clone()),
+        sources: SourcePaths::of(project),
+        script,
     }
 }
 

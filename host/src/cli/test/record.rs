@@ -15,6 +15,7 @@ use crate::console;
 use crate::event::reserved::{is_host_attribute, publishing_plugin};
 use crate::event::{CAUSATION_ID, CAUSATION_SOURCE};
 use crate::pattern::Pattern;
+use crate::projects::join_names;
 
 /// The number of events of one response.
 const PAGE: usize = 200;
@@ -61,11 +62,13 @@ pub(super) async fn record(client: &Client, id: &str, output: Option<&Path>) -> 
     }
     std::fs::write(output, scenario).with_context(|| format!("cannot write {}", output.display()))?;
     let path = output.display();
-    console::print_line(&format!("wrote {path}; play it with `sandbus test PLUGIN --scenarios {path}`"));
-    console::print_status(
-        "not recorded, because the host does not keep it: the state of the plugins before the event, their \
-         configuration, and responses of other services. Add them as given.state, given.config and given.http",
-    );
+    console::print_line(&format!("wrote {path}"));
+    console::print_status(&format!(
+        "play it with `sandbus test DIRECTORY --scenarios {path}`, where DIRECTORY contains {}\n\
+         not recorded, because the host does not keep it: the state of the plugins before the event, their \
+         configuration, and responses of other services. Comments in the file have the lines to add",
+        recording.plugin_names(),
+    ));
     Ok(())
 }
 
@@ -174,6 +177,23 @@ impl Recording {
         Some(step)
     }
 
+    /// The preconditions that are not recorded, as lines of a scenario. Their values change nothing.
+    fn preconditions(&self) -> Vec<String> {
+        let of_plugin = |plugin: &String| match self.plugins.len() {
+            1 => "given".to_owned(),
+            _ => format!("given.plugins.{plugin}"),
+        };
+        let tables = self.plugins.iter().map(of_plugin);
+        let mut lines: Vec<_> =
+            tables.flat_map(|table| ["state", "config"].map(|key| format!("{table}.{key} = {{ }}"))).collect();
+        lines.push("given.http = [{ request = \"GET https://api.example.com/\", json = { } }]".to_owned());
+        lines
+    }
+
+    fn plugin_names(&self) -> String {
+        join_names(self.plugins.iter().map(String::as_str))
+    }
+
     fn to_toml(&self, id: &str, step: &str) -> String {
         let text = |value: Value| toml_value(&value).unwrap_or_default();
         let plugins = match self.plugins.len() {
@@ -183,14 +203,12 @@ impl Recording {
         let name =
             format!("{} with the id {id} has the recorded effects", self.event["type"].as_str().unwrap_or_default());
         let mut toml = format!(
-            "# Recorded with `sandbus test --record`. The host does not keep the state of the plugins before the event,\n\
-             # their configuration, and responses of other services. Add what matters:\n\
-             # given.state = {{ }}\n\
-             # given.config = {{ }}\n\
-             # given.http = [{{ request = \"GET https://api.example.com/\", json = {{ }} }}]\n\
-             {plugins}\n\n[[scenario]]\nname = {}\ngiven.time = {}\n\n[[scenario.step]]\n{step}\n",
+            "# Recorded with `sandbus test --record`.\n{plugins}\n\n[[scenario]]\nname = {}\ngiven.time = {}\n\
+             # The host does not keep the state of the plugins before the event, their configuration, and responses\n\
+             # of other services. Add what matters:\n{}\n[[scenario.step]]\n{step}\n",
             text(json!(name)),
             text(json!(self.stored_at)),
+            self.preconditions().iter().map(|line| format!("# {line}\n")).collect::<String>(),
         );
         if self.span >= Duration::from_secs(1) {
             // Delays of retries have no jitter in a scenario.

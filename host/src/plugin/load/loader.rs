@@ -68,6 +68,28 @@ pub enum LoadError {
     Mismatch(#[from] Mismatch),
 }
 
+impl LoadError {
+    /// Whether the component itself cannot be loaded, whatever its sidecar says.
+    #[must_use]
+    pub fn concerns_code(&self) -> bool {
+        match self {
+            Self::Compile(_) | Self::Program(_) => true,
+            // A sidecar may describe a component that has no descriptor.
+            Self::Link(error) => !matches!(error, LinkError::NoDescriptor | LinkError::NoHandler(..)),
+            Self::OtherPlugin(_) | Self::Sidecar(_) | Self::Mismatch(_) => false,
+        }
+    }
+
+    /// The message for the author of the component.
+    #[must_use]
+    pub fn author_message(&self) -> String {
+        match self {
+            Self::Link(LinkError::Script(reason)) => reason.clone(),
+            other => other.to_string(),
+        }
+    }
+}
+
 impl Loader {
     /// Starts the engine. Compiled code is cached in a directory.
     ///
