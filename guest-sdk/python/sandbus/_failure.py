@@ -150,6 +150,10 @@ _MISSING_MODULE_HINT = (
     "a component contains only the modules that were imported when it was built: those that import statements of the "
     "plugin's sources name, at the top or in functions"
 )
+#: The directory of the sources of a prepared runtime's program (`_build`).
+_PROGRAM = "/program/"
+#: The directories that a build mounts as /1, /2 and so on, from the project. The entry module of a build sets them.
+ROOTS: list[str] = []
 #: The maximum number of exceptions that are described of a group.
 _MAX_GROUP = 8
 #: The maximum number of lines that describe an error and its causes.
@@ -160,13 +164,24 @@ _MAX_FRAMES = 8
 
 def _frames(error: BaseException) -> list[str]:
     if isinstance(error, SyntaxError) and error.filename:
-        return [f"    at {os.path.basename(error.filename)}:{error.lineno}"]
+        return [f"    at {source_path(error.filename)}:{error.lineno}"]
     # Reads the frames directly: `traceback` would look for source files, and a component has none.
     found = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     own = [(code, line) for code, line in found if not _is_foreign(code.co_filename)]
     # If the error is outside of the plugin's code, show the standard library's frames.
     own = own or [(code, line) for code, line in found if not code.co_filename.startswith(_OWN)]
-    return [f"    at {code.co_name} ({os.path.basename(code.co_filename)}:{line})" for code, line in own[-_MAX_FRAMES:]]
+    return [f"    at {code.co_name} ({source_path(code.co_filename)}:{line})" for code, line in own[-_MAX_FRAMES:]]
+
+
+def source_path(path: str) -> str:
+    """The path of a plugin's source file, from the directory of its project."""
+    if path.startswith(_PROGRAM):
+        return path[len(_PROGRAM) :]
+    mounted, _, rest = path[1:].partition("/")
+    if path.startswith("/") and mounted.isdigit() and rest:
+        index = int(mounted) - 1
+        return os.path.join(ROOTS[index] if 0 <= index < len(ROOTS) else "", rest)
+    return os.path.basename(path)
 
 
 def _is_foreign(path: str) -> bool:

@@ -5,12 +5,13 @@ nobody retrieves."""
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 import warnings
 from collections.abc import Coroutine
 from typing import Any
+
+from ._failure import source_path
 
 _unawaited: list[str] = []
 #: Descriptions of tasks that did not end or failed, with the exception of those that failed.
@@ -28,7 +29,7 @@ def _record(coroutine: Coroutine[Any, Any, Any]) -> None:
 
 def _describe(coroutine: object) -> str:
     code = getattr(coroutine, "cr_code", None)
-    place = f" ({os.path.basename(code.co_filename)}:{code.co_firstlineno})" if code is not None else ""
+    place = f" ({source_path(code.co_filename)}:{code.co_firstlineno})" if code is not None else ""
     return f"`{getattr(coroutine, '__qualname__', coroutine)}`{place}"
 
 

@@ -137,7 +137,7 @@ impl From<Failure> for types::Failure {
     }
 }
 
-/// Decides for an error whether the delivery is retried.
+/// Decides for an error, or for a missing value, whether the delivery is retried.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -165,6 +165,34 @@ pub trait Classify<T> {
     /// # Errors
     /// [`Failure::Retry`] with the error's text.
     fn or_retry_after(self, delay: Duration) -> Result<T>;
+}
+
+/// For a value that is missing.
+///
+/// ```
+/// # use sandbus_sdk::prelude::*;
+/// fn total(key: &str) -> Result<i64> {
+///     state::get::<i64>(key)?.or_reject()
+/// }
+/// ```
+impl<T> Classify<T> for Option<T> {
+    fn or_reject(self) -> Result<T> {
+        self.ok_or_else(|| Failure::reject(missing::<T>()))
+    }
+
+    fn or_retry(self) -> Result<T> {
+        self.ok_or_else(|| Failure::retry(missing::<T>()))
+    }
+
+    fn or_retry_after(self, delay: Duration) -> Result<T> {
+        self.ok_or_else(|| Failure::retry_after(delay, missing::<T>()))
+    }
+}
+
+/// The reason of a failure because there is no value.
+fn missing<T>() -> String {
+    let name = std::any::type_name::<T>();
+    format!("there is no `{}`", name.rsplit("::").next().unwrap_or(name))
 }
 
 impl<T, E: Display> Classify<T> for Result<T, E> {
@@ -198,6 +226,17 @@ mod tests {
         let error = std::io::Error::other("the mail server is away");
         let failure = Failure::from(error);
         assert_eq!(failure, Failure::Retry { delay: None, reason: "the mail server is away".to_owned() });
+    }
+
+    #[test]
+    fn a_missing_value_is_classified_as_an_error_is() {
+        let nothing = || None::<u8>;
+        let reason = "there is no `u8`".to_owned();
+        assert_eq!(Some(1).or_reject(), Ok(1));
+        assert_eq!(nothing().or_reject(), Err(Failure::Reject { reason: reason.clone() }));
+        assert_eq!(nothing().or_retry(), Err(Failure::Retry { delay: None, reason: reason.clone() }));
+        let delay = Duration::from_secs(1);
+        assert_eq!(nothing().or_retry_after(delay), Err(Failure::Retry { delay: Some(delay), reason }));
     }
 
     /// The same call fails in the same way at each attempt, unless the store itself is the reason.

@@ -2,6 +2,4 @@
 
 @dataclass
 class {{Type}}:
-    """The data of `{{type}}`."""
-
-    name: str
+    """The data of `{{type}}`. Until it has fields, it accepts every object."""

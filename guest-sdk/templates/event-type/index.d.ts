@@ -2,6 +2,5 @@
 /** The data of `{{type}}`. */
 export declare const {{Type}}: {
   readonly type: "object";
-  readonly required: readonly ["name"];
-  readonly properties: { readonly name: { readonly type: "string" } };
+  readonly properties: {};
 };

@@ -1,7 +1,6 @@
 
-/** The data of `{{type}}`. */
+/** The data of `{{type}}`. Until it has properties, it accepts every object. */
 export const {{Type}} = {
   type: "object",
-  required: ["name"],
-  properties: { name: { type: "string" } },
+  properties: {},
 };

@@ -1,8 +1,5 @@
 
-/// The data of `{{type}}`.
+/// The data of `{{type}}`. Until it has fields, it accepts every object.
 #[derive(Clone, Debug, PartialEq, Event, Serialize, Deserialize)]
 #[event(type = "{{type}}")]
-pub struct {{Type}} {
-    /// A name.
-    pub name: String,
-}
+pub struct {{Type}} {}

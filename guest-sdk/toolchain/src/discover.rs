@@ -42,12 +42,20 @@ pub struct SkippedDirectory {
     pub reason: String,
 }
 
+impl SkippedDirectory {
+    /// Whether nobody expects a plugin there.
+    #[must_use]
+    pub fn is_expected(&self) -> bool {
+        [walk::BY_TOOLS, manifest_kind::NO_PACKAGE, manifest_kind::WORKSPACE_ROOT].contains(&&*self.reason)
+    }
+}
+
 impl Discovery {
     /// Finds the plugins at a path: a directory, a manifest, or a script. If there is none, the plugin that encloses
     /// the path is found.
     ///
     /// # Errors
-    /// If the path does not exist or cannot be read.
+    /// If the path does not exist, cannot be read, or is another file.
     pub fn of(path: &Path) -> Result<Self, Error> {
         let canonical = path.canonicalize().map_err(at(path))?;
         if let Some(project) = single_file::project(&canonical)? {
@@ -56,6 +64,7 @@ impl Discovery {
         let is_manifest = Language::ALL.iter().any(|language| canonical.ends_with(language.manifest()));
         let root = match canonical.parent() {
             Some(parent) if is_manifest => parent.to_owned(),
+            _ if canonical.is_file() => return Err(Error::NotSource { path: path.to_owned() }),
             _ => canonical,
         };
         let mut found = Search::new(&root).through(Walk::through(&root)?);

@@ -36,7 +36,7 @@ mod unit;
 mod vendored;
 mod workspaces;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use build::{Artifact, ArtifactForm, BuildReport, build};
 pub use cache::{directory as cache_directory, once as set_up_once};
@@ -51,6 +51,7 @@ pub use project::{Language, MANIFESTS, Project};
 pub use shared_workspace::SharedWorkspace;
 pub use sidecar_install::{FolderOwner, SidecarUpdate};
 pub use sidecar_overlay::{overlay_of, sidecar_text};
+pub use single_file::is_script;
 pub use template::{Handler, Template};
 pub use unit::{BuildUnit, Goal};
 pub use vendored::{UpgradeState, VendoredSdk};
@@ -170,10 +171,21 @@ pub enum Error {
     NoCacheDirectory,
     /// There is no project where one was expected.
     #[error(
-        "{path} has no plugin: no Cargo.toml with crate-type = [\"cdylib\"] under [lib], no package.json whose `main` exports a plugin, and no pyproject.toml whose module uses sandbus; `sandbus new` makes one"
+        "{path} has no plugin: no Cargo.toml with crate-type = [\"cdylib\"] under [lib], no package.json whose `main` exports a plugin, and no pyproject.toml whose module uses sandbus; {}", hint_of(script.as_deref())
     )]
     NoProject {
         /// The directory.
+        path: PathBuf,
+        /// A script in the directory.
+        script: Option<PathBuf>,
+    },
+    /// A file is not the source of a plugin.
+    #[error(
+        "{path} is not the source of a plugin: a script ends with .js, .mjs, .ts, .mts or .py, and Rust needs a project, which `sandbus new NAME` makes{}",
+        component_hint(path)
+    )]
+    NotSource {
+        /// The file.
         path: PathBuf,
     },
     /// Two plugins would have the same file.
@@ -208,4 +220,29 @@ pub enum Error {
         /// The mistake.
         what: String,
     },
+}
+
+impl Error {
+    /// There is no project in a directory.
+    #[must_use]
+    pub fn no_project(path: &Path) -> Self {
+        Self::NoProject { path: path.to_owned(), script: single_file::script_in(path) }
+    }
+}
+
+/// What to do in a directory without a project.
+fn hint_of(script: Option<&Path>) -> String {
+    match script {
+        Some(script) => format!("give the path of a script, such as {}", script.display()),
+        None => "`sandbus new` makes one".to_owned(),
+    }
+}
+
+fn component_hint(path: &Path) -> &'static str {
+    match path.extension() {
+        Some(extension) if extension == "wasm" => {
+            "; a component needs no build: `sandbus test` tests it, and `sandbus serve` runs those in a plugin folder"
+        }
+        _ => "",
+    }
 }

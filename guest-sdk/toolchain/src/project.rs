@@ -67,7 +67,7 @@ impl Project {
         let canonical = directory.canonicalize().map_err(at(directory))?;
         let mut projects = found.projects.into_iter();
         let project = projects.find(|project| project.directory == canonical);
-        project.ok_or_else(|| found.broken.into_iter().next().unwrap_or(Error::NoProject { path: canonical }))
+        project.ok_or_else(|| found.broken.into_iter().next().unwrap_or_else(|| Error::no_project(&canonical)))
     }
 
     /// A project in another language than Rust.
@@ -93,6 +93,12 @@ impl Project {
     #[must_use]
     pub fn home(&self) -> &Path {
         self.single_file.as_deref().and_then(Path::parent).unwrap_or(&self.directory)
+    }
+
+    /// The author's script, if the plugin has no project of its own.
+    #[must_use]
+    pub fn script(&self) -> Option<&Path> {
+        self.single_file.as_deref()
     }
 
     /// The directory of a crate's workspace, and its target directory; none for other languages.
@@ -136,7 +142,7 @@ impl Project {
 }
 
 /// Whether a path lies in a cache of the user: cargo's, or that of the bundled SDKs.
-fn is_cached(path: &Path) -> bool {
+pub(crate) fn is_cached(path: &Path) -> bool {
     let home = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let cargo = home("CARGO_HOME").or_else(|| Some(home("HOME")?.join(".cargo")));
     cargo.into_iter().chain(cache::directory()).any(|directory| path.starts_with(directory))

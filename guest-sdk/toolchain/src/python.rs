@@ -9,8 +9,9 @@ use crate::build::{ArtifactForm, BuildReport};
 use crate::build_cache::BuildCache;
 use crate::bundled::{UnpackedSdk, write_file};
 use crate::prepared::PreparedRuntime;
-use crate::project::{Language, Manifest, Project};
+use crate::project::{self, Language, Manifest, Project};
 use crate::python_dependencies::{Environment, PythonDependencies};
+use crate::rust_sdk::relative;
 use crate::unit::Goal;
 use crate::{Error, cache, prepared, run, workspaces};
 
@@ -51,11 +52,12 @@ pub(crate) fn build(project: &Project, goal: Goal, say: &mut dyn FnMut(&str)) ->
     let environment = dependencies.install(&project.directory, say)?;
     build_cache.record_read(&workspaces::python_sources(&project.path_dependencies))?;
     let (module, roots) = (module(&manifest), roots(project, &manifest, &environment, &sdk));
+    let shown: Vec<_> = roots.iter().map(|root| shown_root(project, root)).collect();
     let imported = match run::json(finder(&sdk, "snapshot", &module, project).args(&roots))? {
         Ok((imported, _)) => imported.to_string(),
         Err(said) => return Ok(BuildReport::failed(said)),
     };
-    write_file(&build_cache.directory().join(format!("{ENTRY}.py")), &entry(&manifest, &module, &imported))?;
+    write_file(&build_cache.directory().join(format!("{ENTRY}.py")), &entry(&manifest, &module, &imported, &shown))?;
     let mut python = componentizer(&tool, &environment);
     python.args(["--quiet", "--world", "plugin-with-client", "--wit-path"]).arg(sdk.contract());
     python.args(["componentize", ENTRY, "--output"]).arg(build_cache.component());
@@ -64,12 +66,12 @@ pub(crate) fn build(project: &Project, goal: Goal, say: &mut dyn FnMut(&str)) ->
         python.arg("--python-path").arg(path);
     }
     let mut report = run::tool(&mut python, project, &build_cache)?;
-    report.messages.iter_mut().for_each(|message| *message = without_tool(message));
+    report.messages.iter_mut().for_each(|message| *message = without_tool(message, &shown));
     Ok(report)
 }
 
 /// Reduces the componentizer's message about a plugin whose import fails to the traceback with the plugin's own frames.
-fn without_tool(message: &str) -> String {
+fn without_tool(message: &str, roots: &[String]) -> String {
     const BEGINNING: &str = "AssertionError: Traceback (most recent call last):\n";
     let Some((_, traceback)) = message.split_once(BEGINNING) else { return message.to_owned() };
     let traceback = traceback.split("\n\n").next().unwrap_or(traceback);
@@ -82,7 +84,9 @@ fn without_tool(message: &str) -> String {
             let is_mounted = root.bytes().all(|byte| byte.is_ascii_digit());
             is_own = is_mounted && !place.starts_with(ENTRY);
             if is_own {
-                lines.push(format!("  File \"{place}"));
+                let index = root.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+                let root = index.and_then(|index| roots.get(index)).map_or("", String::as_str);
+                lines.push(format!("  File \"{}", Path::new(root).join(place).display()));
             }
         } else if is_own || !line.starts_with("    ") {
             lines.push(line.to_owned());
@@ -161,6 +165,13 @@ fn roots(project: &Project, manifest: &Manifest, environment: &Environment, sdk:
     own.chain([environment.packages.clone(), sdk.python()]).collect()
 }
 
+/// The path of a directory with modules from the project, as messages show it; empty for installed packages.
+fn shown_root(project: &Project, root: &Path) -> String {
+    let path = relative(&project.directory, root);
+    let is_installed = path.components().any(|part| part.as_os_str() == "site-packages") || project::is_cached(root);
+    if is_installed { String::new() } else { path.to_string_lossy().replace("../", "") }
+}
+
 /// The command that finds the modules that a plugin imports.
 fn finder(sdk: &UnpackedSdk, form: &str, module: &str, project: &Project) -> Command {
     let mut python = Command::new("python3");
@@ -181,16 +192,18 @@ fn componentizer(tool: &Path, environment: &Environment) -> Command {
 }
 
 /// The text of the entry module.
-fn entry(manifest: &Manifest, module: &str, imported: &str) -> String {
+fn entry(manifest: &Manifest, module: &str, imported: &str, roots: &[String]) -> String {
     // A JSON string is also a Python string, and a JSON list of strings a Python list.
     let literal = |text: Option<&str>| text.map_or_else(|| "None".to_owned(), |text| Value::from(text).to_string());
     let described = [Some(&*manifest.name), manifest.version.as_deref(), manifest.description.as_deref()].map(literal);
     // A component has no files, so modules that handlers import must be loaded at build time. If a module cannot be
     // loaded at build time, the error appears when the handler imports it.
     format!(
-        "import contextlib\nimport importlib\n\nfrom sandbus._component import component\nfrom {module} import plugin\n\n\
+        "import contextlib\nimport importlib\n\nimport sandbus._failure\nfrom sandbus._component import component\n\n\
+         sandbus._failure.ROOTS = {}\nfrom {module} import plugin\n\n\
          for name in {imported}:\n    with contextlib.suppress(Exception):\n        importlib.import_module(name)\n\n\
          Descriptor, EventHandler, HttpHandler = component(plugin.described_by({}))\n",
+        Value::from(roots),
         described.join(", ")
     )
 }
@@ -202,8 +215,9 @@ mod tests {
     #[test]
     fn a_traceback_has_the_plugin_s_frames_only() {
         let message = "Traceback (most recent call last):\n  File \"<string>\", line 1, in <module>\nAssertionError: Traceback (most recent call last):\n  File \"/0/sandbus_entry.py\", line 5, in <module>\n    from shop import plugin\n  File \"/1/shop.py\", line 26, in <module>\n    print(table.name)\n          ^^^^^^^^^^\nAttributeError: no `name`\n\n\nCaused by:\n    AttributeError: no `name`";
-        let expected = "  File \"shop.py\", line 26, in <module>\n    print(table.name)\n          ^^^^^^^^^^\nAttributeError: no `name`";
-        assert_eq!(without_tool(message), expected);
-        assert_eq!(without_tool("another message"), "another message");
+        let expected = "  File \"src/shop.py\", line 26, in <module>\n    print(table.name)\n          ^^^^^^^^^^\nAttributeError: no `name`";
+        let roots = ["src".to_owned()];
+        assert_eq!(without_tool(message, &roots), expected);
+        assert_eq!(without_tool("another message", &roots), "another message");
     }
 }

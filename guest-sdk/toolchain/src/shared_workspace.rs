@@ -78,8 +78,10 @@ impl SharedWorkspace {
         manifest["name"].as_str().unwrap_or("events").to_owned()
     }
 
-    /// Adds an event type for all languages, unless there is one. Returns the name of its data's type.
-    pub(crate) fn add_event_type(&self, event_type: &str) -> Result<String, Error> {
+    /// Adds an event type for all languages, unless there is one. Returns the name of its data's type, and whether
+    /// it accepts the data of a new project's tests: it does until somebody has written its definition.
+    pub(crate) fn add_event_type(&self, event_type: &str) -> Result<(String, bool), Error> {
+        let mut is_open = true;
         let name = type_name(event_type);
         let fill = Substitutions::of(&[("type", event_type), ("Type", &name)]);
         for (template, text) in bundled::TEMPLATES {
@@ -88,11 +90,14 @@ impl SharedWorkspace {
             let present = fs::read_to_string(&path).unwrap_or_default();
             let is_there =
                 present.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|word| word == name);
+            let definition = fill.text(text);
             if !is_there {
-                write_file(&path, &format!("{present}{}", fill.text(text)))?;
+                write_file(&path, &format!("{present}{definition}"))?;
+            } else if !present.contains(definition.trim()) {
+                is_open = false;
             }
         }
-        Ok(name)
+        Ok((name, is_open))
     }
 
     /// Makes a crate a member of the cargo workspace. A pattern such as `plugins/*` would not work: cargo expects a
@@ -164,6 +169,8 @@ mod tests {
         assert!(SharedWorkspace::create(&root, "shop").is_err());
         assert_eq!(SharedWorkspace::around(&root.join("plugins")), Some(workspace.clone()));
         assert_eq!(SharedWorkspace::around(home.path()), None);
+        let guide = fs::read_to_string(root.join("AGENTS.md")).unwrap();
+        assert!(guide.starts_with("# shop\n") && guide.contains("--hold-failures"), "{guide}");
         let on = |event_type: &str| [Handler::Event(event_type.to_owned())];
         for (template, event_type) in [
             (Template::Rust, "order.placed"),
@@ -183,7 +190,18 @@ mod tests {
         }
         assert!(read("plugins/a-rust/src/lib.rs").contains("use events::OrderPlaced;"));
         assert!(read("plugins/a-js/src/plugin.js").contains("import { OrderPlaced } from \"@shop/events\";"));
-        assert!(read("plugins/a-python/src/a_python.py").contains("class Data:"), "a pattern has no type of its own");
+        let python = read("plugins/a-python/src/a_python.py");
+        assert!(python.contains("def handle(data):"), "a pattern has no type of its own: {python}");
+        // The tests of a new project do not know what somebody has defined.
+        let types = root.join("events/src/lib.rs");
+        let written =
+            read("events/src/lib.rs").replace("pub struct OrderPlaced {}", "pub struct OrderPlaced { id: u64 }");
+        fs::write(types, written).unwrap();
+        Template::Rust.create(&workspace.plugins().join("later"), "later", &on("order.placed")).unwrap();
+        let later = read("plugins/later/src/lib.rs");
+        assert!(later.contains("Event<serde_json::Value>") && !later.contains("use events"), "{later}");
+        fs::remove_dir_all(root.join("plugins/later")).unwrap();
+        fs::write(root.join("Cargo.toml"), read("Cargo.toml").replace("\n    \"plugins/later\",", "")).unwrap();
         assert!(read("plugins/a-python/pyproject.toml").contains("path = \"../../events\""));
         assert!(read("Cargo.toml").contains("\"plugins/a-rust\","));
         for plugin in ["a-rust", "a-js", "a-ts", "a-python"] {

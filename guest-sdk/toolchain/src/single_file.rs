@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -14,16 +14,35 @@ use crate::project::{Language, Project};
 use crate::run::at;
 use crate::{Error, build_cache};
 
+/// Whether a path has the name of a script that can be a plugin without a project.
+#[must_use]
+pub fn is_script(path: &Path) -> bool {
+    language(path).is_some()
+}
+
+/// A script in a directory that uses the SDK, if there is one.
+pub(crate) fn script_in(directory: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(directory).ok()?.flatten().map(|entry| entry.path());
+    let uses_sdk = |path: &PathBuf| fs::read_to_string(path).is_ok_and(|text| text.contains("sandbus"));
+    let mut scripts: Vec<_> = entries.filter(|path| is_script(path) && path.is_file()).filter(uses_sdk).collect();
+    scripts.sort();
+    scripts.into_iter().next()
+}
+
+fn language(file: &Path) -> Option<Language> {
+    match file.extension().and_then(OsStr::to_str)? {
+        "js" | "mjs" | "ts" | "mts" => Some(Language::JavaScript),
+        "py" => Some(Language::Python),
+        _ => None,
+    }
+}
+
 /// The project of a script; none if the file is something else.
 ///
 /// # Errors
 /// If the project cannot be written.
 pub(crate) fn project(file: &Path) -> Result<Option<Project>, Error> {
-    let language = match file.extension().and_then(OsStr::to_str) {
-        Some("js" | "mjs" | "ts" | "mts") => Language::JavaScript,
-        Some("py") => Language::Python,
-        _ => return Ok(None),
-    };
+    let Some(language) = language(file) else { return Ok(None) };
     let text = |part: Option<&OsStr>| part.and_then(OsStr::to_str).map(str::to_owned);
     let (Some(stem), Some(name)) = (text(file.file_stem()), text(file.file_name())) else { return Ok(None) };
     let Some(home) = file.parent().filter(|_| file.is_file()) else { return Ok(None) };
@@ -51,6 +70,32 @@ pub(crate) fn project(file: &Path) -> Result<Option<Project>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_about_a_path_without_a_project_says_what_to_do() {
+        let home = tempfile::tempdir().unwrap();
+        let said = |path: &str| {
+            let path = home.path().join(path);
+            match crate::Discovery::of(&path) {
+                Ok(found) => {
+                    assert!(found.projects.is_empty(), "{found:?}");
+                    Error::no_project(&path).to_string()
+                }
+                Err(error) => error.to_string(),
+            }
+        };
+        for name in ["handler.rs", "handler.wasm", "notes.txt"] {
+            write_file(&home.path().join(name), "").unwrap();
+            let error = said(name);
+            assert!(error.contains("Rust needs a project") && error.contains("sandbus new"), "{error}");
+            assert_eq!(error.contains("sandbus serve"), name.ends_with(".wasm"), "{error}");
+        }
+        assert!(!said(".").contains("path of a script"), "no file here is a plugin");
+        write_file(&home.path().join("greet.py"), "from sandbus import Plugin").unwrap();
+        write_file(&home.path().join("aside.py"), "print()").unwrap();
+        let error = said(".");
+        assert!(error.contains("give the path of a script, such as ") && error.contains("greet.py"), "{error}");
+    }
 
     #[test]
     fn a_script_is_a_project_of_its_own() {

@@ -92,9 +92,33 @@ impl Template {
     }
 
     /// The values of the project's guide, `AGENTS.md`.
-    fn guide(self, name: &str, shared: Option<&str>) -> Vec<(&'static str, String)> {
+    fn guide(self, name: &str, handlers: &[Handler], sdk: &str, shared: Option<&str>) -> Vec<(&'static str, String)> {
         let (language, test) = (self.language().to_owned(), self.test_command(shared));
-        vec![("language", language), ("test", test), ("source", self.source(name))]
+        let patterns = handlers.iter().filter_map(|handler| match handler {
+            Handler::Event(pattern) => Some(example(pattern)),
+            Handler::Route(..) => None,
+        });
+        let sample = patterns.into_iter().next().unwrap_or_else(|| "order.placed".to_owned());
+        vec![
+            ("language", language),
+            ("test", test),
+            ("source", self.source(name)),
+            ("api", self.api(sdk)),
+            ("sample", sample),
+        ]
+    }
+
+    /// Where the API of an SDK is described.
+    fn api(self, sdk: &str) -> String {
+        match self {
+            Self::Rust => format!("`{sdk}/src/lib.rs`, or `cargo doc -p sandbus-sdk --open`"),
+            Self::JavaScript | Self::TypeScript => {
+                format!("`{sdk}/src/index.d.ts`; `client.d.ts` and `testing.d.ts` next to it")
+            }
+            Self::Python => {
+                format!("the docstrings in `{sdk}`, listed in `__init__.py`; `state.py`, `client.py` and `testing.py`")
+            }
+        }
     }
 
     /// Creates a project in a new directory. Its name is the plugin's: lower-case letters, digits and `-`. A crate
@@ -110,8 +134,10 @@ impl Template {
         let fill = match SharedWorkspace::around(parent(directory)) {
             Some(workspace) => self.join(&workspace, directory, name, handlers)?,
             None => {
-                let mut fill = Substitutions::new(name, handlers, self.add_sdk(directory, name)?);
-                fill.values.extend(self.guide(name, None));
+                let sdk = self.add_sdk(directory, name)?;
+                let guide = self.guide(name, handlers, &sdk.path, None);
+                let mut fill = Substitutions::new(name, handlers, sdk);
+                fill.values.extend(guide);
                 fill
             }
         };
@@ -146,14 +172,17 @@ impl Template {
         let absolute = directory.canonicalize().map_err(at(directory))?;
         let path = |to: &Path| relative(&absolute, to).to_string_lossy().into_owned();
         let (root, sdk) = (path(workspace.root()), path(&workspace.sdk(self)));
+        let guide = self.guide(name, handlers, &sdk, Some(&root));
         let mut fill = Substitutions::new(name, handlers, Sdk { path: sdk, is_own: false });
         let event_type = handlers.iter().find_map(Handler::event_type);
+        fill.is_shared = true;
         if let Some(event_type) = event_type {
-            fill.set("Type", workspace.add_event_type(event_type)?);
+            let (data_type, is_open) = workspace.add_event_type(event_type)?;
+            fill.set("Type", data_type);
+            fill.is_typed = is_open;
         }
-        (fill.is_shared, fill.is_typed) = (true, event_type.is_some());
         fill.set("events", workspace.npm_package());
-        fill.values.extend(self.guide(name, Some(&root)));
+        fill.values.extend(guide);
         fill.set("root", root);
         if self == Self::Rust {
             workspace.add_member(&absolute)?;
@@ -170,6 +199,11 @@ impl Handler {
             Self::Route(..) => None,
         }
     }
+}
+
+/// An event type that matches a pattern.
+fn example(pattern: &str) -> String {
+    pattern.replace('*', "any").replace('>', "all")
 }
 
 fn parent(directory: &Path) -> &Path {
@@ -202,7 +236,6 @@ impl Substitutions {
 
     fn new(name: &str, handlers: &[Handler], sdk: Sdk) -> Self {
         let mut values = vec![("name", name.to_owned()), ("module", name.replace('-', "_"))];
-        values.push(("Type", "Data".to_owned()));
         let mut fill = Self { is_alone: sdk.is_own, ..Self::default() };
         values.push(("sdk", sdk.path));
         for handler in handlers {
@@ -210,7 +243,7 @@ impl Substitutions {
                 Handler::Event(pattern) => {
                     fill.on = true;
                     // An event type that matches the pattern, for the test.
-                    values.push(("example", pattern.replace('*', "any").replace('>', "all")));
+                    values.push(("example", example(pattern)));
                     values.push(("type", pattern.clone()));
                 }
                 Handler::Route(method, path) => {
@@ -301,6 +334,22 @@ mod tests {
         assert_eq!(Substitutions::new("a-b", &[], sdk()).values("{{module}}.py"), "a_b.py");
     }
 
+    /// A new project must not reject the events of a host that it is added to.
+    #[test]
+    fn the_handler_of_a_new_project_accepts_any_data() {
+        for template in [Template::Rust, Template::JavaScript, Template::TypeScript, Template::Python] {
+            for pattern in ["order.placed", "order.>"] {
+                let home = tempfile::tempdir().unwrap();
+                let project = home.path().join("audit");
+                template.create(&project, "audit", &[Handler::Event(pattern.to_owned())]).unwrap();
+                let source = std::fs::read_to_string(project.join(template.source("audit"))).unwrap();
+                for restriction in ["required", "{ schema", "\nstruct ", "@dataclass", "data: D"] {
+                    assert!(!source.contains(restriction), "{restriction}: {source}");
+                }
+            }
+        }
+    }
+
     /// A project's guide names what the project has, and leaves no placeholder.
     #[test]
     fn every_project_has_a_guide_that_is_filled() {
@@ -314,6 +363,15 @@ mod tests {
             let source = template.source("order-mailer");
             assert!(guide.contains(&source) && project.join(&source).is_file(), "{source}: {guide}");
             assert!(guide.contains(&template.test_command(None)), "{guide}");
+            // It says how to run the plugin, and how to write it.
+            for part in ["--crash", "--record", "--junit", "--hold-failures", "[[scenario.step]]", "docs/scenarios.md"]
+            {
+                assert!(guide.contains(part), "{part}: {guide}");
+            }
+            assert!(guide.contains("sandbus publish user.registered "), "{guide}");
+            let (api, _) = guide.split_once(": the API").unwrap();
+            let path = api.rsplit("- ").next().unwrap().split('`').nth(1).unwrap();
+            assert!(project.join(path).exists(), "{path}: {guide}");
             let (_, sdk) = guide.split_once("the SDK is in `").unwrap();
             assert!(project.join(sdk.split_once('`').unwrap().0).is_dir(), "{guide}");
         }

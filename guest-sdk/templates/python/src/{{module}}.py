@@ -1,7 +1,3 @@
-[[untyped]]
-from dataclasses import dataclass
-
-[[end]]
 [[typed]]
 from events import {{Type}}
 [[end]]
@@ -9,19 +5,18 @@ from sandbus import Plugin, RetryPolicy, log, state
 
 plugin = Plugin()
 [[on]]
+
+
 [[untyped]]
-
-
-@dataclass
-class {{Type}}:
-    """The part of an event's data that this plugin uses."""
-
-    name: str
+# Any data is accepted. If `data` is annotated with a dataclass, data that does not fit is rejected.
 [[end]]
-
-
 @plugin.on("{{type}}", retry=RetryPolicy(max_attempts=5))
+[[typed]]
 def handle(data: {{Type}}):
+[[end]]
+[[untyped]]
+def handle(data):
+[[end]]
     log.info(f"handling {data}")
     state.add("handled")
 [[end]]

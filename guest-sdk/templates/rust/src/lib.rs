@@ -3,19 +3,19 @@ use events::{{Type}};
 [[end]]
 use sandbus_sdk::prelude::*;
 [[on]]
+
 [[untyped]]
-
-/// The part of an event's data that this plugin uses.
-#[derive(Event, Serialize, Deserialize)]
-#[event(type = "{{example}}")]
-struct {{Type}} {
-    name: String,
-}
+// Takes any data. With a struct that derives `Event` and `Deserialize` instead, data that does not fit is rejected.
 [[end]]
-
 #[on_event("{{type}}", retry(max_attempts = 5))]
+[[typed]]
 fn handle(data: {{Type}}) -> Result<()> {
-    info!("handling {}", data.name);
+    info!("handling {data:?}");
+[[end]]
+[[untyped]]
+fn handle(event: Event<serde_json::Value>) -> Result<()> {
+    info!("handling {}", event.data);
+[[end]]
     state::add("handled", 1)?;
     Ok(())
 }
@@ -53,7 +53,13 @@ mod tests {
     #[test]
     fn an_event_is_counted() {
         let host = FakeHost::new();
-        host.run(|| handle({{Type}} { name: "Ada".into() })).unwrap();
+[[typed]]
+        host.run(|| handle({{Type}} {})).unwrap();
+[[end]]
+[[untyped]]
+        let event = sandbus_sdk::testing::event("{{example}}", serde_json::json!({ "name": "Ada" }));
+        host.run(|| handle(event)).unwrap();
+[[end]]
         assert_eq!(host.state("handled"), Some(b"1".to_vec()));
     }
 [[end]]

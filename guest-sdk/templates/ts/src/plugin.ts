@@ -5,19 +5,16 @@ import { log, plugin, state } from "@sandbus/sdk";
 
 const self = plugin();
 [[on]]
-[[untyped]]
-
-/** The schema of an event's data: a JSON Schema, or a schema of zod or valibot. It is also the type of `data`. */
-const schema = { type: "object", required: ["name"], properties: { name: { type: "string" } } } as const;
-[[end]]
 
 [[typed]]
 self.on("{{type}}", { schema: {{Type}}, retry: { maxAttempts: 5 } }, (data) => {
 [[end]]
 [[untyped]]
-self.on("{{type}}", { schema, retry: { maxAttempts: 5 } }, (data) => {
+// Any data is accepted. With the option `schema` (a JSON Schema, or a schema of zod or valibot), data that does not fit is
+// rejected, and `data` has its type.
+self.on("{{type}}", { retry: { maxAttempts: 5 } }, (data) => {
 [[end]]
-  log.info(`handling ${data.name}`);
+  log.info(`handling ${JSON.stringify(data)}`);
   state.add("handled");
 });
 [[end]]

@@ -3,6 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+/// Reasons of manifests that are no plugins and that nobody expects to be one.
+pub(super) const NO_PACKAGE: &str = "a workspace without a package of its own";
+pub(super) const WORKSPACE_ROOT: &str = "the root of a workspace";
+
 use serde_json::Value;
 
 use crate::entry::javascript::has_default_export;
@@ -74,7 +78,7 @@ pub(super) fn has_members(manifest: &Path) -> bool {
 
 fn of_crate(manifest: &Value) -> ManifestKind {
     let Some(name) = manifest["package"]["name"].as_str() else {
-        return Other("a workspace without a package of its own".to_owned());
+        return Other(NO_PACKAGE.to_owned());
     };
     if name.contains("{{") {
         return Other("a template".to_owned());
@@ -137,7 +141,7 @@ fn of_package_json(manifest: &Value, directory: &Path, is_named: bool) -> Manife
 }
 
 fn root() -> ManifestKind {
-    Other("the root of a workspace".to_owned())
+    Other(WORKSPACE_ROOT.to_owned())
 }
 
 fn uses_package(manifest: &Value, package: &str) -> bool {

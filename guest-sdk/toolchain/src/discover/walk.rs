@@ -12,6 +12,9 @@ use crate::{Error, SkippedDirectory};
 pub(crate) const TOOL_DIRECTORIES: [&str; 8] =
     ["node_modules", "bower_components", "target", "dist", "vendor", "venv", "site-packages", "__pycache__"];
 
+/// The reason why a tool's directory is skipped.
+pub(super) const BY_TOOLS: &str = "installed or built by tools";
+
 /// Files that mark a tool's own directory: a cache (<https://bford.info/cachedir>), or a Python environment (PEP 405).
 const MARKERS: [&str; 2] = ["CACHEDIR.TAG", "pyvenv.cfg"];
 
@@ -85,7 +88,7 @@ impl Walk {
             return None;
         }
         if TOOL_DIRECTORIES.contains(&&*name) || MARKERS.iter().any(|marker| path.join(marker).is_file()) {
-            self.skip(&path, "installed or built by tools");
+            self.skip(&path, BY_TOOLS);
             return None;
         }
         if !path.is_symlink() {
