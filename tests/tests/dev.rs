@@ -129,7 +129,7 @@ fn projects_of_all_kinds_are_found_below_a_directory_and_later_ones_as_they_come
     begin(&shop.join("apps"), &["orders", "--lang", "js", "--on", "order.placed"]);
     std::fs::write(shop.join("apps/orders/src/plugin.js"), ORDERS).unwrap();
     put(&shop.join("apps/orders/orders.toml"), b"[config]\ncurrency = \"SEK\"\n");
-    let host = setup.develop_project(Path::new("shop"));
+    let host = setup.develop_with(Path::new("shop"), &["--verbose"]);
     assert!(host.plugin("greeter.wasm").is_some() && host.plugin("orders.wasm").is_some(), "{}", host.log());
     assert!(host.log().contains("the root of a workspace"), "{}", host.log());
 

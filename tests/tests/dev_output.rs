@@ -103,6 +103,51 @@ fn a_held_delivery_runs_again_with_each_version_until_it_passes() {
     host.wait_until_idle();
 }
 
+/// The way to give up on an event that no version will handle: the retry policy decides again.
+#[test]
+fn a_held_delivery_is_given_up_by_a_restart_without_the_option() {
+    let setup = Setup::new();
+    new_orders(&setup, r#"throw reject("this order is malformed");"#);
+    let host = setup.develop_with(Path::new("orders"), &["--hold-failures"]);
+    let _ = wait_for_line(&host, "restart without --hold-failures");
+    order(&host, "1");
+    let _ = wait_for_line(&host, "held until the next version of orders");
+    assert!(host.dead_letters().is_empty());
+    let host = host.develop_again(Path::new("orders"), &[]);
+    let given_up = eventually("it is a dead letter", || lines(&host, "; dead letter").pop());
+    assert!(given_up.contains("this order is malformed"), "{given_up}");
+    assert_eq!(host.dead_letters().len(), 1);
+    assert!(lines(&host, "with an earlier version").is_empty(), "it is the same version: {}", host.log());
+}
+
+#[test]
+fn a_renamed_handler_is_reported_once_with_what_to_do() {
+    let setup = Setup::new();
+    new_orders(&setup, "");
+    let host = setup.develop_project(Path::new("orders"));
+    let save_renamed = |body: &str| {
+        save(host.path(), body);
+        let path = host.path().join("orders/src/plugin.js");
+        let source = std::fs::read_to_string(&path).unwrap().replace("name: \"pay\"", "name: \"charge\"");
+        std::fs::write(path, source).unwrap();
+    };
+    let mut published = 0;
+    for version in 1..4 {
+        save_renamed(&format!("log.info(`version {version} charges ${{order.id}}`);"));
+        eventually("the new version runs", || {
+            published += 1;
+            order(&host, &published.to_string());
+            lines(&host, &format!("version {version} charges")).pop()
+        });
+    }
+    let warned = lines(&host, "no longer declares this subscription");
+    assert!(warned.len() == 1 && warned[0].contains("`sandbus subscriptions delete orders/pay`"), "{warned:?}");
+    // Hints name subscriptions with a handler only.
+    assert_eq!(host.publish("order.plced", "typo", json!({})).status, 202);
+    let hint = wait_for_line(&host, "no subscription matches the type order.plced");
+    assert!(hint.ends_with("similar: order.placed (orders/charge)"), "{hint}");
+}
+
 /// An exception or a syntax error at the top level of a script, which is only known once it runs.
 #[test]
 fn an_error_at_the_top_level_of_a_script_is_reported_with_its_line_only() {
@@ -118,21 +163,27 @@ fn an_error_at_the_top_level_of_a_script_is_reported_with_its_line_only() {
         let path = setup.path().join("orders").join(source);
         let sound = std::fs::read_to_string(&path).unwrap();
         let broken = format!("{sound}{fault}\n");
-        let file = Path::new(source).file_name().unwrap().to_str().unwrap();
-        let line = format!("{file}:{}", broken.lines().count());
+        let number = broken.lines().count();
+        let (line, quoted) = (format!("orders/{source}:{number}"), fault.lines().last().unwrap());
+        let quoted = format!("{number} | {quoted}");
         std::fs::write(&path, &broken).unwrap();
         let check = |text: &str| {
-            assert!(text.contains(expected) && text.contains(&line), "{line}: {text}");
+            assert!(text.contains(expected) && text.contains(&line) && text.contains(&quoted), "{line}: {text}");
             for noise in ["wasm trap", "backtrace", "componentize", "panicked", "frozen", "standard error"] {
                 assert!(!text.contains(noise), "{noise}: {text}");
             }
         };
-        let tested = Command::new(binary()).args(["test", "orders"]).current_dir(setup.path()).output().unwrap();
+        let test = ["test", "orders", "--junit", "junit.xml"];
+        let tested = Command::new(binary()).args(test).current_dir(setup.path()).output().unwrap();
         assert!(!tested.status.success());
+        let report = std::fs::read_to_string(setup.path().join("junit.xml")).unwrap();
+        assert!(report.contains("name=\"build orders\"") && report.contains(&line), "{report}");
         check(&format!("{}{}", String::from_utf8_lossy(&tested.stdout), String::from_utf8_lossy(&tested.stderr)));
 
         let host = setup.develop_project(Path::new("orders"));
-        check(&host.wait_for_log(&["plugin not loaded", "orders.wasm"]).to_string());
+        let _ = host.wait_for_log(&["the build of orders failed"]);
+        check(&host.log());
+        assert!(!host.log().contains("\\n") && host.plugin("orders.wasm").is_none(), "{}", host.log());
         std::fs::write(host.path().join("orders").join(source), sound).unwrap();
         eventually("the mended script runs", || host.plugin("orders.wasm").filter(|plugin| plugin["error"].is_null()));
     }

@@ -1,7 +1,7 @@
 //! Builds plugins when their sources change, and puts the components into the plugin folder, where the host finds them
 //! like any other file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,9 +11,10 @@ use sandbus_toolchain::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::load_check::{LoadCheck, LoadVerdict};
 use super::sources::{self, Changes};
 use crate::console;
-use crate::projects;
+use crate::projects::{self, SourceIndex, SourcePaths};
 use crate::telemetry;
 
 /// A build starts after this time without changes, since editors write a file in several steps.
@@ -27,11 +28,22 @@ pub(super) struct Folder {
     pub(super) is_own: bool,
 }
 
+/// The settings of a builder.
+#[derive(Debug)]
+pub(super) struct BuilderSettings {
+    /// The path to search for projects.
+    pub(super) path: PathBuf,
+    /// Whether all skipped directories are reported.
+    pub(super) verbose: bool,
+    /// The sources of the present projects.
+    pub(super) sources: SourceIndex,
+    pub(super) load_check: LoadCheck,
+}
+
 /// Builds projects into a folder.
 #[derive(Debug)]
 pub(super) struct Builder {
-    /// The path to search for projects.
-    path: PathBuf,
+    settings: BuilderSettings,
     folder: Folder,
     projects: Vec<Project>,
     /// The directories that were searched.
@@ -42,18 +54,22 @@ pub(super) struct Builder {
     reported: BTreeSet<String>,
     /// The plugins whose last build failed.
     failed: BTreeSet<String>,
+    /// The programs that do not load, by plugin, as their digests.
+    unloadable: BTreeMap<String, String>,
     /// The plugins whose sidecar in a shared folder is a copy of the project's.
     following: BTreeSet<String>,
 }
 
 impl Builder {
     /// A builder of the projects at a path. Skipped projects have been reported.
-    pub(super) fn new(path: PathBuf, found: Discovery, folder: Folder) -> Self {
-        let mut reported: BTreeSet<_> = projects::describe_skipped(&found.skipped).into_iter().collect();
+    pub(super) fn new(settings: BuilderSettings, found: Discovery, folder: Folder) -> Self {
+        let skipped = projects::describe_skipped(&found.skipped, settings.verbose);
+        let mut reported: BTreeSet<_> = skipped.into_iter().collect();
         reported.extend(found.broken.iter().map(ToString::to_string));
         let Discovery { projects, visited: searched, .. } = found;
-        let (inputs, failed, following) = Default::default();
-        Self { path, folder, projects, searched, inputs, reported, failed, following }
+        settings.sources.update(&projects);
+        let (inputs, failed, unloadable, following) = Default::default();
+        Self { settings, folder, projects, searched, inputs, reported, failed, unloadable, following }
     }
 
     /// Builds after each change, and searches for new projects, until it is cancelled.
@@ -96,7 +112,7 @@ impl Builder {
 
     /// Searches for projects again. Returns whether the directories to watch have changed.
     fn rediscover(&mut self) -> bool {
-        let found = match Discovery::of(&self.path) {
+        let found = match Discovery::of(&self.settings.path) {
             Ok(found) => found,
             Err(error) => {
                 tracing::error!("cannot search for projects: {error}");
@@ -104,7 +120,7 @@ impl Builder {
             }
         };
         let broken = found.broken.iter().map(ToString::to_string);
-        for line in projects::describe_skipped(&found.skipped).into_iter().chain(broken) {
+        for line in projects::describe_skipped(&found.skipped, self.settings.verbose).into_iter().chain(broken) {
             if self.reported.insert(line.clone()) {
                 tracing::warn!("{line}");
             }
@@ -127,6 +143,7 @@ impl Builder {
         projects.extend(edited);
         let has_changed = projects != self.projects || found.visited != self.searched;
         (self.projects, self.searched) = (projects, found.visited);
+        self.settings.sources.update(&self.projects);
         self.remove_stale();
         has_changed
     }
@@ -190,6 +207,26 @@ impl Builder {
         }
     }
 
+    /// Whether a program loads. If it does not, prints the reason, once.
+    fn check_load(&mut self, project: &Project, artifact: &Artifact) -> bool {
+        let LoadVerdict::Fails(message, digest) = self.settings.load_check.check(artifact, &self.folder.path) else {
+            self.unloadable.remove(&artifact.name);
+            return true;
+        };
+        if self.unloadable.insert(artifact.name.clone(), digest.clone()) != Some(digest) {
+            let message = SourcePaths::of(project).quote(&message);
+            console::print_problem(&format!("{}: {message}", project.name));
+            self.report_failure(project);
+        }
+        false
+    }
+
+    fn report_failure(&self, project: &Project) {
+        let is_installed = self.folder.path.join(format!("{}.wasm", project.stem())).exists();
+        let running = if is_installed { "; the previous version keeps running" } else { "" };
+        tracing::error!(plugin = project.name, "the build of {} failed{running}", project.name);
+    }
+
     /// Puts built components into the folder, and reports the result.
     fn install(&mut self, unit: &BuildUnit, took: Duration, report: Result<BuildReport, Error>) {
         let names = || projects::join_names(unit.projects.iter().map(|project| project.name.as_str()));
@@ -200,14 +237,17 @@ impl Builder {
         for message in &report.messages {
             console::print_compiler_message(message);
         }
-        let failed: BTreeSet<_> = unit.failed(&report).map(|project| project.name.clone()).collect();
-        for project in unit.projects.iter().filter(|project| failed.contains(&project.name)) {
-            let is_installed = self.folder.path.join(format!("{}.wasm", project.stem())).exists();
-            let running = if is_installed { "; the previous version keeps running" } else { "" };
-            tracing::error!(plugin = project.name, "the build of {} failed{running}", project.name);
+        let failed: Vec<Project> = unit.failed(&report).cloned().collect();
+        for project in &failed {
+            self.report_failure(project);
         }
+        let mut artifacts = report.artifacts;
+        artifacts.retain(|artifact| {
+            let project = unit.projects.iter().find(|project| project.name == artifact.name);
+            project.is_none_or(|project| self.check_load(project, artifact))
+        });
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        for artifact in &report.artifacts {
+        for artifact in &artifacts {
             let was_failing = self.failed.remove(&artifact.name);
             match artifact.install(&self.folder.path) {
                 Ok(true) => {
@@ -222,7 +262,8 @@ impl Builder {
                 }
             }
         }
-        self.failed.extend(failed);
+        self.failed.extend(failed.into_iter().map(|project| project.name));
+        self.failed.extend(self.unloadable.keys().cloned());
     }
 }
 

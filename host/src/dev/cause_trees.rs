@@ -12,13 +12,14 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::retries::Retries;
-use super::unmatched::{UnmatchedTypes, is_matched};
+use super::unmatched::{UnmatchedTypes, handled, is_matched};
 use crate::bus::{AttemptRecord, DeliveryStatus, SharedBus};
 use crate::console;
 use crate::event::reserved::publishing_plugin;
 use crate::event::{self, Event, LoggedEvent, Position};
 use crate::observer::Observation;
 use crate::printable;
+use crate::projects::SourceIndex;
 
 /// How often the log is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -39,6 +40,7 @@ pub(super) struct CauseTrees {
     trees: BTreeMap<event::CauseTreeId, CauseTree>,
     unmatched: UnmatchedTypes,
     retries: Retries,
+    sources: SourceIndex,
 }
 
 /// The events with one correlation id, and the attempts at their deliveries.
@@ -68,15 +70,22 @@ struct TreeEvent {
 struct Attempt {
     record: AttemptRecord,
     settled: DeliveryStatus,
+    /// Why the attempt failed, with paths that a terminal can open.
+    failure: Option<String>,
     /// The number of attempts that the subscription allows, if it still exists.
     max_attempts: Option<NonZeroU32>,
     is_printed: bool,
 }
 
 impl CauseTrees {
-    pub(super) fn new(bus: SharedBus, observed: mpsc::Receiver<Observation>, retries: Retries) -> Self {
+    pub(super) fn new(
+        bus: SharedBus,
+        observed: mpsc::Receiver<Observation>,
+        retries: Retries,
+        sources: SourceIndex,
+    ) -> Self {
         let (trees, unmatched) = Default::default();
-        Self { last_position: bus.head(), bus, observed, trees, unmatched, retries }
+        Self { last_position: bus.head(), bus, observed, trees, unmatched, retries, sources }
     }
 
     /// Prints trees until it is cancelled.
@@ -113,8 +122,10 @@ impl CauseTrees {
                 let catalogue = Arc::clone(&self.bus.catalogue().borrow());
                 let entry = catalogue.subscription(&record.delivery.subscription);
                 let max_attempts = entry.map(|entry| entry.definition.retry.max_attempts);
+                let failure = record.verdict.failure().map(render::format_failure);
+                let failure = failure.map(|text| self.sources.locate(&record.delivery.subscription.owner, &text));
                 let tree = self.tree_of(record.delivery.event().cause_tree());
-                tree.attempts.push(Attempt { record, settled, max_attempts, is_printed: false });
+                tree.attempts.push(Attempt { record, settled, failure, max_attempts, is_printed: false });
             }
         }
     }
@@ -151,10 +162,12 @@ impl CauseTrees {
     /// event without a subscription is probably a mistake, so it gets a short hint each time.
     fn hint(&mut self, event: &Event) -> Option<String> {
         let catalogue = Arc::clone(&self.bus.catalogue().borrow());
-        let hint = self.unmatched.hint(&event.event_type, &catalogue);
+        let registry = self.retries.registry.snapshot();
+        let handled = handled(&catalogue, &registry);
+        let hint = self.unmatched.hint(&event.event_type, &handled);
         let is_from_outside = publishing_plugin(&event.source).is_none();
         hint.or_else(|| {
-            let is_marked = is_from_outside && !is_matched(&event.event_type, &catalogue);
+            let is_marked = is_from_outside && !is_matched(&event.event_type, &handled);
             is_marked.then(|| "no subscription matches this type".to_owned())
         })
     }

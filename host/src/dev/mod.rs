@@ -3,6 +3,7 @@
 
 mod builder;
 mod cause_trees;
+mod load_check;
 mod prompt;
 mod retries;
 mod sources;
@@ -18,10 +19,11 @@ use crate::console;
 use crate::host::{BoundListeners, Host, stop_signal};
 use crate::observer::Observer;
 use crate::plugin::PreparedRuntimePaths;
-use crate::projects::{self, join_names};
+use crate::projects::{self, SourceIndex, join_names};
 use crate::telemetry::{self, Format};
-use builder::{Builder, Folder};
+use builder::{Builder, BuilderSettings, Folder};
 use cause_trees::CauseTrees;
+use load_check::LoadCheck;
 use retries::Retries;
 
 #[derive(Debug, clap::Args)]
@@ -29,15 +31,22 @@ pub(crate) struct Arguments {
     /// A plugin's project, a directory of projects, or a script
     #[arg(default_value = ".")]
     path: PathBuf,
-    /// Hold each delivery that fails, and retry it with the next version of its plugin
+    /// Hold each delivery that fails, and retry it with the next version of its plugin or the next start
     #[arg(long)]
     hold_failures: bool,
+    /// Show the directories that were skipped
+    #[arg(long)]
+    verbose: bool,
     #[command(flatten)]
     overrides: Overrides,
 }
 
 /// The default log filter. Cause trees replace the log lines of deliveries.
 pub(crate) const LOG: &str = "info,sandbus_host::dispatcher::report=off,sandbus_host::host=warn";
+
+/// The message that deliveries are held.
+const HOLDING: &str = "holding deliveries that fail; to give them up, restart without --hold-failures: each is attempted once more, and \
+     then its retry policy applies";
 
 /// Describes the options of `serve` whose defaults differ here.
 pub(crate) fn with_dev_defaults(command: clap::Command) -> clap::Command {
@@ -55,8 +64,8 @@ pub(crate) fn with_dev_defaults(command: clap::Command) -> clap::Command {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { path, hold_failures, mut overrides } = arguments;
-    let found = projects::find(&path)?;
+    let Arguments { path, hold_failures, verbose, mut overrides } = arguments;
+    let found = projects::find(&path, verbose)?;
     let home = builder::home(&path, &found);
     let folder = folder(overrides.plugins.as_deref(), &home)?;
     overrides.plugins.get_or_insert_with(|| folder.path.clone());
@@ -71,7 +80,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     console::print_status(&format!("building {}", join_names(found.names())));
 
     // A project that does not build is built again after its next change.
-    let mut builder = Builder::new(path, found, folder);
+    let sources = SourceIndex::default();
+    let settings = BuilderSettings { path, verbose, sources: sources.clone(), load_check: LoadCheck::new(&config)? };
+    let mut builder = Builder::new(settings, found, folder);
     let building = tokio::task::spawn_blocking(move || {
         builder.build();
         builder
@@ -83,11 +94,14 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let asked = stop_signal()?;
     host.announce()?;
     console::print_status(prompt::HELP);
+    if hold_failures {
+        console::print_status(HOLDING);
+    }
     let bus = host.bus();
     let retries = Retries { bus: bus.clone(), registry: host.registry() };
     let mut background = JoinSet::new();
     background.spawn(builder.run(asked.clone()));
-    background.spawn(CauseTrees::new(bus.clone(), observed, retries.clone()).run(asked.clone()));
+    background.spawn(CauseTrees::new(bus.clone(), observed, retries.clone(), sources).run(asked.clone()));
     background.spawn(retries.run(asked.clone()));
     background.spawn(prompt::run(bus, asked.clone()));
     let result = host.run(asked).await;

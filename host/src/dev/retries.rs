@@ -10,6 +10,10 @@ use crate::plugin::{Generation, Registry};
 use crate::retry::Verdict;
 use crate::subscription::{SubscriptionId, Target};
 
+/// Why a delivery is retried: its plugin was swapped, or has just started.
+const FAILED: &str = "failed with an earlier version";
+const WAITED: &str = "waited for a retry";
+
 /// Retries waiting deliveries.
 #[derive(Clone, Debug)]
 pub(super) struct Retries {
@@ -27,8 +31,10 @@ impl Retries {
             for (plugin, generation) in &snapshot.plugins {
                 let generation = Arc::downgrade(generation);
                 let former = known.insert(plugin.clone(), Weak::clone(&generation));
-                if former.is_none_or(|former| !former.ptr_eq(&generation)) {
-                    self.retry_plugin(plugin).await;
+                match former {
+                    Some(former) if former.ptr_eq(&generation) => {}
+                    Some(_) => self.retry_plugin(plugin, FAILED).await,
+                    None => self.retry_plugin(plugin, WAITED).await,
                 }
             }
             drop(snapshot);
@@ -46,26 +52,26 @@ impl Retries {
         let snapshot = self.registry.snapshot();
         let Some(current) = snapshot.plugins.get(&subscription.owner) else { return };
         if record.digest.as_deref().is_some_and(|digest| digest != current.digest.as_str()) {
-            self.retry(subscription).await;
+            self.retry(subscription, FAILED).await;
         }
     }
 
-    async fn retry_plugin(&self, plugin: &str) {
+    async fn retry_plugin(&self, plugin: &str, why: &str) {
         let catalogue = Arc::clone(&self.bus.catalogue().borrow());
         for entry in catalogue.subscriptions() {
             if matches!(&entry.definition.target, Target::Plugin(target) if target == plugin) {
-                self.retry(&entry.id).await;
+                self.retry(&entry.id, why).await;
             }
         }
     }
 
-    async fn retry(&self, subscription: &SubscriptionId) {
+    async fn retry(&self, subscription: &SubscriptionId, why: &str) {
         let filter = DeliveryFilter { subscription: Some(subscription.clone()), ..DeliveryFilter::default() };
         match self.bus.retry_now(filter).await {
             Ok(0) => {}
-            Ok(1) => tracing::info!(%subscription, "retrying 1 delivery that failed with an earlier version"),
+            Ok(1) => tracing::info!(%subscription, "retrying 1 delivery that {why}"),
             Ok(count) => {
-                tracing::info!(%subscription, "retrying {count} deliveries that failed with an earlier version")
+                tracing::info!(%subscription, "retrying {count} deliveries that {why}")
             }
             // It may have been deleted.
             Err(error) => tracing::debug!(%subscription, %error, "cannot retry"),

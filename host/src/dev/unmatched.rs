@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::bus::Catalogue;
+use crate::bus::{Catalogue, FeedEntry};
+use crate::plugin::Snapshot;
+use crate::subscription::Target;
 
 /// The number of subscriptions that a hint names.
 const MAX_SUGGESTIONS: usize = 3;
@@ -16,23 +18,34 @@ pub(super) struct UnmatchedTypes {
 impl UnmatchedTypes {
     /// The hint about a type that no subscription matches, with the subscriptions whose patterns are similar. None if a
     /// subscription matches, or if the type was reported.
-    pub(super) fn hint(&mut self, event_type: &str, catalogue: &Catalogue) -> Option<String> {
-        if is_matched(event_type, catalogue) {
+    pub(super) fn hint(&mut self, event_type: &str, subscriptions: &[&FeedEntry]) -> Option<String> {
+        if is_matched(event_type, subscriptions) {
             // A subscription that is deleted later makes a new report.
             self.reported.remove(event_type);
             return None;
         }
-        self.reported.insert(event_type.to_owned()).then(|| describe(event_type, catalogue))
+        self.reported.insert(event_type.to_owned()).then(|| describe(event_type, subscriptions))
     }
 }
 
-/// Whether a subscription matches a type.
-pub(super) fn is_matched(event_type: &str, catalogue: &Catalogue) -> bool {
-    catalogue.subscriptions().any(|entry| entry.definition.pattern.matches(event_type))
+/// The subscriptions, without those that a running plugin no longer declares: no handler receives their events.
+pub(super) fn handled<'a>(catalogue: &'a Catalogue, registry: &Snapshot) -> Vec<&'a FeedEntry> {
+    let is_handled = |entry: &&FeedEntry| match &entry.definition.target {
+        Target::Plugin(plugin) if !entry.dynamic => {
+            registry.plugins.get(plugin).is_none_or(|generation| generation.declares(&entry.id.name))
+        }
+        _ => true,
+    };
+    catalogue.subscriptions().map(|entry| &**entry).filter(is_handled).collect()
 }
 
-fn describe(event_type: &str, catalogue: &Catalogue) -> String {
-    let all = catalogue.subscriptions().map(|entry| (entry.definition.pattern.as_str(), entry.id.to_string()));
+/// Whether a subscription matches a type.
+pub(super) fn is_matched(event_type: &str, subscriptions: &[&FeedEntry]) -> bool {
+    subscriptions.iter().any(|entry| entry.definition.pattern.matches(event_type))
+}
+
+fn describe(event_type: &str, subscriptions: &[&FeedEntry]) -> String {
+    let all = subscriptions.iter().map(|entry| (entry.definition.pattern.as_str(), entry.id.to_string()));
     let similar = similar(event_type, all);
     let similar: Vec<_> = similar.into_iter().map(|(pattern, id)| format!("{pattern} ({id})")).collect();
     match similar.as_slice() {

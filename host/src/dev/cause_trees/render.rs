@@ -157,7 +157,7 @@ impl<'a> TreeWriter<'a> {
 
 /// Formats the last of a delivery's attempts in a line.
 fn format_attempt(attempt: &Attempt, event: Option<&Event>) -> String {
-    let Attempt { record, settled, max_attempts, .. } = attempt;
+    let Attempt { record, settled, failure, max_attempts, .. } = attempt;
     let (subscription, number) = (&record.delivery.subscription, record.delivery.attempt);
     let is_held = matches!(record.verdict, Verdict::RetryAfter { delay, .. } if delay == HELD_DELAY);
     let is_rejected = matches!(record.verdict, Verdict::DeadLetter { exhausted: false, .. });
@@ -167,7 +167,7 @@ fn format_attempt(attempt: &Attempt, event: Option<&Event>) -> String {
         max_attempts.filter(|max| !is_held && number <= max.get()).map(|max| format!(" of {max}")).unwrap_or_default();
     let which = if is_only { String::new() } else { format!(" attempt {number}{of}") };
     let at = event.map(|event| format!(" at {} {}", event.event_type, event.id)).unwrap_or_default();
-    let Some(failure) = record.verdict.failure() else {
+    let Some(failure) = failure else {
         return format!("✓ {subscription}{which}{at} in {}", format_duration(record.took));
     };
     let next = match (&record.verdict, settled) {
@@ -175,10 +175,10 @@ fn format_attempt(attempt: &Attempt, event: Option<&Event>) -> String {
         (Verdict::RetryAfter { delay, .. }, DeliveryStatus::Waiting(_)) => format!("next in {}", format_delay(*delay)),
         _ => "dead letter".to_owned(),
     };
-    format!("✗ {subscription}{which}{at}: {}; {next}", format_failure(failure))
+    format!("✗ {subscription}{which}{at}: {failure}; {next}")
 }
 
-fn format_failure(failure: &Failure) -> String {
+pub(super) fn format_failure(failure: &Failure) -> String {
     let reason: Vec<_> = failure.reason.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     format!("{}: {}", failure.cause.as_str(), reason.join(" "))
 }

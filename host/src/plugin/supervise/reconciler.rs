@@ -77,6 +77,8 @@ pub struct Reconciler<S> {
     loads: BTreeMap<String, LoadTask>,
     /// The limit of loads in progress.
     max_loads: usize,
+    /// The subscriptions that were reported as no longer declared, by plugin.
+    orphans: BTreeMap<String, BTreeSet<String>>,
     /// Memory for files being loaded, in MiB: enough for one file of the largest size, or for many small ones.
     memory: Arc<Semaphore>,
     /// Cancelled when the host stops.
@@ -105,6 +107,7 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
             commands,
             files: BTreeMap::new(),
             loads: BTreeMap::new(),
+            orphans: BTreeMap::new(),
             max_loads: std::thread::available_parallelism().map_or(1, usize::from),
             memory: Arc::new(Semaphore::new(mebibytes(FILE_LIMIT_BYTES) as usize)),
             stopping: CancellationToken::new(),

@@ -28,8 +28,9 @@ fn attempt(event: &Arc<Event>, owner: &str, attempt: u32, verdict: Verdict) -> A
         Verdict::DeadLetter { .. } => DeliveryStatus::Dead,
     };
     let took = Duration::from_micros(1_500);
+    let failure = verdict.failure().map(format_failure);
     let record = AttemptRecord { delivery: Arc::new(delivery), verdict, digest: None, took };
-    Attempt { record, settled, max_attempts: NonZeroU32::new(3), is_printed: false }
+    Attempt { record, settled, failure, max_attempts: NonZeroU32::new(3), is_printed: false }
 }
 
 fn failure() -> Failure {

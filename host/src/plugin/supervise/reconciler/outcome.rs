@@ -50,7 +50,8 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
         // An unchanged error is logged once.
         if !is_retry || before.error.as_ref() != Some(&error) {
             let running = if before.plugin.is_some() { "; its former generation keeps running" } else { "" };
-            tracing::error!(file = %format!("{stem}.wasm"), "plugin not loaded{running}: {error}");
+            let plugin = before.plugin.as_deref().unwrap_or(stem);
+            tracing::error!(plugin, file = %format!("{stem}.wasm"), "plugin not loaded{running}: {error}");
         }
         self.folder.set(stem, Some(Status { error: Some(error), disabled: false, ..before }));
     }

@@ -1,6 +1,7 @@
 //! Swaps: a generation takes its routes, its subscriptions are declared, it enters the registry, and its file is
 //! archived.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::loading::{Candidate, check_conflicts, run_blocking};
@@ -77,11 +78,19 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
     }
 
     /// Declares the generation's subscriptions and puts it into the registry.
-    pub(super) async fn activate(&self, generation: &Arc<Generation>) -> Result<(), SwapError> {
+    pub(super) async fn activate(&mut self, generation: &Arc<Generation>) -> Result<(), SwapError> {
         let declared = generation.settings.declared.clone();
         let orphans = self.services.declare(generation.name.to_string(), declared).await.map_err(SwapError::Declare)?;
-        for subscription in orphans {
-            tracing::warn!(plugin = %generation.name, subscription, "the plugin no longer declares this subscription; it is paused and keeps its backlog");
+        let orphans: BTreeSet<_> = orphans.into_iter().collect();
+        // Each is reported once, until the plugin declares it again.
+        let reported = self.orphans.insert(generation.name.to_string(), orphans.clone()).unwrap_or_default();
+        for subscription in orphans.difference(&reported) {
+            let (plugin, subscription) = (&*generation.name, subscription.as_str());
+            tracing::warn!(
+                plugin,
+                subscription,
+                "the plugin no longer declares this subscription; it has no handler, and its backlog grows with each event that matches; delete it with `sandbus subscriptions delete {plugin}/{subscription}`"
+            );
         }
         self.registry.put(Arc::clone(generation));
         Ok(())
