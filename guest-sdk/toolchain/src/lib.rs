@@ -233,7 +233,9 @@ impl Error {
 /// What to do in a directory without a project.
 fn hint_of(script: Option<&Path>) -> String {
     match script {
-        Some(script) => format!("give the path of a script, such as {}", script.display()),
+        Some(script) => {
+            format!("give the path of a script, such as {}", script.strip_prefix(".").unwrap_or(script).display())
+        }
         None => "`sandbus new` makes one".to_owned(),
     }
 }

@@ -26,8 +26,8 @@ const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
 /// The largest number of commits with crashes. A scenario with more of them has crashes at commits that are evenly spread.
 const MAX_COMMITS: u64 = 50;
 
-/// Runs a scenario like [`check`](super::check), and then with a crash before and after each of its commits, or
-/// [many of them](MAX_COMMITS).
+/// Runs a scenario like [`check`](super::check), and then with a crash before and after each of its commits, or of 50
+/// of them.
 #[must_use]
 pub fn check_with_crashes(spec: &ScenarioSpec, plugins: &[PluginUnderTest<'_>], folder: &Path) -> ScenarioReport {
     let started = Instant::now();
