@@ -118,7 +118,8 @@ fn all_goes_on(host: &Host, expected: &Value) {
     let _ = host.wait_for_log(&["user.registered: 4", "counter-c"]);
     publish(host, "", "user.registered", "user-5", json!({ "name": "Grace" }));
     let _ = host.wait_for_log(&["user.registered: 5", "counter-c"]);
-    let _ = host.wait_for_log(&["handling Grace", "counter-js"]);
+    // A later release logs all data.
+    let _ = host.wait_for_log(&["handling", "Grace", "counter-js"]);
 
     let webhook = Webhook::start(&[204]);
     let target = json!({ "webhook": { "url": format!("http://{}/hook", webhook.address) } });

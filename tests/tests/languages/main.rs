@@ -67,7 +67,7 @@ fn plugins_of_all_languages_take_part_in_one_flow() {
             logged(language, kind);
         }
     }
-    logged(Language::StarlingMonkey, "handling Ada");
+    logged(Language::StarlingMonkey, "handling {");
     host.wait_until_idle();
     assert!(host.dead_letters().is_empty());
 
