@@ -54,6 +54,10 @@ fn a_body_is_rejected_where_none_is_read() {
         ("DELETE", "/scheduled?source=/a&id=1"),
         ("GET", "/events"),
         ("GET", "/events/1"),
+        ("GET", "/deliveries"),
+        ("POST", "/deliveries/retry-now?all=true"),
+        ("GET", "/plugins/poison/state"),
+        ("GET", "/plugins/poison/state/a"),
         ("POST", "/compaction"),
     ] {
         assert_eq!(refusal(&host, method, path, BODY), (400, "unexpected-body".into()), "{method} {path}");
@@ -111,6 +115,43 @@ fn redriving_and_dropping_everything_must_be_asked_for() {
     assert_eq!(host.operate("DELETE", "/dead-letters?cause=timeout").json(), json!({ "dropped": 0 }));
     assert_eq!(host.operate("DELETE", "/dead-letters?all=true&limit=1").json(), json!({ "dropped": 1 }));
     assert_eq!(host.operate("DELETE", "/dead-letters?all=true").json(), json!({ "dropped": 2 }));
+}
+
+#[test]
+fn contradictory_requests_about_deliveries_and_state_are_rejected() {
+    let host = with_dead_letters();
+    for (method, path, status, code) in [
+        ("POST", "/deliveries/retry-now", 400, "selection-required"),
+        ("POST", "/deliveries/retry-now?all=true&key=a", 400, "invalid-query"),
+        ("POST", "/deliveries/retry-now?type=a..b", 400, "invalid-query"),
+        ("POST", "/deliveries/retry-now?subscription=poison/none", 404, "not-found"),
+        ("GET", "/deliveries?state=handled", 400, "invalid-query"),
+        ("GET", "/deliveries?after=7", 400, "invalid-query"),
+        ("GET", "/deliveries?limit=0", 400, "invalid-query"),
+        ("GET", "/deliveries?subscription=poison", 400, "invalid-subscription"),
+        ("GET", "/events?until=now", 400, "invalid-query"),
+        ("GET", "/plugins/nobody/state", 404, "not-found"),
+        ("GET", "/plugins/poison/state/none", 404, "not-found"),
+    ] {
+        let answer = host.operate(method, path);
+        assert_eq!((answer.status, answer.problem().as_str()), (status, code), "{method} {path}");
+    }
+    for (method, path, body, status, code) in [
+        ("PUT", "/plugins/poison/state/a", json!({}), 422, "invalid-body"),
+        ("PUT", "/plugins/poison/state/a", json!({ "value": "1", "value_base64": "MQ==" }), 422, "invalid-body"),
+        ("PUT", "/plugins/poison/state/a", json!({ "value_base64": "%" }), 422, "invalid-body"),
+        ("PUT", "/plugins/poison/state/a", json!({ "value": "1", "version": 7 }), 409, "state-changed"),
+        ("PUT", "/plugins/nobody/state/a", json!({ "value": "1" }), 404, "not-found"),
+        ("POST", "/dead-letters/1/redrive", json!({}), 422, "invalid-body"),
+        ("POST", "/dead-letters/1/redrive", json!({ "data": 1, "data_base64": "MQ==" }), 422, "invalid-body"),
+        ("POST", "/dead-letters/1/redrive", json!({ "data_base64": "ew==" }), 422, "invalid-body"),
+        ("POST", "/dead-letters/9/redrive", json!({ "data": null }), 404, "not-found"),
+    ] {
+        assert_eq!(refusal(&host, method, path, &body.to_string()), (status, code.into()), "{method} {path} {body}");
+    }
+    assert_eq!(host.dead_letters().len(), 3);
+    // A cursor of another store lists what follows it, and no more.
+    assert_eq!(host.operate("GET", "/deliveries?after=9223372036854775807-7").json()["deliveries"], json!([]));
 }
 
 #[test]

@@ -98,6 +98,7 @@ macro_rules! with_bus_cases {
                 replays_show_their_own_deliveries,
                 pending_deliveries_are_listed_once_in_pages,
                 pending_deliveries_are_selected,
+                a_sparse_backlog_is_listed_in_bounded_pages,
                 events_are_searched_newest_first,
             }
             lag {

@@ -261,6 +261,27 @@ pub(super) async fn pending_deliveries_are_selected(engine: &dyn Engine) {
     drop(claimed);
 }
 
+pub(super) async fn a_sparse_backlog_is_listed_in_bounded_pages(engine: &dyn Engine) {
+    let harness = open(engine, Settings::default()).await;
+    publish(&harness, about("first", "x")).await;
+    publish_all(&harness, (0..10_000).map(|number| event(&number.to_string()))).await;
+    publish(&harness, about("last", "x")).await;
+    let filters = Filters::parse(r#"[{"exact":{"subject":"x"}}]"#).unwrap();
+    declare_from(&harness, "s", Definition { filters, ..definition("a.b", 2) }, Start::Beginning).await;
+    let (mut found, mut after, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let page = harness.bus().deliveries(DeliveryFilter::default(), None, after, 50).await.unwrap();
+        found.extend(page.deliveries.iter().map(|report| report.logged.event.id.clone()));
+        pages += 1;
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(found, ["first", "last"]);
+    assert!(pages > 1, "one page does not examine the whole log");
+}
+
 /// The ids of all events that match, read in pages.
 async fn search(harness: &Harness, filter: &EventFilter, limit: usize) -> Vec<String> {
     let (mut found, mut before) = (Vec::new(), None);

@@ -21,7 +21,7 @@ use crate::clock::Timestamp;
 use crate::event::{LoggedEvent, Position};
 use crate::subscription::Definition;
 
-/// The maximum number of deliveries that one page examines.
+/// The maximum number of deliveries, and of events that may be deliveries, that one page examines.
 const EXAMINED_LIMIT: usize = 2_000;
 
 /// A store and a time, for reports.
@@ -120,13 +120,21 @@ pub(super) fn deliveries(
         if let Some(event) = filter.event {
             after = after.max(Position(event.0.saturating_sub(1)));
         }
+        let mut ahead = None;
         loop {
             if page.deliveries.len() >= limit || examined >= EXAMINED_LIMIT {
                 page.next = Some(DeliveryCursor { feed: id, position: after });
                 return Ok(page);
             }
-            let candidates = inspector.pending_after(&feed, after, stage)?;
-            let Some(last) = candidates.last().map(|(logged, _)| logged.position) else { break };
+            let Candidates { candidates, examined_up_to } = inspector.pending_after(&feed, after, stage, &mut ahead)?;
+            let Some(last) = candidates.last().map(|(logged, _)| logged.position) else {
+                let Some(position) = examined_up_to else { break };
+                if filter.event.is_some_and(|event| event <= position) {
+                    break;
+                }
+                (after, examined) = (position, examined + PAGE);
+                continue;
+            };
             for (logged, standing) in candidates {
                 (after, examined) = (logged.position, examined + 1);
                 if let Some(report) = inspector.select(&feed, &logged, standing, filter, stage)? {
@@ -143,6 +151,24 @@ pub(super) fn deliveries(
     }
     Ok(page)
 }
+
+/// Pending deliveries, in order.
+struct Candidates {
+    candidates: Vec<(LoggedEvent, Standing)>,
+    /// The position up to which there are no others, if more of the log is to be examined.
+    examined_up_to: Option<Position>,
+}
+
+/// A page of the part of the log that a feed has not examined.
+struct Unread {
+    /// The feed's events, each with the number of those before it.
+    events: Vec<(u64, LoggedEvent)>,
+    /// How far the page extends, unless it is the last one.
+    through: Option<Position>,
+}
+
+/// The number of a feed's open events in the unexamined part of the log up to a position.
+type Ahead = Option<(Position, u64)>;
 
 /// Where a pending delivery was found.
 enum Standing {
@@ -251,21 +277,25 @@ impl Inspector<'_> {
         feed: &Subscription,
         after: Position,
         stage: Option<DeliveryStage>,
-    ) -> Result<Vec<(LoggedEvent, Standing)>, StoreError> {
+        ahead: &mut Ahead,
+    ) -> Result<Candidates, StoreError> {
         let from = Position(after.0 + 1);
         let (definition, examined, ready, in_memory) = {
             let window = feed.window();
             if window.deleted {
-                return Ok(Vec::new());
+                return Ok(Candidates { candidates: Vec::new(), examined_up_to: None });
             }
             let examined = examined_up_to(&window, self.shared.head());
             (Arc::clone(&window.definition), examined, window.ready.len() as u64, window.in_memory(from, PAGE))
         };
         let mut found = BTreeMap::new();
+        let mut examined_up_to = None;
         if stage.is_none_or(|stage| stage == DeliveryStage::NotReached) {
-            for (ahead, logged) in self.unread(feed, &definition, examined.max(after), examined)? {
+            let Unread { events, through } = self.unread(feed, &definition, examined.max(after), examined, ahead)?;
+            for (ahead, logged) in events {
                 found.insert(logged.position, (logged, Standing::Log { ahead: ready + ahead }));
             }
+            examined_up_to = through;
         }
         for row in rows::pending_from(self.connection, feed.number, from, PAGE)? {
             found.insert(row.delivery.logged.position, (row.delivery.logged.clone(), Standing::Row(row)));
@@ -274,34 +304,37 @@ impl Inspector<'_> {
             found.insert(one.delivery.logged.position, (one.delivery.logged.clone(), Standing::Window(one)));
         }
         // Each part may continue after its page.
-        Ok(found.into_values().take(PAGE).collect())
+        Ok(Candidates { candidates: found.into_values().take(PAGE).collect(), examined_up_to })
     }
 
-    /// The next events of a feed after a position that it has not examined, each with the number of those before it.
+    /// A page of the log after a position that a feed has not examined.
     fn unread(
         self,
         feed: &Subscription,
         definition: &Definition,
         after: Position,
         examined: Position,
-    ) -> Result<Vec<(u64, LoggedEvent)>, StoreError> {
+        ahead: &mut Ahead,
+    ) -> Result<Unread, StoreError> {
         let last = feed.replay.map_or(self.shared.head(), |replay| replay.until);
-        let selection = Selection::of(feed, definition);
-        let types = selection.types(&self.shared.types());
-        let mut after = after;
-        let mut ahead = self.count(selection, examined, after)?;
-        while after < last {
-            let (events, through) = selection.read(self.connection, &types, after, last)?;
-            if !events.is_empty() {
-                let numbered = events.into_iter().map(|logged| {
-                    ahead += 1;
-                    (ahead - 1, logged)
-                });
-                return Ok(numbered.collect());
-            }
-            after = through;
+        if after >= last {
+            return Ok(Unread { events: Vec::new(), through: None });
         }
-        Ok(Vec::new())
+        let selection = Selection::of(feed, definition);
+        let mut count = match *ahead {
+            Some((position, count)) if position == after => count,
+            _ => self.count(selection, examined, after)?,
+        };
+        let types = selection.types(&self.shared.types());
+        let (events, through) = selection.read(self.connection, &types, after, last)?;
+        let number = |logged| {
+            count += 1;
+            (count - 1, logged)
+        };
+        let events: Vec<_> = events.into_iter().map(number).collect();
+        let end = events.last().map_or(through, |(_, logged)| logged.position);
+        *ahead = Some((end, count));
+        Ok(Unread { events, through: Some(through).filter(|through| *through < last) })
     }
 
     /// The report of a pending delivery, if it matches a filter.
