@@ -197,6 +197,7 @@ impl Host {
     /// # Errors
     /// If a part cannot start: what failed, and what to do.
     pub async fn start_on(listeners: BoundListeners, config: Config, observer: Observer) -> anyhow::Result<Self> {
+        catch_file_size_signal()?;
         let clock = Clock::System;
         let producers = Producers::load(config.events.clone()).context("[ingress] events")?;
         let connections = Connections::within(config.http.max_connections, descriptors::raise());
@@ -407,6 +408,14 @@ impl Host {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Catches the signal of a write beyond the process's limit for file sizes, which would end the process. The write then
+/// fails like one on a full disk.
+fn catch_file_size_signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    // The signal stays caught after the stream is dropped.
+    signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
 }
 
 /// A token that SIGTERM and SIGINT cancel. A second signal ends the process at once.

@@ -642,6 +642,38 @@ fn an_event_of_several_plugins_becomes_a_scenario_that_can_be_completed() {
     }
 }
 
+/// Events that JSON allows, but that few programs can read.
+#[test]
+fn odd_data_in_the_log_does_not_prevent_recordings() {
+    let host = Setup::new().plugin("registration-handler").start();
+    let user = |id: &str| format!(r#"{{"user_id":"{id}","name":"Ada","email":"ada@example.com""#);
+    for (id, data) in [
+        ("huge", "1e400".to_owned()),
+        ("surrogate", r#"{"name":"\ud800"}"#.to_owned()),
+        ("handled", format!("{},\"weight\":1e400}}", user("1"))),
+        ("plain", format!("{}}}", user("2"))),
+    ] {
+        let (event_type, content) = ("user.registered", "application/cloudevents+json");
+        let event = format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"/test","type":"{event_type}","datacontenttype":"application/json","data":{data}}}"#
+        );
+        assert_eq!(
+            host.send("POST", &host.url("/events"), &[("content-type", content)], event.as_bytes()).status,
+            202,
+            "{event}"
+        );
+    }
+    host.wait_until_idle();
+    for (id, is_file) in [("plain", false), ("handled", true), ("huge", true), ("surrogate", true)] {
+        let file = host.path().join(format!("recorded/{id}.toml"));
+        let output = host.cli(&["test", "--record", id, "--output", path(&file)]);
+        assert!(output.status.success(), "{id}: {output:?}");
+        assert_eq!(file.with_extension("ndjson").is_file(), is_file, "{id}");
+        let output = play(&[path(&guest_path("registration-handler")), "--scenarios", path(&file)]);
+        assert!(output.status.success(), "{}\n{}", stdout(&output), std::fs::read_to_string(&file).unwrap());
+    }
+}
+
 #[test]
 fn a_malformed_file_is_named_with_the_place() {
     let setup = Setup::new();

@@ -12,14 +12,15 @@ import * as random from "wasi:random/random@0.2.0";
 
 import "./globals.js";
 import { reset } from "./random.js";
-import { BusError, StateError } from "./failure.js";
+import { BusError, StateError, describe } from "./failure.js";
 import { install, thrownBy } from "./host.js";
 import { beginJobs, loaded } from "./jobs.js";
 import { numberError, sum } from "./numbers.js";
 
 /** The component's exports. */
 export function component(plugin) {
-  loaded();
+  const failed = loaded();
+  if (failed !== null) throw new Error(`while the modules were loaded, ${failed.what}: ${describe(failed.reason)}`);
   install(host);
   return {
     descriptor: { describe: () => plugin.describe() },

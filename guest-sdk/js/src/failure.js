@@ -2,6 +2,7 @@
 
 import { milliseconds } from "./duration.js";
 import { DELIBERATE } from "./jobs.js";
+import { isOutOfMemory } from "./memory.js";
 import { checkNames } from "./rules.js";
 import { show } from "./show.js";
 import { frames, located } from "./stack.js";
@@ -102,12 +103,14 @@ function isRejection(thrown) {
 }
 
 /**
- * The cause of a failure: "request" for a failed request to another service, "exception" for a mistake in the handler.
+ * The cause of a failure: "request" for a failed request to another service, "out-of-memory", or "exception" for a
+ * mistake in the handler.
  * Null if the handler chose the outcome itself.
  */
 export function kind(thrown) {
   if (thrown instanceof Retry || (isRejection(thrown) && !(thrown instanceof SendError))) return null;
-  return thrown instanceof SendError ? "request" : "exception";
+  if (thrown instanceof SendError) return "request";
+  return isOutOfMemory(thrown) ? "out-of-memory" : "exception";
 }
 
 /** The maximum number of an error's causes that are described. */

@@ -31,7 +31,8 @@ export function isThere() {
 export function host() {
   if (current === null) {
     throw new Error(
-      "there is no host: outside of a component, call handlers through FakeHost of @sandbus/sdk/testing",
+      "there is no host: call this in a handler, since modules are loaded before there is one; in a test, call " +
+        "handlers through FakeHost of @sandbus/sdk/testing",
     );
   }
   return current;

@@ -1,9 +1,10 @@
 // HTTP routes: requests and responses of handlers.
 
-import { Reject, Retry, describe } from "./failure.js";
+import { Reject, Retry, describe, kind } from "./failure.js";
 import { DELIBERATE } from "./jobs.js";
 import { bytes, carried, optionalText, whole } from "./fit.js";
 import { fields, joined, values } from "./headers.js";
+import { host } from "./host.js";
 import { error as logError } from "./log.js";
 import { show } from "./show.js";
 import { decode, encode, encodeJson, isJson } from "./text.js";
@@ -147,6 +148,7 @@ function asProblem(thrown, what) {
   if (thrown instanceof Reject) return new Problem(422, thrown.message);
   // The message of an exception may reveal internals, such as a query or a URL, so it only goes to the log.
   logError(`${what} failed: ${describe(thrown)}`);
+  if (kind(thrown) === "out-of-memory") host().failed("out-of-memory");
   return new Problem(500, "the handler failed; see the host's log", { code: "handler-failed" });
 }
 

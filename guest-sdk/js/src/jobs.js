@@ -3,6 +3,7 @@
 // queue; the build turns `async` functions into generators that use it. Under node, where tests run, nothing of this is
 // installed.
 
+import { isOutOfMemory } from "./memory.js";
 import { show } from "./show.js";
 import { innermost, trace } from "./stack.js";
 
@@ -83,7 +84,7 @@ function checkNothingIsLeft() {
 function rejected(promise, reason) {
   // A failure that the plugin chose counts even if it was not awaited.
   if (reason !== null && typeof reason === "object" && reason[DELIBERATE] === true) return reason;
-  if (promise === null) return reason;
+  if (promise === null || isOutOfMemory(reason)) return reason;
   const what = reason instanceof Error ? "" : ` (${show(reason)})`;
   return new Error(`a promise was rejected, and nothing handles it${what}${made(promise)}`, { cause: reason });
 }
@@ -491,7 +492,11 @@ export function installJobs(isNativeToo) {
   if (Array.fromAsync !== undefined) Array.fromAsync = fromAsync;
 }
 
-/** Runs the jobs that modules queued while they were loaded. */
+/** Runs the jobs that modules queued while they were loaded. Returns the first failure that nothing handles; null if none. */
 export function loaded() {
   drain();
+  for (const [promise, reason] of unhandled) {
+    return { what: promise === null ? "a timer or microtask failed" : "a promise was rejected, and nothing handles it", reason };
+  }
+  return null;
 }

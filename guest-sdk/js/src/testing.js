@@ -246,7 +246,8 @@ export class FakeHost {
     },
     configGet: (key) => this.#config[key] ?? this.#plugin.describe().config.find(({ name }) => name === key)?.default,
     failed: (kind) => {
-      this.#cause = kind;
+      // This host refuses no memory.
+      this.#cause = kind === "out-of-memory" ? "exception" : kind;
     },
     log: (level, _, message) => this.#logs.push({ level, message }),
     now: () => this.#now,

@@ -59,15 +59,19 @@ export async function bundle(esbuild, project, entry, options) {
   };
 }
 
-/** The statements that import a project's plugin as `plugin`, and the expression that describes it by its package.json. */
+/** The statements that import a project's plugin as `plugin` and check it, and the expression that describes it by its package.json. */
 export function pluginOf(project) {
   const { name, version, description } = manifest(project);
   // The path of the module that exports the plugin, as the toolchain has found it.
   const main = process.env.SANDBUS_ENTRY ?? "src/plugin.js";
   // The plugin's name omits npm's scope.
   const described = { name: name?.replace(/^@.*\//, ""), version, description };
+  const misfit = `the default export of ${main} is not a plugin; it is made by \`plugin()\` of @sandbus/sdk`;
   return {
-    statement: `import plugin from ${JSON.stringify(`./${main.replace(/^\.\//, "")}`)};`,
+    statement: `
+      import plugin from ${JSON.stringify(`./${main.replace(/^\.\//, "")}`)};
+      if (typeof plugin?.describedBy !== "function") throw new TypeError(${JSON.stringify(misfit)});
+    `,
     expression: `plugin.describedBy(${JSON.stringify(described)})`,
   };
 }

@@ -1,21 +1,23 @@
 // Makes the program of a plugin for a prepared runtime: node program.js TOOLS PROJECT OUT
 //
 // The program is an expression: an object with the map of its lines, and a function that takes the SDK's modules and
-// returns the plugin. Standard output has a JSON object: `sdk` is the directory of the SDK that the project imports.
-// If the project cannot run on a prepared runtime, `unsupported` says why, and no program is written.
+// returns the plugin. Modules are strict and have no `arguments`, and so is this arrow function. Standard output has a
+// JSON object: `sdk` is the directory of the SDK that the project imports. If the project cannot run on a prepared
+// runtime, `unsupported` says why, and no program is written.
 
 import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 
-import { SDK, bundle, fail, pluginOf } from "./bundle.js";
+import { OPTIONS, SDK, bundle, fail, pluginOf } from "./bundle.js";
 
 async function make(tools, project, out) {
   const esbuild = createRequire(join(tools, "package.json"))("esbuild");
   const sdks = new Set();
   const options = {
-    format: "iife",
-    globalName: "sandbusProgram",
+    // The format of components, so that the same syntax is accepted.
+    format: "esm",
+    supported: { ...OPTIONS.supported, "top-level-await": false, "import-meta": false },
     plugins: [preparedSdk(sdks)],
     // An error may only mean that the project needs a snapshot.
     logLevel: "silent",
@@ -32,12 +34,20 @@ async function make(tools, project, out) {
   const [sdk = SDK, other] = sdks;
   if (other !== undefined) return { unsupported: "two copies of the SDK" };
   if (!existsSync(join(sdk, "src/prepared.js"))) return { unsupported: "an SDK without a prepared runtime" };
-  const { text, lines, read, warnings } = bundled;
+  const { text, lines, imports, read, warnings } = bundled;
+  if (imports.length > 0) return { unsupported: `an import of ${imports[0]}` };
   await print(esbuild, "warning", warnings);
-  writeFileSync(out, `({lines:${JSON.stringify(lines)},run(sandbusModules){${text}\nreturn sandbusProgram.default}})`);
+  writeFileSync(out, `({lines:${JSON.stringify(lines)},run:(sandbusModules)=>{"use strict";${returning(text)}}})`);
   const ofSdk = sdk === SDK ? [] : sources(sdk);
   writeFileSync(join(dirname(out), "read.json"), JSON.stringify([...read, ...ofSdk]));
   return { sdk };
+}
+
+/** The text of a module whose only export is the default one, as the text of a function that returns it. */
+function returning(text) {
+  const exported = /\nexport \{\s*(\S+) as default\s*\};\s*$/.exec(text);
+  if (exported === null) throw new Error("the bundle has other exports than the plugin");
+  return `${text.slice(0, exported.index)}\nreturn ${exported[1]};\n`;
 }
 
 async function print(esbuild, kind, messages) {

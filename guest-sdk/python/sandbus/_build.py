@@ -2,7 +2,7 @@
 
 A component has no files, so a build must know all modules that the plugin's sources import, including those that
 functions import. A missing module is an error with the file and line of its import. Standard output has JSON: for a
-snapshot the names of the modules, and for a program of a prepared runtime their sources."""
+snapshot the names of the modules, and for a program of a prepared runtime also their sources."""
 
 from __future__ import annotations
 
@@ -87,10 +87,10 @@ def main(form: str, module: str, project: str, roots: list[str]) -> int:
         hint = "declare its package under [project] dependencies in pyproject.toml, or put it into vendor"
         print("\n".join([*missing, hint]), file=sys.stderr)
         return 1
-    made: object = sorted(set(wanted))
+    made: object = {"imported": sorted(set(wanted)), "modules": sorted(name for name, path in sources.items() if path)}
     if form == "program":
         reason = {"unsupported": "code that reads files when it is imported"}
-        made = reason if reads_files else {**_program(sources, project, roots), "imported": made}
+        made = reason if reads_files else {**_program(sources, project, roots), "imported": sorted(set(wanted))}
     json.dump(made, sys.stdout)
     return 0
 

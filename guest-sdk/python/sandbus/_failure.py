@@ -86,10 +86,12 @@ def failure(error: BaseException) -> wire.Failure:
 
 
 def cause(error: BaseException) -> str | None:
-    """The cause of a failure: ``request`` for a failed request to another service, ``exception`` for a mistake in the
-    handler. None if the handler chose the outcome itself."""
+    """The cause of a failure: ``request`` for a failed request to another service, ``out-of-memory``, or ``exception``
+    for a mistake in the handler. None if the handler chose the outcome itself."""
     if isinstance(error, SendError):
         return "request"
+    if isinstance(error, MemoryError):
+        return "out-of-memory"
     return None if isinstance(error, Retry) or _is_rejection(error) else "exception"
 
 

@@ -49,5 +49,8 @@ def is_installed() -> bool:
 
 def host() -> Host:
     if _current is None:
-        raise RuntimeError("there is no host: outside of a component, call handlers through sandbus.testing.FakeHost")
+        raise RuntimeError(
+            "there is no host: call this in a handler, since modules are loaded before there is one; in a test, call "
+            "handlers through sandbus.testing.FakeHost"
+        )
     return _current

@@ -9,9 +9,10 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from . import _wire as wire
-from ._failure import Reject, Retry, describe, to_text
+from ._failure import Reject, Retry, cause, describe, to_text
 from ._fit import integer, optional_text, to_bytes, well_formed
 from ._headers import Headers, fields, values
+from ._host import host
 from ._json import loads
 from ._log import log
 from ._payload import is_json, to_json
@@ -139,4 +140,6 @@ def error_response(error: BaseException, what: str = "the handler") -> wire.Resp
         return Problem(422, to_text(error)).to_wire()
     # The exception may contain internals, such as a query or an address, so only the log gets it.
     log.error("%s failed: %s", what, describe(error))
+    if cause(error) == "out-of-memory":
+        host().report_cause("out-of-memory")
     return Problem(500, "the handler failed; see the host's log", "handler-failed").to_wire()

@@ -327,7 +327,8 @@ class _FakeImports:
         return self._fake._config.get(key, defaults.get(key))
 
     def report_cause(self, kind: str) -> None:
-        self._fake._cause = kind
+        # This host refuses no memory.
+        self._fake._cause = "exception" if kind == "out-of-memory" else kind
 
     def log(self, level: str, context: str, message: str) -> None:
         self._fake.logs.append(message)

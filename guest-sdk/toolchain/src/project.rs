@@ -128,6 +128,21 @@ impl Project {
         path.components().skip(shared).any(|part| TOOL_DIRECTORIES.iter().any(|name| part.as_os_str() == *name))
     }
 
+    /// Whether its manifest exists but cannot be used, for example because an editor has written half of it.
+    #[must_use]
+    pub fn has_broken_manifest(&self) -> bool {
+        let manifest = self.directory.join(self.language.manifest());
+        match self.language {
+            _ if !manifest.is_file() => false,
+            Language::Rust => {
+                let parsed: Option<Value> =
+                    std::fs::read_to_string(&manifest).ok().and_then(|text| toml::from_str(&text).ok());
+                parsed.is_none_or(|manifest| manifest["package"]["name"].as_str().is_none())
+            }
+            Language::JavaScript | Language::Python => Manifest::read(&self.directory, self.language).is_err(),
+        }
+    }
+
     /// Builds its component for release, with the language's own tools. See [`BuildUnit::build`].
     ///
     /// # Errors

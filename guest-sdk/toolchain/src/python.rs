@@ -11,6 +11,7 @@ use crate::bundled::{UnpackedSdk, write_file};
 use crate::prepared::PreparedRuntime;
 use crate::project::{self, Language, Manifest, Project};
 use crate::python_dependencies::{Environment, PythonDependencies};
+use crate::python_links;
 use crate::rust_sdk::relative;
 use crate::unit::Goal;
 use crate::{Error, cache, prepared, run, workspaces};
@@ -52,18 +53,21 @@ pub(crate) fn build(project: &Project, goal: Goal, say: &mut dyn FnMut(&str)) ->
     let environment = dependencies.install(&project.directory, say)?;
     build_cache.record_read(&workspaces::python_sources(&project.path_dependencies))?;
     let (module, roots) = (module(&manifest), roots(project, &manifest, &environment, &sdk));
-    let shown: Vec<_> = roots.iter().map(|root| shown_root(project, root)).collect();
-    let imported = match run::json(finder(&sdk, "snapshot", &module, project).args(&roots))? {
-        Ok((imported, _)) => imported.to_string(),
+    let found = match run::json(finder(&sdk, "snapshot", &module, project).args(&roots))? {
+        Ok((found, _)) => found,
         Err(said) => return Ok(BuildReport::failed(said)),
     };
+    let modules: Vec<_> = found["modules"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let imported = found["imported"].to_string();
+    let roots = python_links::with_copies(roots, &modules, build_cache.directory())?;
+    let shown: Vec<_> = roots.iter().map(|root| shown_root(project, &root.origin)).collect();
     write_file(&build_cache.directory().join(format!("{ENTRY}.py")), &entry(&manifest, &module, &imported, &shown))?;
     let mut python = componentizer(&tool, &environment);
     python.args(["--quiet", "--world", "plugin-with-client", "--wit-path"]).arg(sdk.contract());
     python.args(["componentize", ENTRY, "--output"]).arg(build_cache.component());
     python.arg("--python-path").arg(build_cache.directory());
-    for path in roots {
-        python.arg("--python-path").arg(path);
+    for root in &roots {
+        python.arg("--python-path").arg(&root.path);
     }
     let mut report = run::tool(&mut python, project, &build_cache)?;
     report.messages.iter_mut().for_each(|message| *message = without_tool(message, &shown));

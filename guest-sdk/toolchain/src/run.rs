@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -10,6 +11,10 @@ use crate::Error;
 use crate::build::{ArtifactForm, BuildReport};
 use crate::build_cache::BuildCache;
 use crate::project::Project;
+use crate::time_limit::output_within;
+
+/// How long a tool may take to make a component. It runs the plugin's modules.
+const TOOL_TIME: Duration = Duration::from_mins(5);
 
 /// Runs a command to its end and returns its standard output.
 pub(crate) fn output(command: &mut Command) -> Result<String, Error> {
@@ -22,8 +27,15 @@ pub(crate) fn output(command: &mut Command) -> Result<String, Error> {
 
 /// Runs a tool that builds a project's component. The tool's messages are in the report.
 pub(crate) fn tool(command: &mut Command, project: &Project, build_cache: &BuildCache) -> Result<BuildReport, Error> {
-    let output = command.stdin(Stdio::null()).output();
-    let output = output.map_err(|error| Error::Start { program: program(command), error })?;
+    let output = output_within(command, TOOL_TIME);
+    let Some(output) = output.map_err(|error| Error::Start { program: program(command), error })? else {
+        return Ok(BuildReport::failed(format!(
+            "making the component of {} took more than {} minutes and was stopped; code that runs when the modules \
+             are loaded may never end, such as a loop outside of handlers",
+            project.name,
+            TOOL_TIME.as_secs() / 60
+        )));
+    };
     let mut report = BuildReport::made(project.artifact(build_cache.component().to_owned(), ArtifactForm::Component));
     let said = [&output.stderr, &output.stdout].map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned());
     report.messages = said.into_iter().filter(|text| !text.is_empty()).collect();

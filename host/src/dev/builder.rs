@@ -112,13 +112,17 @@ impl Builder {
 
     /// Searches for projects again. Returns whether the directories to watch have changed.
     fn rediscover(&mut self) -> bool {
-        let found = match Discovery::of(&self.settings.path) {
+        let mut found = match Discovery::of(&self.settings.path) {
             Ok(found) => found,
             Err(error) => {
                 tracing::error!("cannot search for projects: {error}");
                 return false;
             }
         };
+        // The build of a project whose manifest is being edited reports what is wrong.
+        let half_saved = self.projects.iter().filter(|project| project.has_broken_manifest());
+        let half_saved: Vec<_> = half_saved.map(|project| project.directory.as_path()).collect();
+        found.skipped.retain(|skipped| !half_saved.contains(&skipped.path.as_path()));
         let broken = found.broken.iter().map(ToString::to_string);
         for line in projects::describe_skipped(&found.skipped, self.settings.verbose).into_iter().chain(broken) {
             if self.reported.insert(line.clone()) {
@@ -126,9 +130,9 @@ impl Builder {
             }
         }
         let mut projects = found.projects;
-        // Keep a project whose manifest is being edited.
         let is_there = |project: &Project| project.directory.join(project.language.manifest()).is_file();
-        let is_gone = |project: &&Project| found.broken.is_empty() || !is_there(project);
+        let is_half_saved = |project: &Project| half_saved.contains(&project.directory.as_path());
+        let is_gone = |project: &&Project| !is_half_saved(project) && (found.broken.is_empty() || !is_there(project));
         let missing = self.projects.iter().filter(|old| !projects.iter().any(|new| new.directory == old.directory));
         let (gone, edited): (Vec<_>, Vec<_>) = missing.partition(is_gone);
         gone.iter().for_each(|project| tracing::info!(plugin = project.name, "the project was removed"));
@@ -222,9 +226,14 @@ impl Builder {
     }
 
     fn report_failure(&self, project: &Project) {
-        let is_installed = self.folder.path.join(format!("{}.wasm", project.stem())).exists();
-        let running = if is_installed { "; the previous version keeps running" } else { "" };
+        let running = self.still_running(project);
         tracing::error!(plugin = project.name, "the build of {} failed{running}", project.name);
+    }
+
+    /// The end of a message about a failed build, if an earlier build of the plugin is in the folder.
+    fn still_running(&self, project: &Project) -> &'static str {
+        let is_installed = self.folder.path.join(format!("{}.wasm", project.stem())).exists();
+        if is_installed { "; the previous version keeps running" } else { "" }
     }
 
     /// Puts built components into the folder, and reports the result.
@@ -232,7 +241,10 @@ impl Builder {
         let names = || projects::join_names(unit.projects.iter().map(|project| project.name.as_str()));
         let report = match report {
             Ok(report) => report,
-            Err(error) => return tracing::error!("cannot start the build of {}: {error}", names()),
+            Err(error) => {
+                let running = unit.projects.first().map(|project| self.still_running(project)).unwrap_or_default();
+                return tracing::error!("cannot start the build of {}: {error}{running}", names());
+            }
         };
         for message in &report.messages {
             console::print_compiler_message(message);

@@ -350,6 +350,122 @@ fn a_missing_runtime_is_prepared_again() {
     let _ = test(&project);
 }
 
+/// Editors may write a manifest in several steps. The plugin continues, and the mistake is shown.
+#[test]
+fn a_half_saved_manifest_does_not_unload_its_plugin() {
+    let setup = Setup::new();
+    let home = setup.path().to_owned();
+    let write = |path: &str, text: &str| {
+        let path = home.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let package = r#"{ "name": "greeter", "type": "module", "dependencies": { "@sandbus/sdk": "*" } }"#;
+    let pyproject = "[project]\nname = \"counter\"\ndependencies = [\"sandbus\"]\n";
+    write("greeter/package.json", package);
+    write("greeter/src/plugin.js", HANDLER);
+    write("counter/pyproject.toml", pyproject);
+    let python = "from sandbus import Plugin\n\nplugin = Plugin()\n\n\n@plugin.route(\"GET /counted\")\ndef counted(request):\n    return 1\n";
+    write("counter/src/counter.py", python);
+    let host = setup.develop();
+    eventually("both run", || (host.get("/welcomed").status < 300 && host.get("/counted").status == 200).then_some(()));
+
+    for (manifest, plugin, route, whole, half) in [
+        ("greeter/package.json", "greeter", "/welcomed", package, "{ \"name\": \"gre"),
+        ("greeter/package.json", "greeter", "/welcomed", package, "{}"),
+        ("counter/pyproject.toml", "counter", "/counted", pyproject, "[project]\nname = \"cou"),
+        ("counter/pyproject.toml", "counter", "/counted", pyproject, ""),
+    ] {
+        let before = host.log().len();
+        write(manifest, half);
+        eventually("the mistake is shown", || {
+            let log = host.log();
+            let mut lines = log[before..].lines();
+            let words = [manifest, "cannot start the build of", plugin, "the previous version keeps running"];
+            lines.any(|line| words.iter().all(|word| line.contains(word))).then_some(())
+        });
+        assert!(host.get(route).status < 300, "{manifest}: {half}");
+        write(manifest, whole);
+    }
+    let log = host.log();
+    assert!(!log.contains("the project was removed") && !log.contains("malformed"), "{log}");
+    std::fs::remove_dir_all(home.join("counter")).unwrap();
+    let _ = host.wait_for_log(&["the project was removed", "counter"]);
+    eventually("its plugin is unloaded", || (host.get("/counted").status == 404).then_some(()));
+}
+
+/// Nothing would report them later.
+#[test]
+fn failures_that_modules_leave_behind_are_errors_in_both_forms() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(
+        home.path().join("scenarios.toml"),
+        "[[scenario]]\nname = \"nothing\"\n[[scenario.step]]\nadvance = \"1s\"\n",
+    )
+    .unwrap();
+    let sandbus = |arguments: &[&str]| {
+        let output = Command::new(binary()).args(arguments).current_dir(home.path()).output().unwrap();
+        let text = [output.stdout.as_slice(), &output.stderr].map(String::from_utf8_lossy).concat();
+        (output.status.success(), text)
+    };
+    for (name, code, expected) in [
+        (
+            "rejected",
+            "Promise.reject(new RangeError('floats'));",
+            Some("a promise was rejected, and nothing handles it"),
+        ),
+        ("timer", "setTimeout(() => { throw new RangeError('floats'); });", Some("a timer or microtask failed")),
+        ("handled", "const late = Promise.reject(new Error('floats'));\nsetTimeout(() => late.catch(() => {}));", None),
+    ] {
+        let file = format!("{name}.js");
+        let text = format!("import {{ plugin }} from \"@sandbus/sdk\";\n\n{code}\nexport default plugin();\n");
+        std::fs::write(home.path().join(&file), text).unwrap();
+        for arguments in [&["build", &file][..], &["test", &file, "--scenarios", "scenarios.toml"]] {
+            let (succeeded, said) = sandbus(arguments);
+            assert_eq!(succeeded, expected.is_none(), "{arguments:?}: {said}");
+            if let Some(expected) = expected {
+                for part in [expected, "RangeError: floats", &format!("{file}:3")] {
+                    assert!(said.contains(part), "{arguments:?} without {part}: {said}");
+                }
+            }
+        }
+    }
+}
+
+/// The componentizer cannot follow links that lead out of the directories that it is given.
+#[test]
+fn python_sources_may_be_links() {
+    let home = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = home.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let source = "from sandbus import Plugin\n\nplugin = Plugin()\n\n\n@plugin.route(\"GET /told\")\ndef told(request):\n    return 1\n";
+    write("greet.py", source);
+    run(home.path(), binary().to_str().unwrap(), &["build", "greet.py"], &[]);
+    assert!(home.path().join("dist/greet.wasm").is_file());
+
+    write("shared/words.py", "HELLO = 'Hello'\n");
+    write("shared/names/__init__.py", "from names.all import ADA\n");
+    write("shared/names/all.py", "ADA = 'Ada'\n");
+    let project = home.path().join("linked");
+    write("linked/pyproject.toml", "[project]\nname = \"linked\"\ndependencies = [\"sandbus\"]\n");
+    let source = source.replace("return 1", "from names import ADA\n    return f'{words.HELLO}, {ADA}'");
+    write("linked/src/linked.py", &source.replacen("\n\n", "\nimport words\n\n", 1));
+    std::os::unix::fs::symlink(home.path().join("shared/words.py"), project.join("src/words.py")).unwrap();
+    std::os::unix::fs::symlink("../../shared/names", project.join("src/names")).unwrap();
+    run(&project, binary().to_str().unwrap(), &["build"], &[]);
+    let setup = Setup::new();
+    std::fs::copy(project.join("dist/linked.wasm"), setup.path().join("plugins/linked.wasm")).unwrap();
+    assert_eq!(setup.start().get("/told").body, "Hello, Ada");
+
+    // A change of what a link leads to is found.
+    write("shared/words.py", "HELLO = (\n");
+    let output = Command::new(binary()).arg("build").current_dir(&project).output().unwrap();
+    assert!(!output.status.success(), "{output:?}");
+}
+
 #[test]
 fn a_build_fails_if_a_python_project_does_not_declare_a_dependency() {
     let home = tempfile::tempdir().unwrap();

@@ -175,6 +175,58 @@ fn check_failures(form: Form) {
     assert!(reason.contains("calls itself"), "{reason}");
 }
 
+/// A component of a script is a module, and modules are strict. A prepared runtime must not run its program otherwise.
+#[test]
+fn a_script_in_javascript_is_strict() {
+    let source = std::fs::read_to_string(root().join("tests/guests/script-js/src/plugin.js")).unwrap();
+    let line = |name: &str| 1 + source.lines().position(|line| line.contains(&format!("{name:?}: ("))).unwrap();
+    let thrown = |kind: &str, name: &str| format!("{kind} at plugin.js:{}", line(name));
+    let [component, program] = FORMS.map(|form| scripted("script-js", form, "").get("/js/strict").json());
+    assert_eq!(component, program);
+    for (form, all) in FORMS.into_iter().zip([component, program]) {
+        let result = |name: &str| {
+            let found = all.as_array().unwrap().iter().find(|pair| pair[0] == name);
+            found.unwrap_or_else(|| panic!("{name} in {all}"))[1].clone()
+        };
+        for (name, expected) in [
+            ("this of a function", json!("undefined")),
+            ("this of a method that lost its object", json!("undefined")),
+            ("this of a number", json!("number")),
+            ("this of a callback", json!("undefined")),
+            ("arguments", json!(1)),
+            ("arguments of the module", json!("undefined")),
+            ("function in a block", json!("undefined")),
+            ("CommonJS: this of a function", json!("undefined")),
+            ("CommonJS: arguments", json!(1)),
+            ("CommonJS: typeof this", json!("object")),
+        ] {
+            assert_eq!(result(name), expected, "{name} as {form:?}");
+        }
+        for name in [
+            "frozen",
+            "frozen array",
+            "read-only",
+            "only a getter",
+            "no extensions",
+            "property of a text",
+            "undefined",
+            "callee",
+            "the function's own name",
+        ] {
+            assert_eq!(result(name), thrown("TypeError", name), "{name} as {form:?}");
+        }
+        // The engine takes this line for the one before it.
+        assert!(result("delete").as_str().unwrap().starts_with("TypeError at plugin.js:"), "{all}");
+        assert_eq!(result("undeclared"), thrown("ReferenceError", "undeclared"), "{form:?}");
+        for (name, expected) in [
+            ("CommonJS: undeclared", "ReferenceError at common.cjs:5"),
+            ("CommonJS: frozen", "TypeError at common.cjs:6"),
+        ] {
+            assert_eq!(result(name), expected, "{name} as {form:?}");
+        }
+    }
+}
+
 #[test]
 fn each_failure_has_its_own_cause() {
     for (name, form) in ["script-js", "script-python"].into_iter().flat_map(|name| FORMS.map(|form| (name, form))) {
@@ -195,6 +247,50 @@ fn each_failure_has_its_own_cause() {
             };
             assert_eq!(letter["cause"], expected, "{name} as {form:?}: {letter}");
         }
+    }
+}
+
+/// A language's error about memory is the cause only if the host has refused memory and the handler has not caught it.
+#[test]
+fn exhausted_memory_is_a_cause_of_its_own() {
+    let scripts = [
+        ("script-js", "/js", &["out-of-memory", "out-of-memory in a promise", "out-of-memory at once"][..]),
+        ("script-python", "/python", &["out-of-memory", "out-of-memory at once"]),
+    ];
+    for ((name, path, memory), form) in scripts.into_iter().flat_map(|script| FORMS.map(|form| (script, form))) {
+        let host = scripted(name, form, "");
+        let pretended = if name == "script-js" { "exception null" } else { "exception pretended" };
+        let failing: Vec<_> = memory.iter().copied().chain(["exception", pretended]).collect();
+        for how in failing.iter().chain(&["acknowledged"]) {
+            assert_eq!(host.publish("probe.hoards", how, json!({ "how": how })).status, 202);
+        }
+        host.wait_until_idle();
+        let letters = host.dead_letters();
+        assert_eq!(letters.len(), failing.len(), "{name} as {form:?}: {letters:?}");
+        for letter in &letters {
+            let how = letter["logged"]["event"]["id"].as_str().unwrap();
+            let cause = how.split(' ').next().unwrap();
+            assert_eq!(letter["cause"], cause, "{name} as {form:?}: {letter}");
+            let is_told = letter["reason"].as_str().unwrap().contains("memory than its limit allows");
+            assert_eq!(is_told, cause == "out-of-memory", "{letter}");
+        }
+        for how in failing {
+            let answer = host.post(&format!("{path}/hoards"), json!({ "how": how }));
+            let code = if how.starts_with("out") { "handler-out-of-memory" } else { "handler-failed" };
+            assert_eq!((answer.status, answer.problem().as_str()), (500, code), "{name} as {form:?}: {how}");
+        }
+        assert_eq!(host.post(&format!("{path}/hoards"), json!({ "how": "acknowledged" })).status, 204);
+    }
+}
+
+#[test]
+fn the_reason_of_a_failed_route_is_logged_beyond_the_log_limit() {
+    for (name, path) in [("script-js", "/js/chatter"), ("script-python", "/python/chatter")] {
+        let host = scripted(name, Form::Program, "");
+        assert_eq!(host.get(path).status, 500);
+        let _ = host.wait_for_log(&["has reached its log limit"]);
+        let line = host.wait_for_log(&["failed: uncaught", "the reason yyy", "(shortened)"]);
+        assert!(line.to_string().len() < 8_000, "{line}");
     }
 }
 

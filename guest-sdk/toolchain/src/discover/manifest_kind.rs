@@ -51,7 +51,7 @@ impl ManifestKind {
         let parsed: Value = match parsed {
             Ok(parsed) => parsed,
             // A malformed manifest without a word about Sandbus is probably a fixture of another tool's tests.
-            Err(error) if text.contains("sandbus") => return Broken(error.trim_end().to_owned()),
+            Err(error) if is_named || text.contains("sandbus") => return Broken(error.trim_end().to_owned()),
             Err(_) => return Other("malformed".to_owned()),
         };
         let directory = manifest.parent().unwrap_or(Path::new("."));

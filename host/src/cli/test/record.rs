@@ -1,10 +1,11 @@
 //! `sandbus test --record`: turns an event of a running host, and what it led to, into a scenario.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::api::{DeadLetterPage, DeadLetterQuery, EventPage, EventQuery, EventView, TargetView};
@@ -23,9 +24,14 @@ const PAGE: usize = 200;
 /// The attributes that a step has keys for.
 const STEP_KEYS: [&str; 6] = ["specversion", "type", "id", "source", "subject", "data"];
 
+/// If everything happened within this time, there was probably no retry.
+const AT_ONCE: Duration = Duration::from_millis(20);
+
 /// An event, and what it led to.
 struct Recording {
     event: Map<String, Value>,
+    /// The event as the host has stored it.
+    text: String,
     stored_at: String,
     /// The events of its cause tree, in the order of the log.
     published: Vec<Map<String, Value>>,
@@ -43,7 +49,7 @@ pub(super) async fn record(client: &Client, id: &str, output: Option<&Path>) -> 
         (Some(step), _) => step,
         (None, Some(output)) => {
             let file = output.with_extension("ndjson");
-            let line = format!("{}\n", Value::Object(recording.event.clone()));
+            let line = format!("{}\n", recording.text);
             std::fs::write(&file, line).with_context(|| format!("cannot write {}", file.display()))?;
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             format!("events = {}\n", toml_value(&json!(name)).unwrap_or_default())
@@ -83,6 +89,7 @@ async fn read(client: &Client, id: &str) -> anyhow::Result<Recording> {
     };
     let event = members(logged)?;
     let mut recording = Recording {
+        text: logged.event.0.get().to_owned(),
         stored_at: logged.stored_at.clone(),
         plugins: BTreeSet::new(),
         published: Vec::new(),
@@ -210,9 +217,10 @@ impl Recording {
             text(json!(self.stored_at)),
             self.preconditions().iter().map(|line| format!("# {line}\n")).collect::<String>(),
         );
-        if self.span >= Duration::from_secs(1) {
-            // Delays of retries have no jitter in a scenario.
-            let advance = format!("{}s", self.span.as_secs() + 1);
+        let has_retries = self.dead_letters.iter().any(|letter| letter["attempts"].as_u64() > Some(1));
+        if has_retries || self.span >= AT_ONCE {
+            // Delays of retries have no jitter in a scenario, so they are longer.
+            let advance = format!("{}s", 2 * self.span.as_secs() + 1);
             toml.push_str(&format!("[[scenario.step]]\nadvance = \"{advance}\"\n\n"));
         }
         toml.push_str("[scenario.then]\n");
@@ -231,7 +239,11 @@ fn expected(event: &Map<String, Value>) -> String {
         let value = event.get(name).filter(|value| toml_value(value).is_some());
         members.extend(value.map(|value| (name.to_owned(), value.clone())));
     }
-    toml_value(&members.into()).unwrap_or_default()
+    let expected = toml_value(&members.into()).unwrap_or_default();
+    match event.get("data").is_some_and(|data| toml_value(data).is_none()) {
+        true => format!("# TOML cannot express the data of this event, so it is not compared.\n    {expected}"),
+        false => expected,
+    }
 }
 
 /// A value in TOML, in one line. None if TOML cannot express it.
@@ -239,8 +251,12 @@ fn toml_value(value: &Value) -> Option<String> {
     toml::Value::try_from(value).ok().map(|value| value.to_string())
 }
 
+/// The members of an event. Those with numbers or texts that no program can hold, such as 1e400, are null, because TOML
+/// cannot express them either.
 fn members(logged: &EventView) -> anyhow::Result<Map<String, Value>> {
-    serde_json::from_str(logged.event.0.get()).context("the host's response has an event that is not an object")
+    let raw: BTreeMap<String, &RawValue> =
+        serde_json::from_str(logged.event.0.get()).context("the host's response has an event that is not an object")?;
+    Ok(raw.into_iter().map(|(name, value)| (name, serde_json::from_str(value.get()).unwrap_or_default())).collect())
 }
 
 fn key(event: &Map<String, Value>, source: &str, id: &str) -> (String, String) {

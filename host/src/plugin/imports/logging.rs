@@ -11,9 +11,14 @@ pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
     logging::add_to_linker::<_, HasSelf<Invocation>>(linker, |invocation| invocation)
 }
 
-/// The cause that the context of a critical line reports.
-fn reported(context: &str) -> Option<Cause> {
-    [Cause::Exception, Cause::Request].into_iter().find(|cause| cause.as_str() == context)
+/// The cause that the context of a critical line reports. Exhausted memory is believed only if the host has refused
+/// memory during this call.
+fn reported(context: &str, was_refused: bool) -> Option<Cause> {
+    let causes = [Cause::Exception, Cause::Request, Cause::OutOfMemory];
+    match causes.into_iter().find(|cause| cause.as_str() == context)? {
+        Cause::OutOfMemory if !was_refused => Some(Cause::Exception),
+        cause => Some(cause),
+    }
 }
 
 impl logging::Host for Invocation {
@@ -21,7 +26,7 @@ impl logging::Host for Invocation {
         if matches!(level, logging::Level::Critical) {
             // An SDK reports the cause of a failure this way. It is not logged, because the failure itself is logged
             // with its reason.
-            if let Some(cause) = reported(&context) {
+            if let Some(cause) = reported(&context, self.meter.was_refused) {
                 self.reported = Some(cause);
                 return Ok(());
             }
@@ -37,5 +42,25 @@ impl logging::Host for Invocation {
             run.log.add(level, &context, &message);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exhausted_memory_is_believed_if_memory_was_refused() {
+        for (context, was_refused, expected) in [
+            ("exception", false, Some(Cause::Exception)),
+            ("exception", true, Some(Cause::Exception)),
+            ("request", true, Some(Cause::Request)),
+            ("out-of-memory", true, Some(Cause::OutOfMemory)),
+            ("out-of-memory", false, Some(Cause::Exception)),
+            ("timeout", true, None),
+            ("load", true, None),
+        ] {
+            assert_eq!(reported(context, was_refused), expected, "{context}, {was_refused}");
+        }
     }
 }

@@ -1,13 +1,15 @@
 //! Logs of plugins, which become lines of the host's log.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::event::Event;
 use crate::plugin::bindings::wasi::logging::logging::Level;
 use crate::plugin::manifest::descriptor::Route;
 use crate::printable;
 
+/// The longest line that is kept when the limit is reached.
+const KEPT_CHARACTERS: usize = 4_000;
 /// The overhead of a line in bytes, because an empty line is written too.
 const LINE_BYTES: usize = 64;
 
@@ -23,11 +25,13 @@ pub(crate) struct InvocationLog {
     pub(crate) plugin: Arc<str>,
     pub(crate) trigger: Trigger,
     bytes_left: AtomicUsize,
+    /// The context and the text of the last error that was dropped.
+    dropped_error: Mutex<Option<(String, String)>>,
 }
 
 impl InvocationLog {
     pub(crate) fn new(plugin: Arc<str>, trigger: Trigger, limit_bytes: usize) -> Self {
-        Self { plugin, trigger, bytes_left: AtomicUsize::new(limit_bytes) }
+        Self { plugin, trigger, bytes_left: AtomicUsize::new(limit_bytes), dropped_error: Mutex::default() }
     }
 
     /// Logs a line, within the limit of the invocation. Reaching the limit is logged once.
@@ -37,10 +41,28 @@ impl InvocationLog {
         if size <= left {
             self.bytes_left.store(left - size, Ordering::Relaxed);
             self.emit(level, context, message);
-        } else if left > 0 {
+            return;
+        }
+        if matches!(level, Level::Error | Level::Critical) {
+            self.keep(context, message);
+        }
+        if left > 0 {
             self.bytes_left.store(0, Ordering::Relaxed);
             let reached = "this invocation has reached its log limit; further lines are dropped";
             self.emit(Level::Warn, "sandbus", reached);
+        }
+    }
+
+    fn keep(&self, context: &str, message: &str) {
+        let kept = (shortened(context), shortened(message));
+        *self.dropped_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+    }
+
+    /// Logs the last error that the limit has dropped, beyond the limit.
+    pub(crate) fn emit_dropped_error(&self) {
+        let dropped = self.dropped_error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((context, message)) = dropped {
+            self.emit(Level::Error, &context, &message);
         }
     }
 
@@ -66,5 +88,13 @@ impl InvocationLog {
             Level::Warn => line!(warn),
             Level::Error | Level::Critical => line!(error),
         }
+    }
+}
+
+/// The beginning of a long text.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(KEPT_CHARACTERS) {
+        Some((end, _)) => format!("{}… (shortened)", &text[..end]),
+        None => text.to_owned(),
     }
 }

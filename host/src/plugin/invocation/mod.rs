@@ -122,6 +122,13 @@ impl Invocation {
         self.run.take().map(|run| (run.buffer.into_effects(), run.reply)).unwrap_or_default()
     }
 
+    /// Logs the last error that did not fit into the log, for a call that failed: it may be the reason.
+    pub(crate) fn log_dropped_error(&self) {
+        if let Some(run) = &self.run {
+            run.log.emit_dropped_error();
+        }
+    }
+
     /// The state of the standard interfaces, created on demand because most plugins do not use it.
     pub(crate) fn wasi(&mut self) -> &mut WasiState {
         let run = self.run.as_ref();

@@ -9,6 +9,8 @@ use crate::plugin::invocation::Invocation;
 
 /// The longest reason. It is stored with each attempt.
 const REASON_CHARACTERS: usize = 4_000;
+/// What is said of a call that needed more memory.
+const OUT_OF_MEMORY: &str = "it needs more memory than its limit allows";
 /// The longest function name that is shown. The plugin chooses the names.
 const NAME_CHARACTERS: usize = 200;
 
@@ -27,8 +29,9 @@ impl CallFailure {
         if trap == Some(Trap::Interrupt) {
             return Self { cause: Cause::Timeout, reason: "it ran out of time".to_owned() };
         }
-        if invocation.meter.was_refused {
-            return Self { cause: Cause::OutOfMemory, reason: "it needs more memory than its limit allows".to_owned() };
+        // A panic has a reason of its own: the handler may have done without the memory.
+        if invocation.meter.was_refused && invocation.panic.is_none() {
+            return Self { cause: Cause::OutOfMemory, reason: OUT_OF_MEMORY.to_owned() };
         }
         if let Some(error) = &invocation.load_error {
             // The frames belong to the runtime, and its standard error repeats this message, so neither is added.
@@ -62,6 +65,15 @@ impl CallFailure {
         };
         Failure { cause, reason }
     }
+}
+
+/// The failure of a call that ended with an error after it had exhausted its memory. `reason` is the handler's.
+pub(super) fn out_of_memory(reason: &str) -> Failure {
+    let reason = match reason {
+        "" => OUT_OF_MEMORY.to_owned(),
+        reason => format!("{OUT_OF_MEMORY}: {reason}"),
+    };
+    Failure { cause: Cause::OutOfMemory, reason }
 }
 
 /// The innermost functions of the guest, without those of the language's runtime, and with source lines where they are
@@ -109,6 +121,19 @@ fn demangled(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refused_memory_is_the_cause_unless_the_handler_panicked() {
+        let cause = |was_refused: bool, panic: Option<&str>| {
+            let mut invocation = Invocation::new(1);
+            invocation.meter.was_refused = was_refused;
+            invocation.panic = panic.map(str::to_owned);
+            CallFailure::of(&Trap::UnreachableCodeReached.into(), &invocation).cause
+        };
+        assert_eq!(cause(true, None), Cause::OutOfMemory);
+        assert_eq!(cause(true, Some("no such order")), Cause::Trap);
+        assert_eq!(cause(false, None), Cause::Trap);
+    }
 
     #[test]
     fn source_paths_start_at_the_project() {

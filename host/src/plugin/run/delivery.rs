@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::call_failure::out_of_memory;
 use super::generation::{Code, Generation, NativeHandler};
 use super::linked::Instance;
 use super::pairs;
@@ -176,10 +177,9 @@ fn outcome_of(failure: wire::Failure, reported: Option<Cause>) -> Outcome {
                 Ok(_) => reason,
                 Err(error) => format!("{reason} (its delay is ignored: {error})"),
             };
-            Outcome::Retry {
-                after: delay.unwrap_or_default(),
-                failure: Failure { cause: reported.unwrap_or(Cause::Retry), reason: visible(&reason) },
-            }
+            let cause = reported.unwrap_or(Cause::Retry);
+            let reason = if cause == Cause::OutOfMemory { out_of_memory(&reason).reason } else { reason };
+            Outcome::Retry { after: delay.unwrap_or_default(), failure: Failure { cause, reason: visible(&reason) } }
         }
         wire::Failure::Reject(reason) => Outcome::Reject(Failure { cause: Cause::Rejected, reason: visible(&reason) }),
     }

@@ -7,6 +7,7 @@ use hyper::body::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::{StatusCode, Uri};
 
+use super::call_failure::out_of_memory;
 use super::generation::{Code, Generation};
 use super::pairs;
 use crate::event::{IdSeed, trace_of};
@@ -100,18 +101,23 @@ impl Generation {
                 body: &request.body,
             };
             let (http, store) = instance.http(linked)?;
-            http.call_handle(store, request)
+            let answer = http.call_handle(&mut *store, request)?;
+            if status_of(&answer) >= 500 {
+                store.data().log_dropped_error();
+            }
+            Ok((answer, store.data().reported))
         });
         self.return_instance(instance);
         self.health.note(match &result.0 {
-            Ok(Ok(response) | Err(response)) => response.status >= 500,
+            Ok((answer, _)) => status_of(answer) >= 500,
             Err(_) => true,
         });
         match result {
-            (Ok(Ok(response)), (effects, reply)) => {
+            (Ok((Ok(response), _)), (effects, reply)) => {
                 RequestResult::Commit(response_of(response), Box::new(effects), reply)
             }
-            (Ok(Err(response)), _) => RequestResult::Discard(response_of(response)),
+            (Ok((Err(_), Some(Cause::OutOfMemory))), _) => RequestResult::Failed(out_of_memory("")),
+            (Ok((Err(response), _)), _) => RequestResult::Discard(response_of(response)),
             (Err(failure), _) => RequestResult::Failed(failure),
         }
     }
@@ -153,13 +159,23 @@ impl Generation {
             self.call(linked, run, timeout, &mut instance, Some(&self.limiter.latency), |instance| {
                 let (service, store) = instance.service(linked)?;
                 let (request, response) = store.data_mut().exchange(exchange, noted)?;
-                service.call_handle(store, request, response)
+                service.call_handle(&mut *store, request, response)?;
+                if status.load(Ordering::Relaxed) >= 500 {
+                    store.data().log_dropped_error();
+                }
+                Ok(())
             });
         self.return_instance(instance);
         // As with other routes, the status that the client sees counts.
         self.health.note(result.is_err() || status.load(Ordering::Relaxed) >= 500);
         result.map(|()| effects)
     }
+}
+
+/// The status of a handler's response, or of the response that it failed with.
+fn status_of(answer: &Result<http_handler::Response, http_handler::Response>) -> u16 {
+    let (Ok(response) | Err(response)) = answer;
+    response.status
 }
 
 fn response_of(response: http_handler::Response) -> Response {

@@ -2,6 +2,7 @@
 // headers, and failures of each kind.
 
 import * as client from "@sandbus/sdk/client";
+import * as common from "./common.cjs";
 import { config, log, plugin, publish, randomBytes, reject, retry, state, subscribe } from "@sandbus/sdk";
 
 // Created when the module is loaded, as packages do.
@@ -44,11 +45,70 @@ function tried(call, text) {
   }
 }
 
+/** Ways to use more memory than the limit. */
+const HOARDS = {
+  "out-of-memory": () => {
+    const all = [];
+    for (;;) all.push(new Array(10_000).fill(0));
+  },
+  "out-of-memory in a promise": () => void Promise.resolve().then(HOARDS["out-of-memory"]),
+  "out-of-memory at once": () => new Uint8Array(500_000_000),
+  "exception": () => {
+    try {
+      HOARDS["out-of-memory"]();
+    } catch {
+      throw new TypeError("there was too little memory");
+    }
+  },
+  "exception null": () => {
+    throw null;
+  },
+  "acknowledged": () => {
+    try {
+      HOARDS["out-of-memory"]();
+    } catch {
+      state.set("went on", true);
+    }
+  },
+};
+
+function returned(call) {
+  try {
+    return call();
+  } catch (error) {
+    // The reason of a rejection has the lines of the sources.
+    const [place] = /\w+\.c?js:\d+/.exec(reject(String(error.stack)).message) ?? [];
+    return `${error.name} at ${place}`;
+  }
+}
+
 const THROWN = {
   retry: () => retry("later"),
   reject: () => reject("never"),
   lone: () => new Error("a\ud800b", { cause: new RangeError("\udc00") }),
   type: () => new TypeError("odd"),
+};
+
+/** What differs between a module and a script, each in a function of its own. Common.cjs has the same in CommonJS. */
+const STRICT = {
+  "this of a function": () => (function () { return typeof this; })(),
+  "this of a method that lost its object": () => ((0, { self() { return typeof this; } }.self))(),
+  "this of a number": () => (function () { return typeof this; }).call(1),
+  "this of a callback": () => [1].map(function () { return typeof this; })[0],
+  "undeclared": () => { undeclaredName = 1; },
+  "frozen": () => { Object.freeze({ a: 1 }).a = 2; },
+  "frozen array": () => { Object.freeze([1]).push(2); },
+  "read-only": () => { Object.defineProperty({}, "a", { value: 1 }).a = 2; },
+  "only a getter": () => { ({ get a() { return 1; } }).a = 2; },
+  "no extensions": () => { Object.preventExtensions({}).a = 1; },
+  "property of a text": () => { "text".length = 1; },
+  "undefined": () => { globalThis.undefined = 1; },
+  "delete": () => delete Object.freeze({ a: 1 }).a,
+  "arguments": () => (function (a) { arguments[0] = 2; return a; })(1),
+  "arguments of the module": () => typeof arguments,
+  "callee": () => (function () { return arguments.callee; })(),
+  "function in a block": () => { { function inner() {} } return typeof inner; },
+  "the function's own name": () => (function own() { own = 1; })(),
 };
 
 function deep() {
@@ -133,6 +193,12 @@ export default plugin({ publishes: [">"], subscribes: [">"] })
     if (how === "request") client.get("http://127.0.0.1:1/");
     throw THROWN[how]();
   })
+  .on("probe.hoards", { retry: { maxAttempts: 1 } }, ({ how }) => HOARDS[how]())
+  .route("POST /js/hoards", (request) => HOARDS[request.json().how]())
+  .route("GET /js/chatter", () => {
+    for (let line = 0; line < 2_000; line++) log.info("x".repeat(200));
+    throw new Error(`the reason ${"y".repeat(100_000)}`);
+  })
   .on("probe.schema", { schema: { type: "object", properties: { order_id: { type: "integer" } } } }, () => {})
   .route("GET /js/chance", () => {
     const chance = [Math.random(), random(), Math.random(), crypto.randomUUID()];
@@ -151,6 +217,9 @@ export default plugin({ publishes: [">"], subscribes: [">"] })
   .route("GET /js/cookies", (request) => ({
     json: [request.headerValues("x-tag"), request.header("x-tag"), new TextDecoder().decode(new Uint8Array([0xff]))],
     headers: { "Set-Cookie": ["a=1; Path=/", "b=2"] },
+  }))
+  .route("GET /js/strict", () => ({
+    json: Object.entries({ ...STRICT, ...common.strict }).map(([name, call]) => [name, returned(call)]),
   }))
   .route("GET /js/sum", () => {
     state.setBytes("sum", new TextEncoder().encode("9007199254740993"));

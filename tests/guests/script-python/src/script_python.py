@@ -82,6 +82,56 @@ def fails(data):
     }[data["how"]]
 
 
+def hoard():
+    everything = []
+    while True:
+        everything.append(bytearray(100_000))
+
+
+def hoard_and_fail():
+    try:
+        hoard()
+    except MemoryError:
+        raise TypeError("there was too little memory") from None
+
+
+def hoard_and_go_on():
+    try:
+        hoard()
+    except MemoryError:
+        state.set("went on", True)
+
+
+def pretend():
+    raise MemoryError
+
+
+HOARDS = {
+    "out-of-memory": hoard,
+    "out-of-memory at once": lambda: bytearray(500_000_000),
+    "exception": hoard_and_fail,
+    "exception pretended": pretend,
+    "acknowledged": hoard_and_go_on,
+}
+
+
+@plugin.on("probe.hoards", retry=RetryPolicy(max_attempts=1))
+def hoards(data):
+    HOARDS[data["how"]]()
+
+
+@plugin.route("POST /python/hoards")
+def route_hoards(request):
+    HOARDS[request.json()["how"]]()
+
+
+@plugin.route("GET /python/chatter")
+def chatter(request):
+    for _ in range(2_000):
+        log.info("x" * 200)
+    raise ValueError("the reason " + "y" * 100_000)
+
+
 async def saved(name):
     await asyncio.sleep(0.001)
     state.set(name, True)
