@@ -123,7 +123,8 @@ impl Builder {
         let half_saved = self.projects.iter().filter(|project| project.has_broken_manifest());
         let half_saved: Vec<_> = half_saved.map(|project| project.directory.as_path()).collect();
         found.skipped.retain(|skipped| !half_saved.contains(&skipped.path.as_path()));
-        let broken = found.broken.iter().map(ToString::to_string);
+        let is_told = |line: &String| half_saved.iter().any(|path| line.starts_with(&*path.to_string_lossy()));
+        let broken = found.broken.iter().map(ToString::to_string).filter(|line| !is_told(line));
         for line in projects::describe_skipped(&found.skipped, self.settings.verbose).into_iter().chain(broken) {
             if self.reported.insert(line.clone()) {
                 tracing::warn!("{line}");
