@@ -492,11 +492,12 @@ export function installJobs(isNativeToo) {
   if (Array.fromAsync !== undefined) Array.fromAsync = fromAsync;
 }
 
-/** Runs the jobs that modules queued while they were loaded. Returns the first failure that nothing handles; null if none. */
+/** Runs the jobs that modules queued while they were loaded. Returns the first failure that nothing handles, or null. */
 export function loaded() {
   drain();
   for (const [promise, reason] of unhandled) {
-    return { what: promise === null ? "a timer or microtask failed" : "a promise was rejected, and nothing handles it", reason };
+    const isTimer = promise === null;
+    return { what: isTimer ? "a timer or microtask failed" : "a promise was rejected, and nothing handles it", reason };
   }
   return null;
 }

@@ -59,7 +59,10 @@ export async function bundle(esbuild, project, entry, options) {
   };
 }
 
-/** The statements that import a project's plugin as `plugin` and check it, and the expression that describes it by its package.json. */
+/**
+ * The statements that import a project's plugin as `plugin` and check it, and the expression that describes it by its
+ * package.json.
+ */
 export function pluginOf(project) {
   const { name, version, description } = manifest(project);
   // The path of the module that exports the plugin, as the toolchain has found it.

@@ -363,10 +363,12 @@ fn a_half_saved_manifest_does_not_unload_its_plugin() {
     let package = r#"{ "name": "greeter", "type": "module", "dependencies": { "@sandbus/sdk": "*" } }"#;
     let pyproject = "[project]\nname = \"counter\"\ndependencies = [\"sandbus\"]\n";
     write("greeter/package.json", package);
-    let javascript = "import { plugin } from \"@sandbus/sdk\";\n\nexport default plugin().route(\"GET /told\", () => ({ text: \"told\" }));\n";
+    let javascript = "import { plugin } from \"@sandbus/sdk\";\n\n\
+        export default plugin().route(\"GET /told\", () => ({ text: \"told\" }));\n";
     write("greeter/src/plugin.js", javascript);
     write("counter/pyproject.toml", pyproject);
-    let python = "from sandbus import Plugin\n\nplugin = Plugin()\n\n\n@plugin.route(\"GET /counted\")\ndef counted(request):\n    return 1\n";
+    let python = "from sandbus import Plugin\n\nplugin = Plugin()\n\n\n\
+        @plugin.route(\"GET /counted\")\ndef counted(request):\n    return 1\n";
     write("counter/src/counter.py", python);
     let host = setup.develop();
     eventually("both run", || (host.get("/told").status == 200 && host.get("/counted").status == 200).then_some(()));
@@ -442,7 +444,8 @@ fn python_sources_may_be_links() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     };
-    let source = "from sandbus import Plugin\n\nplugin = Plugin()\n\n\n@plugin.route(\"GET /told\")\ndef told(request):\n    return 1\n";
+    let source = "from sandbus import Plugin\n\nplugin = Plugin()\n\n\n\
+        @plugin.route(\"GET /told\")\ndef told(request):\n    return 1\n";
     write("greet.py", source);
     run(home.path(), binary().to_str().unwrap(), &["build", "greet.py"], &[]);
     assert!(home.path().join("dist/greet.wasm").is_file());
