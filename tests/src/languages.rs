@@ -178,8 +178,9 @@ fn go(home: &Path) -> PathBuf {
     component
 }
 
-/// A Python package in the user's cache directory.
-fn tool(package: &str) -> PathBuf {
+/// A Python package with its dependencies, in the user's cache directory.
+#[must_use]
+pub fn tool(package: &str) -> PathBuf {
     let name = package.replace("==", "-");
     let installed = sandbus_toolchain::set_up_once(&name, |home| {
         let mut pip = Command::new("python3");

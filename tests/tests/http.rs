@@ -430,5 +430,6 @@ fn the_admin_interface_ignores_no_parameter() {
         assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid-query"), "{method} {path}");
     }
     let problem = host.operate("GET", "/events?limits=1").json();
-    assert_eq!(problem["detail"], "unknown parameter `limits`; this path accepts `before` or `limit`");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.starts_with("unknown parameter `limits`; this path accepts `type`, "), "{detail}");
 }

@@ -1,4 +1,4 @@
-//! The project's tasks: `cargo xtask demo | test | torture | lint | guests | freeze | bench`.
+//! The project's tasks: `cargo xtask demo | test | torture | lint | guests | openapi | freeze | bench`.
 //!
 //! Each task sets up what it needs, reports slow steps, and repeats only what has changed.
 
@@ -35,6 +35,8 @@ enum Task {
     Lint,
     /// Build the example plugins and the test guests
     Guests,
+    /// Write docs/openapi.json, the description of the admin API
+    Openapi,
     /// Store this release's data directory, components and contract for the tests of later releases
     Freeze(verify::Release),
     /// Run all benchmarks, or the named ones
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Task::Torture(arguments) => verify::torture(&arguments),
         Task::Lint => verify::lint(),
         Task::Guests => guests::build_all().map(drop),
+        Task::Openapi => verify::openapi(),
         Task::Freeze(release) => verify::freeze(&release),
         Task::Bench(arguments) => verify::bench(&arguments),
     };

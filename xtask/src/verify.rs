@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-use crate::steps::{cargo, step, target};
+use crate::steps::{build_host, cargo, step, target};
 use crate::{guests, layers, sdks};
 
 #[derive(Debug, clap::Args)]
@@ -59,6 +59,13 @@ pub(crate) fn freeze(release: &Release) -> anyhow::Result<()> {
     let plugins = guests::build_all_and_host()?;
     let is_frozen = run_program("freezing the release", "freeze", &plugins, std::slice::from_ref(&release.version))?;
     if is_frozen { Ok(()) } else { bail!("the release was not frozen; see the message above") }
+}
+
+/// Writes `docs/openapi.json`, as the host serves it.
+pub(crate) fn openapi() -> anyhow::Result<()> {
+    build_host()?;
+    let test = ["test", "--quiet", "--workspace", "--test", "openapi", "the_document_in_docs"];
+    step("writing docs/openapi.json", || cargo(&test, &[("SANDBUS_BLESS", "1")]))
 }
 
 /// Checks formatting, dependencies, lints and documentation, without a warning.

@@ -36,6 +36,9 @@ fn filter(subscription: Option<&str>, cause: Option<&str>) -> Result<DeadLetterF
 fn selected(selection: &DeadLetterSelection) -> Result<DeadLetterFilter, Problem> {
     let DeadLetterSelection { all, number, subscription, cause, limit: _ } = selection;
     let is_filtered = number.is_some() || subscription.is_some() || cause.is_some();
+    if selection.limit == Some(0) {
+        return Err(invalid_query("`limit` is 0; select at least 1"));
+    }
     match (all, is_filtered) {
         (true, true) => Err(invalid_query("`all` cannot be combined with `number`, `subscription` or `cause`")),
         (false, false) => {
@@ -53,11 +56,23 @@ fn invalid_query(detail: impl Into<String>) -> Problem {
     Problem::bad_request("invalid-query", detail)
 }
 
+/// List dead letters, oldest first
+#[utoipa::path(
+    get,
+    path = "/dead-letters",
+    operation_id = "list_dead_letters",
+    tag = "dead-letters",
+    params(DeadLetterQuery),
+    responses((status = 200, body = DeadLetterPage, description = "A page of the list."))
+)]
 pub(super) async fn list(
     State(admin): State<Admin>,
     Query(query): Query<DeadLetterQuery>,
 ) -> Result<Json<DeadLetterPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
+    if query.after.is_some_and(|after| after < 0) {
+        return Err(invalid_query("`after` is negative; pass the `next` of the previous page"));
+    }
     let after = query.after.map(DeadLetterId::new);
     let filter = filter(query.subscription.as_deref(), query.cause.as_deref())?;
     let filter = DeadLetterFilter { number: query.number.map(DeadLetterId::new), ..filter };
@@ -67,6 +82,15 @@ pub(super) async fn list(
     Ok(Json(DeadLetterPage { dead_letters: page.views(view)?, next }))
 }
 
+/// Show a dead letter and its attempts
+#[utoipa::path(
+    get,
+    path = "/dead-letters/{number}",
+    operation_id = "get_dead_letter",
+    tag = "dead-letters",
+    params(("number" = i64, Path, description = "The number of the dead letter.")),
+    responses((status = 200, body = DeadLetterView, description = "The dead letter."))
+)]
 pub(super) async fn show(State(admin): State<Admin>, Path(number): Path<i64>) -> Result<Json<DeadLetterView>, Problem> {
     let filter = DeadLetterFilter { number: Some(DeadLetterId::new(number)), ..DeadLetterFilter::default() };
     let letters = admin.bus.dead_letters(filter, None, 1).await?;
@@ -77,6 +101,17 @@ fn not_found(number: i64) -> Problem {
     Problem::not_found(format!("there is no dead letter {number}"))
 }
 
+/// Deliver dead letters again
+///
+/// Select them with `number`, `subscription` or `cause`, or all of them with `all`.
+#[utoipa::path(
+    post,
+    path = "/dead-letters/redrive",
+    operation_id = "redrive_dead_letters",
+    tag = "dead-letters",
+    params(DeadLetterSelection),
+    responses((status = 200, body = RedriveResult, description = "The dead letters are deliveries again."))
+)]
 pub(super) async fn redrive(
     State(admin): State<Admin>,
     Query(selection): Query<DeadLetterSelection>,
@@ -94,7 +129,18 @@ pub(super) async fn redrive(
     Ok(Json(RedriveResult { redriven }))
 }
 
-/// Redrives a dead letter with other data.
+/// Deliver a dead letter again, with other data
+///
+/// The event in the log stays as it is.
+#[utoipa::path(
+    post,
+    path = "/dead-letters/{number}/redrive",
+    operation_id = "redrive_edited_dead_letter",
+    tag = "dead-letters",
+    params(("number" = i64, Path, description = "The number of the dead letter.")),
+    request_body(content = EditedRedriveRequest),
+    responses((status = 200, body = RedriveResult, description = "The dead letter is a delivery again."))
+)]
 pub(super) async fn redrive_edited(
     State(admin): State<Admin>,
     Path(number): Path<i64>,
@@ -117,6 +163,17 @@ pub(super) async fn redrive_edited(
     Ok(Json(RedriveResult { redriven: 1 }))
 }
 
+/// Delete dead letters
+///
+/// Select them with `number`, `subscription` or `cause`, or all of them with `all`.
+#[utoipa::path(
+    delete,
+    path = "/dead-letters",
+    operation_id = "drop_dead_letters",
+    tag = "dead-letters",
+    params(DeadLetterSelection),
+    responses((status = 200, body = DropResult, description = "The dead letters are deleted."))
+)]
 pub(super) async fn drop_matching(
     State(admin): State<Admin>,
     Query(selection): Query<DeadLetterSelection>,

@@ -14,6 +14,15 @@ use crate::problem::Problem;
 /// The largest page.
 const LIMIT: usize = 1_000;
 
+/// List pending deliveries, by subscription and in the order of the log
+#[utoipa::path(
+    get,
+    path = "/deliveries",
+    operation_id = "list_deliveries",
+    tag = "deliveries",
+    params(DeliveryQuery),
+    responses((status = 200, body = DeliveryPage, description = "A page of the list."))
+)]
 pub(super) async fn list(
     State(admin): State<Admin>,
     Query(query): Query<DeliveryQuery>,
@@ -28,7 +37,17 @@ pub(super) async fn list(
     Ok(Json(DeliveryPage { deliveries, next: page.next.map(|next| next.to_string()) }))
 }
 
-/// Makes deliveries due that wait for another attempt. All of them only if the request says so.
+/// Retry deliveries now that wait for another attempt
+///
+/// Select them with `subscription`, `event`, `key` or `type`, or all of them with `all`.
+#[utoipa::path(
+    post,
+    path = "/deliveries/retry-now",
+    operation_id = "retry_deliveries",
+    tag = "deliveries",
+    params(DeliverySelection),
+    responses((status = 200, body = RetryResult, description = "The deliveries are due."))
+)]
 pub(super) async fn retry_now(
     State(admin): State<Admin>,
     Query(selection): Query<DeliverySelection>,

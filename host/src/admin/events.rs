@@ -8,18 +8,29 @@ use axum::response::Response;
 
 use super::body::{Path, Query};
 use super::{Admin, page_size};
-use crate::api::{CompactionResult, EventDocument, EventList, EventPage, EventQuery, EventSelection, EventView};
+use crate::api::{
+    CompactionResult, EventDocument, EventList, EventPage, EventQuery, EventSelection, EventView, PublishResult,
+};
 use crate::bus::EventFilter;
 use crate::clock::Timestamp;
 use crate::event::{Event, LoggedEvent, Position};
 use crate::ingress;
+use crate::ingress::events::PublishParams;
 use crate::ingress::producers::Publisher;
 use crate::problem::Problem;
 
 /// The largest page.
 const LIMIT: usize = 1_000;
 
-/// Lists events, newest first.
+/// List events, newest first
+#[utoipa::path(
+    get,
+    path = "/events",
+    operation_id = "list_events",
+    tag = "events",
+    params(EventQuery),
+    responses((status = 200, body = EventPage, description = "A page of the list."))
+)]
 pub(super) async fn list(
     State(admin): State<Admin>,
     Query(query): Query<EventQuery>,
@@ -57,6 +68,17 @@ pub(super) fn selection(only: EventSelection) -> EventFilter {
     EventFilter { pattern, source, subject, correlation, id_prefix, ..EventFilter::default() }
 }
 
+/// List the events with an id
+///
+/// Several sources may use the same id.
+#[utoipa::path(
+    get,
+    path = "/events/{id}",
+    operation_id = "get_events",
+    tag = "events",
+    params(("id" = String, Path, description = "The id of the events.")),
+    responses((status = 200, body = EventList, description = "The events."))
+)]
 pub(super) async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> Result<Json<EventList>, Problem> {
     let events = admin.bus.events_with_id(id.clone()).await?;
     if events.is_empty() {
@@ -66,12 +88,45 @@ pub(super) async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> 
     Ok(Json(EventList { events }))
 }
 
-/// Publishes as the operator. The ingress does the work.
+/// Publish events as the operator
+///
+/// Takes CloudEvents in structured and batched mode, and in binary mode: any other media type with `ce-` headers. With
+/// `reply`, the response is the first event of the cause tree that matches.
+#[utoipa::path(
+    post,
+    path = "/events",
+    operation_id = "publish_events",
+    tag = "events",
+    params(PublishParams),
+    request_body(
+        content(
+            (EventDocument = "application/cloudevents+json"),
+            (Vec<EventDocument> = "application/cloudevents-batch+json"),
+        ),
+        description = "The events.",
+    ),
+    responses(
+        (
+            status = 200,
+            body = EventDocument,
+            content_type = "application/cloudevents+json",
+            description = "The reply. Only with `reply`.",
+        ),
+        (status = 202, body = PublishResult, description = "The events are durable."),
+    )
+)]
 pub(super) async fn publish(State(admin): State<Admin>, request: Request<Body>) -> Result<Response, Problem> {
     ingress::events::publish(&*admin.bus, &admin.body_reader, &admin.replies_ended, &Publisher::Operator, request).await
 }
 
-/// Deletes the events that the retention rules no longer keep.
+/// Delete the events that the retention rules no longer keep
+#[utoipa::path(
+    post,
+    path = "/compaction",
+    operation_id = "compact",
+    tag = "events",
+    responses((status = 200, body = CompactionResult, description = "The events are deleted."))
+)]
 pub(super) async fn compact(State(admin): State<Admin>) -> Result<Json<CompactionResult>, Problem> {
     let mut deleted = 0;
     loop {

@@ -10,13 +10,23 @@ use super::Admin;
 use super::body::{Path, Query, require_media_type};
 use super::plugins::no_plugin;
 use crate::api::{
-    CanaryQuery, CanaryView, DifferenceView, DifferingDeliveryView, RollbackQuery, RollbackResult, UsageView,
+    CanaryQuery, CanaryView, DifferenceView, DifferingDeliveryView, RollbackQuery, RollbackResult, UsageView, schemas,
 };
 use crate::canary::{Canary, CanaryError, CanaryReport, Difference, DifferingDelivery, Usage};
 use crate::plugin::{CanaryRule, FILE_LIMIT_BYTES, RollbackError, RollbackReport};
 use crate::problem::Problem;
 
-/// Rolls a plugin back to an earlier generation.
+/// Roll a plugin back to an earlier generation
+///
+/// The earlier generation runs until the file in the folder changes.
+#[utoipa::path(
+    post,
+    path = "/plugins/{name}/rollback",
+    operation_id = "roll_back_plugin",
+    tag = "plugins",
+    params(("name" = String, Path, description = "The name of the plugin."), RollbackQuery),
+    responses((status = 200, body = RollbackResult, description = "The generation runs."))
+)]
 pub(super) async fn roll_back(
     State(admin): State<Admin>,
     Path(name): Path<String>,
@@ -35,8 +45,19 @@ pub(super) async fn roll_back(
     })
 }
 
-/// Runs past events through the component in the body and through the running generation, and compares the results.
-/// There are no side effects.
+/// Compare a new build with the running plugin
+///
+/// Runs past events through the component in the body and through the running generation, and compares the results. There
+/// are no side effects.
+#[utoipa::path(
+    post,
+    path = "/plugins/{name}/canary",
+    operation_id = "run_canary",
+    tag = "plugins",
+    params(("name" = String, Path, description = "The name of the plugin."), CanaryQuery),
+    request_body(content((schemas::Component = "application/wasm"), (schemas::Component = "application/octet-stream")), description = "The component of the new build."),
+    responses((status = 200, body = CanaryView, description = "The comparison."))
+)]
 pub(super) async fn canary(
     State(admin): State<Admin>,
     Path(name): Path<String>,
@@ -46,8 +67,8 @@ pub(super) async fn canary(
     let live = admin.registry.snapshot().plugins.get(&name).cloned();
     let live = live.ok_or_else(|| no_plugin(&admin, &name))?;
     let max_events = query.events.unwrap_or(CanaryRule::default().events);
-    if max_events > CanaryRule::MAX_EVENTS {
-        let detail = format!("a canary handles {} events at most", CanaryRule::MAX_EVENTS);
+    if !(1..=CanaryRule::MAX_EVENTS).contains(&max_events) {
+        let detail = format!("`events` is {max_events}; a canary handles 1 to {} events", CanaryRule::MAX_EVENTS);
         return Err(Problem::bad_request("invalid-query", detail));
     }
     require_media_type(request.headers(), &["application/wasm", "application/octet-stream"])?;

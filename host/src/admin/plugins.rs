@@ -20,10 +20,27 @@ use crate::problem::Problem;
 /// How long a drain waits for running invocations by default.
 const DEFAULT_WAIT: Duration = Duration::from_secs(10);
 
+/// List plugins
+#[utoipa::path(
+    get,
+    path = "/plugins",
+    operation_id = "list_plugins",
+    tag = "plugins",
+    responses((status = 200, body = PluginList, description = "The plugins, and files that are not loaded."))
+)]
 pub(super) async fn list(State(admin): State<Admin>) -> Json<PluginList> {
     Json(PluginList { plugins: list_plugins(&admin), folder_error: admin.folder.fault() })
 }
 
+/// Show a plugin
+#[utoipa::path(
+    get,
+    path = "/plugins/{name}",
+    operation_id = "get_plugin",
+    tag = "plugins",
+    params(("name" = String, Path, description = "The name of the plugin.")),
+    responses((status = 200, body = PluginView, description = "The plugin."))
+)]
 pub(super) async fn show(State(admin): State<Admin>, Path(name): Path<String>) -> Result<Json<PluginView>, Problem> {
     let file = format!("{name}.wasm");
     let is_meant = |plugin: &PluginView| {
@@ -42,8 +59,18 @@ pub(super) fn no_plugin(admin: &Admin, name: &str) -> Problem {
     Problem::not_found(format!("there is no plugin `{name}`; {known}"))
 }
 
-/// Stops deliveries to a plugin, answers its routes with 503, and waits for running invocations. The plugin stays
-/// drained until it is resumed, even across restarts.
+/// Drain a plugin
+///
+/// Stops deliveries to the plugin, answers its routes with 503, and waits for running invocations. The plugin stays drained
+/// until it is resumed, even across restarts.
+#[utoipa::path(
+    post,
+    path = "/plugins/{name}/drain",
+    operation_id = "drain_plugin",
+    tag = "plugins",
+    params(("name" = String, Path, description = "The name of the plugin."), DrainQuery),
+    responses((status = 200, body = DrainResult, description = "The plugin is drained."))
+)]
 pub(super) async fn drain(
     State(admin): State<Admin>,
     Path(name): Path<String>,
@@ -62,6 +89,15 @@ pub(super) async fn drain(
     Ok(Json(DrainResult { drained, running: if drained { 0 } else { limiter.running() } }))
 }
 
+/// Resume a drained plugin
+#[utoipa::path(
+    post,
+    path = "/plugins/{name}/resume",
+    operation_id = "resume_plugin",
+    tag = "plugins",
+    params(("name" = String, Path, description = "The name of the plugin.")),
+    responses((status = 204, description = "Done."))
+)]
 pub(super) async fn resume(State(admin): State<Admin>, Path(name): Path<String>) -> Result<StatusCode, Problem> {
     // A plugin that was drained may have been removed since.
     if !admin.bus.is_drained(&name) && !admin.registry.snapshot().plugins.contains_key(&*name) {

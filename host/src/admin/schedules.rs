@@ -14,7 +14,15 @@ use crate::schedule::MissedPolicy;
 /// The largest page.
 const LIMIT: usize = 1_000;
 
-/// Lists delayed events in the order in which they are due.
+/// List delayed events, in the order in which they are due
+#[utoipa::path(
+    get,
+    path = "/scheduled",
+    operation_id = "list_scheduled",
+    tag = "schedules",
+    params(ScheduledQuery),
+    responses((status = 200, body = ScheduledPage, description = "A page of the list."))
+)]
 pub(super) async fn scheduled(
     State(admin): State<Admin>,
     Query(query): Query<ScheduledQuery>,
@@ -30,7 +38,15 @@ pub(super) async fn scheduled(
     Ok(Json(ScheduledPage { scheduled: page.views(view)?, next }))
 }
 
-/// Cancels a delayed event.
+/// Cancel a delayed event
+#[utoipa::path(
+    delete,
+    path = "/scheduled",
+    operation_id = "cancel_scheduled",
+    tag = "schedules",
+    params(CancelQuery),
+    responses((status = 204, description = "Done."))
+)]
 pub(super) async fn cancel(
     State(admin): State<Admin>,
     Query(CancelQuery { source, id }): Query<CancelQuery>,
@@ -41,7 +57,16 @@ pub(super) async fn cancel(
     Err(Problem::not_found(format!("there is no delayed event `{id}` of source `{source}`")))
 }
 
-/// Lists the schedules that plugins declare. Schedules of plugins that do not run are paused.
+/// List the schedules that plugins declare
+///
+/// Schedules of plugins that do not run are paused.
+#[utoipa::path(
+    get,
+    path = "/schedules",
+    operation_id = "list_schedules",
+    tag = "schedules",
+    responses((status = 200, body = ScheduleList, description = "The schedules."))
+)]
 pub(super) async fn schedules(State(admin): State<Admin>) -> Result<Json<ScheduleList>, Problem> {
     let schedules = admin.bus.schedules().await?;
     let running = admin.registry.snapshot();

@@ -18,7 +18,15 @@ use crate::problem::Problem;
 /// The largest page.
 const LIMIT: usize = 1_000;
 
-/// Lists the keys of a plugin.
+/// List the keys of a plugin's state
+#[utoipa::path(
+    get,
+    path = "/plugins/{name}/state",
+    operation_id = "list_state_keys",
+    tag = "state",
+    params(("name" = String, Path, description = "The name of the plugin."), StateKeyQuery),
+    responses((status = 200, body = StateKeyPage, description = "A page of the list."))
+)]
 pub(super) async fn keys(
     State(admin): State<Admin>,
     Path(name): Path<String>,
@@ -35,7 +43,16 @@ pub(super) async fn keys(
     Ok(Json(StateKeyPage { keys: page.items, next }))
 }
 
-/// Shows a value.
+/// Show a value of a plugin's state
+#[utoipa::path(
+    get,
+    path = "/plugins/{name}/state/{key}",
+    operation_id = "get_state",
+    tag = "state",
+    params(("name" = String, Path, description = "The name of the plugin."),
+            ("key" = String, Path, description = "The key.")),
+    responses((status = 200, body = StateValueView, description = "The value."))
+)]
 pub(super) async fn get(
     State(admin): State<Admin>,
     Path((name, key)): Path<(String, String)>,
@@ -43,7 +60,19 @@ pub(super) async fn get(
     value(&admin, &name, &key).await?.map(Json).ok_or_else(|| no_value(&name, &key))
 }
 
-/// Changes a value, if it has the given version.
+/// Change a value of a plugin's state
+///
+/// With `version`, only if the value still has that version.
+#[utoipa::path(
+    put,
+    path = "/plugins/{name}/state/{key}",
+    operation_id = "put_state",
+    tag = "state",
+    params(("name" = String, Path, description = "The name of the plugin."),
+            ("key" = String, Path, description = "The key.")),
+    request_body(content = StateRequest),
+    responses((status = 200, body = StateValueView, description = "The new value."))
+)]
 pub(super) async fn put(
     State(admin): State<Admin>,
     Path((name, key)): Path<(String, String)>,

@@ -20,6 +20,14 @@ use crate::plugin::Snapshot;
 use crate::problem::Problem;
 use crate::subscription::{Definition, OPERATOR, Start, SubscriptionId, Target};
 
+/// List subscriptions and their replays
+#[utoipa::path(
+    get,
+    path = "/subscriptions",
+    operation_id = "list_subscriptions",
+    tag = "subscriptions",
+    responses((status = 200, body = SubscriptionList, description = "The subscriptions."))
+)]
 pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<SubscriptionList>, Problem> {
     let snapshot = admin.registry.snapshot();
     let oldest = admin.bus.oldest_unhandled().await?;
@@ -34,7 +42,20 @@ pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<Subscription
     Ok(Json(SubscriptionList { subscriptions }))
 }
 
-/// Creates a subscription of the operator, or changes the rules of an existing one.
+/// Create or change a subscription of the operator
+///
+/// Omitted rules keep their value, or have the default of a new subscription.
+#[utoipa::path(
+    post,
+    path = "/subscriptions",
+    operation_id = "put_subscription",
+    tag = "subscriptions",
+    request_body(content = SubscriptionRequest),
+    responses(
+        (status = 200, body = SubscriptionChangeResult, description = "The subscription existed, and has these rules now."),
+        (status = 201, body = SubscriptionChangeResult, description = "The subscription was created."),
+    )
+)]
 pub(super) async fn put(
     State(admin): State<Admin>,
     Body(request): Body<SubscriptionRequest>,
@@ -57,6 +78,18 @@ pub(super) async fn put(
     Ok((status, Json(SubscriptionChangeResult { id: id.to_string(), created, changes })))
 }
 
+/// Delete a subscription
+///
+/// Its backlog and its dead letters are deleted, too. A subscription that a loaded plugin declares cannot be deleted.
+#[utoipa::path(
+    delete,
+    path = "/subscriptions/{owner}/{name}",
+    operation_id = "delete_subscription",
+    tag = "subscriptions",
+    params(("owner" = String, Path, description = "The owner: a plugin, or `operator`."),
+            ("name" = String, Path, description = "The name of the subscription."),),
+    responses((status = 204, description = "Done."))
+)]
 pub(super) async fn delete(
     State(admin): State<Admin>,
     Path((owner, name)): Path<(String, String)>,
@@ -71,6 +104,16 @@ pub(super) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Pause a subscription
+#[utoipa::path(
+    post,
+    path = "/subscriptions/{owner}/{name}/pause",
+    operation_id = "pause_subscription",
+    tag = "subscriptions",
+    params(("owner" = String, Path, description = "The owner: a plugin, or `operator`."),
+            ("name" = String, Path, description = "The name of the subscription."),),
+    responses((status = 204, description = "Done."))
+)]
 pub(super) async fn pause(
     State(admin): State<Admin>,
     Path((owner, name)): Path<(String, String)>,
@@ -79,6 +122,18 @@ pub(super) async fn pause(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Resume a subscription
+///
+/// The subscription was paused, or its endpoint stopped it or put it on hold.
+#[utoipa::path(
+    post,
+    path = "/subscriptions/{owner}/{name}/resume",
+    operation_id = "resume_subscription",
+    tag = "subscriptions",
+    params(("owner" = String, Path, description = "The owner: a plugin, or `operator`."),
+            ("name" = String, Path, description = "The name of the subscription."),),
+    responses((status = 204, description = "Done."))
+)]
 pub(super) async fn resume(
     State(admin): State<Admin>,
     Path((owner, name)): Path<(String, String)>,
@@ -87,6 +142,19 @@ pub(super) async fn resume(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Replay past events
+///
+/// Delivers them again, in parallel with new ones.
+#[utoipa::path(
+    post,
+    path = "/subscriptions/{owner}/{name}/replay",
+    operation_id = "start_replay",
+    tag = "subscriptions",
+    params(("owner" = String, Path, description = "The owner: a plugin, or `operator`."),
+            ("name" = String, Path, description = "The name of the subscription."),),
+    request_body(content = ReplayRequest),
+    responses((status = 202, body = ReplayResult, description = "The replay has started."))
+)]
 pub(super) async fn replay(
     State(admin): State<Admin>,
     Path((owner, name)): Path<(String, String)>,
@@ -130,6 +198,16 @@ fn check_target(admin: &Admin, definition: &Definition) -> Result<(), Problem> {
     })
 }
 
+/// Stop all replays of a subscription
+#[utoipa::path(
+    delete,
+    path = "/subscriptions/{owner}/{name}/replay",
+    operation_id = "stop_replays",
+    tag = "subscriptions",
+    params(("owner" = String, Path, description = "The owner: a plugin, or `operator`."),
+            ("name" = String, Path, description = "The name of the subscription."),),
+    responses((status = 200, body = StopReplaysResult, description = "The replays have stopped."))
+)]
 pub(super) async fn stop_replays(
     State(admin): State<Admin>,
     Path((owner, name)): Path<(String, String)>,

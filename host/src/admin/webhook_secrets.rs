@@ -16,7 +16,19 @@ use crate::subscription::{Secret, Start, SubscriptionId, Target};
 /// How long a former secret also signs by default.
 const OVERLAP: Duration = Duration::from_hours(24);
 
-/// Replaces the secret. The present one also signs for a while.
+/// Replace the secret of a webhook
+///
+/// The former secret also signs for a while, so that the receiver can switch.
+#[utoipa::path(
+    post,
+    path = "/subscriptions/{owner}/{name}/secret",
+    operation_id = "rotate_secret",
+    tag = "subscriptions",
+    params(("owner" = String, Path, description = "The owner: a plugin, or `operator`."),
+            ("name" = String, Path, description = "The name of the subscription."),),
+    request_body(content = SecretRequest),
+    responses((status = 200, body = SecretRotationResult, description = "The new secret signs."))
+)]
 pub(super) async fn rotate(
     State(admin): State<Admin>,
     Path((owner, name)): Path<(String, String)>,

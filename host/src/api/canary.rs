@@ -2,18 +2,21 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
 
 /// The query of a canary.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
 pub struct CanaryQuery {
-    /// The number of recent deliveries to compare.
+    /// The number of recent deliveries to compare; 100 by default.
+    #[param(minimum = 1, maximum = 10000)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<usize>,
 }
 
 /// The result of a canary.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct CanaryView {
     /// The name of the plugin.
@@ -42,7 +45,7 @@ pub struct CanaryView {
 }
 
 /// A measurement of both generations.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct UsageView {
     /// Of the running generation.
@@ -52,7 +55,7 @@ pub struct UsageView {
 }
 
 /// A delivery with different results.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct DifferingDeliveryView {
     /// The event's id.
@@ -67,7 +70,7 @@ pub struct DifferingDeliveryView {
 }
 
 /// A difference between two results. Its values are JSON from handlers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct DifferenceView {
     /// The path of the difference, such as `published[0].data.message`.

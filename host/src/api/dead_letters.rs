@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
 
-use super::{EventDocument, EventView, Page};
+use super::{EventDocument, EventView, Page, schemas};
 
 /// A delivery that is no longer retried.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct DeadLetterView {
     /// Its number.
     #[serde(default)]
@@ -31,6 +32,7 @@ pub struct DeadLetterView {
     pub parks: Option<String>,
     /// When it became a dead letter, in RFC 3339.
     #[serde(default)]
+    #[schema(format = DateTime)]
     pub buried_at: String,
     /// The failed attempts, oldest first.
     #[serde(default)]
@@ -43,12 +45,13 @@ pub struct DeadLetterView {
 }
 
 /// A failed attempt.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct AttemptView {
     /// The number of the attempt, from 1.
     pub attempt: u32,
     /// When it ended, in RFC 3339.
+    #[schema(format = DateTime)]
     pub at: String,
     /// The cause of the failure.
     pub cause: String,
@@ -59,8 +62,9 @@ pub struct AttemptView {
 }
 
 /// The dead letters to list: those that meet all conditions.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
 pub struct DeadLetterQuery {
     /// Only the dead letter with this number.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,19 +73,23 @@ pub struct DeadLetterQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subscription: Option<String>,
     /// Only dead letters with this cause.
+    #[param(value_type = Option<schemas::Cause>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
     /// Only dead letters after this number.
+    #[param(minimum = 0)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<i64>,
     /// The size of the page, up to 1,000; 100 by default.
+    #[param(minimum = 1, maximum = 1000)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
 
 /// The dead letters to redrive or drop: one, those that meet all conditions, or all.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
 pub struct DeadLetterSelection {
     /// All of them. Required if there is no other condition.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -93,15 +101,17 @@ pub struct DeadLetterSelection {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subscription: Option<String>,
     /// Only dead letters with this cause.
+    #[param(value_type = Option<schemas::Cause>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
     /// At most this many.
+    #[param(minimum = 1)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
 
 /// A page of dead letters, sorted by number.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct DeadLetterPage {
     /// The dead letters.
@@ -121,10 +131,11 @@ impl Page for DeadLetterPage {
 }
 
 /// Data to redrive a dead letter with: one of the two members.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EditedRedriveRequest {
     /// JSON data, which is delivered as written.
+    #[schema(value_type = schemas::Json)]
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_present")]
     pub data: Option<Box<RawValue>>,
     /// Data of any kind, in base64.
@@ -138,7 +149,7 @@ fn deserialize_present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opt
 }
 
 /// The result of a redrive.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct RedriveResult {
     /// The number of dead letters that are delivered again.
@@ -146,7 +157,7 @@ pub struct RedriveResult {
 }
 
 /// The result of a drop.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct DropResult {
     /// The number of deleted dead letters.

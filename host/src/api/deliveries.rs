@@ -1,18 +1,20 @@
 //! Pending deliveries.
 
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::{DeliveryStateView, EventView, Page};
+use super::{DeliveryStateView, EventView, Page, schemas};
 use crate::pattern::Pattern;
 
 /// The states of pending deliveries.
 pub const PENDING_STATES: [&str; 6] = ["not-reached", "ready", "in-flight", "retrying", "behind-key", "parked"];
 
 /// Where a delivery stands.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct DeliveryView {
     /// The time at which this was true, in RFC 3339.
+    #[schema(format = DateTime)]
     pub as_of: String,
     /// The subscription, as `OWNER/NAME`.
     pub subscription: String,
@@ -25,6 +27,7 @@ pub struct DeliveryView {
     /// `in-flight`: the number of the attempt. `retrying`: the number of failed attempts.
     pub attempts: Option<u32>,
     /// `retrying`: when the next attempt is due, in RFC 3339.
+    #[schema(format = DateTime)]
     pub due: Option<String>,
     /// `retrying`: the cause of the last failure.
     pub cause: Option<String>,
@@ -41,8 +44,9 @@ pub struct DeliveryView {
 }
 
 /// The pending deliveries to list: those that meet all conditions.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
 pub struct DeliveryQuery {
     /// Only deliveries of this subscription and its replays, as `OWNER/NAME`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,22 +58,25 @@ pub struct DeliveryQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// Only deliveries of events of this type, or pattern of types.
+    #[param(value_type = Option<schemas::Pattern>)]
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub pattern: Option<Pattern>,
     /// Only deliveries in this state.
+    #[param(value_type = Option<schemas::PendingState>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// Only deliveries after this cursor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
     /// The size of the page, up to 1,000; 100 by default.
+    #[param(minimum = 1, maximum = 1000)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
 
 /// A page of pending deliveries, by subscription and then in the order of the log. It may have fewer deliveries than
 /// asked for, although more pages follow.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct DeliveryPage {
     /// The deliveries.
@@ -89,8 +96,9 @@ impl Page for DeliveryPage {
 }
 
 /// The waiting deliveries to retry now: those that meet all conditions, or all.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
 pub struct DeliverySelection {
     /// All of them. Required if there is no other condition.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -105,12 +113,13 @@ pub struct DeliverySelection {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// Only deliveries of events of this type, or pattern of types.
+    #[param(value_type = Option<schemas::Pattern>)]
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub pattern: Option<Pattern>,
 }
 
 /// The result of a retry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct RetryResult {
     /// The number of deliveries that are due now.

@@ -3,14 +3,24 @@
 use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
-use super::Page;
+use super::{Page, schemas};
 use crate::pattern::Pattern;
 
 /// An event in the CloudEvents JSON format 1.0.2, as written by the host.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventDocument(pub Box<RawValue>);
+
+impl PartialSchema for EventDocument {
+    fn schema() -> RefOr<Schema> {
+        schemas::event()
+    }
+}
+
+impl ToSchema for EventDocument {}
 
 impl Default for EventDocument {
     fn default() -> Self {
@@ -49,23 +59,26 @@ impl EventDocument {
 }
 
 /// An event in the log.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct EventView {
     /// Its position. Positions increase and are never reused.
     #[serde(default)]
     pub position: u64,
     /// When it was stored, in RFC 3339.
     #[serde(default)]
+    #[schema(format = DateTime)]
     pub stored_at: String,
     /// The event.
     pub event: EventDocument,
 }
 
 /// The events to list.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
 pub struct EventQuery {
     /// Only events of this type, or pattern of types.
+    #[param(value_type = Option<schemas::Pattern>)]
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub pattern: Option<Pattern>,
     /// Only events with this source.
@@ -76,9 +89,11 @@ pub struct EventQuery {
     pub subject: Option<String>,
     /// Only events stored at this time or later, in RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(format = DateTime)]
     pub since: Option<String>,
     /// Only events stored before this time, in RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(format = DateTime)]
     pub until: Option<String>,
     /// Only events of the cause trees with this correlation id.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,15 +105,17 @@ pub struct EventQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<u64>,
     /// The size of the page, up to 1,000; 50 by default.
+    #[param(minimum = 1, maximum = 1000)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
 
 /// The events to replay: those that meet all conditions.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EventSelection {
     /// Only events of this type, or pattern of types.
+    #[schema(value_type = Option<schemas::Pattern>)]
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub pattern: Option<Pattern>,
     /// Only events with this source.
@@ -116,7 +133,7 @@ pub struct EventSelection {
 }
 
 /// A page of the log, newest event first. It may have fewer events than asked for, although more pages follow.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct EventPage {
     /// The events.
@@ -136,7 +153,7 @@ impl Page for EventPage {
 }
 
 /// The events with an id. Several sources may use the same id.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct EventList {
     /// The events.
@@ -144,7 +161,7 @@ pub struct EventList {
 }
 
 /// The result of publishing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct PublishResult {
     /// A receipt for each event, in the order of the request.
@@ -152,7 +169,7 @@ pub struct PublishResult {
 }
 
 /// A receipt for an event, which is durable.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ReceiptView {
     /// The event's id.
@@ -162,7 +179,7 @@ pub struct ReceiptView {
 }
 
 /// The result of a compaction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct CompactionResult {
     /// The number of deleted events.

@@ -14,6 +14,7 @@ mod open_enums;
 mod plugins;
 mod problem;
 mod schedules;
+pub(crate) mod schemas;
 mod state;
 mod subscriptions;
 #[cfg(test)]

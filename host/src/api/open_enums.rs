@@ -1,6 +1,11 @@
 //! Enums with values that this version may not know, because the host is newer.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::schemas;
 
 /// Defines an enum that is a string in JSON. Unknown strings are kept.
 macro_rules! open_enum {
@@ -39,6 +44,14 @@ macro_rules! open_enum {
                 word.as_str().to_owned()
             }
         }
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                schemas::parse(json!({ "type": "string", "enum": [$($word),*] }))
+            }
+        }
+
+        impl ToSchema for $name {}
 
         impl Default for $name {
             fn default() -> Self {

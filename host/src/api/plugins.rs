@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::PluginStatus;
+use super::{PluginStatus, schemas};
 
 /// All plugins, and other files in the plugin folder.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct PluginList {
     /// The plugins.
@@ -18,7 +19,7 @@ pub struct PluginList {
 
 /// A plugin, or a file in the plugin folder that is not loaded. Members that only running plugins have are null or
 /// empty for others.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct PluginView {
     /// Its name; null if it is unknown.
@@ -60,7 +61,7 @@ pub struct PluginView {
 }
 
 /// A subscription that a plugin declares.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct DeclaredSubscriptionView {
     /// Its name.
@@ -70,7 +71,7 @@ pub struct DeclaredSubscriptionView {
 }
 
 /// A schedule that a plugin declares.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct DeclaredScheduleView {
     /// Its name.
@@ -85,7 +86,7 @@ pub struct DeclaredScheduleView {
 }
 
 /// The grants that a plugin requests, as patterns of event types.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct RequestedGrantsView {
     /// The types to publish.
@@ -95,7 +96,7 @@ pub struct RequestedGrantsView {
 }
 
 /// The grants of a plugin.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct GrantsView {
     /// The patterns of types that it may publish.
@@ -109,7 +110,7 @@ pub struct GrantsView {
 }
 
 /// The limits of a plugin's invocations.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct LimitsView {
     /// The linear memory of an invocation.
@@ -121,7 +122,7 @@ pub struct LimitsView {
 }
 
 /// A configuration key of a plugin. Its value is secret.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ConfigKeyView {
     /// The key.
@@ -133,7 +134,7 @@ pub struct ConfigKeyView {
 }
 
 /// Two routes of different plugins that match the same requests.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct OverlapView {
     /// The plugin's route.
@@ -147,7 +148,7 @@ pub struct OverlapView {
 }
 
 /// An earlier generation that runs instead of the file in the folder.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct PinView {
     /// The digest of the file in the folder.
@@ -157,11 +158,12 @@ pub struct PinView {
     /// The reason of the rollback.
     pub reason: String,
     /// The time of the rollback, in RFC 3339.
+    #[schema(format = DateTime)]
     pub since: String,
 }
 
 /// An archived generation.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct GenerationView {
     /// The digest of its component.
@@ -169,22 +171,25 @@ pub struct GenerationView {
     /// Its version.
     pub version: String,
     /// When it last started to run, in RFC 3339.
+    #[schema(format = DateTime)]
     pub since: String,
     /// Whether it was rolled back. Automatic rollbacks skip it; an operator may still name it.
     pub rolled_back_from: bool,
 }
 
 /// The query of a drain.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
 pub struct DrainQuery {
     /// How long to wait for running invocations; 10 seconds by default.
+    #[param(value_type = Option<schemas::Duration>)]
     #[serde(with = "crate::duration::option", skip_serializing_if = "Option::is_none")]
     pub wait: Option<Duration>,
 }
 
 /// The result of a drain.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct DrainResult {
     /// Whether all invocations have ended.
@@ -194,8 +199,9 @@ pub struct DrainResult {
 }
 
 /// The query of a rollback.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
 pub struct RollbackQuery {
     /// The digest of the generation to go back to, or its beginning; the previous generation by default.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -203,7 +209,7 @@ pub struct RollbackQuery {
 }
 
 /// The result of a rollback.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct RollbackResult {
     /// The digest of the former generation.

@@ -1,9 +1,10 @@
 //! Problems.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A problem (RFC 9457), `application/problem+json`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ProblemView {
     /// The reason phrase of the status.

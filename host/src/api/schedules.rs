@@ -1,11 +1,12 @@
 //! Schedules and delayed events.
 
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{EventDocument, Page};
 
 /// A schedule that a plugin declares.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ScheduleView {
     /// Whether it is paused because its plugin does not run.
@@ -22,11 +23,12 @@ pub struct ScheduleView {
     #[serde(rename = "type")]
     pub event_type: String,
     /// The next time in RFC 3339; null if there is none.
+    #[schema(format = DateTime)]
     pub next: Option<String>,
 }
 
 /// All schedules.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ScheduleList {
     /// The schedules.
@@ -34,29 +36,32 @@ pub struct ScheduleList {
 }
 
 /// A delayed event.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ScheduledView {
     /// When it enters the log, in RFC 3339.
     #[serde(default)]
+    #[schema(format = DateTime)]
     pub due: String,
     /// The event.
     pub event: EventDocument,
 }
 
 /// The delayed events to list.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
 pub struct ScheduledQuery {
     /// The `next` of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
     /// The size of the page, up to 1,000; 100 by default.
+    #[param(minimum = 1, maximum = 1000)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
 
 /// A page of delayed events in the order in which they are due.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ScheduledPage {
     /// The events.
@@ -76,8 +81,9 @@ impl Page for ScheduledPage {
 }
 
 /// The delayed event to cancel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct CancelQuery {
     /// Its source.
     pub source: String,

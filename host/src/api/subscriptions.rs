@@ -4,9 +4,11 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
-use super::{DeadLetterPolicyView, EventSelection, SubscriptionStatus, deserialize_nullable};
+use super::{DeadLetterPolicyView, EventSelection, SubscriptionStatus, deserialize_nullable, schemas};
 use crate::clock::Timestamp;
 use crate::event::Position;
 use crate::filter::Filter;
@@ -15,7 +17,7 @@ use crate::percent::Percent;
 use crate::subscription::{DeadLetterPolicy, FormerSecret, RetryPolicy, Secret, Start};
 
 /// All subscriptions and their replays.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct SubscriptionList {
     /// The subscriptions.
@@ -23,7 +25,7 @@ pub struct SubscriptionList {
 }
 
 /// A subscription or a replay of one.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct SubscriptionView {
     /// Its id, as `OWNER/NAME`; a replay has the id of its subscription.
@@ -35,6 +37,7 @@ pub struct SubscriptionView {
     /// Why deliveries are paused; null if they are not.
     pub waits_for: Option<String>,
     /// The end of the hold of its endpoint, in RFC 3339; null if there is no hold.
+    #[schema(format = DateTime)]
     pub held_back_until: Option<String>,
     /// The position up to which every event is handled, dead, or waiting for a retry.
     pub cursor: u64,
@@ -51,6 +54,7 @@ pub struct SubscriptionView {
     /// The age of the oldest event that is neither handled nor dead; null if there is none.
     pub lag_seconds: Option<f64>,
     /// The time of the next retry, in RFC 3339; null if there is none.
+    #[schema(format = DateTime)]
     pub next_attempt: Option<String>,
     /// The number of its dead letters.
     pub dead_letters: u64,
@@ -62,12 +66,13 @@ pub struct SubscriptionView {
 }
 
 /// The rules of a subscription. Secrets are left out.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct SubscriptionRules {
     /// The pattern of its event types.
     pub pattern: String,
     /// The filters, all of which must match (CloudEvents Subscriptions API).
+    #[schema(value_type = Vec<schemas::Filter>)]
     pub filters: Vec<Value>,
     /// The receiver of its deliveries.
     pub target: TargetView,
@@ -112,6 +117,43 @@ pub enum TargetView {
     Other(Value),
 }
 
+impl PartialSchema for TargetView {
+    fn schema() -> RefOr<Schema> {
+        schemas::parse(json!({
+            "description": "The receiver of deliveries: a plugin or a webhook.",
+            "oneOf": [
+                {
+                    "type": "object",
+                    "required": ["plugin"],
+                    "properties": { "plugin": { "type": "string", "description": "The name of the plugin." } },
+                },
+                {
+                    "type": "object",
+                    "required": ["webhook", "signed", "handshake"],
+                    "properties": {
+                        "webhook": {
+                            "type": "string",
+                            "description": "The URL, without credentials, query and fragment.",
+                        },
+                        "signed": { "type": "boolean", "description": "Whether requests are signed." },
+                        "handshake": {
+                            "type": "boolean",
+                            "description": "Whether the endpoint must give permission before the first delivery.",
+                        },
+                        "former_secrets_until": {
+                            "type": "array",
+                            "description": "When each former secret stops signing; omitted if there is none.",
+                            "items": { "type": "string", "format": "date-time" },
+                        },
+                    },
+                },
+            ],
+        }))
+    }
+}
+
+impl ToSchema for TargetView {}
+
 impl Default for TargetView {
     fn default() -> Self {
         Self::Other(Value::Null)
@@ -119,7 +161,7 @@ impl Default for TargetView {
 }
 
 /// A retry policy.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct RetryView {
     /// The number of attempts before the delivery becomes a dead letter.
@@ -150,7 +192,7 @@ impl From<&RetryPolicy> for RetryView {
 }
 
 /// A replay.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ReplayView {
     /// Its number.
@@ -158,30 +200,36 @@ pub struct ReplayView {
     /// The last position to deliver.
     pub until: u64,
     /// The largest number of deliveries per second; null if it is unlimited.
+    #[schema(value_type = Option<u32>, minimum = 1)]
     pub per_second: Option<NonZeroU32>,
 }
 
 /// Creates or changes a subscription of the operator. Omitted rules keep their value, or have the default of a new
 /// subscription.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubscriptionRequest {
     /// Its name; its id is `operator/NAME`.
+    #[schema(pattern = "^[A-Za-z0-9_][A-Za-z0-9_-]{0,127}$")]
     pub name: String,
     /// The pattern of its event types. Required for a new subscription.
+    #[schema(value_type = Option<schemas::Pattern>)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<Pattern>,
     /// The receiver of its deliveries. Required for a new subscription.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<TargetRequest>,
     /// The filters, all of which must match.
+    #[schema(value_type = Option<Vec<schemas::Filter>>)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filters: Option<Vec<Filter>>,
     /// The start of a new subscription.
+    #[schema(value_type = Option<schemas::Start>)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Start>,
     /// The ordering key; null removes it.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_nullable")]
+    #[schema(value_type = Option<String>)]
     pub ordering_key: Option<Option<String>>,
     /// The other rules.
     #[serde(default, skip_serializing_if = "RuleOverrides::is_empty")]
@@ -189,37 +237,47 @@ pub struct SubscriptionRequest {
 }
 
 /// The rules of a subscription that have a default.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RuleOverrides {
     /// The number of concurrent deliveries.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1024)]
     pub concurrency: Option<NonZeroU32>,
     /// The number of attempts before a delivery becomes a dead letter.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u32>, minimum = 1)]
     pub max_attempts: Option<NonZeroU32>,
     /// The delay before the second attempt.
+    #[schema(value_type = Option<schemas::Duration>)]
     #[serde(with = "crate::duration::option", skip_serializing_if = "Option::is_none")]
     pub initial_delay: Option<Duration>,
     /// The factor between one delay and the next, from 1 to 100.
     #[serde(with = "crate::percent::option", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, minimum = 1, maximum = 100)]
     pub backoff_multiplier: Option<Percent>,
     /// The longest delay.
+    #[schema(value_type = Option<schemas::Duration>)]
     #[serde(with = "crate::duration::option", skip_serializing_if = "Option::is_none")]
     pub max_delay: Option<Duration>,
     /// The random share of each delay, from 0 to 1.
     #[serde(with = "crate::percent::option", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>, minimum = 0, maximum = 1)]
     pub jitter: Option<Percent>,
     /// Causes of failure that are not retried.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<schemas::RetriableCause>>)]
     pub non_retryable: Option<Vec<String>>,
     /// The effect of a dead letter on later deliveries with its ordering key.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<DeadLetterPolicyView>)]
     pub dead_letter_policy: Option<DeadLetterPolicy>,
     /// The backlog above which publishers are rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>, minimum = 1)]
     pub max_backlog: Option<NonZeroU64>,
     /// The timeout of an invocation.
+    #[schema(value_type = Option<schemas::Duration>)]
     #[serde(with = "crate::duration::option", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
@@ -233,7 +291,7 @@ impl RuleOverrides {
 }
 
 /// The requested receiver of a subscription's deliveries.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TargetRequest {
     /// The named plugin's event handler.
@@ -243,7 +301,7 @@ pub enum TargetRequest {
 }
 
 /// Changes to an HTTP endpoint. Null removes a member.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WebhookRequest {
     /// Its URL. Required for a new endpoint.
@@ -251,17 +309,20 @@ pub struct WebhookRequest {
     pub url: Option<String>,
     /// The secret that signs its requests (Standard Webhooks).
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_nullable")]
+    #[schema(value_type = Option<schemas::Secret>)]
     pub secret: Option<Option<Secret>>,
     /// The former secrets that also sign its requests for a while.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_nullable")]
+    #[schema(value_type = Option<Vec<schemas::FormerSecret>>)]
     pub former_secrets: Option<Option<Vec<FormerSecret>>>,
     /// Whether it must give permission before the first delivery.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_nullable")]
+    #[schema(value_type = Option<bool>)]
     pub handshake: Option<Option<bool>>,
 }
 
-/// The result of a [`SubscriptionRequest`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// The result of creating or changing a subscription.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct SubscriptionChangeResult {
     /// The id of the subscription, as `OWNER/NAME`.
@@ -273,10 +334,10 @@ pub struct SubscriptionChangeResult {
 }
 
 /// A changed rule.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ChangeView {
-    /// The member of [`SubscriptionRules`], or `secret`.
+    /// The name of the rule, or `secret`.
     pub rule: String,
     /// The former value.
     pub before: Value,
@@ -285,18 +346,21 @@ pub struct ChangeView {
 }
 
 /// Starts a replay.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayRequest {
     /// The first event to deliver; `now` is rejected.
+    #[schema(value_type = schemas::ReplayStart)]
     pub start: Start,
     /// Where it ends. By default and at the latest, at the subscription's cursor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schemas::ReplayUntil>)]
     pub until: Option<ReplayUntil>,
     /// Deliver only these events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<EventSelection>,
     /// The largest number of deliveries per second.
+    #[schema(value_type = Option<u32>, minimum = 1)]
     #[serde(default)]
     pub per_second: Option<NonZeroU32>,
 }
@@ -312,7 +376,7 @@ pub enum ReplayUntil {
 }
 
 /// The result of starting a replay.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ReplayResult {
     /// The number of the replay; null if there are no events to replay.
@@ -322,7 +386,7 @@ pub struct ReplayResult {
 }
 
 /// The result of stopping replays.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct StopReplaysResult {
     /// The number of stopped replays.
@@ -330,19 +394,21 @@ pub struct StopReplaysResult {
 }
 
 /// Replaces the secret of a webhook.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SecretRequest {
     /// The new secret; generated by the host by default.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schemas::Secret>)]
     pub secret: Option<Secret>,
     /// How long the former secret also signs; 24 hours by default.
+    #[schema(value_type = Option<schemas::Duration>)]
     #[serde(with = "crate::duration::option", skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Duration>,
 }
 
 /// The result of replacing the secret of a webhook.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct SecretRotationResult {
     /// The id of the subscription, as `OWNER/NAME`.
@@ -351,5 +417,6 @@ pub struct SecretRotationResult {
     pub former_secrets_until: Vec<String>,
     /// The generated secret. It is not shown again.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<schemas::Secret>)]
     pub secret: Option<Secret>,
 }

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use utoipa::IntoParams;
 
 use super::Ingress;
 use super::cloudevents::{self, Mode};
@@ -27,17 +28,22 @@ use crate::server::{BodyReader, Query};
 use crate::telemetry;
 
 /// The query parameters of a publish.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct PublishParams {
-    /// Delays the events by a duration.
+    /// Delays the events by a duration. Excludes `at` and `reply`.
+    #[param(value_type = Option<String>, example = "1h 30m")]
     #[serde(deserialize_with = "crate::duration::option::deserialize")]
     delay: Option<Duration>,
-    /// Delays the events until a time.
+    /// Delays the events until a time. Excludes `delay` and `reply`.
+    #[param(format = DateTime)]
     at: Option<String>,
-    /// Waits for the first event of the cause tree that matches this pattern.
+    /// Waits for the first event of the cause tree that matches this pattern. Takes one event, not a batch.
+    #[param(value_type = Option<String>, example = "order.*")]
     reply: Option<Pattern>,
-    /// How long to wait for the reply.
+    /// How long to wait for the reply, up to 60 seconds; 5 seconds by default. Requires `reply`.
+    #[param(value_type = Option<String>, example = "10s")]
     #[serde(deserialize_with = "crate::duration::option::deserialize")]
     timeout: Option<Duration>,
 }

@@ -17,8 +17,11 @@ pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S:
 /// # Errors
 /// If the text is not a duration.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text).map_err(serde::de::Error::custom)
+    parse(&String::deserialize(deserializer)?)
+}
+
+fn parse<E: serde::de::Error>(text: &str) -> Result<Duration, E> {
+    humantime::parse_duration(text).map_err(E::custom)
 }
 
 /// Serde functions for an optional duration.
@@ -36,11 +39,12 @@ pub mod option {
         }
     }
 
-    /// Deserializes a duration.
+    /// Deserializes a duration, or null.
     ///
     /// # Errors
     /// If the text is not a duration.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-        super::deserialize(deserializer).map(Some)
+        use serde::Deserialize as _;
+        Option::<String>::deserialize(deserializer)?.as_deref().map(super::parse).transpose()
     }
 }

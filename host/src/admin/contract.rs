@@ -1,0 +1,95 @@
+//! Rejects what no handler reads, so that a filter in the wrong place is not mistaken for a request without one: a body,
+//! or query parameters. The OpenAPI document says what an operation reads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Method};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
+use utoipa::openapi::{OpenApi, RefOr};
+
+use crate::api;
+use crate::problem::Problem;
+use crate::server::{BodyReader, NoParameters, Query};
+
+/// What the operations read, and how to read a body.
+#[derive(Debug)]
+pub(super) struct Contract {
+    pub(super) operations: Operations,
+    pub(super) body_reader: BodyReader,
+}
+
+/// The documented operations, by path and method.
+#[derive(Debug, Default)]
+pub(super) struct Operations(BTreeMap<(String, &'static str), Reads>);
+
+/// What an operation reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Reads {
+    body: bool,
+    query: bool,
+}
+
+impl Operations {
+    pub(super) fn of(document: &OpenApi) -> Self {
+        let paths = document.paths.paths.iter();
+        Self(paths.flat_map(|(path, item)| operations(path, item)).collect())
+    }
+
+    fn find(&self, method: &Method, path: &str) -> Option<Reads> {
+        // The router answers HEAD like GET.
+        let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+        let found = self.0.iter().find(|((known, of), _)| known == path && *of == method);
+        found.map(|(_, reads)| *reads)
+    }
+}
+
+fn operations(path: &str, item: &PathItem) -> Vec<((String, &'static str), Reads)> {
+    let all = [("GET", &item.get), ("POST", &item.post), ("PUT", &item.put), ("DELETE", &item.delete)];
+    let documented = all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_ref()?)));
+    documented.map(|(method, operation)| ((path.to_owned(), method), Reads::of(operation))).collect()
+}
+
+impl Reads {
+    fn of(operation: &Operation) -> Self {
+        let parameters = operation.parameters.iter().flatten();
+        let query = parameters.into_iter().any(|parameter| match parameter {
+            RefOr::T(parameter) => parameter.parameter_in == ParameterIn::Query,
+            RefOr::Ref(_) => false,
+        });
+        Self { body: operation.request_body.is_some(), query }
+    }
+}
+
+/// Passes requests on that have nothing which their operation ignores.
+pub(super) async fn check(State(contract): State<Arc<Contract>>, request: Request, next: Next) -> Response {
+    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
+    let reads = contract.operations.find(request.method(), &path);
+    debug_assert!(reads.is_some(), "{path} is not in the OpenAPI document; add it with `routes!`");
+    let Reads { body: reads_body, query: reads_query } = reads.unwrap_or(Reads { body: true, query: true });
+    // A health check may add parameters.
+    if !reads_query
+        && path.starts_with(api::ROOT)
+        && let Err(problem) = Query::<NoParameters>::of(request.uri())
+    {
+        return problem.into_response();
+    }
+    if reads_body {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    match contract.body_reader.up_to(0).collect(body).await {
+        Ok(_) => next.run(Request::from_parts(parts, Body::empty())).await,
+        Err(problem) if problem.code() == "body-too-large" => {
+            let detail = format!("{} {} takes no body; use query parameters", parts.method, parts.uri.path());
+            let close = HeaderValue::from_static("close");
+            Problem::bad_request("unexpected-body", detail).header(CONNECTION, close).into_response()
+        }
+        Err(problem) => problem.into_response(),
+    }
+}

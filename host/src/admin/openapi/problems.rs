@@ -1,0 +1,173 @@
+//! The problems that each operation may respond with. Every problem has a status and a stable code.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::response::Response;
+use utoipa::openapi::{OpenApi, Ref, RefOr};
+
+use crate::api::schemas;
+
+/// The status and the code of a problem.
+type Code = (u16, &'static str);
+
+/// Problems of any request: it is not valid HTTP, or the host is not able to answer.
+const ANY: &[Code] = &[
+    (400, "host-malformed"),
+    (400, "host-missing"),
+    (400, "host-repeated"),
+    (400, "invalid-query"),
+    (400, "malformed-request"),
+    (400, "request-incomplete"),
+    (400, "target-malformed"),
+    (400, "transfer-encoding"),
+    (403, "foreign-caller"),
+    (408, "head-too-slow"),
+    (414, "target-too-long"),
+    (417, "expectation"),
+    (431, "head-too-large"),
+    (500, "internal"),
+    (501, "method-not-implemented"),
+    (501, "transfer-encoding"),
+    (503, "starting"),
+    (503, "stopping"),
+    (503, "too-many-connections"),
+    (505, "http-version"),
+];
+/// Problems of requests that take no body.
+const NO_BODY: &[Code] = &[(400, "body-unreadable"), (400, "unexpected-body"), (408, "body-too-slow")];
+/// Problems of requests that take a body.
+const BODY: &[Code] = &[
+    (400, "body-unreadable"),
+    (400, "invalid-content-type"),
+    (400, "repeated-header"),
+    (408, "body-too-slow"),
+    (413, "body-too-large"),
+    (415, "content-encoding"),
+];
+/// Problems of bodies in JSON.
+const JSON: &[Code] = &[(415, "unsupported-charset"), (415, "unsupported-media-type"), (422, "invalid-body")];
+/// Problems of paths that name something that may not exist.
+const NAMED: &[Code] = &[(400, "invalid-path"), (404, "not-found")];
+/// Problems of reading the store.
+const READ: &[Code] = &[(503, "store-unavailable"), (503, "store-unreadable")];
+/// Problems of changing the store.
+const COMMIT: &[Code] = &[
+    (429, "bus-busy"),
+    (500, "too-many-subscriptions"),
+    (503, "bus-closed"),
+    (503, "log-full"),
+    (503, "store-unavailable"),
+    (504, "in-doubt"),
+    (507, "disk-full"),
+];
+/// Problems of writing events as JSON.
+const WRITE: &[Code] = &[(500, "host-failed")];
+/// Problems of selecting dead letters.
+const SELECTION: &[Code] = &[(400, "invalid-subscription"), (400, "selection-required"), (404, "not-found")];
+/// Problems of publishing events.
+const PUBLISH: &[Code] = &[
+    (400, "invalid-batch"),
+    (400, "invalid-event"),
+    (403, "correlation-not-allowed"),
+    (403, "reply-not-allowed"),
+    (403, "reserved-attribute"),
+    (403, "reserved-source"),
+    (403, "reserved-type"),
+    (409, "already-published"),
+    (415, "not-a-cloudevent"),
+    (415, "unsupported-charset"),
+    (422, "batch-too-long"),
+    (429, "backlog-full"),
+    (429, "producer-full"),
+    (500, "host-failed"),
+    (503, "too-many-types"),
+    (504, "no-reply"),
+];
+
+/// The problems of an operation, except for those of any request and of its body; none if the operation is unknown.
+fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
+    Some(match operation {
+        "get_health" | "get_metrics" | "get_openapi" | "list_plugins" => vec![],
+        "get_readiness" => vec![&[(503, "not-ready")]],
+        "get_plugin" => vec![NAMED],
+        "drain_plugin" | "resume_plugin" => vec![NAMED, COMMIT],
+        "roll_back_plugin" => {
+            vec![NAMED, &[(409, "generation-unloadable"), (409, "no-generation"), (503, "not-ready")]]
+        }
+        "run_canary" => {
+            vec![NAMED, READ, &[(415, "unsupported-media-type"), (422, "unloadable"), (500, "canary-failed")]]
+        }
+        "list_subscriptions" | "list_schedules" | "list_scheduled" | "list_events" => vec![READ, WRITE],
+        "put_subscription" => vec![JSON, COMMIT, &[(422, "invalid-start"), (422, "invalid-subscription")]],
+        "delete_subscription" => vec![NAMED, COMMIT, &[(409, "subscription-declared")]],
+        "pause_subscription" | "resume_subscription" | "stop_replays" => vec![NAMED, COMMIT],
+        "start_replay" => vec![NAMED, JSON, COMMIT, &[(422, "invalid-start")]],
+        "rotate_secret" => vec![NAMED, JSON, COMMIT, WRITE, &[(422, "invalid-secret")]],
+        "cancel_scheduled" => vec![COMMIT, &[(404, "not-found")]],
+        "get_events" | "get_dead_letter" => vec![NAMED, READ, WRITE],
+        "publish_events" => vec![COMMIT, PUBLISH],
+        "compact" => vec![COMMIT],
+        "list_dead_letters" => vec![READ, WRITE, &[(400, "invalid-subscription")]],
+        "redrive_edited_dead_letter" => {
+            vec![NAMED, JSON, READ, COMMIT, &[(409, "delivery-open")]]
+        }
+        "list_deliveries" => vec![READ, WRITE, &[(400, "invalid-subscription")]],
+        "retry_deliveries" => vec![COMMIT, SELECTION],
+        "list_state_keys" | "get_state" => vec![NAMED, READ],
+        "put_state" => vec![NAMED, JSON, READ, COMMIT, &[(409, "state-changed")]],
+        "redrive_dead_letters" | "drop_dead_letters" => vec![READ, COMMIT, SELECTION],
+        _ => return None,
+    })
+}
+
+/// Adds the problems of each operation to its responses.
+pub(super) fn add(document: &mut OpenApi) {
+    let shared = by_status([ANY, NO_BODY]).into_iter().filter(|(status, _)| is_shared(*status));
+    let shared = shared.map(|(status, codes)| (shared_name(status), response(&codes)));
+    document.components.get_or_insert_default().responses.extend(shared);
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete];
+        operations.into_iter().flatten().for_each(add_to);
+    }
+}
+
+fn add_to(operation: &mut Operation) {
+    let body = if operation.request_body.is_some() { BODY } else { NO_BODY };
+    let name = operation.operation_id.as_deref().unwrap_or_default();
+    let own = of(name).expect("each operation is in the table above");
+    for (status, codes) in by_status([ANY, body].into_iter().chain(own)) {
+        let response = match is_shared(status) {
+            true => RefOr::Ref(Ref::from_response_name(shared_name(status))),
+            false => response(&codes),
+        };
+        operation.responses.responses.insert(status.to_string(), response);
+    }
+}
+
+/// The codes of each status.
+fn by_status(groups: impl IntoIterator<Item = &'static [Code]>) -> BTreeMap<u16, BTreeSet<&'static str>> {
+    let mut by_status = BTreeMap::<u16, BTreeSet<_>>::new();
+    for (status, code) in groups.into_iter().flatten() {
+        by_status.entry(*status).or_default().insert(*code);
+    }
+    by_status
+}
+
+/// Whether all operations have the same problems with a status, so that the document has them once.
+fn is_shared(status: u16) -> bool {
+    [408, 414, 417, 431, 501, 505].contains(&status)
+}
+
+fn shared_name(status: u16) -> String {
+    format!("Problem{status}")
+}
+
+fn response(codes: &BTreeSet<&str>) -> RefOr<Response> {
+    let description = codes.iter().map(|code| format!("`{code}`")).collect::<Vec<_>>().join(", ");
+    let one_of_these = json!({ "type": "object", "properties": { "code": { "type": "string", "enum": codes } } });
+    let schema = json!({ "allOf": [{ "$ref": "#/components/schemas/ProblemView" }, one_of_these] });
+    let content = json!({ "application/problem+json": { "schema": schema } });
+    schemas::parse(json!({ "description": description, "content": content }))
+}
