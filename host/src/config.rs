@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::bus;
 use crate::endpoint::DEFAULT_ORIGIN;
 use crate::ingress::{EventsRule, IngressConfig};
+use crate::ledger::LedgerConfig;
 use crate::plugin::{self, Limits, PreparedRuntimePaths};
 use crate::server::HttpLimits;
 use crate::telemetry::Format;
@@ -48,6 +49,8 @@ pub struct Config {
     pub bus: BusConfig,
     /// Limits of the sandbox.
     pub sandbox: SandboxConfig,
+    /// Settings of the ledger.
+    pub ledger: LedgerConfig,
     /// Whether backtraces name source lines of plugins, as `sandbus dev` needs.
     pub source_lines: bool,
     /// Where the prepared runtimes of scripts are. Only `sandbus dev` has them.
@@ -242,6 +245,7 @@ struct File {
     http: HttpLimits,
     bus: BusConfig,
     sandbox: SandboxConfig,
+    ledger: LedgerConfig,
 }
 
 /// Reads a listen address: `127.0.0.1:8080`, `[::1]:8080`, or `localhost:8080`. A name stands for its first address.
@@ -292,6 +296,7 @@ impl Config {
             http: file.http,
             bus: file.bus,
             sandbox: file.sandbox,
+            ledger: file.ledger,
             source_lines: false,
             runtimes: None,
             hold_failures: false,

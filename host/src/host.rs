@@ -23,6 +23,7 @@ use crate::descriptors::{self, Connections};
 use crate::dispatcher::{Dispatcher, Webhooks};
 use crate::files;
 use crate::ingress::{Ingress, Producers, Spools};
+use crate::ledger::Ledger;
 use crate::lock::Locked;
 use crate::observer::Observer;
 use crate::outbound::{self, Listeners, Outbound};
@@ -33,7 +34,7 @@ use crate::plugin::{
 use crate::problem::Problem;
 use crate::server::{self, BodyReader, HttpLimits};
 use crate::stderr;
-use crate::subscription::Declaration;
+use crate::subscription::{Declaration, SubscriptionId};
 use crate::telemetry::{self, RequestMetrics};
 use crate::threads::Capacity;
 
@@ -56,6 +57,7 @@ pub struct Host {
     config: Config,
     connections: Connections,
     stops: Stops,
+    ledger: Ledger,
     /// Locked for the host's lifetime.
     _lock: Option<Locked>,
 }
@@ -79,6 +81,17 @@ fn lock_data(data: &Path, store: Option<&Path>) -> anyhow::Result<Option<Locked>
     lock.map(Some).ok_or_else(|| {
         anyhow!("the data directory {shown} is in use by another process; stop that process, or choose another directory with --data")
     })
+}
+
+/// Opens the ledger in the data directory.
+fn open_ledger(config: &Config, bus: &SharedBus, clock: &Clock) -> std::io::Result<Ledger> {
+    let bus = Arc::clone(bus);
+    let backlog = move |owner: &str, name: &str| {
+        let catalogue = Arc::clone(&bus.catalogue().borrow());
+        let id = SubscriptionId { owner: owner.to_owned(), name: name.to_owned() };
+        Some(bus.feed(catalogue.subscription(&id)?.feed)?.overview().backlog)
+    };
+    Ledger::open(&config.data, config.ledger.clone(), clock.clone(), Box::new(backlog))
 }
 
 /// The cancellation tokens of the parts, in the order of a shutdown.
@@ -240,6 +253,8 @@ impl Host {
         let hop_limit = config.bus.hop_limit;
         let dispatcher = Dispatcher::new(bus.clone(), registry.clone(), capacity.clone(), webhooks, hop_limit);
         let dispatcher = dispatcher.observed_by(observer.clone()).holding_failures(config.hold_failures);
+        let ledger = open_ledger(&config, &bus, &clock).context("cannot start the ledger")?;
+        let dispatcher = dispatcher.recorded_by(ledger.recorder());
         let (limits, stops) = (config.http, Stops::default());
         let admission_timeout = sandbox.admission_timeout;
         let streaming_responses = TaskTracker::new();
@@ -258,6 +273,7 @@ impl Host {
             spools: Spools::new(streaming_permits),
             streaming_responses,
             observer,
+            recorder: ledger.recorder(),
             metrics: RequestMetrics::default(),
         };
         let ready = watch::Sender::new(false);
@@ -290,6 +306,7 @@ impl Host {
             connections,
             _lock: lock,
             stops,
+            ledger,
         })
     }
 
@@ -360,6 +377,7 @@ impl Host {
             config,
             connections,
             stops,
+            ledger,
             ..
         } = self;
         let store = admin.data.clone();
@@ -405,6 +423,8 @@ impl Host {
         }
         // The bus still commits the commands that it has accepted.
         drop(tokio::time::timeout(Duration::from_secs(5), bus.close()).await);
+        // Writes what is queued.
+        drop(tokio::task::spawn_blocking(move || drop(ledger)).await);
         tracing::info!("stopped");
         Ok(())
     }

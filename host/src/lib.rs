@@ -26,6 +26,7 @@ mod documented;
 mod files;
 pub mod host;
 pub mod ingress;
+pub mod ledger;
 mod lock;
 pub mod model;
 pub mod observer;
@@ -43,6 +44,6 @@ pub mod threads;
 mod toml_file;
 
 pub use model::{
-    clock, duration, endpoint, event, exact, failure, filter, ordering, outcome, pattern, percent, reply, retry,
-    schedule, subscription,
+    clock, duration, endpoint, event, exact, failure, filter, ordering, outcome, pattern, percent, reply, request_id,
+    retry, schedule, subscription, usage,
 };

@@ -6,6 +6,7 @@
 //! because they are slow or blocked. A thread whose job turns out to be slow gets a lower priority, and exits after
 //! that job unless its pool already runs at that priority.
 
+mod cpu_timer;
 mod latency;
 mod os_priority;
 mod pool;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
 
+pub use self::cpu_timer::CpuTimer;
 pub use self::latency::{LatencyTracker, Priority, Ticket};
 pub(crate) use self::os_priority::lower_compiler_priority;
 use self::pool::PriorityPool;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Delivery;
 use crate::outcome::Effects;
 use crate::retry::Verdict;
+use crate::usage::Usage;
 
 /// An attempt that has ended. The log, the metrics and observers read the record that the bus commits.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct AttemptRecord {
     pub digest: Option<Arc<str>>,
     /// The run time of the handler.
     pub took: Duration,
+    /// What the handler used.
+    pub usage: Usage,
 }
 
 /// The changes that the bus commits for an attempt, in one transaction.

@@ -101,6 +101,7 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::event::{IdSeed, LoggedEvent, Position};
     use crate::retry::Verdict;
+    use crate::usage::Usage;
 
     /// A claim of an engine with asynchronous commits.
     #[derive(Debug)]
@@ -132,7 +133,7 @@ mod tests {
         let delivery = Delivery { logged, subscription, is_dynamic: false, attempt: 1, kind, ids };
         let claim = Claim::new(delivery, Box::new(Asynchronous(Handle::current())));
         let (delivery, took) = (Arc::clone(claim.delivery()), Duration::ZERO);
-        let record = AttemptRecord { delivery, verdict: Verdict::Ack, digest: None, took };
+        let record = AttemptRecord { delivery, verdict: Verdict::Ack, digest: None, took, usage: Usage::default() };
         let (sender, settled) = tokio::sync::oneshot::channel();
         let then = Box::new(move |claim: Claim, settled| {
             assert!(sender.send((claim.event().id.clone(), settled)).is_ok());

@@ -31,7 +31,7 @@ pub(super) fn differences(live: &HandlerResult, new: &HandlerResult) -> Vec<Diff
 
 /// An outcome with its visible effects. Ids and times are left out, since they do not depend on the code.
 fn to_comparable(handled: &HandlerResult) -> Value {
-    let HandlerResult { outcome, effects } = handled;
+    let HandlerResult { outcome, effects, usage: _ } = handled;
     let mut comparable = match outcome {
         Outcome::Ack => json!({ "outcome": "ack" }),
         Outcome::Retry { after, failure } => json!({
@@ -159,6 +159,7 @@ mod tests {
     use super::*;
     use crate::event::{Data, Event};
     use crate::outcome::{Cause, Failure};
+    use crate::usage::Usage;
 
     fn handled(message: &str, total: i64) -> HandlerResult {
         let event = Event {
@@ -172,7 +173,7 @@ mod tests {
             writes: [("total".to_owned(), Write::Add(total))].into(),
             ..Effects::default()
         };
-        HandlerResult { outcome: Outcome::Ack, effects }
+        HandlerResult { outcome: Outcome::Ack, effects, usage: Usage::default() }
     }
 
     #[test]

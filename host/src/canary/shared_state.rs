@@ -116,6 +116,7 @@ impl StateView for RecordingState {
 mod tests {
     use super::*;
     use crate::outcome::{Cause, Effects, Failure};
+    use crate::usage::Usage;
 
     /// Another value at each read.
     struct Moving(u64);
@@ -215,7 +216,7 @@ mod tests {
                 }
                 // A handler that fails has no effects, its reads among them.
                 let effects = if *outcome == Outcome::Ack { effects } else { Effects::default() };
-                let handled = HandlerResult { outcome: outcome.clone(), effects };
+                let handled = HandlerResult { outcome: outcome.clone(), effects, usage: Usage::default() };
                 assert_eq!(watched.met_later(&handled, Position(event)), later, "{keys:?} {lists} at {event}");
             }
         }

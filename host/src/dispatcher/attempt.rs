@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::permits::Permits;
 use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, DeliveryStatus, Settlement};
-use crate::outcome::{Cause, Effects, Failure, Outcome};
+use crate::outcome::{Cause, EffectNames, Effects, Failure, Outcome};
 use crate::plugin::{Generation, RERUN_LIMIT};
 use crate::retry::{self, Verdict};
 use crate::subscription::Definition;
+use crate::usage::Usage;
 
 /// How long a claim is held after a commit failed permanently. The process ends soon, and until then another attempt
 /// would fail, too.
@@ -45,8 +46,12 @@ pub(crate) trait Invoke: Sync {
 
 /// Receives the reports on attempts. The log, the metrics, `sandbus dev` and scenarios all use it.
 pub(crate) trait Report: Send + Sync {
-    /// An attempt was committed.
-    fn settled(&self, record: &AttemptRecord, status: DeliveryStatus);
+    /// Whether the report on an attempt needs the names in its effects.
+    fn needs_names(&self, _record: &AttemptRecord) -> bool {
+        false
+    }
+    /// An attempt was committed. The names are those in the effects, if they are needed.
+    fn settled(&self, record: &AttemptRecord, names: Option<EffectNames>, status: DeliveryStatus);
     /// The handler runs again, because the state that it read under a key has changed.
     fn conflict(&self, delivery: &Delivery, key: &str);
     /// An attempt could not be committed. The event is delivered again.
@@ -65,18 +70,23 @@ pub(crate) struct Invocation {
     pub(crate) generation: Option<Arc<Generation>>,
     /// The run time of the handler.
     pub(crate) took: Duration,
+    /// What the handler used.
+    pub(crate) usage: Usage,
 }
 
 impl Invocation {
     /// The result of an attempt for which no plugin ran.
     pub(super) fn without_plugin(outcome: Outcome, took: Duration) -> Self {
-        Self { outcome, effects: Effects::default(), generation: None, took }
+        let (effects, usage) = Default::default();
+        Self { outcome, effects, generation: None, took, usage }
     }
 }
 
 /// An attempt whose settlement is submitted to the bus, with what is needed after the commit.
 pub(super) struct SubmittedAttempt {
     record: AttemptRecord,
+    /// The names in its effects, if its report needs them.
+    names: Option<EffectNames>,
     generation: Option<Arc<Generation>>,
 }
 
@@ -135,7 +145,7 @@ impl AttemptPath {
             }
             let (settlement, attempt) = self.decide(claim.delivery(), invocation);
             let error = match claim.settle(settlement).await {
-                Ok(status) => return self.report(&attempt, status),
+                Ok(status) => return self.report(attempt, status),
                 Err(error) => error,
             };
             match self.recover(claim, attempt, error, &mut reruns).await {
@@ -176,12 +186,13 @@ impl AttemptPath {
 
     /// Decides the verdict on an invocation. Returns the settlement to commit, and the attempt for its report.
     pub(super) fn decide(&self, delivery: &Arc<Delivery>, invocation: Invocation) -> (Settlement, SubmittedAttempt) {
-        let Invocation { outcome, effects, generation, took } = invocation;
+        let Invocation { outcome, effects, generation, took, usage } = invocation;
         let verdict = self.verdict(delivery, outcome);
         let digest = generation.as_ref().map(|generation| generation.digest.shared());
-        let record = AttemptRecord { delivery: Arc::clone(delivery), verdict, digest, took };
+        let record = AttemptRecord { delivery: Arc::clone(delivery), verdict, digest, took, usage };
+        let names = self.reporter.needs_names(&record).then(|| EffectNames::of(&effects));
         let effects = generation.as_ref().map(|generation| (Arc::clone(&generation.name), effects));
-        (Settlement { record: record.clone(), effects }, SubmittedAttempt { record, generation })
+        (Settlement { record: record.clone(), effects }, SubmittedAttempt { record, names, generation })
     }
 
     fn verdict(&self, delivery: &Delivery, outcome: Outcome) -> Verdict {
@@ -191,8 +202,8 @@ impl AttemptPath {
         retry::decide(&self.definition.retry, delivery.attempt, outcome, (self.jitter)())
     }
 
-    pub(super) fn report(&self, attempt: &SubmittedAttempt, status: DeliveryStatus) {
-        self.reporter.settled(&attempt.record, status);
+    pub(super) fn report(&self, attempt: SubmittedAttempt, status: DeliveryStatus) {
+        self.reporter.settled(&attempt.record, attempt.names, status);
     }
 
     /// Handles a refused settlement. Returns the claim if its handler must run again.
@@ -220,7 +231,11 @@ impl AttemptPath {
         };
         let record = AttemptRecord { verdict: self.verdict(claim.delivery(), outcome), ..attempt.record };
         match claim.settle(Settlement { record: record.clone(), effects: None }).await {
-            Ok(status) => self.reporter.settled(&record, status),
+            Ok(status) => {
+                // Its effects were refused.
+                let names = self.reporter.needs_names(&record).then(EffectNames::default);
+                self.reporter.settled(&record, names, status);
+            }
             Err(error) => self.give_back(claim, &error).await,
         }
         None

@@ -32,6 +32,7 @@ impl Invoke for EndpointHandler {
     async fn invoke(&self, delivery: &Arc<Delivery>) -> Option<Invocation> {
         let webhooks = &self.dispatcher.webhooks;
         let should_send = || self.should_send();
+        let claimed = Instant::now();
         let mut permit = webhooks.endpoints().admit(&self.webhook.url, should_send, &self.cancelled).await?;
         let started = Instant::now();
         let owner = &delivery.subscription.owner;
@@ -57,7 +58,9 @@ impl Invoke for EndpointHandler {
                 return None;
             }
         };
-        Some(Invocation::without_plugin(outcome, started.elapsed()))
+        let mut invocation = Invocation::without_plugin(outcome, started.elapsed());
+        invocation.usage.queued = started - claimed;
+        Some(invocation)
     }
 }
 

@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::bus::{FeedId, SharedBus};
 use crate::clock::Clock;
+use crate::ledger::Recorder;
 use crate::observer::Observer;
 use crate::plugin::Registry;
 use crate::threads::Capacity;
@@ -41,6 +42,7 @@ pub struct Dispatcher {
     /// The maximum depth of an event in its cause tree. Deeper events become dead letters.
     hop_limit: u32,
     observer: Observer,
+    recorder: Recorder,
     /// Whether failed deliveries of plugins wait for `Subscriptions::retry_now`.
     holds_failures: bool,
     /// The running attempts. They outlive their workers, so that a shutdown can wait for them.
@@ -52,14 +54,31 @@ impl Dispatcher {
     #[must_use]
     pub fn new(bus: SharedBus, registry: Registry, capacity: Capacity, webhooks: Webhooks, hop_limit: u32) -> Self {
         let runtime = Handle::current();
-        let (observer, attempts) = (Observer::default(), TaskTracker::new());
-        Self { bus, registry, capacity, runtime, webhooks, hop_limit, observer, holds_failures: false, attempts }
+        let (observer, recorder, attempts) = Default::default();
+        Self {
+            bus,
+            registry,
+            capacity,
+            runtime,
+            webhooks,
+            hop_limit,
+            observer,
+            recorder,
+            holds_failures: false,
+            attempts,
+        }
     }
 
     /// Reports attempts to an observer.
     #[must_use]
     pub fn observed_by(self, observer: Observer) -> Self {
         Self { observer, ..self }
+    }
+
+    /// Records attempts in a ledger.
+    #[must_use]
+    pub fn recorded_by(self, recorder: Recorder) -> Self {
+        Self { recorder, ..self }
     }
 
     /// Sets whether failed deliveries of plugins wait for `Subscriptions::retry_now` instead of following the retry

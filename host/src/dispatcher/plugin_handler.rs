@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Dispatcher;
 use super::attempt::{Invocation, Invoke};
 use crate::bus::Delivery;
-use crate::outcome::{Cause, Effects, Failure, Outcome, StateView};
+use crate::outcome::{Cause, Failure, Outcome, StateView};
 use crate::plugin::{Admission, Call, Generation, HandlerResult, Instance};
 use crate::subscription::Definition;
 use crate::threads::Panicked;
@@ -24,8 +24,9 @@ pub(super) struct PluginHandler {
 
 impl Invoke for PluginHandler {
     async fn invoke(&self, delivery: &Arc<Delivery>) -> Option<Invocation> {
+        let claimed = Instant::now();
         let (generation, admission) = self.admit(delivery).await?;
-        Some(self.run(generation, delivery, admission).await)
+        Some(self.run(generation, delivery, admission, claimed).await)
     }
 }
 
@@ -45,7 +46,13 @@ impl PluginHandler {
 
     /// Runs the handler. The permits of the admission are held until the thread is free, even after the handler's
     /// timeout.
-    async fn run(&self, generation: Arc<Generation>, delivery: &Arc<Delivery>, admission: Admission) -> Invocation {
+    async fn run(
+        &self,
+        generation: Arc<Generation>,
+        delivery: &Arc<Delivery>,
+        admission: Admission,
+        claimed: Instant,
+    ) -> Invocation {
         let started = Instant::now();
         let give_up_after = self.give_up_after(&generation);
         let bus = Arc::clone(&self.dispatcher.bus);
@@ -53,8 +60,10 @@ impl PluginHandler {
         let thread_generation = Arc::clone(&generation);
         let Admission { ticket, permits } = admission;
         let invocation = self.dispatcher.capacity.threads.run(ticket, move || {
-            let (mut instance, state) = (None, bus.state(&thread_generation.name));
-            let invocation = invoke_plugin(state, &thread_generation, &delivery, timeout, &mut instance);
+            let (mut instance, queued) = (None, claimed.elapsed());
+            let state = bus.state(&thread_generation.name);
+            let mut invocation = invoke_plugin(state, &thread_generation, &delivery, timeout, &mut instance);
+            invocation.usage.queued = queued;
             thread_generation.return_instance(instance);
             drop(permits);
             invocation
@@ -89,8 +98,8 @@ pub(crate) fn invoke_plugin(
     };
     let started = Instant::now();
     let handled = generation.handle_event(&call, timeout, state, instance);
-    let HandlerResult { outcome, effects } = handled;
-    Invocation { outcome, effects, generation: Some(Arc::clone(generation)), took: started.elapsed() }
+    let HandlerResult { outcome, effects, usage } = handled;
+    Invocation { outcome, effects, generation: Some(Arc::clone(generation)), took: started.elapsed(), usage }
 }
 
 /// An invocation that panicked in the host. It fails the attempt: if the delivery were given back, it would panic
@@ -106,5 +115,6 @@ pub(super) fn given_up(generation: Arc<Generation>, took: Duration) -> Invocatio
 
 fn failed(cause: Cause, reason: String, generation: Arc<Generation>, took: Duration) -> Invocation {
     let outcome = Outcome::Retry { after: None, failure: Failure { cause, reason } };
-    Invocation { outcome, effects: Effects::default(), generation: Some(generation), took }
+    let (effects, usage) = Default::default();
+    Invocation { outcome, effects, generation: Some(generation), took, usage }
 }

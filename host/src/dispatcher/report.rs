@@ -1,4 +1,4 @@
-//! Reports attempts to metrics, observers and the log.
+//! Reports attempts to the ledger, metrics, observers and the log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,21 +6,31 @@ use std::time::Duration;
 use super::attempt::Report;
 use crate::bus::{AttemptRecord, CommitError, Delivery, DeliveryStatus, FeedId};
 use crate::clock::Clock;
+use crate::ledger::{Recorder, SubjectStatistics};
 use crate::observer::{Observation, Observer};
+use crate::outcome::EffectNames;
 use crate::telemetry::SubscriptionMetrics;
 
 /// Reports a subscription's attempts.
 pub(super) struct Reporter {
     pub(super) metrics: Arc<SubscriptionMetrics>,
+    pub(super) recorder: Recorder,
+    /// The subscription's statistics in the ledger.
+    pub(super) statistics: Option<Arc<SubjectStatistics>>,
     pub(super) observer: Observer,
     pub(super) clock: Clock,
 }
 
 impl Report for Reporter {
-    fn settled(&self, record: &AttemptRecord, status: DeliveryStatus) {
+    fn needs_names(&self, record: &AttemptRecord) -> bool {
+        self.recorder.wants_attempt(record)
+    }
+
+    fn settled(&self, record: &AttemptRecord, names: Option<EffectNames>, status: DeliveryStatus) {
         let delivery = &record.delivery;
         let latency = self.clock.now().since(delivery.logged.stored_at);
         self.metrics.settled(status, latency, record.took, delivery.kind.is_replay());
+        self.recorder.record_attempt(self.statistics.as_deref(), record, names, status);
         self.observer.record(|| Observation::Attempt { record: record.clone(), settled: status });
         log(record, status, latency);
     }

@@ -92,6 +92,7 @@ impl Slice {
     /// Runs a slice whose first delivery is claimed. It holds its `running` permit until the end. The permits of the
     /// admission are held until the thread is free, even if the task stops waiting for it.
     pub(super) async fn run(self, claim: Claim, mut permits: Permits) {
+        let claimed = Instant::now();
         let running = permits.take_running();
         let Some((generation, admission)) = self.handler.admit(claim.delivery()).await else { return };
         let (path, handler) = (Arc::clone(&self.path), Arc::clone(&self.handler));
@@ -103,7 +104,7 @@ impl Slice {
         ticket.priority = self.backlog.priority(ticket.priority);
         let priority = ticket.priority;
         let mut thread = handler.dispatcher.capacity.threads.run(ticket, move || {
-            self.work(priority, &thread_generation, delivery, &thread_slot);
+            self.work(priority, &thread_generation, delivery, claimed, &thread_slot);
             drop(permits);
         });
         let mut next_check = Instant::now() + give_up_after;
@@ -131,17 +132,27 @@ impl Slice {
     }
 
     /// Runs deliveries on the guest thread.
-    fn work(&self, priority: Priority, generation: &Arc<Generation>, mut delivery: Arc<Delivery>, slot: &DeliverySlot) {
+    fn work(
+        &self,
+        priority: Priority,
+        generation: &Arc<Generation>,
+        mut delivery: Arc<Delivery>,
+        claimed: Instant,
+        slot: &DeliverySlot,
+    ) {
         let started = Instant::now();
+        // Only the first delivery has waited: the others are claimed when the thread is free.
+        let mut queued = started - claimed;
         let max_reuses = generation.deliveries_per_instance(&delivery.subscription.name);
         let (mut instance, mut reuses): (Option<Instance>, u32) = (None, 0);
         slot.restart_timer();
         let ran_out_of_time = loop {
             let PluginHandler { dispatcher, definition, .. } = &*self.handler;
-            let invocation = self.path.check_hops(&delivery).unwrap_or_else(|| {
+            let mut invocation = self.path.check_hops(&delivery).unwrap_or_else(|| {
                 let state = dispatcher.bus.state(&generation.name);
                 invoke_plugin(state, generation, &delivery, definition.timeout, &mut instance)
             });
+            invocation.usage.queued = std::mem::take(&mut queued);
             reuses = if instance.is_some() { reuses + 1 } else { 0 };
             if reuses >= max_reuses {
                 generation.return_instance(instance.take());
@@ -168,7 +179,7 @@ impl Slice {
         let token = handler.dispatcher.attempts.token();
         let on_settled = move |claim: Claim, result| match result {
             Ok(status) => {
-                path.report(&attempt, status);
+                path.report(attempt, status);
                 drop((permits, token));
             }
             Err(error) => {

@@ -15,6 +15,7 @@ use super::plugin_handler::PluginHandler;
 use super::report::Reporter;
 use super::slice::{BacklogFlag, Slice};
 use crate::bus::{Claim, Reachability, StoreErrorKind, SubscriptionFeed};
+use crate::ledger::Subject;
 use crate::subscription::{Definition, Target};
 use crate::telemetry::SubscriptionMetrics;
 
@@ -43,7 +44,11 @@ impl Worker {
     pub(super) fn new(dispatcher: Dispatcher, subscription: Arc<dyn SubscriptionFeed>) -> Self {
         let metrics = Arc::new(SubscriptionMetrics::new(subscription.id()));
         let (observer, clock) = (dispatcher.observer.clone(), dispatcher.clock().clone());
-        let reporter = Arc::new(Reporter { metrics: Arc::clone(&metrics), observer, clock });
+        let recorder = dispatcher.recorder.clone();
+        let id = subscription.id();
+        let subject = Subject::Subscription { owner: id.owner.clone(), name: id.name.clone() };
+        let statistics = recorder.subject(subject);
+        let reporter = Arc::new(Reporter { metrics: Arc::clone(&metrics), recorder, statistics, observer, clock });
         let size = subscription.definition().parallelism();
         let running = Arc::new(Semaphore::new(size));
         let unsettled = Arc::new(Semaphore::new(UNSETTLED_LIMIT));

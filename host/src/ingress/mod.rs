@@ -4,6 +4,7 @@ pub(crate) mod cloudevents;
 pub(crate) mod events;
 pub(crate) mod producers;
 pub(crate) mod reply;
+mod request_record;
 pub(crate) mod respond;
 pub(crate) mod routes;
 mod services;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bus::SharedBus;
+use crate::ledger::Recorder;
 use crate::observer::Observer;
 use crate::plugin::Registry;
 use crate::server::BodyReader;
@@ -53,6 +55,8 @@ pub struct Ingress {
     pub streaming_responses: TaskTracker,
     /// The observer of completed requests.
     pub observer: Observer,
+    /// The ledger of requests.
+    pub recorder: Recorder,
     /// The metrics of requests.
     pub metrics: RequestMetrics,
 }

@@ -8,6 +8,7 @@ use super::Ingress;
 use crate::outcome::{Cause, Failure};
 use crate::plugin::{self, Admission, CONNECTION_HEADERS, Generation, Route};
 use crate::problem::Problem;
+use crate::request_id::RequestId;
 use crate::threads::Panicked;
 
 /// Waits for an invocation permit, up to the admission timeout.
@@ -28,9 +29,14 @@ pub(super) fn panic_problem(error: Panicked) -> Problem {
 }
 
 /// The response for a failed handler. Details stay in the log.
-pub(crate) fn failure_problem(generation: &Generation, route: &Route, failure: &Failure) -> Problem {
+pub(crate) fn failure_problem(
+    generation: &Generation,
+    route: &Route,
+    request: &RequestId,
+    failure: &Failure,
+) -> Problem {
     let (plugin, digest, cause) = (&generation.name, generation.digest.short(), failure.cause.as_str());
-    tracing::error!(%plugin, digest, %route, cause, "request failed: {}", failure.reason);
+    tracing::error!(%plugin, digest, %route, %request, cause, "request failed: {}", failure.reason);
     match failure.cause {
         Cause::Timeout => Problem::new(StatusCode::GATEWAY_TIMEOUT, "handler-timeout", "the handler ran out of time"),
         Cause::OutOfMemory => {

@@ -6,12 +6,13 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::request::Parts;
-use axum::http::{Request, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
 use super::Ingress;
 use super::events::ReplyWait;
 use super::reply::{put_reply, without_reply};
+use super::request_record::RequestRecord;
 use super::respond::{admit, failure_problem, panic_problem, to_http};
 use crate::bus::{CommitError, Reply};
 use crate::event::IdSeed;
@@ -20,8 +21,12 @@ use crate::outcome::Effects;
 use crate::plugin::{self, Admission, Generation, RERUN_LIMIT, RequestResult, Route, RouteMatch};
 use crate::problem::Problem;
 use crate::reply::ReplyTo;
+use crate::request_id::RequestId;
 use crate::server::percent_decode;
 use crate::telemetry;
+
+/// The response header with the id of the request.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub(super) async fn handle(State(ingress): State<Arc<Ingress>>, request: Request<Body>) -> Response {
     let started = Instant::now();
@@ -43,12 +48,17 @@ pub(super) async fn handle(State(ingress): State<Arc<Ingress>>, request: Request
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-drained", detail).retry_after(5).into_response();
     }
     let description = ingress.observer.is_active().then(|| format!("{} {}", request.method(), request.uri().path()));
+    let record = RequestRecord::new(&ingress.recorder, &generation, &route, request.method(), request.uri().path());
     let response = match generation.is_service() {
         // Boxed, because the other future is smaller and more frequent.
-        true => Box::pin(super::services::respond(&ingress, generation, route, request)).await,
-        false => respond(&ingress, generation, route, params, request).await,
+        true => Box::pin(super::services::respond(&ingress, generation, route, &record, request)).await,
+        false => respond(&ingress, generation, route, params, &record, request).await,
     };
     let mut response = response.unwrap_or_else(Problem::into_response);
+    record.answered(response.status());
+    if let Ok(id) = HeaderValue::from_str(record.id().as_str()) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
     let (status, took) = (response.status().as_u16(), started.elapsed());
     ingress.metrics.answered(&plugin, status, took);
     if let Some(request) = description {
@@ -63,16 +73,20 @@ async fn respond(
     generation: Arc<Generation>,
     route: Arc<Route>,
     params: Vec<(String, String)>,
+    record: &RequestRecord,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let request = Arc::new(read_request(ingress, route, params, request).await?);
+    let request = Arc::new(read_request(ingress, route, params, record.id().clone(), request).await?);
     let ids = IdSeed::unique();
     let mut rerun_turn = None;
     for _ in 0..RERUN_LIMIT {
-        let (response, mut effects, reply_to) = match invoke(ingress, &generation, &request, &ids).await? {
+        let (response, mut effects, reply_to) = match invoke(ingress, &generation, &request, &ids, record).await? {
             RequestResult::Commit(response, effects, reply_to) => (response, effects, reply_to),
             RequestResult::Discard(response) => return to_http(&generation.name, response),
-            RequestResult::Failed(failure) => return Err(failure_problem(&generation, &request.route, &failure)),
+            RequestResult::Failed(failure) => {
+                record.failed(&failure);
+                return Err(failure_problem(&generation, &request.route, record.id(), &failure));
+            }
         };
         // A response that cannot be sent must not be committed.
         let mut response = to_http(&generation.name, response)?;
@@ -80,8 +94,10 @@ async fn respond(
         // The wait starts before the commit, because the reply may come right after it.
         let expected = reply_to.as_ref().map(|reply_to| expect_reply(ingress, &mut effects, reply_to)).transpose()?;
         let published = ingress.observer.is_active().then(|| PublishedCauseTrees::by(&effects));
+        record.will_commit(&effects);
         match ingress.bus.commit(&generation.name, *effects).await {
             Ok(()) => {
+                record.committed();
                 if let (Some(expected), Some(reply_to)) = (expected, reply_to) {
                     let ReplyTo { id, pattern, timeout } = reply_to;
                     let wait = ReplyWait { id: &id, pattern: &pattern, timeout, ended: &ingress.replies_ended };
@@ -118,12 +134,13 @@ async fn read_request(
     ingress: &Ingress,
     route: Arc<Route>,
     params: Vec<(String, String)>,
+    id: RequestId,
     request: Request<Body>,
 ) -> Result<plugin::Request, Problem> {
     let params = decoded(params)?;
     let (Parts { uri, headers, .. }, body) = request.into_parts();
     let body = ingress.body_reader.read(&headers, body).await?;
-    Ok(plugin::Request { route, uri, params, headers, body })
+    Ok(plugin::Request { id, route, uri, params, headers, body })
 }
 
 /// The parameters of a route, each percent-decoded once.
@@ -145,15 +162,20 @@ async fn invoke(
     generation: &Arc<Generation>,
     request: &Arc<plugin::Request>,
     ids: &IdSeed,
+    record: &RequestRecord,
 ) -> Result<RequestResult, Problem> {
+    let asked = Instant::now();
     let Admission { ticket, permits } = admit(ingress, generation).await?;
     let state = ingress.bus.state(&generation.name);
     let (generation, request, ids) = (Arc::clone(generation), Arc::clone(request), *ids);
     let invocation = move || {
+        let queued = asked.elapsed();
         let result = generation.handle_request(&request, ids, state);
         // Held until the thread is free, even if the client disconnects.
         drop(permits);
-        result
+        (queued, result)
     };
-    ingress.capacity.threads.run(ticket, invocation).await.map_err(panic_problem)
+    let (queued, (result, usage)) = ingress.capacity.threads.run(ticket, invocation).await.map_err(panic_problem)?;
+    record.handler_ended(queued, usage);
+    Ok(result)
 }

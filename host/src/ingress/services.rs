@@ -9,6 +9,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, Method, Request, Response, StatusCode, Version, header};
@@ -17,6 +18,7 @@ use hyper::body::{Body as _, Frame};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Ingress;
+use super::request_record::RequestRecord;
 use super::respond::{admit, check_headers, failure_problem, panic_problem};
 use super::spool::{DIRECT_WRITE_TIME, Spooler, spooled};
 use crate::event::IdSeed;
@@ -25,6 +27,7 @@ use crate::outcome::{Effects, Failure};
 use crate::plugin::{Admission, Exchange, Generation, ResponseHead, Route};
 use crate::problem::Problem;
 use crate::threads::{JobHandle, Panicked};
+use crate::usage::Usage;
 
 /// Response headers that the server sets.
 const CONNECTION_HEADERS: [HeaderName; 4] =
@@ -33,13 +36,14 @@ const CONNECTION_HEADERS: [HeaderName; 4] =
 /// A running handler.
 type RunningHandler = JobHandle<HandlerEnd>;
 /// The result of a handler.
-type HandlerEnd = Result<Effects, Failure>;
+type HandlerEnd = (Result<Effects, Failure>, Usage);
 
 /// One request to a service.
 struct ServiceRequest<'a> {
     ingress: &'a Arc<Ingress>,
     generation: &'a Arc<Generation>,
     route: &'a Arc<Route>,
+    record: &'a Arc<RequestRecord>,
     client: Client,
 }
 
@@ -74,21 +78,22 @@ pub(super) async fn respond(
     ingress: &Arc<Ingress>,
     generation: Arc<Generation>,
     route: Arc<Route>,
+    record: &Arc<RequestRecord>,
     request: Request<Body>,
 ) -> Result<Response<Body>, Problem> {
     let request = limit_body(ingress, request).await?;
     let client = Client { is_head: request.method() == Method::HEAD, is_http10: request.version() < Version::HTTP_11 };
-    let service = ServiceRequest { ingress, generation: &generation, route: &route, client };
+    let service = ServiceRequest { ingress, generation: &generation, route: &route, record, client };
     let (answer, mut head) = oneshot::channel();
     let mut running = service.run(Exchange { request, answer }).await?;
     let ended = tokio::select! {
         biased;
         Ok(head) = &mut head => return service.continue_with(head, running).await,
-        ended = &mut running => ended.map_err(panic_problem)?,
+        ended = &mut running => service.ended(ended)?,
     };
     match (head.try_recv(), ended) {
         (Ok(head), ended) => service.complete(service.response(head.response)?, ended).await,
-        (Err(_), Err(failure)) => Err(failure_problem(&generation, &route, &failure)),
+        (Err(_), Err(failure)) => Err(service.failure(&failure)),
         (Err(_), Ok(_)) => Err(malformed(&generation, "it ended without a response")),
     }
 }
@@ -162,15 +167,31 @@ fn malformed(generation: &Generation, what: &str) -> Problem {
 impl ServiceRequest<'_> {
     /// Starts the handler.
     async fn run(&self, exchange: Exchange) -> Result<RunningHandler, Problem> {
+        let asked = Instant::now();
         let Admission { ticket, permits } = admit(self.ingress, self.generation).await?;
         let state = self.ingress.bus.state(&self.generation.name);
         let (generation, route) = (Arc::clone(self.generation), Arc::clone(self.route));
+        let id = self.record.id().clone();
         Ok(self.ingress.capacity.threads.run(ticket, move || {
-            let ended = generation.serve(&route, exchange, IdSeed::unique(), state);
+            let queued = asked.elapsed();
+            let (ended, usage) = generation.serve(&route, id, exchange, IdSeed::unique(), state);
             // Held until the thread is free, even if the client disconnects.
             drop(permits);
-            ended
+            (ended, Usage { queued, ..usage })
         }))
+    }
+
+    /// Records the end of the handler.
+    fn ended(&self, ended: Result<HandlerEnd, Panicked>) -> Result<Result<Effects, Failure>, Problem> {
+        let (ended, usage) = ended.map_err(panic_problem)?;
+        self.record.handler_ended(usage.queued, usage);
+        Ok(ended)
+    }
+
+    /// Records that the handler has failed.
+    fn failure(&self, failure: &Failure) -> Problem {
+        self.record.failed(failure);
+        failure_problem(self.generation, self.route, self.record.id(), failure)
     }
 
     /// Checks a response.
@@ -205,7 +226,7 @@ impl ServiceRequest<'_> {
             Ok(if has_no_length { unsized_empty_body() } else { Body::empty() })
         };
         let (body, ended) = tokio::join!(body, running);
-        let ended = ended.map_err(panic_problem)?;
+        let ended = self.ended(ended)?;
         let body = match (body, &ended) {
             (Ok(body), _) => body,
             // The handler's failure explains why its body broke off.
@@ -224,12 +245,14 @@ impl ServiceRequest<'_> {
         mut response: Response<Body>,
         ended: Result<Effects, Failure>,
     ) -> Result<Response<Body>, Problem> {
-        let effects = ended.map_err(|failure| failure_problem(self.generation, self.route, &failure))?;
+        let effects = ended.map_err(|failure| self.failure(&failure))?;
         if !effects.is_empty() {
             if self.ingress.observer.is_active() {
                 response.extensions_mut().insert(PublishedCauseTrees::by(&effects));
             }
+            self.record.will_commit(&effects);
             self.ingress.bus.commit(&self.generation.name, effects).await?;
+            self.record.committed();
         }
         Ok(response)
     }
@@ -239,12 +262,13 @@ impl ServiceRequest<'_> {
         let (sender, verdict) = oneshot::channel();
         let (ingress, generation, route) =
             (Arc::clone(self.ingress), Arc::clone(self.generation), Arc::clone(self.route));
-        let client = self.client;
+        let (client, record) = (self.client, Arc::clone(self.record));
         let remaining = declared_length(&response);
         let (head, body) = response.into_parts();
         let (body, spooler) = spooled(body);
         self.ingress.streaming_responses.spawn(async move {
-            let service = ServiceRequest { ingress: &ingress, generation: &generation, route: &route, client };
+            let service =
+                ServiceRequest { ingress: &ingress, generation: &generation, route: &route, record: &record, client };
             let ended = service.settle(finish_reading_ahead(running, spooler, &ingress).await).await;
             if let Err(problem) = &ended {
                 let (plugin, code) = (&generation.name, problem.code());
@@ -259,7 +283,7 @@ impl ServiceRequest<'_> {
 
     /// Commits the effects of a handler that has ended.
     async fn settle(&self, ended: Result<HandlerEnd, Panicked>) -> Result<(), Problem> {
-        let ended = ended.map_err(panic_problem)?;
+        let ended = self.ended(ended)?;
         self.complete(Response::default(), ended).await.map(drop)
     }
 }

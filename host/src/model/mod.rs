@@ -14,6 +14,8 @@ pub mod outcome;
 pub mod pattern;
 pub mod percent;
 pub mod reply;
+pub mod request_id;
 pub mod retry;
 pub mod schedule;
 pub mod subscription;
+pub mod usage;

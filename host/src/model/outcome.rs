@@ -51,6 +51,49 @@ impl Effects {
     }
 }
 
+/// The most names of each kind in [`EffectNames`].
+const MAX_NAMES: usize = 100;
+
+/// The names in the effects of an invocation, without any data, for the ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EffectNames {
+    /// The first 100 events that it published.
+    pub published: Vec<PublishedName>,
+    /// The first 100 keys of the state that it wrote.
+    pub state_keys: Vec<String>,
+    /// How many further events and keys there were.
+    pub omitted: usize,
+}
+
+/// The name of a published event. Its source is that of the plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishedName {
+    /// The event's id.
+    pub id: String,
+    /// Its type.
+    pub event_type: String,
+    /// When a delayed event enters the log.
+    pub due: Option<Timestamp>,
+}
+
+impl EffectNames {
+    /// The names in effects.
+    #[must_use]
+    pub fn of(effects: &Effects) -> Self {
+        let Effects { publishes, writes, .. } = effects;
+        let name = |publish: &Publish| PublishedName {
+            id: publish.event.id.clone(),
+            event_type: publish.event.event_type.clone(),
+            due: publish.due,
+        };
+        Self {
+            published: publishes.iter().take(MAX_NAMES).map(name).collect(),
+            state_keys: writes.keys().take(MAX_NAMES).cloned().collect(),
+            omitted: publishes.len().saturating_sub(MAX_NAMES) + writes.len().saturating_sub(MAX_NAMES),
+        }
+    }
+}
+
 /// An event to publish.
 #[derive(Clone, Debug)]
 pub struct Publish {

@@ -67,10 +67,10 @@ fn check_owned_crates(source: &Crate, owned: &[(&str, &str)]) -> Vec<String> {
     for (path, module) in &source.modules {
         let path = path.join("::");
         for head in &module.heads {
-            let owner = owned.iter().find(|(name, _)| head.starts_with(name)).map(|(_, owner)| *owner);
-            let is_foreign = owner.is_some_and(|owner| path != owner && !path.starts_with(&format!("{owner}::")));
-            if let (true, Some(owner)) = (is_foreign, owner) {
-                faults.push(format!("`{head}` belongs to `{owner}`: {} names it", module.file.display()));
+            let Some((_, owners)) = owned.iter().find(|(name, _)| head.starts_with(name)) else { continue };
+            let owns = |owner: &str| path == owner || path.starts_with(&format!("{owner}::"));
+            if !owners.split(' ').any(owns) {
+                faults.push(format!("`{head}` belongs to `{owners}`: {} names it", module.file.display()));
             }
         }
     }

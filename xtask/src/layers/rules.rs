@@ -21,19 +21,20 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("plugin", "files model outbound printable secrecy threads toml_file"),
     ("api", "model"),
     ("observer", "bus model"),
+    ("ledger", "bus model"),
     ("problem", "api bus model"),
     ("telemetry", "bus model plugin printable stderr"),
     ("server", "model problem"),
-    ("dispatcher", "bus model observer outbound plugin telemetry threads"),
-    ("ingress", "bus model observer plugin problem server telemetry threads"),
+    ("dispatcher", "bus ledger model observer outbound plugin telemetry threads"),
+    ("ingress", "bus ledger model observer plugin problem server telemetry threads"),
     ("canary", "bus model plugin secrecy threads"),
-    ("admin", "api bus canary files ingress model outbound plugin problem secrecy server telemetry threads"),
+    ("admin", "api bus canary files ingress ledger model outbound plugin problem secrecy server telemetry threads"),
     ("scenario", "api bus dispatcher ingress model outbound plugin problem toml_file"),
-    ("config", "bus ingress model plugin server telemetry toml_file"),
+    ("config", "bus ingress ledger model plugin server telemetry toml_file"),
     // The composition root, which uses everything that it connects.
     (
         "host",
-        "admin bus canary config descriptors dispatcher files ingress lock model observer outbound plugin problem server stderr telemetry threads",
+        "admin bus canary config descriptors dispatcher files ingress ledger lock model observer outbound plugin problem server stderr telemetry threads",
     ),
     // Commands.
     ("console", "printable stderr"),
@@ -53,11 +54,12 @@ pub(crate) const PLUGIN: &[LayerRule] = &[
     ("supervise", "load manifest run"),
 ];
 
-/// Crates that only one module may name, by a prefix of their names.
+/// Crates that only some modules may name, by a prefix of their names.
 pub(crate) const OWNED_CRATES: &[(&str, &str)] = &[
     ("wasmtime", "plugin"),
     ("wasmparser", "plugin"),
-    ("rusqlite", "bus::embedded"),
+    ("rusqlite", "bus::embedded ledger"),
+    ("hdrhistogram", "ledger"),
     ("croner", "model::schedule"),
     ("metrics_exporter_prometheus", "telemetry"),
     ("comfy_table", "cli"),

@@ -25,6 +25,7 @@ use crate::pattern::Pattern;
 use crate::percent::Percent;
 use crate::retry::Verdict;
 use crate::subscription::{Declaration, Definition, RetryPolicy, Start, SubscriptionId, Target};
+use crate::usage::Usage;
 
 /// The time at which every test begins.
 pub const START: Timestamp = Timestamp(1_893_456_000_000);
@@ -140,7 +141,7 @@ pub(crate) async fn publish_all(harness: &impl HasBus, events: impl Iterator<Ite
 
 async fn settle(claim: &mut Claim, verdict: Verdict, effects: Effects) -> Result<DeliveryStatus, CommitError> {
     let (delivery, digest) = (Arc::clone(claim.delivery()), Some("d1".into()));
-    let record = AttemptRecord { delivery, verdict, digest, took: Duration::from_millis(1) };
+    let record = AttemptRecord { delivery, verdict, digest, took: Duration::from_millis(1), usage: Usage::default() };
     claim.settle(Settlement { record, effects: Some(("p".into(), effects)) }).await
 }
 

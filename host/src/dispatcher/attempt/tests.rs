@@ -52,7 +52,7 @@ impl Reports {
 }
 
 impl Report for Reports {
-    fn settled(&self, _: &AttemptRecord, _: DeliveryStatus) {
+    fn settled(&self, _: &AttemptRecord, _: Option<EffectNames>, _: DeliveryStatus) {
         self.add("settled");
     }
 

@@ -1,7 +1,7 @@
 //! Requests to other services in a single call, for components whose tools cannot use `wasi:http`. They need the same
 //! grants.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::header::{self, HeaderName};
@@ -15,6 +15,7 @@ use crate::plugin::bindings::sandbus::plugin::client;
 use crate::plugin::bindings::wasi::logging::logging::Level;
 use crate::plugin::invocation::Invocation;
 use crate::plugin::invocation::wasi_state::FIELDS_BYTES;
+use crate::usage::OutboundCall;
 
 /// The context of its log lines.
 const CONTEXT: &str = "client";
@@ -40,8 +41,12 @@ impl client::Host for Invocation {
             let response = outbound.send(request, &settings.http).await.map_err(error_of)?;
             answer_of(response, settings.limits.memory_bytes).await
         };
+        let started = Instant::now();
         let sent = wait(until, async { tokio::time::timeout(limit, sending).await })?;
         let sent = sent.unwrap_or(Err(client::Error::Timeout));
+        let result = sent.as_ref().map(|answer| answer.status).map_err(|error| reason(error).to_owned());
+        let call = OutboundCall { method: method.to_string(), host: host.clone(), result, took: started.elapsed() };
+        log.record_call(call);
         match &sent {
             Ok(answer) => {
                 log.add(Level::Debug, CONTEXT, &format!("{method} to {host} returned {}", answer.status));

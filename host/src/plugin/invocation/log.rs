@@ -1,4 +1,4 @@
-//! Logs of plugins, which become lines of the host's log.
+//! The log of an invocation: its lines, which become lines of the host's log, and the requests that it sent.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,6 +7,8 @@ use crate::event::Event;
 use crate::plugin::bindings::wasi::logging::logging::Level;
 use crate::plugin::manifest::descriptor::Route;
 use crate::printable;
+use crate::request_id::RequestId;
+use crate::usage::{OutboundCall, OutboundCalls};
 
 /// The longest line that is kept when the limit is reached.
 const KEPT_CHARACTERS: usize = 4_000;
@@ -17,21 +19,23 @@ const LINE_BYTES: usize = 64;
 #[derive(Clone, Debug)]
 pub(crate) enum Trigger {
     Delivery { event: Arc<Event>, subscription: String, attempt: u32 },
-    Request { route: Arc<Route> },
+    Request { route: Arc<Route>, request: RequestId },
 }
 
-/// The log of one invocation: its context, and how many bytes it may still log.
+/// The log of one invocation: its context, how many bytes it may still log, and the requests that it sent.
 pub(crate) struct InvocationLog {
     pub(crate) plugin: Arc<str>,
     pub(crate) trigger: Trigger,
     bytes_left: AtomicUsize,
     /// The context and the text of the last error that was dropped.
     dropped_error: Mutex<Option<(String, String)>>,
+    calls: Mutex<OutboundCalls>,
 }
 
 impl InvocationLog {
     pub(crate) fn new(plugin: Arc<str>, trigger: Trigger, limit_bytes: usize) -> Self {
-        Self { plugin, trigger, bytes_left: AtomicUsize::new(limit_bytes), dropped_error: Mutex::default() }
+        let (dropped_error, calls) = Default::default();
+        Self { plugin, trigger, bytes_left: AtomicUsize::new(limit_bytes), dropped_error, calls }
     }
 
     /// Logs a line, within the limit of the invocation. Reaching the limit is logged once.
@@ -66,6 +70,16 @@ impl InvocationLog {
         }
     }
 
+    /// Records a request that has a response or has failed.
+    pub(crate) fn record_call(&self, call: OutboundCall) {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).add(call);
+    }
+
+    /// Takes the recorded requests.
+    pub(crate) fn take_calls(&self) -> OutboundCalls {
+        std::mem::take(&mut *self.calls.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Control characters are escaped, because a log line must not control a terminal.
     fn emit(&self, level: Level, context: &str, message: &str) {
         let plugin = &*self.plugin;
@@ -77,7 +91,9 @@ impl InvocationLog {
                     Trigger::Delivery { event, subscription, attempt } => {
                         tracing::$level!(target: "plugin", plugin, event = %event.id, %subscription, attempt, %context, "{message}");
                     }
-                    Trigger::Request { route } => tracing::$level!(target: "plugin", plugin, %route, %context, "{message}"),
+                    Trigger::Request { route, request } => {
+                        tracing::$level!(target: "plugin", plugin, %route, %request, %context, "{message}");
+                    }
                 }
             };
         }

@@ -203,7 +203,11 @@ pub(crate) mod tests {
             ids: IdSeed::unique(),
             ids_given: 0,
             inherited: BTreeMap::new(),
-            log: Arc::new(InvocationLog::new("p".into(), Trigger::Request { route }, 0)),
+            log: Arc::new(InvocationLog::new(
+                "p".into(),
+                Trigger::Request { route, request: crate::request_id::RequestId::unique() },
+                0,
+            )),
             reply: None,
         });
         invocation

@@ -16,6 +16,7 @@ use crate::plugin::invocation::log::Trigger;
 use crate::plugin::invocation::{Invocation, Run};
 use crate::printable;
 use crate::threads::LatencyTracker;
+use crate::usage::Usage;
 
 /// The arguments of an event handler.
 #[derive(Clone, Copy, Debug)]
@@ -39,13 +40,15 @@ pub struct HandlerResult {
     pub outcome: Outcome,
     /// The effects, which are committed with an ack.
     pub effects: Effects,
+    /// What the handler used.
+    pub usage: Usage,
 }
 
 impl HandlerResult {
     /// An outcome without effects.
     #[must_use]
     pub fn without(outcome: Outcome) -> Self {
-        Self { outcome, effects: Effects::default() }
+        Self { outcome, effects: Effects::default(), usage: Usage::default() }
     }
 }
 
@@ -149,11 +152,12 @@ impl Generation {
             let handled = events.call_handle(&mut *store, delivery)?;
             Ok(handled.map_err(|failure| outcome_of(failure, store.data().reported)))
         });
-        match result {
-            (Ok(Ok(())), (effects, _)) => HandlerResult { outcome: Outcome::Ack, effects },
-            (Ok(Err(outcome)), _) => HandlerResult::without(outcome),
-            (Err(failure), _) => HandlerResult::without(Outcome::Retry { after: None, failure }),
-        }
+        let (outcome, effects) = match result.returned {
+            Ok(Ok(())) => (Outcome::Ack, result.effects),
+            Ok(Err(outcome)) => (outcome, Effects::default()),
+            Err(failure) => (Outcome::Retry { after: None, failure }, Effects::default()),
+        };
+        HandlerResult { outcome, effects, usage: result.usage }
     }
 }
 
@@ -162,7 +166,10 @@ fn run_native(handler: NativeHandler, event: &Event, run: Run) -> HandlerResult 
     invocation.begin(run);
     let outcome = handler(event, &mut |event_type, json| invocation.publish_json(event_type, json));
     let (effects, _) = invocation.end();
-    if outcome == Outcome::Ack { HandlerResult { outcome, effects } } else { HandlerResult::without(outcome) }
+    match outcome {
+        Outcome::Ack => HandlerResult { outcome, effects, usage: Usage::default() },
+        _ => HandlerResult::without(outcome),
+    }
 }
 
 /// Converts a failure into an outcome. The handler may have reported the cause of a retry in a log line

@@ -21,7 +21,8 @@ use crate::plugin::manifest::digest::Digest;
 use crate::plugin::manifest::settings::Settings;
 use crate::plugin::run::admission::ConcurrencyLimiter;
 use crate::reply::ReplyTo;
-use crate::threads::LatencyTracker;
+use crate::threads::{CpuTimer, LatencyTracker};
+use crate::usage::Usage;
 
 /// One loaded version of a plugin.
 pub struct Generation {
@@ -46,6 +47,23 @@ pub struct Generation {
 pub(super) enum Code {
     Component(LinkedComponent),
     Native(NativeHandler),
+}
+
+/// The result of a call.
+pub(super) struct CallResult<T> {
+    /// The value that the guest returned.
+    pub(super) returned: Result<T, Failure>,
+    /// The effects. A failed call has none.
+    pub(super) effects: Effects,
+    /// The reply that the client of a request waits for.
+    pub(super) reply: Option<ReplyTo>,
+    pub(super) usage: Usage,
+}
+
+impl<T> CallResult<T> {
+    fn failed(failure: Failure, usage: Usage) -> Self {
+        Self { returned: Err(failure), effects: Effects::default(), reply: None, usage }
+    }
 }
 
 /// An event handler that is compiled into the process. It takes the same path as a component, without a sandbox, so
@@ -115,7 +133,7 @@ impl Generation {
     }
 
     /// Calls the given instance, or a new one, and leaves it in the slot. After a failed call the slot is empty. The
-    /// latency is recorded if a tracker is given.
+    /// latency is recorded if a tracker is given. The usage includes the creation of the instance.
     pub(super) fn call<T>(
         &self,
         linked: &LinkedComponent,
@@ -124,7 +142,15 @@ impl Generation {
         slot: &mut Option<Instance>,
         latency: Option<&LatencyTracker>,
         call: impl FnOnce(&mut Instance) -> wasmtime::Result<T>,
-    ) -> (Result<T, Failure>, (Effects, Option<ReplyTo>)) {
+    ) -> CallResult<T> {
+        let cpu_timer = CpuTimer::start();
+        let log = Arc::clone(&run.log);
+        let usage = |memory_bytes: usize| Usage {
+            queued: Duration::ZERO,
+            cpu_time: cpu_timer.elapsed(),
+            memory_bytes: memory_bytes as u64,
+            calls: log.take_calls(),
+        };
         let mut instance = match slot.take() {
             Some(mut instance) => {
                 give_time(&mut instance.store, timeout);
@@ -132,7 +158,7 @@ impl Generation {
             }
             None => match linked.instantiate(self.settings.limits.memory_bytes, timeout) {
                 Ok(instance) => instance,
-                Err(failure) => return (Err(failure), Default::default()),
+                Err(failure) => return CallResult::failed(failure, usage(0)),
             },
         };
         instance.store.data_mut().begin(run);
@@ -145,11 +171,15 @@ impl Generation {
         }
         match returned {
             Ok(value) => {
-                let effects_and_reply = instance.store.data_mut().end();
+                let (effects, reply) = instance.store.data_mut().end();
+                let usage = usage(instance.memory_bytes());
                 *slot = Some(instance);
-                (Ok(value), effects_and_reply)
+                CallResult { returned: Ok(value), effects, reply, usage }
             }
-            Err(error) => (Err(CallFailure::of(&error, instance.store.data()).failure(timeout)), Default::default()),
+            Err(error) => {
+                let failure = CallFailure::of(&error, instance.store.data()).failure(timeout);
+                CallResult::failed(failure, usage(instance.memory_bytes()))
+            }
         }
     }
 

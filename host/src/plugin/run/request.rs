@@ -17,6 +17,8 @@ use crate::plugin::imports::wasi::Exchange;
 use crate::plugin::invocation::log::Trigger;
 use crate::plugin::manifest::descriptor::Route;
 use crate::reply::ReplyTo;
+use crate::request_id::RequestId;
+use crate::usage::Usage;
 
 /// Headers that belong to a connection instead of a message (RFC 9110, section 7.6.1), or that the server sets itself.
 pub(crate) const CONNECTION_HEADERS: [HeaderName; 8] = [
@@ -33,6 +35,8 @@ pub(crate) const CONNECTION_HEADERS: [HeaderName; 8] = [
 /// A request for a plugin's route.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// The id that the host assigned.
+    pub id: RequestId,
     /// The route that matched.
     pub route: Arc<Route>,
     /// The request target as it was sent.
@@ -75,17 +79,17 @@ pub enum RequestResult {
 }
 
 impl Generation {
-    /// Handles a request. Blocks while the handler runs.
+    /// Handles a request, and returns what the handler used. Blocks while the handler runs.
     #[must_use]
-    pub fn handle_request(&self, request: &Request, ids: IdSeed, state: Box<dyn StateView>) -> RequestResult {
+    pub fn handle_request(&self, request: &Request, ids: IdSeed, state: Box<dyn StateView>) -> (RequestResult, Usage) {
         let linked = match &self.code {
             Code::Component(linked) if linked.handles_requests() => linked,
             Code::Component(_) | Code::Native(_) => {
                 let reason = format!("plugin `{}` exports no HTTP handler", self.name);
-                return RequestResult::Failed(Failure { cause: Cause::NoHandler, reason });
+                return (RequestResult::Failed(Failure { cause: Cause::NoHandler, reason }), Usage::default());
             }
         };
-        let trigger = Trigger::Request { route: Arc::clone(&request.route) };
+        let trigger = Trigger::Request { route: Arc::clone(&request.route), request: request.id.clone() };
         let run =
             self.new_run(&self.environment, state, ids, trace_of(&request.headers).into_iter().collect(), trigger);
         let (timeout, mut instance) = (self.settings.limits.timeout, self.idle.take());
@@ -108,18 +112,19 @@ impl Generation {
             Ok((answer, store.data().reported))
         });
         self.return_instance(instance);
-        self.health.note(match &result.0 {
+        self.health.note(match &result.returned {
             Ok((answer, _)) => status_of(answer) >= 500,
             Err(_) => true,
         });
-        match result {
-            (Ok((Ok(response), _)), (effects, reply)) => {
-                RequestResult::Commit(response_of(response), Box::new(effects), reply)
+        let answer = match result.returned {
+            Ok((Ok(response), _)) => {
+                RequestResult::Commit(response_of(response), Box::new(result.effects), result.reply)
             }
-            (Ok((Err(_), Some(Cause::OutOfMemory))), _) => RequestResult::Failed(out_of_memory("")),
-            (Ok((Err(response), _)), _) => RequestResult::Discard(response_of(response)),
-            (Err(failure), _) => RequestResult::Failed(failure),
-        }
+            Ok((Err(_), Some(Cause::OutOfMemory))) => RequestResult::Failed(out_of_memory("")),
+            Ok((Err(response), _)) => RequestResult::Discard(response_of(response)),
+            Err(failure) => RequestResult::Failed(failure),
+        };
+        (answer, result.usage)
     }
 
     /// Whether requests go to a `wasi:http` handler, through [`Generation::serve`].
@@ -128,23 +133,21 @@ impl Generation {
         matches!(&self.code, Code::Component(linked) if linked.serves() && !linked.handles_requests())
     }
 
-    /// Lets a `wasi:http` handler serve a request, and returns the effects. Blocks while the handler runs, even after
-    /// its response is complete.
-    ///
-    /// # Errors
-    /// Why the handler failed.
+    /// Lets a `wasi:http` handler serve a request. Returns the effects, or why the handler failed, and what it used.
+    /// Blocks while the handler runs, even after its response is complete.
     pub fn serve(
         &self,
         route: &Arc<Route>,
+        id: RequestId,
         exchange: Exchange,
         ids: IdSeed,
         state: Box<dyn StateView>,
-    ) -> Result<Effects, Failure> {
+    ) -> (Result<Effects, Failure>, Usage) {
         let Code::Component(linked) = &self.code else {
             let reason = format!("plugin `{}` exports no HTTP handler", self.name);
-            return Err(Failure { cause: Cause::NoHandler, reason });
+            return (Err(Failure { cause: Cause::NoHandler, reason }), Usage::default());
         };
-        let trigger = Trigger::Request { route: Arc::clone(route) };
+        let trigger = Trigger::Request { route: Arc::clone(route), request: id };
         let run = self.new_run(
             &self.environment,
             state,
@@ -155,20 +158,19 @@ impl Generation {
         let (timeout, mut instance) = (self.settings.limits.timeout, self.idle.take());
         let status = Arc::new(AtomicU16::new(StatusCode::BAD_GATEWAY.as_u16()));
         let noted = Arc::clone(&status);
-        let (result, (effects, _)) =
-            self.call(linked, run, timeout, &mut instance, Some(&self.limiter.latency), |instance| {
-                let (service, store) = instance.service(linked)?;
-                let (request, response) = store.data_mut().exchange(exchange, noted)?;
-                service.call_handle(&mut *store, request, response)?;
-                if status.load(Ordering::Relaxed) >= 500 {
-                    store.data().log_dropped_error();
-                }
-                Ok(())
-            });
+        let result = self.call(linked, run, timeout, &mut instance, Some(&self.limiter.latency), |instance| {
+            let (service, store) = instance.service(linked)?;
+            let (request, response) = store.data_mut().exchange(exchange, noted)?;
+            service.call_handle(&mut *store, request, response)?;
+            if status.load(Ordering::Relaxed) >= 500 {
+                store.data().log_dropped_error();
+            }
+            Ok(())
+        });
         self.return_instance(instance);
         // As with other routes, the status that the client sees counts.
-        self.health.note(result.is_err() || status.load(Ordering::Relaxed) >= 500);
-        result.map(|()| effects)
+        self.health.note(result.returned.is_err() || status.load(Ordering::Relaxed) >= 500);
+        (result.returned.map(|()| result.effects), result.usage)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, DeliveryStatus, Em
 use crate::dispatcher::attempt::{AttemptPath, Invocation, Invoke, Report};
 use crate::dispatcher::permits::Permits;
 use crate::dispatcher::plugin_handler::invoke_plugin;
+use crate::outcome::EffectNames;
 use crate::plugin::Generation;
 use crate::retry::Verdict;
 use crate::scenario::sequence_numbers::DrawRecorder;
@@ -54,7 +55,7 @@ impl Reports {
 }
 
 impl Report for Reports {
-    fn settled(&self, record: &AttemptRecord, _: DeliveryStatus) {
+    fn settled(&self, record: &AttemptRecord, _: Option<EffectNames>, _: DeliveryStatus) {
         self.add(Ok(record.clone()));
     }
 

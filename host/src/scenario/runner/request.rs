@@ -16,6 +16,7 @@ use crate::outcome::{Effects, StateView};
 use crate::plugin::{Generation, Request, RequestResult, Route, RouteMatch};
 use crate::problem::Problem;
 use crate::reply::ReplyTo;
+use crate::request_id::RequestId;
 use crate::scenario::{ScenarioError, internal_error};
 
 type Params = Vec<(String, String)>;
@@ -46,7 +47,8 @@ impl Runner {
         let answer = match self.find_route(method, &uri) {
             Ok((generation, route, params)) => {
                 let (headers, body) = (parse_headers(headers)?, Bytes::copy_from_slice(body));
-                let request = Request { route, uri, params, headers, body };
+                let id = RequestId::unique();
+                let request = Request { id, route, uri, params, headers, body };
                 match generation.is_service() {
                     true => self.serve_http(&generation, &request).await?,
                     false => self.call_route(&generation, &request).await?,
@@ -76,7 +78,7 @@ impl Runner {
         request: &Request,
     ) -> Result<Result<axum::response::Response, Problem>, ScenarioError> {
         let state = self.request_state(&generation.name);
-        let (answered, lines) = run_on_thread(|| generation.handle_request(request, IdSeed::unique(), state));
+        let ((answered, _), lines) = run_on_thread(|| generation.handle_request(request, IdSeed::unique(), state));
         self.record_invocation(&generation.name, &lines);
         let (response, mut effects, reply_to) = match answered {
             RequestResult::Commit(response, effects, reply_to) => (response, effects, reply_to),
@@ -84,7 +86,7 @@ impl Runner {
             RequestResult::Failed(failure) => {
                 let (cause, reason) = (failure.cause.as_str(), &failure.reason);
                 self.record_line(&generation.name, format!("error request failed ({cause}): {reason}"));
-                return Ok(Err(respond::failure_problem(generation, &request.route, &failure)));
+                return Ok(Err(respond::failure_problem(generation, &request.route, &request.id, &failure)));
             }
         };
         let response = match respond::to_http(&generation.name, response) {

@@ -28,18 +28,19 @@ impl Runner {
         let (answer, head) = oneshot::channel();
         let exchange = Exchange { request: to_http_request(request)?, answer };
         let (code, shown, state) = (Arc::clone(generation), Arc::clone(route), self.request_state(&generation.name));
+        let id = request.id.clone();
         let running = tokio::task::spawn_blocking(move || {
-            logs::capture(|| code.serve(&shown, exchange, IdSeed::unique(), state))
+            logs::capture(|| code.serve(&shown, id, exchange, IdSeed::unique(), state))
         });
         let (response, ran) = tokio::join!(read_response(head), running);
-        let (ended, lines) = ran.map_err(internal_error)?;
+        let ((ended, _), lines) = ran.map_err(internal_error)?;
         self.record_invocation(&generation.name, &lines);
         let effects = match ended {
             Ok(effects) => effects,
             Err(failure) => {
                 let (cause, reason) = (failure.cause.as_str(), &failure.reason);
                 self.record_line(&generation.name, format!("error request failed ({cause}): {reason}"));
-                return Ok(Err(respond::failure_problem(generation, route, &failure)));
+                return Ok(Err(respond::failure_problem(generation, route, &request.id, &failure)));
             }
         };
         let response = match response {

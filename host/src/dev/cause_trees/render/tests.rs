@@ -6,6 +6,7 @@ use crate::clock::Timestamp;
 use crate::event::{IdSeed, LoggedEvent, Position};
 use crate::outcome::Cause;
 use crate::subscription::SubscriptionId;
+use crate::usage::Usage;
 
 fn event(id: &str, event_type: &str, source: &str, cause: Option<&Arc<Event>>) -> Arc<Event> {
     let extensions = cause.map(|cause| cause.inherited()).unwrap_or_default();
@@ -29,7 +30,7 @@ fn attempt(event: &Arc<Event>, owner: &str, attempt: u32, verdict: Verdict) -> A
     };
     let took = Duration::from_micros(1_500);
     let failure = verdict.failure().map(format_failure);
-    let record = AttemptRecord { delivery: Arc::new(delivery), verdict, digest: None, took };
+    let record = AttemptRecord { delivery: Arc::new(delivery), verdict, digest: None, took, usage: Usage::default() };
     Attempt { record, settled, failure, max_attempts: NonZeroU32::new(3), is_printed: false }
 }
 

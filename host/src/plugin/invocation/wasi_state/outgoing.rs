@@ -19,6 +19,7 @@ use crate::plugin::bindings::wasi::logging::logging::Level;
 use crate::plugin::invocation::Run;
 use crate::plugin::invocation::log::InvocationLog;
 use crate::plugin::manifest::settings::Settings;
+use crate::usage::OutboundCall;
 
 /// The context of its log lines.
 const CONTEXT: &str = "wasi:http";
@@ -87,17 +88,25 @@ impl RequestContext {
         };
         let wait = options.connect_timeout.unwrap_or_default() + options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT);
         let sending = self.outbound.send_within(request.map(body), &self.settings.http, options.connect_timeout);
+        let started = Instant::now();
+        let record = |result: Result<u16, String>| {
+            let (method, host) = (method.to_string(), host.clone());
+            self.log.record_call(OutboundCall { method, host, result, took: started.elapsed() });
+        };
         let response = match timeout(wait, sending).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
+                record(Err(error.to_string()));
                 self.log.add(Level::Warn, CONTEXT, &format!("{method} to {host} failed: {error}"));
                 return Err(code(&error));
             }
             Err(_) => {
+                record(Err("timed out".to_owned()));
                 self.log.add(Level::Warn, CONTEXT, &format!("{method} to {host} timed out"));
                 return Err(Error::HttpResponseTimeout);
             }
         };
+        record(Ok(response.status().as_u16()));
         let response = bounded(response)?;
         let status = response.status().as_u16();
         self.log.add(Level::Debug, CONTEXT, &format!("{method} to {host} returned {status}"));

@@ -1,0 +1,134 @@
+//! The record of a request for the ledger. It is complete when the last part of the request has ended: the handler of a
+//! streamed response may run for longer than it takes to send the head.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::{Method, StatusCode};
+
+use crate::clock::Timestamp;
+use crate::event::CauseTreeId;
+use crate::ledger::{RecordedFailure, Recorder, RequestEntry, Subject, SubjectStatistics};
+use crate::outcome::{EffectNames, Effects, Failure};
+use crate::plugin::{Generation, Route};
+use crate::request_id::RequestId;
+use crate::usage::Usage;
+
+/// The record of a request. It is written when it is dropped.
+#[derive(Debug)]
+pub(super) struct RequestRecord {
+    recorder: Recorder,
+    statistics: Option<Arc<SubjectStatistics>>,
+    id: RequestId,
+    generation: Arc<Generation>,
+    route: Arc<Route>,
+    method: Method,
+    path: String,
+    started: Instant,
+    result: Mutex<Result>,
+}
+
+/// What is known about the result so far.
+#[derive(Debug, Default)]
+struct Result {
+    status: Option<StatusCode>,
+    usage: Usage,
+    failure: Option<RecordedFailure>,
+    effects: Named,
+    is_committed: bool,
+}
+
+/// The names in the effects, and the cause trees of the published events.
+type Named = (EffectNames, Vec<CauseTreeId>);
+
+impl RequestRecord {
+    pub(super) fn new(
+        recorder: &Recorder,
+        generation: &Arc<Generation>,
+        route: &Arc<Route>,
+        method: &Method,
+        path: &str,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            recorder: recorder.clone(),
+            statistics: recorder.subject(Subject::Routes { plugin: generation.name.to_string() }),
+            id: RequestId::unique(),
+            generation: Arc::clone(generation),
+            route: Arc::clone(route),
+            method: method.clone(),
+            path: path.to_owned(),
+            started: Instant::now(),
+            result: Mutex::default(),
+        })
+    }
+
+    pub(super) fn id(&self) -> &RequestId {
+        &self.id
+    }
+
+    /// The handler has ended. It may run again, after a conflict.
+    pub(super) fn handler_ended(&self, queued: Duration, usage: Usage) {
+        let mut result = self.result();
+        let earlier = std::mem::take(&mut result.usage);
+        result.usage = Usage { queued: earlier.queued + queued, cpu_time: earlier.cpu_time + usage.cpu_time, ..usage };
+    }
+
+    /// The handler has failed.
+    pub(super) fn failed(&self, failure: &Failure) {
+        self.result().failure = Some(failure.into());
+    }
+
+    /// The effects are about to be committed.
+    pub(super) fn will_commit(&self, effects: &Effects) {
+        if self.statistics.is_some() && !effects.is_empty() {
+            let mut trees: Vec<_> = effects.publishes.iter().map(|publish| publish.event.cause_tree()).collect();
+            trees.dedup();
+            self.result().effects = (EffectNames::of(effects), trees);
+        }
+    }
+
+    /// The effects are committed.
+    pub(super) fn committed(&self) {
+        self.result().is_committed = true;
+    }
+
+    /// The head of the response is decided.
+    pub(super) fn answered(&self, status: StatusCode) {
+        self.result().status = Some(status);
+    }
+
+    fn result(&self) -> MutexGuard<'_, Result> {
+        self.result.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for RequestRecord {
+    fn drop(&mut self) {
+        let Some(statistics) = &self.statistics else { return };
+        let took = self.started.elapsed();
+        let result = std::mem::take(&mut *self.result());
+        // Without a status, the client has disconnected before there was one (as in nginx).
+        let status = result.status.map_or(499, |status| status.as_u16());
+        let is_failure = status >= 500 || result.failure.is_some();
+        self.recorder.count_request(statistics, is_failure, took, &result.usage);
+        if !self.recorder.wants_request(is_failure, took) {
+            return;
+        }
+        let (names, trees) = if result.is_committed { result.effects } else { Named::default() };
+        self.recorder.record_request(RequestEntry {
+            at: Timestamp::default(),
+            id: self.id.as_str().to_owned(),
+            plugin: self.generation.name.to_string(),
+            digest: self.generation.digest.as_str().to_owned(),
+            method: self.method.to_string(),
+            route: self.route.path.clone(),
+            path: std::mem::take(&mut self.path),
+            status,
+            took,
+            usage: result.usage,
+            failure: result.failure,
+            names,
+            trees,
+        });
+    }
+}

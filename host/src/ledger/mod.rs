@@ -1,0 +1,30 @@
+//! The attempt ledger: what each recorded attempt and request did, and aggregates of all of them.
+//!
+//! The ledger is a store of its own, `ledger.db`. It observes, and nothing depends on it: a commit never waits for the
+//! ledger, and a full disk, a damaged file or a slow disk costs records only. A [`Recorder`] puts records into a
+//! bounded queue, in which room is reserved for failures, and one thread writes them. Records that are lost are
+//! counted, and the times in which records are missing are stored as gaps.
+//!
+//! Counters and distributions are updated where attempts end, before the queue. So aggregates are complete, even if
+//! records are sampled or lost.
+
+mod config;
+mod distribution;
+mod live;
+mod policy;
+mod queue;
+mod reader;
+mod record;
+mod recorder;
+mod statistics;
+mod store;
+mod writer;
+
+pub use config::{LedgerConfig, Recording};
+pub use distribution::Percentiles;
+pub use live::{Live, LiveItem, StreamPosition};
+pub use reader::{AttemptFilter, Gap, LedgerReader, Minute, ReadError};
+pub use record::{AttemptEntry, AttemptVerdict, Entry, RecordedFailure, RequestEntry};
+pub use recorder::{Counters, Ledger, Recorder};
+pub use statistics::{Activity, Subject, SubjectStatistics};
+pub use writer::BacklogSource;

@@ -1,0 +1,99 @@
+//! The bounded queue in front of the writer, with room that is reserved for failures.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::record::Entry;
+use crate::clock::Timestamp;
+
+/// The number of records that may wait.
+const CAPACITY: usize = 16_384;
+/// The room that only failures may use.
+const RESERVED: usize = 4_096;
+
+/// The records that wait for the writer.
+#[derive(Debug)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Entry>,
+    lost: Option<Loss>,
+}
+
+/// Records that were lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Loss {
+    /// When the first of them ended.
+    pub(super) from: Timestamp,
+    /// When the last of them ended.
+    pub(super) until: Timestamp,
+    /// How many there are.
+    pub(super) count: u64,
+}
+
+impl Loss {
+    pub(super) fn of(entries: &[Entry]) -> Option<Self> {
+        let (first, last) = (entries.first()?, entries.last()?);
+        Some(Self { from: first.at(), until: last.at(), count: entries.len() as u64 })
+    }
+
+    /// This loss together with a later one.
+    pub(super) fn and(self, later: Option<Self>) -> Self {
+        let Some(later) = later else { return self };
+        Self { from: self.from.min(later.from), until: self.until.max(later.until), count: self.count + later.count }
+    }
+}
+
+impl Queue {
+    pub(super) fn new() -> Self {
+        Self { state: Mutex::default() }
+    }
+
+    /// Adds a record if there is room for it. Returns whether there was.
+    pub(super) fn push(&self, entry: Entry) -> bool {
+        let room = if entry.is_failure() { CAPACITY } else { CAPACITY - RESERVED };
+        let mut state = self.lock();
+        if state.waiting.len() < room {
+            state.waiting.push_back(entry);
+            return true;
+        }
+        let loss = Loss { from: entry.at(), until: entry.at(), count: 1 };
+        state.lost = Some(state.lost.map_or(loss, |lost| lost.and(Some(loss))));
+        false
+    }
+
+    /// Takes up to `limit` records, and the loss since the last call.
+    pub(super) fn take(&self, limit: usize) -> (Vec<Entry>, Option<Loss>) {
+        let mut state = self.lock();
+        let count = state.waiting.len().min(limit);
+        (state.waiting.drain(..count).collect(), state.lost.take())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::tests::{failed, handled};
+    use super::*;
+
+    #[test]
+    fn successes_leave_room_for_failures_and_losses_are_counted() {
+        let queue = Queue::new();
+        let accepted = |count: u64, entry: fn(u64) -> Entry| (0..count).filter(|at| queue.push(entry(*at))).count();
+        assert_eq!(accepted(20_000, handled), 12_288);
+        assert_eq!(accepted(5_000, failed), 4_096);
+        let (first, lost) = queue.take(1);
+        assert_eq!(first, [handled(0)]);
+        let expected =
+            Loss { from: Timestamp(4_096), until: Timestamp(19_999), count: 20_000 - 12_288 + 5_000 - 4_096 };
+        assert_eq!(lost, Some(expected));
+        let (rest, lost) = queue.take(usize::MAX);
+        assert_eq!((rest.len(), lost), (16_383, None));
+    }
+}

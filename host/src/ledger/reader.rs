@@ -1,0 +1,348 @@
+//! Reads the ledger.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params_from_iter};
+
+use super::distribution::Distribution;
+use super::record::{AttemptEntry, AttemptVerdict, Details, RecordedFailure, RequestEntry, micros};
+use super::statistics::{Activity, Subject};
+use super::store::{self, StoreError, signed};
+use crate::clock::Timestamp;
+use crate::event::CauseTreeId;
+use crate::usage::Usage;
+
+/// Reads the ledger. Each call reads one committed moment, up to 100 ms behind the attempts.
+#[derive(Clone, Debug)]
+pub struct LedgerReader {
+    path: PathBuf,
+}
+
+/// The ledger cannot be read.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the ledger cannot be read: {0}")]
+pub struct ReadError(String);
+
+impl From<StoreError> for ReadError {
+    fn from(error: StoreError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<rusqlite::Error> for ReadError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Selects attempts. Every part that is set must match.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttemptFilter {
+    /// The id of the event.
+    pub event_id: Option<String>,
+    /// The source of the event.
+    pub event_source: Option<String>,
+    /// The id of the cause tree.
+    pub tree: Option<String>,
+    /// The owner of the subscription.
+    pub owner: Option<String>,
+    /// The name of the subscription.
+    pub subscription: Option<String>,
+    /// Only failures.
+    pub failed: bool,
+    /// Only those that took at least this long.
+    pub slower_than: Option<Duration>,
+    /// The cause of the failure.
+    pub cause: Option<String>,
+    /// The digest of the component.
+    pub digest: Option<String>,
+}
+
+/// A time in which records are missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// When the first missing attempt ended.
+    pub from: Timestamp,
+    /// When the last missing attempt ended.
+    pub until: Timestamp,
+    /// How many records are missing.
+    pub lost: u64,
+    /// Why they are missing.
+    pub reason: String,
+}
+
+/// The aggregates of a subject in a minute.
+#[derive(Clone, Debug)]
+pub struct Minute {
+    /// The beginning of the minute.
+    pub at: Timestamp,
+    /// The subject.
+    pub subject: Subject,
+    /// What happened.
+    pub activity: Activity,
+    /// The backlog of a subscription at the end of the minute.
+    pub backlog: Option<u64>,
+}
+
+/// The columns of an attempt, in the order in which [`attempt_of`] reads them.
+const ATTEMPT: &str = "number, at, position, event, source, type, stored_at, tree, tree_source, owner, subscription,
+    replay, digest, attempt, queued, took, cpu, memory, verdict, due, cause, reason, details";
+/// The columns of a request, in the order in which [`request_of`] reads them.
+const REQUEST: &str = "number, at, id, plugin, digest, method, route, path, status, queued, took, cpu, memory, cause,
+    reason, details";
+
+impl LedgerReader {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// The attempts that match, newest first, starting before a number or with the newest one. Each comes with its
+    /// number.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub async fn attempts(
+        &self,
+        filter: AttemptFilter,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<(i64, AttemptEntry)>, ReadError> {
+        self.read(move |connection| {
+            let mut selection = Selection::default();
+            selection.equal("event", filter.event_id);
+            selection.equal("source", filter.event_source);
+            selection.equal("tree", filter.tree);
+            selection.equal("owner", filter.owner);
+            selection.equal("subscription", filter.subscription);
+            selection.equal("cause", filter.cause);
+            selection.equal("digest", filter.digest);
+            if filter.failed {
+                selection.add("verdict > ?", Value::Integer(0));
+            }
+            if let Some(slower) = filter.slower_than {
+                selection.add("took >= ?", Value::Integer(signed(micros(slower))));
+            }
+            selection.run(connection, "attempts", ATTEMPT, before, limit, attempt_of)
+        })
+        .await
+    }
+
+    /// The requests of a plugin, or of all plugins, newest first, starting before a number or with the newest one.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub async fn requests(
+        &self,
+        plugin: Option<String>,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<(i64, RequestEntry)>, ReadError> {
+        self.read(move |connection| {
+            let mut selection = Selection::default();
+            selection.equal("plugin", plugin);
+            selection.run(connection, "requests", REQUEST, before, limit, request_of)
+        })
+        .await
+    }
+
+    /// The request with an id.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub async fn request(&self, id: String) -> Result<Option<RequestEntry>, ReadError> {
+        self.read(move |connection| {
+            let mut selection = Selection::default();
+            selection.equal("id", Some(id));
+            let found = selection.run(connection, "requests", REQUEST, None, 1, request_of)?;
+            Ok(found.into_iter().next().map(|(_, request)| request))
+        })
+        .await
+    }
+
+    /// The gaps that overlap a time.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub async fn gaps(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Gap>, ReadError> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare(
+                "SELECT starts, ends, lost, reason FROM gaps WHERE ends >= ?1 AND starts <= ?2 ORDER BY starts LIMIT 100",
+            )?;
+            let gap = |row: &Row<'_>| {
+                let (from, until) = (time(row, 0)?, time(row, 1)?);
+                Ok(Gap { from, until, lost: unsigned(row, 2)?, reason: row.get(3)? })
+            };
+            let gaps = statement.query_map([signed(from.0), signed(until.0)], gap)?;
+            gaps.map(|gap| gap.map_err(ReadError::from)).collect()
+        })
+        .await
+    }
+
+    /// The aggregates of the minutes in a time, in order, at most `limit` of them.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub async fn minutes(&self, from: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Minute>, ReadError> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare(
+                "SELECT minute, owner, name, succeeded, retried, failed, cpu, memory, backlog, run, latency FROM minutes
+                 WHERE minute >= ?1 AND minute <= ?2 ORDER BY minute, owner, name LIMIT ?3",
+            )?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let minutes = statement.query_map([signed(from.0 / 60_000), signed(until.0 / 60_000), limit], minute_of)?;
+            minutes.map(|minute| minute.map_err(ReadError::from)).collect()
+        })
+        .await
+    }
+
+    /// Reads on a thread that may block. A ledger that does not exist yet is empty.
+    async fn read<T: Default + Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let path = self.path.clone();
+        let task = tokio::task::spawn_blocking(move || match store::open_reader(&path)? {
+            Some(connection) => read(&connection),
+            None => Ok(T::default()),
+        });
+        task.await.map_err(|error| ReadError(error.to_string()))?
+    }
+}
+
+/// The conditions of a query.
+#[derive(Default)]
+struct Selection {
+    conditions: Vec<String>,
+    values: Vec<Value>,
+}
+
+impl Selection {
+    /// Adds a condition with one parameter.
+    fn add(&mut self, condition: &'static str, value: Value) {
+        self.conditions.push(condition.to_owned());
+        self.values.push(value);
+    }
+
+    /// Adds that a column has a value, if there is one.
+    fn equal(&mut self, column: &'static str, value: Option<String>) {
+        if let Some(value) = value {
+            self.conditions.push(format!("{column} = ?"));
+            self.values.push(Value::Text(value));
+        }
+    }
+
+    fn run<T>(
+        mut self,
+        connection: &Connection,
+        table: &str,
+        columns: &str,
+        before: Option<i64>,
+        limit: usize,
+        read: fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, ReadError> {
+        self.add("number < ?", Value::Integer(before.unwrap_or(i64::MAX)));
+        self.values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+        let conditions = self.conditions.join(" AND ");
+        let sql = format!("SELECT {columns} FROM {table} WHERE {conditions} ORDER BY number DESC LIMIT ?");
+        let mut statement = connection.prepare(&sql)?;
+        let rows = statement.query_map(params_from_iter(self.values), read)?;
+        rows.map(|row| row.map_err(ReadError::from)).collect()
+    }
+}
+
+fn attempt_of(row: &Row<'_>) -> rusqlite::Result<(i64, AttemptEntry)> {
+    let (names, calls, _) = details(row, 22)?.into_parts();
+    let verdict = match row.get(18)? {
+        0_i64 => AttemptVerdict::Handled,
+        1 => AttemptVerdict::Retry(time(row, 19)?),
+        _ => AttemptVerdict::Dead,
+    };
+    let usage =
+        Usage { queued: duration(row, 14)?, cpu_time: duration(row, 16)?, memory_bytes: unsigned(row, 17)?, calls };
+    let attempt = AttemptEntry {
+        at: time(row, 1)?,
+        position: unsigned(row, 2)?,
+        event_id: row.get(3)?,
+        event_source: row.get(4)?,
+        event_type: row.get(5)?,
+        stored_at: time(row, 6)?,
+        tree: CauseTreeId { id: row.get(7)?, source: row.get(8)? },
+        owner: row.get(9)?,
+        subscription: row.get(10)?,
+        replay: row.get(11)?,
+        digest: row.get(12)?,
+        attempt: row.get(13)?,
+        took: duration(row, 15)?,
+        usage,
+        verdict,
+        failure: failure(row, 20)?,
+        names,
+    };
+    Ok((row.get(0)?, attempt))
+}
+
+fn request_of(row: &Row<'_>) -> rusqlite::Result<(i64, RequestEntry)> {
+    let (names, calls, trees) = details(row, 15)?.into_parts();
+    let usage =
+        Usage { queued: duration(row, 9)?, cpu_time: duration(row, 11)?, memory_bytes: unsigned(row, 12)?, calls };
+    let request = RequestEntry {
+        at: time(row, 1)?,
+        id: row.get(2)?,
+        plugin: row.get(3)?,
+        digest: row.get(4)?,
+        method: row.get(5)?,
+        route: row.get(6)?,
+        path: row.get(7)?,
+        status: row.get(8)?,
+        took: duration(row, 10)?,
+        usage,
+        failure: failure(row, 13)?,
+        names,
+        trees,
+    };
+    Ok((row.get(0)?, request))
+}
+
+fn minute_of(row: &Row<'_>) -> rusqlite::Result<Minute> {
+    let owner: String = row.get(1)?;
+    let subject = match row.get(2)? {
+        Some(name) => Subject::Subscription { owner, name },
+        None => Subject::Routes { plugin: owner },
+    };
+    let distribution = |index| row.get::<_, String>(index).map(|text| Distribution::decode(&text));
+    let activity = Activity {
+        succeeded: unsigned(row, 3)?,
+        retried: unsigned(row, 4)?,
+        failed: unsigned(row, 5)?,
+        cpu_time: duration(row, 6)?,
+        memory_bytes: unsigned(row, 7)?,
+        run: distribution(9)?,
+        latency: distribution(10)?,
+    };
+    let backlog: Option<i64> = row.get(8)?;
+    let at = Timestamp(unsigned(row, 0)?.saturating_mul(60_000));
+    Ok(Minute { at, subject, activity, backlog: backlog.map(i64::cast_unsigned) })
+}
+
+fn details(row: &Row<'_>, index: usize) -> rusqlite::Result<Details> {
+    Ok(serde_json::from_str(&row.get::<_, String>(index)?).unwrap_or_default())
+}
+
+fn failure(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<RecordedFailure>> {
+    let (cause, reason): (Option<String>, Option<String>) = (row.get(index)?, row.get(index + 1)?);
+    Ok(cause.map(|cause| RecordedFailure { cause, reason: reason.unwrap_or_default() }))
+}
+
+fn unsigned(row: &Row<'_>, index: usize) -> rusqlite::Result<u64> {
+    Ok(u64::try_from(row.get::<_, i64>(index)?).unwrap_or(0))
+}
+
+fn duration(row: &Row<'_>, index: usize) -> rusqlite::Result<Duration> {
+    unsigned(row, index).map(Duration::from_micros)
+}
+
+fn time(row: &Row<'_>, index: usize) -> rusqlite::Result<Timestamp> {
+    unsigned(row, index).map(Timestamp)
+}

@@ -1,0 +1,195 @@
+//! Where attempts and requests are reported to.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::config::LedgerConfig;
+use super::live::{Live, Stream, StreamPosition};
+use super::policy::Policy;
+use super::queue::Queue;
+use super::reader::LedgerReader;
+use super::record::{AttemptEntry, Entry, RequestEntry};
+use super::statistics::{Ending, Statistics, Subject, SubjectStatistics};
+use super::store;
+use super::writer::{BacklogSource, Writer};
+use crate::bus::{AttemptRecord, DeliveryStatus};
+use crate::clock::Clock;
+use crate::outcome::EffectNames;
+use crate::retry::Verdict;
+use crate::usage::Usage;
+
+/// Records attempts and requests. Clones share the ledger. The default records nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Recorder(Option<Arc<Shared>>);
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) policy: Policy,
+    pub(super) queue: Queue,
+    pub(super) stream: Stream,
+    pub(super) statistics: Statistics,
+    pub(super) clock: Clock,
+    pub(super) written: AtomicU64,
+    pub(super) lost: AtomicU64,
+    /// Whether the file can be written.
+    pub(super) is_available: AtomicBool,
+}
+
+/// Counters of the ledger since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Records that were written.
+    pub written: u64,
+    /// Records that were lost.
+    pub lost: u64,
+    /// Whether the file can be written now.
+    pub is_available: bool,
+}
+
+/// A ledger with its writer. Dropping it writes what is queued, and ends the writer.
+#[derive(Debug)]
+pub struct Ledger {
+    recorder: Recorder,
+    reader: LedgerReader,
+    _writer: Writer,
+}
+
+impl Ledger {
+    /// Opens the ledger of a data directory. A file that cannot be used is reported in the log, and costs the records
+    /// only.
+    ///
+    /// # Errors
+    /// If the writer's thread cannot be started.
+    pub fn open(data: &Path, config: LedgerConfig, clock: Clock, backlogs: BacklogSource) -> std::io::Result<Self> {
+        let path = data.join(store::FILE);
+        let shared = Arc::new(Shared::of(&config, clock));
+        let writer = Writer::start(path.clone(), config, Arc::clone(&shared), backlogs)?;
+        Ok(Self { recorder: Recorder(Some(shared)), reader: LedgerReader::new(path), _writer: writer })
+    }
+
+    /// Where attempts and requests are reported to.
+    #[must_use]
+    pub fn recorder(&self) -> Recorder {
+        self.recorder.clone()
+    }
+
+    /// Reads the ledger.
+    #[must_use]
+    pub fn reader(&self) -> LedgerReader {
+        self.reader.clone()
+    }
+}
+
+impl Recorder {
+    /// The statistics of a subject, to report its attempts or requests with.
+    #[must_use]
+    pub fn subject(&self, subject: Subject) -> Option<Arc<SubjectStatistics>> {
+        self.0.as_ref().map(|shared| shared.statistics.subject(subject))
+    }
+
+    /// The statistics of all subjects.
+    #[must_use]
+    pub fn subjects(&self) -> Vec<(Subject, Arc<SubjectStatistics>)> {
+        self.0.as_ref().map(|shared| shared.statistics.all()).unwrap_or_default()
+    }
+
+    /// Whether an attempt is to be recorded. Ask once for each: successes are sampled.
+    #[must_use]
+    pub fn wants_attempt(&self, record: &AttemptRecord) -> bool {
+        self.wants(record.verdict != Verdict::Ack, record.took)
+    }
+
+    /// Whether a request is to be recorded. Ask once for each: successes are sampled.
+    #[must_use]
+    pub fn wants_request(&self, is_failure: bool, took: Duration) -> bool {
+        self.wants(is_failure, took)
+    }
+
+    fn wants(&self, is_failure: bool, took: Duration) -> bool {
+        let Some(shared) = &self.0 else { return false };
+        shared.stream.is_watched() || shared.policy.wants(is_failure, took, shared.clock.now())
+    }
+
+    /// Counts an attempt that was committed, and records it if there are names.
+    pub fn record_attempt(
+        &self,
+        subject: Option<&SubjectStatistics>,
+        record: &AttemptRecord,
+        names: Option<EffectNames>,
+        status: DeliveryStatus,
+    ) {
+        let Some(shared) = &self.0 else { return };
+        let now = shared.clock.now();
+        if let Some(subject) = subject {
+            let ending = match status {
+                DeliveryStatus::Handled => Ending::Succeeded,
+                DeliveryStatus::Waiting(_) => Ending::Retried,
+                DeliveryStatus::Dead => Ending::Failed,
+            };
+            let delivery = &record.delivery;
+            // The latency of a replay, or until a retry fails, says nothing about the host.
+            let has_latency = status == DeliveryStatus::Handled && !delivery.kind.is_replay();
+            let latency = has_latency.then(|| now.since(delivery.logged.stored_at));
+            subject.record(ending, record.took, latency, &record.usage);
+        }
+        if let Some(names) = names {
+            shared.push(Entry::Attempt(Box::new(AttemptEntry::new(record, names, status, now))));
+        }
+    }
+
+    /// Counts a request that has ended.
+    pub fn count_request(&self, subject: &SubjectStatistics, is_failure: bool, took: Duration, usage: &Usage) {
+        let ending = if is_failure { Ending::Failed } else { Ending::Succeeded };
+        subject.record(ending, took, Some(took), usage);
+    }
+
+    /// Records a request that has ended. The recorder sets the time.
+    pub fn record_request(&self, request: RequestEntry) {
+        if let Some(shared) = &self.0 {
+            let request = RequestEntry { at: shared.clock.now(), ..request };
+            shared.push(Entry::Request(Box::new(request)));
+        }
+    }
+
+    /// Follows the records from now on, or after a position. While somebody follows, everything is recorded. None if
+    /// there is no ledger.
+    #[must_use]
+    pub fn follow(&self, after: Option<StreamPosition>) -> Option<Live> {
+        self.0.as_ref().map(|shared| shared.stream.follow(after))
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let Some(shared) = &self.0 else { return Counters::default() };
+        Counters {
+            written: shared.written.load(Ordering::Relaxed),
+            lost: shared.lost.load(Ordering::Relaxed),
+            is_available: shared.is_available.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn of(config: &LedgerConfig, clock: Clock) -> Self {
+        Self {
+            policy: Policy::new(config),
+            queue: Queue::new(),
+            stream: Stream::new(uuid::Uuid::new_v4().as_u64_pair().0),
+            statistics: Statistics::default(),
+            clock,
+            written: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            is_available: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn push(&self, entry: Entry) {
+        self.stream.push(&entry);
+        if !self.queue.push(entry) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}

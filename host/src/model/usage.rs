@@ -1,0 +1,74 @@
+//! The resources that an invocation used, and the requests that it sent. They are observations: nothing depends on them.
+
+use std::time::Duration;
+
+/// The most requests of one invocation that are recorded. Further ones are counted only.
+pub const MAX_RECORDED_CALLS: usize = 64;
+
+/// What one invocation used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// How long the invocation waited for permits and a thread.
+    pub queued: Duration,
+    /// The processor time of its thread.
+    pub cpu_time: Duration,
+    /// The peak of its linear memory and of the data that the host holds for it, in bytes.
+    pub memory_bytes: u64,
+    /// The requests that it sent.
+    pub calls: OutboundCalls,
+}
+
+/// The requests that an invocation sent, in the order in which they ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutboundCalls {
+    /// The first [`MAX_RECORDED_CALLS`] of them.
+    pub recorded: Vec<OutboundCall>,
+    /// How many more there were.
+    pub omitted: u64,
+}
+
+/// A request that an invocation sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboundCall {
+    /// The method.
+    pub method: String,
+    /// The host, without a path or a query, which may contain secrets.
+    pub host: String,
+    /// The status of the response, or why there is none.
+    pub result: Result<u16, String>,
+    /// The time until the head of the response, or until the failure.
+    pub took: Duration,
+}
+
+impl OutboundCalls {
+    /// Adds a request.
+    pub fn add(&mut self, call: OutboundCall) {
+        if self.recorded.len() < MAX_RECORDED_CALLS {
+            self.recorded.push(call);
+        } else {
+            self.omitted += 1;
+        }
+    }
+
+    /// Whether there were none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.recorded.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bounded_number_of_calls_is_recorded_and_the_others_are_counted() {
+        let mut calls = OutboundCalls::default();
+        for status in 0..100 {
+            let (method, host) = ("GET".to_owned(), "example.com".to_owned());
+            calls.add(OutboundCall { method, host, result: Ok(status), took: Duration::ZERO });
+        }
+        assert_eq!((calls.recorded.len(), calls.omitted), (64, 36));
+        assert_eq!(calls.recorded[63].result, Ok(63));
+    }
+}
