@@ -286,6 +286,8 @@ impl Host {
             defaults: sandbox.plugin_defaults(),
             body_reader: BodyReader { limits, stop: stops.rest.clone() },
             replies_ended: stops.replies.clone(),
+            recorder: ledger.recorder(),
+            ledger: ledger.reader(),
             metrics: telemetry::start_metrics().map_err(|error| anyhow!("cannot start metrics: {error}"))?,
             listeners: own,
             clock,

@@ -83,7 +83,9 @@ fn what_is_documented_exists_and_nothing_else() {
     let document = document(&host);
     for (path, item) in document["paths"].as_object().unwrap() {
         for method in METHODS {
-            let answer = host.send(&method.to_uppercase(), &host.admin_url(&filled(path)), &[], b"");
+            // The stream refuses this id. Otherwise its response would not end.
+            let headers = [("last-event-id", "unknown")];
+            let answer = host.send(&method.to_uppercase(), &host.admin_url(&filled(path)), &headers, b"");
             let is_missing = answer.status == 405 || answer.body.contains("the admin interface has no path");
             assert_eq!(is_missing, item[method].is_null(), "{method} {path}: {} {}", answer.status, answer.body);
         }

@@ -2,6 +2,7 @@
 //! listener, which is bound to loopback.
 
 mod body;
+mod cause_trees;
 mod contract;
 mod dead_letters;
 mod deliveries;
@@ -9,12 +10,16 @@ mod events;
 mod generations;
 mod guard;
 mod health;
+mod ledger_views;
 mod openapi;
 mod plugins;
+mod records;
 mod schedules;
 mod state;
+mod stream;
 mod subscription_rules;
 mod subscriptions;
+mod waiting;
 mod webhook_secrets;
 
 use std::path::PathBuf;
@@ -31,6 +36,7 @@ use contract::{Contract, Operations};
 use crate::api;
 use crate::bus::SharedBus;
 use crate::clock::Clock;
+use crate::ledger::{LedgerReader, Recorder};
 use crate::outbound::Listeners;
 use crate::plugin::{self, Folder, Loader, Registry};
 use crate::problem::Problem;
@@ -57,6 +63,10 @@ pub struct Admin {
     pub body_reader: BodyReader,
     /// Cancelled when the host stops and no more replies can arrive.
     pub replies_ended: CancellationToken,
+    /// Follows records, and counts attempts and requests.
+    pub recorder: Recorder,
+    /// Reads the ledger.
+    pub ledger: LedgerReader,
     /// The metrics.
     pub metrics: Metrics,
     /// The host's own listeners, to which no webhook may lead.

@@ -10,6 +10,7 @@ mod canary;
 mod dead_letters;
 mod deliveries;
 mod events;
+mod ledger;
 mod open_enums;
 mod plugins;
 mod problem;
@@ -32,6 +33,12 @@ pub use deliveries::{DeliveryPage, DeliveryQuery, DeliverySelection, DeliveryVie
 pub use events::{
     CompactionResult, EventDocument, EventList, EventPage, EventQuery, EventSelection, EventSummary, EventView,
     PublishResult, ReceiptView,
+};
+pub use ledger::{
+    CallView, CauseTreeQuery, CauseTreeView, DelayedEventView, GapView, InvocationUsageView, LedgerView, MinuteList,
+    MinuteQuery, MinuteView, PercentilesView, PublishedView, RecordedAttemptPage, RecordedAttemptQuery,
+    RecordedAttemptView, RecordedRequestPage, RecordedRequestQuery, RecordedRequestView, StatisticsView, StreamMessage,
+    StreamQuery, SubjectView, TreeDeliveryView, TreeEventView, VerdictView, WaitReasonView,
 };
 pub use open_enums::{DeadLetterPolicyView, DeliveryStateView, PluginStatus, SubscriptionStatus};
 pub use plugins::{

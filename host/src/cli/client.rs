@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use http_body_util::BodyExt as _;
-use hyper::{Method, Request, Uri};
+use hyper::http::request::Builder;
+use hyper::{Method, Request, StatusCode, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -13,11 +14,12 @@ use serde_json::Value;
 
 use super::response::Response;
 use crate::api::{
-    self, CanaryQuery, CanaryView, CancelQuery, CompactionResult, DeadLetterSelection, DeadLetterView,
-    DeliverySelection, DrainQuery, DrainResult, DropResult, EditedRedriveRequest, EventList, NoContent, Page,
-    PluginList, PluginView, ProblemView, PublishResult, RedriveResult, ReplayRequest, ReplayResult, RetryResult,
+    self, CanaryQuery, CanaryView, CancelQuery, CauseTreeQuery, CauseTreeView, CompactionResult, DeadLetterSelection,
+    DeadLetterView, DeliverySelection, DrainQuery, DrainResult, DropResult, EditedRedriveRequest, EventList, NoContent,
+    Page, PluginList, PluginView, ProblemView, PublishResult, RedriveResult, ReplayRequest, ReplayResult, RetryResult,
     RollbackQuery, RollbackResult, ScheduleList, SecretRequest, SecretRotationResult, StateKeyPage, StateKeyQuery,
-    StateRequest, StateValueView, StopReplaysResult, SubscriptionChangeResult, SubscriptionList, SubscriptionRequest,
+    StateRequest, StateValueView, StatisticsView, StopReplaysResult, StreamQuery, SubscriptionChangeResult,
+    SubscriptionList, SubscriptionRequest,
 };
 use crate::outbound::{self, Fault, SendError};
 use crate::printable;
@@ -203,6 +205,50 @@ impl Client {
         self.allowing(WORK).delete(&["dead-letters"], selection).await
     }
 
+    pub(crate) async fn cause_tree(&self, id: &str, query: &CauseTreeQuery) -> ClientResult<CauseTreeView> {
+        self.get(&["cause-trees", id], query).await
+    }
+
+    pub(crate) async fn statistics(&self) -> ClientResult<StatisticsView> {
+        self.get(&["statistics"], &()).await
+    }
+
+    /// Whether the host responds.
+    pub(crate) async fn ping(&self) -> ClientResult<StatisticsView> {
+        self.statistics().await
+    }
+
+    /// Follows the live stream, after the record with an id if there is one. Returns the body, whose parts arrive as
+    /// records are made.
+    pub(crate) async fn stream(&self, query: &StreamQuery, last_id: Option<&str>) -> anyhow::Result<outbound::Body> {
+        let mut request = Request::builder().method(Method::GET).uri(self.url(&["stream"], &query_pairs(query)?)?);
+        if let Some(id) = last_id {
+            request = request.header("last-event-id", id);
+        }
+        let response = self.start(request, Vec::new()).await?;
+        if !response.status().is_success() {
+            let status = response.status();
+            let body = self.read(response.into_body()).await?;
+            return Err(refusal(status, &String::from_utf8_lossy(&body)));
+        }
+        Ok(response.into_body())
+    }
+
+    /// Waits for a part of a stream. The host sends at least a comment from time to time.
+    ///
+    /// # Errors
+    /// Why the stream has ended.
+    pub(crate) async fn next_part<T>(
+        &self,
+        part: impl Future<Output = Option<Result<T, Box<dyn std::error::Error + Send + Sync>>>>,
+    ) -> Result<T, StreamEnd> {
+        match tokio::time::timeout(self.timeout, part).await {
+            Ok(Some(Ok(part))) => Ok(part),
+            Ok(Some(Err(_)) | None) => Err(StreamEnd("the host closed the connection")),
+            Err(_) => Err(StreamEnd("the host is silent")),
+        }
+    }
+
     /// A page of a list, with at most `limit` items, after a cursor.
     pub(crate) async fn page<P: Page + DeserializeOwned>(
         &self,
@@ -256,23 +302,22 @@ impl Client {
             request = request.header("content-type", media_type);
             bytes = body;
         }
-        let client = outbound::Client::unrestricted().context("cannot set up the HTTP client")?;
-        let connect = Some(self.timeout.min(CONNECT_TIMEOUT));
-        let sending = client.send(request.body(outbound::body(bytes))?, connect);
-        let response = self.within(self.timeout + self.work, sending).await?.map_err(|error| self.explain(error))?;
+        let response = self.start(request, bytes).await?;
         let status = response.status();
         let body = self.read(response.into_body()).await?;
         let text = String::from_utf8_lossy(&body).into_owned();
         if status.is_success() {
             return Response::read(text);
         }
-        let problem: ProblemView = serde_json::from_str(&text).unwrap_or_default();
-        // The text may quote a guest or a client.
-        let detail = printable::line(problem.detail.as_deref().unwrap_or("the response has no detail")).into_owned();
-        match problem.code {
-            Some(code) => bail!("{detail} ({code})"),
-            None => bail!("the host responded with {status}: {detail}"),
-        }
+        Err(refusal(status, &text))
+    }
+
+    /// Sends a request, and waits for the head of the response.
+    async fn start(&self, request: Builder, body: Vec<u8>) -> anyhow::Result<hyper::Response<outbound::Body>> {
+        let client = outbound::Client::unrestricted().context("cannot set up the HTTP client")?;
+        let connect = Some(self.timeout.min(CONNECT_TIMEOUT));
+        let sending = client.send(request.body(outbound::body(body))?, connect);
+        self.within(self.timeout + self.work, sending).await?.map_err(|error| self.explain(error))
     }
 
     /// Waits for a part of the response.
@@ -340,6 +385,22 @@ impl Client {
         })
     }
 }
+
+/// The error for a response that is not a success.
+fn refusal(status: StatusCode, text: &str) -> anyhow::Error {
+    let problem: ProblemView = serde_json::from_str(text).unwrap_or_default();
+    // The text may quote a guest or a client.
+    let detail = printable::line(problem.detail.as_deref().unwrap_or("the response has no detail")).into_owned();
+    match problem.code {
+        Some(code) => anyhow::anyhow!("{detail} ({code})"),
+        None => anyhow::anyhow!("the host responded with {status}: {detail}"),
+    }
+}
+
+/// Why a stream has ended.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct StreamEnd(&'static str);
 
 fn cloudevent(event: String) -> Content {
     ("application/cloudevents+json", event.into())

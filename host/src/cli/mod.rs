@@ -17,10 +17,14 @@ mod response;
 mod rollback;
 mod schedules;
 pub(crate) mod serve;
+mod server_sent_events;
 mod state;
 mod subscriptions;
+mod tail;
 mod test;
+mod top;
 mod upgrade;
+mod why;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -76,6 +80,12 @@ enum Command {
     DeadLetters(Group<dead_letters::Command>),
     /// Show or change the state of a plugin
     State(state::Arguments),
+    /// Show what an event or a request led to, and why something still waits
+    Why(why::Arguments),
+    /// Follow attempts and requests as they end
+    Tail(tail::Arguments),
+    /// Show throughput, latency, lag and CPU time of each subscription and plugin
+    Top(top::Arguments),
     /// List schedules and delayed events, or cancel a delayed event
     Schedules(Group<schedules::Command>),
     #[command(hide = true)]
@@ -218,6 +228,9 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Deliveries(arguments) => deliveries::run(arguments).await,
         Command::DeadLetters(arguments) => dead_letters::run(arguments).await,
         Command::State(arguments) => state::run(arguments).await,
+        Command::Why(arguments) => why::run(arguments).await,
+        Command::Tail(arguments) => tail::run(arguments).await,
+        Command::Top(arguments) => top::run(arguments).await,
         Command::Schedules(arguments) => schedules::run(arguments).await,
         Command::Compact(_) => Renamed::exit("sandbus compact", "sandbus events compact"),
     }

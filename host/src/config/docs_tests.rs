@@ -46,6 +46,7 @@ fn every_key_of_sandbus_toml_is_documented_with_its_default() {
     check_keys(&all, "http", &fields_of::<HttpLimits>());
     check_keys(&all, "bus", &fields_of::<BusConfig>());
     check_keys(&all, "sandbox", &fields_of::<SandboxConfig>());
+    check_keys(&all, "ledger", &fields_of::<LedgerConfig>());
 }
 
 #[test]

@@ -161,6 +161,28 @@ impl LedgerReader {
         .await
     }
 
+    /// The request whose handler published the first event of a cause tree.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub async fn request_of_tree(&self, tree: CauseTreeId) -> Result<Option<RequestEntry>, ReadError> {
+        self.read(move |connection| {
+            let sql = format!(
+                "SELECT {REQUEST} FROM requests WHERE number IN (SELECT request FROM request_trees WHERE tree = ?1) LIMIT 10"
+            );
+            let mut statement = connection.prepare(&sql)?;
+            let found = statement.query_map([&tree.id], request_of)?;
+            for request in found {
+                let (_, request) = request?;
+                if request.trees.contains(&tree) {
+                    return Ok(Some(request));
+                }
+            }
+            Ok(None)
+        })
+        .await
+    }
+
     /// The gaps that overlap a time.
     ///
     /// # Errors

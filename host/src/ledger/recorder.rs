@@ -186,10 +186,28 @@ impl Shared {
         }
     }
 
+    /// Counts records that are lost.
+    pub(super) fn count_lost(&self, count: u64) {
+        self.lost.fetch_add(count, Ordering::Relaxed);
+        metrics::counter!("sandbus_ledger_lost_total").increment(count);
+    }
+
+    /// Counts records that are written.
+    pub(super) fn count_written(&self, count: u64) {
+        self.written.fetch_add(count, Ordering::Relaxed);
+        metrics::counter!("sandbus_ledger_records_total").increment(count);
+    }
+
+    /// Sets whether the file can be written.
+    pub(super) fn set_available(&self, is_available: bool) {
+        self.is_available.store(is_available, Ordering::Relaxed);
+        metrics::gauge!("sandbus_ledger_available").set(if is_available { 1.0 } else { 0.0 });
+    }
+
     pub(super) fn push(&self, entry: Entry) {
         self.stream.push(&entry);
         if !self.queue.push(entry) {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.count_lost(1);
         }
     }
 }

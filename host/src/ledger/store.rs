@@ -17,6 +17,8 @@ pub(super) const FILE: &str = "ledger.db";
 const VERSION: i64 = 1;
 /// How long a connection waits for other processes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+/// The most cause trees by which a request is found.
+const MAX_TREES: usize = 20;
 /// The number of records that one step of retention deletes.
 const RETENTION_STEP: u32 = 2_000;
 
@@ -69,6 +71,14 @@ CREATE TABLE requests (
     details  TEXT NOT NULL
 ) STRICT;
 CREATE INDEX requests_by_id ON requests (id);
+
+-- The cause trees that requests started.
+CREATE TABLE request_trees (
+    tree    TEXT NOT NULL,
+    request INTEGER NOT NULL
+) STRICT;
+CREATE INDEX request_trees_by_tree ON request_trees (tree);
+CREATE INDEX request_trees_by_request ON request_trees (request);
 
 -- Aggregates of each minute. `name` is null for the routes of the plugin `owner`. Times are in microseconds.
 CREATE TABLE minutes (
@@ -225,6 +235,9 @@ impl Store {
             let mut delete = transaction.prepare_cached(&format!("DELETE FROM {table} WHERE number IN ({oldest})"))?;
             deleted += delete.execute(params![is_large, records_from])?;
         }
+        transaction
+            .prepare_cached("DELETE FROM request_trees WHERE request < (SELECT min(number) FROM requests)")?
+            .execute([])?;
         transaction.prepare_cached("DELETE FROM gaps WHERE ends < ?1")?.execute([records_from])?;
         transaction.prepare_cached("DELETE FROM minutes WHERE minute < ?1")?.execute([minutes_from / 60_000])?;
         transaction.commit()?;
@@ -294,6 +307,11 @@ fn insert_request(connection: &Connection, request: &RequestEntry) -> Result<(),
         request.failure.as_ref().map(|failure| &failure.reason),
         details,
     ])?;
+    let number = connection.last_insert_rowid();
+    let mut insert = connection.prepare_cached("INSERT INTO request_trees VALUES (?1, ?2)")?;
+    for tree in request.trees.iter().take(MAX_TREES) {
+        insert.execute(params![tree.id, number])?;
+    }
     Ok(())
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -139,13 +138,13 @@ impl Work {
             tracing::info!("the ledger {} can be written again", self.path.display());
         }
         self.store = Some(store);
-        self.shared.is_available.store(true, Ordering::Relaxed);
+        self.shared.set_available(true);
     }
 
     /// Leaves the file alone for a while; for as long as the host runs, if it belongs to another version.
     fn pause(&mut self, error: &StoreError) {
         self.store = None;
-        self.shared.is_available.store(false, Ordering::Relaxed);
+        self.shared.set_available(false);
         let is_known = self.is_foreign || self.paused_until.is_some();
         self.is_foreign = matches!(error, StoreError::Version(_));
         self.paused_until = (!self.is_foreign).then(|| Instant::now() + PAUSE);
@@ -177,7 +176,7 @@ impl Work {
             match written {
                 Some(Ok(())) => {
                     self.unstored_loss = None;
-                    self.shared.written.fetch_add(entries.len() as u64, Ordering::Relaxed);
+                    self.shared.count_written(entries.len() as u64);
                 }
                 Some(Err(error)) => {
                     self.lose(&entries, "the file of the ledger could not be written");
@@ -202,7 +201,7 @@ impl Work {
 
     fn lose(&mut self, entries: &[Entry], reason: &str) {
         if let Some(loss) = Loss::of(entries) {
-            self.shared.lost.fetch_add(loss.count, Ordering::Relaxed);
+            self.shared.count_lost(loss.count);
             self.note_loss(loss, reason);
         }
     }

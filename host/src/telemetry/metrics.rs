@@ -69,6 +69,9 @@ fn describe() {
         "Published events dropped as duplicates although the stored event has other content"
     );
     metrics::describe_counter!("sandbus_lost_log_lines_total", "Log lines lost because standard error was not read");
+    metrics::describe_counter!("sandbus_ledger_records_total", "Records written to the ledger");
+    metrics::describe_counter!("sandbus_ledger_lost_total", "Records that the ledger lost");
+    metrics::describe_gauge!("sandbus_ledger_available", "1 if the ledger can be written, else 0");
     metrics::describe_histogram!("sandbus_delivery_latency_seconds", "Time from stored to handled, by subscription");
     metrics::describe_histogram!("sandbus_handler_seconds", "Run time of handlers, by subscription");
     metrics::describe_gauge!("sandbus_subscription_backlog", "Deliveries that are neither handled nor dead letters");

@@ -13,8 +13,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    Admin, dead_letters, deliveries, events, generations, health, plugins, schedules, state, subscriptions,
-    webhook_secrets,
+    Admin, cause_trees, dead_letters, deliveries, events, generations, health, plugins, records, schedules, state,
+    stream, subscriptions, webhook_secrets,
 };
 use crate::api::{self, ProblemView, schemas};
 
@@ -36,6 +36,7 @@ use crate::api::{self, ProblemView, schemas};
         (name = "deliveries", description = "Pending deliveries."),
         (name = "state", description = "The state of plugins."),
         (name = "schedules", description = "Schedules of plugins, and delayed events."),
+        (name = "ledger", description = "What happened: attempts, requests, cause trees and statistics."),
         (name = "health", description = "Health, readiness and metrics."),
         (name = "document", description = "This document.")
     ),
@@ -73,7 +74,13 @@ pub(super) fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::retry_now))
         .routes(routes!(state::keys))
-        .routes(routes!(state::get, state::put));
+        .routes(routes!(state::get, state::put))
+        .routes(routes!(cause_trees::show))
+        .routes(routes!(records::attempts))
+        .routes(routes!(records::requests))
+        .routes(routes!(records::statistics))
+        .routes(routes!(records::minutes))
+        .routes(routes!(stream::follow));
     OpenApiRouter::with_openapi(Skeleton::openapi())
         .routes(routes!(health::health))
         .routes(routes!(health::readiness))

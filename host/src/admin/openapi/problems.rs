@@ -62,6 +62,8 @@ const COMMIT: &[Code] = &[
     (504, "in-doubt"),
     (507, "disk-full"),
 ];
+/// Problems of reading the ledger.
+const LEDGER: &[Code] = &[(503, "ledger-unavailable")];
 /// Problems of writing events as JSON.
 const WRITE: &[Code] = &[(500, "host-failed")];
 /// Problems of selecting dead letters.
@@ -117,6 +119,11 @@ fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
         "retry_deliveries" => vec![COMMIT, SELECTION],
         "list_state_keys" | "get_state" => vec![NAMED, READ],
         "put_state" => vec![NAMED, JSON, READ, COMMIT, &[(409, "state-changed")]],
+        "get_cause_tree" => vec![NAMED, READ, &[(400, "ambiguous-id")]],
+        "list_attempts" => vec![LEDGER, &[(400, "invalid-subscription")]],
+        "list_requests" | "list_minutes" => vec![LEDGER],
+        "get_statistics" => vec![READ],
+        "follow_stream" => vec![LEDGER, &[(400, "invalid-event-id")]],
         "redrive_dead_letters" | "drop_dead_letters" => vec![READ, COMMIT, SELECTION],
         _ => return None,
     })

@@ -1,5 +1,6 @@
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use super::super::record::tests::{attempt, failed, handled, request};
 use super::super::{AttemptFilter, AttemptVerdict, Entry, Gap, Ledger, LedgerReader};

@@ -1,0 +1,113 @@
+//! The records of the ledger in the API's form.
+
+use std::time::Duration;
+
+use crate::api::{
+    CallView, GapView, InvocationUsageView, PercentilesView, PublishedView, RecordedAttemptView, RecordedRequestView,
+    SubjectView, VerdictView,
+};
+use crate::ledger::{Activity, AttemptEntry, AttemptVerdict, Gap, Percentiles, RequestEntry, Subject};
+use crate::outcome::EffectNames;
+use crate::usage::Usage;
+
+pub(super) fn attempt(entry: &AttemptEntry) -> RecordedAttemptView {
+    let (verdict, retry_at) = match entry.verdict {
+        AttemptVerdict::Handled => (VerdictView::Handled, None),
+        AttemptVerdict::Retry(due) => (VerdictView::Retried, Some(due.to_string())),
+        AttemptVerdict::Dead => (VerdictView::Dead, None),
+    };
+    RecordedAttemptView {
+        at: entry.at.to_string(),
+        position: entry.position,
+        event: entry.event_id.clone(),
+        source: entry.event_source.clone(),
+        event_type: entry.event_type.clone(),
+        correlation: entry.tree.id.clone(),
+        subscription: format!("{}/{}", entry.owner, entry.subscription),
+        replay: entry.replay,
+        digest: entry.digest.clone(),
+        attempt: entry.attempt,
+        verdict,
+        retry_at,
+        cause: entry.failure.as_ref().map(|failure| failure.cause.clone()),
+        reason: entry.failure.as_ref().map(|failure| failure.reason.clone()),
+        usage: usage(&entry.usage, &entry.names, entry.took),
+    }
+}
+
+pub(super) fn request(entry: &RequestEntry) -> RecordedRequestView {
+    RecordedRequestView {
+        id: entry.id.clone(),
+        at: entry.at.to_string(),
+        plugin: entry.plugin.clone(),
+        digest: entry.digest.clone(),
+        method: entry.method.clone(),
+        route: entry.route.clone(),
+        path: entry.path.clone(),
+        status: entry.status,
+        cause: entry.failure.as_ref().map(|failure| failure.cause.clone()),
+        reason: entry.failure.as_ref().map(|failure| failure.reason.clone()),
+        correlations: entry.trees.iter().map(|tree| tree.id.clone()).collect(),
+        usage: usage(&entry.usage, &entry.names, entry.took),
+    }
+}
+
+fn usage(usage: &Usage, names: &EffectNames, took: Duration) -> InvocationUsageView {
+    let published = names.published.iter().map(|event| PublishedView {
+        id: event.id.clone(),
+        event_type: event.event_type.clone(),
+        due: event.due.map(|due| due.to_string()),
+    });
+    let calls = usage.calls.recorded.iter().map(|call| CallView {
+        method: call.method.clone(),
+        host: call.host.clone(),
+        status: call.result.as_ref().ok().copied(),
+        error: call.result.as_ref().err().cloned(),
+        took_us: micros(call.took),
+    });
+    InvocationUsageView {
+        queued_us: micros(usage.queued),
+        took_us: micros(took),
+        cpu_us: micros(usage.cpu_time),
+        memory_bytes: usage.memory_bytes,
+        published: published.collect(),
+        state_keys: names.state_keys.clone(),
+        names_omitted: names.omitted as u64,
+        calls: calls.collect(),
+        calls_omitted: usage.calls.omitted,
+    }
+}
+
+pub(super) fn gap(gap: &Gap) -> GapView {
+    let Gap { from, until, lost, reason } = gap;
+    GapView { from: from.to_string(), until: until.to_string(), lost: *lost, reason: reason.clone() }
+}
+
+/// The activity of a subject. The caller adds the backlog.
+pub(super) fn subject(subject: &Subject, activity: &Activity) -> SubjectView {
+    let (plugin, subscription) = match subject {
+        Subject::Subscription { owner, name } => (owner.clone(), Some(format!("{owner}/{name}"))),
+        Subject::Routes { plugin } => (plugin.clone(), None),
+    };
+    SubjectView {
+        plugin,
+        subscription,
+        succeeded: activity.succeeded,
+        retried: activity.retried,
+        failed: activity.failed,
+        cpu_us: micros(activity.cpu_time),
+        memory_bytes: activity.memory_bytes,
+        run: percentiles(activity.run()),
+        latency: percentiles(activity.latency()),
+        ..SubjectView::default()
+    }
+}
+
+fn percentiles(percentiles: Percentiles) -> PercentilesView {
+    let Percentiles { p50, p95, p99, max } = percentiles;
+    PercentilesView { p50_us: micros(p50), p95_us: micros(p95), p99_us: micros(p99), max_us: micros(max) }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

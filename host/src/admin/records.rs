@@ -1,0 +1,180 @@
+//! Lists recorded attempts and requests, and statistics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+
+use super::body::Query;
+use super::{Admin, Page, ledger_views as views, page_size};
+use crate::api::{
+    LedgerView, MinuteList, MinuteQuery, MinuteView, RecordedAttemptPage, RecordedAttemptQuery, RecordedRequestPage,
+    RecordedRequestQuery, StatisticsView, SubjectView,
+};
+use crate::clock::Timestamp;
+use crate::ledger::{AttemptEntry, AttemptFilter, Minute, ReadError, RequestEntry, Subject};
+use crate::problem::Problem;
+use crate::subscription::SubscriptionId;
+
+/// The largest page.
+const LIMIT: usize = 1_000;
+/// The most aggregates in one answer.
+const MAX_MINUTES: usize = 20_000;
+/// The time of a query without a start.
+const LAST_HOUR: Duration = Duration::from_hours(1);
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        Self::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "ledger-unavailable", error.to_string())
+    }
+}
+
+fn invalid_query(detail: String) -> Problem {
+    Problem::bad_request("invalid-query", detail)
+}
+
+fn cursor(text: Option<&str>) -> Result<Option<i64>, Problem> {
+    let parse = |text: &str| text.parse().map_err(|_| invalid_query(format!("`{text}` is not a cursor of this list")));
+    text.map(parse).transpose()
+}
+
+fn time(name: &str, text: &str) -> Result<Timestamp, Problem> {
+    Timestamp::parse(text).ok_or_else(|| invalid_query(format!("`{name}`: `{text}` is not a time in RFC 3339")))
+}
+
+/// List recorded attempts, newest first
+#[utoipa::path(
+    get,
+    path = "/attempts",
+    operation_id = "list_attempts",
+    tag = "ledger",
+    params(RecordedAttemptQuery),
+    responses((status = 200, body = RecordedAttemptPage, description = "A page of the list."))
+)]
+pub(super) async fn attempts(
+    State(admin): State<Admin>,
+    Query(query): Query<RecordedAttemptQuery>,
+) -> Result<Json<RecordedAttemptPage>, Problem> {
+    let limit = page_size(query.limit, 100, LIMIT)?;
+    let before = cursor(query.before.as_deref())?;
+    let read = admin.ledger.attempts(filter(query)?, before, Page::<AttemptEntry>::to_read(limit)).await?;
+    let page = Page::of(read, limit);
+    let next = page.next(|(number, _)| number.to_string());
+    let attempts = page.items.iter().map(|(_, attempt)| views::attempt(attempt)).collect();
+    Ok(Json(RecordedAttemptPage { attempts, next }))
+}
+
+fn filter(query: RecordedAttemptQuery) -> Result<AttemptFilter, Problem> {
+    let subscription = query.subscription.as_deref().map(str::parse::<SubscriptionId>).transpose();
+    let subscription = subscription.map_err(|error| Problem::bad_request("invalid-subscription", error.to_string()))?;
+    if let (Some(plugin), Some(id)) = (&query.plugin, &subscription)
+        && *plugin != id.owner
+    {
+        return Err(invalid_query(format!("the subscription `{id}` does not belong to the plugin `{plugin}`")));
+    }
+    let (owner, name) = match subscription {
+        Some(SubscriptionId { owner, name }) => (Some(owner), Some(name)),
+        None => (query.plugin, None),
+    };
+    Ok(AttemptFilter {
+        event_id: query.event,
+        event_source: query.source,
+        tree: query.correlation,
+        owner,
+        subscription: name,
+        failed: query.failed.unwrap_or(false),
+        slower_than: query.slower_than,
+        cause: query.cause,
+        digest: query.digest,
+    })
+}
+
+/// List recorded requests, newest first
+#[utoipa::path(
+    get,
+    path = "/requests",
+    operation_id = "list_requests",
+    tag = "ledger",
+    params(RecordedRequestQuery),
+    responses((status = 200, body = RecordedRequestPage, description = "A page of the list."))
+)]
+pub(super) async fn requests(
+    State(admin): State<Admin>,
+    Query(query): Query<RecordedRequestQuery>,
+) -> Result<Json<RecordedRequestPage>, Problem> {
+    let limit = page_size(query.limit, 100, LIMIT)?;
+    let before = cursor(query.before.as_deref())?;
+    let read = admin.ledger.requests(query.plugin, before, Page::<RequestEntry>::to_read(limit)).await?;
+    let page = Page::of(read, limit);
+    let next = page.next(|(number, _)| number.to_string());
+    let requests = page.items.iter().map(|(_, request)| views::request(request)).collect();
+    Ok(Json(RecordedRequestPage { requests, next }))
+}
+
+/// Show what happened in the last minute
+///
+/// One entry for each subscription, and one for the routes of each plugin. The counts are complete, even if records are
+/// sampled or lost.
+#[utoipa::path(
+    get,
+    path = "/statistics",
+    operation_id = "get_statistics",
+    tag = "ledger",
+    responses((status = 200, body = StatisticsView, description = "The statistics."))
+)]
+pub(super) async fn statistics(State(admin): State<Admin>) -> Result<Json<StatisticsView>, Problem> {
+    let oldest = admin.bus.oldest_unhandled().await?;
+    let catalogue = Arc::clone(&admin.bus.catalogue().borrow());
+    let now = admin.clock.now();
+    let mut subjects = Vec::new();
+    for (subject, statistics) in admin.recorder.subjects() {
+        let view = views::subject(&subject, &statistics.last_minute());
+        let Subject::Subscription { owner, name } = subject else {
+            subjects.push(view);
+            continue;
+        };
+        // A subscription that was deleted is left out.
+        let Some(entry) = catalogue.subscription(&SubscriptionId { owner, name }) else { continue };
+        let Some(overview) = admin.bus.feed(entry.feed).map(|feed| feed.overview()) else { continue };
+        subjects.push(SubjectView {
+            backlog: Some(overview.backlog),
+            lag_seconds: oldest.get(&entry.feed).map(|oldest| now.since(*oldest).as_secs_f64()),
+            in_flight: Some(overview.in_flight),
+            ..view
+        });
+    }
+    let counters = admin.recorder.counters();
+    let ledger = LedgerView { available: counters.is_available, written: counters.written, lost: counters.lost };
+    Ok(Json(StatisticsView { at: now.to_string(), subjects, ledger }))
+}
+
+/// List the aggregates of each minute
+#[utoipa::path(
+    get,
+    path = "/statistics/minutes",
+    operation_id = "list_minutes",
+    tag = "ledger",
+    params(MinuteQuery),
+    responses((status = 200, body = MinuteList, description = "The aggregates."))
+)]
+pub(super) async fn minutes(
+    State(admin): State<Admin>,
+    Query(query): Query<MinuteQuery>,
+) -> Result<Json<MinuteList>, Problem> {
+    let now = admin.clock.now();
+    let until = query.until.as_deref().map_or(Ok(now), |text| time("until", text))?;
+    let an_hour_before = Timestamp(until.0.saturating_sub(LAST_HOUR.as_millis() as u64));
+    let from = query.from.as_deref().map_or(Ok(an_hour_before), |text| time("from", text))?;
+    if from > until {
+        return Err(invalid_query(format!("`from` ({from}) is later than `until` ({until})")));
+    }
+    let mut minutes = admin.ledger.minutes(from, until, MAX_MINUTES + 1).await?;
+    let truncated = minutes.len() > MAX_MINUTES;
+    minutes.truncate(MAX_MINUTES);
+    let view = |minute: &Minute| MinuteView {
+        at: minute.at.to_string(),
+        subject: SubjectView { backlog: minute.backlog, ..views::subject(&minute.subject, &minute.activity) },
+    };
+    Ok(Json(MinuteList { minutes: minutes.iter().map(view).collect(), truncated }))
+}

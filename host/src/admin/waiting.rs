@@ -1,0 +1,169 @@
+//! Why a delivery waits.
+
+use std::sync::Arc;
+
+use super::Admin;
+use crate::api::WaitReasonView;
+use crate::bus::{DeliveryReport, DeliveryState, Overview, Reachability, StoreError};
+use crate::clock::Timestamp;
+use crate::event::{LoggedEvent, Position};
+
+/// A reason without an end and without an event.
+fn reason(code: &str, detail: String) -> WaitReasonView {
+    WaitReasonView { code: code.to_owned(), detail, ..WaitReasonView::default() }
+}
+
+/// The reasons why a delivery waits, the most important first. Empty if it does not wait.
+///
+/// # Errors
+/// If the store cannot be read.
+pub(super) async fn reasons(admin: &Admin, report: &DeliveryReport) -> Result<Vec<WaitReasonView>, StoreError> {
+    let mut reasons = match &report.state {
+        DeliveryState::DeadLetter { .. } | DeliveryState::Handled => return Ok(Vec::new()),
+        DeliveryState::InFlight { attempt } => return Ok(vec![running(*attempt)]),
+        _ => stopped(admin, report),
+    };
+    let is_stopped = !reasons.is_empty();
+    match &report.state {
+        DeliveryState::NotReached { ahead } => reasons.extend(backlog(*ahead)),
+        DeliveryState::Retrying { attempts, due, last } => {
+            let failure = last.as_ref().map(|last| format!(": {}", first_line(&last.reason))).unwrap_or_default();
+            let detail = format!("attempt {attempts} failed{failure}; attempt {} is due at {due}", attempts + 1);
+            reasons.push(WaitReasonView { until: Some(due.to_string()), ..reason("retry", detail) });
+        }
+        DeliveryState::BehindKey { key, behind } => reasons.push(behind_key(admin, report, key, *behind).await?),
+        DeliveryState::Parked { key, letter } => {
+            let number = letter.number();
+            let detail = format!(
+                "the dead letter {number} parks the ordering key `{key}`; redrive it with `sandbus dead-letters redrive {number}`, or drop it"
+            );
+            reasons.push(reason("parked-key", detail));
+        }
+        DeliveryState::Ready
+        | DeliveryState::InFlight { .. }
+        | DeliveryState::DeadLetter { .. }
+        | DeliveryState::Handled => {}
+    }
+    if !is_stopped && matches!(report.state, DeliveryState::Ready | DeliveryState::NotReached { .. }) {
+        reasons.extend(permits(admin, report));
+    }
+    Ok(reasons)
+}
+
+fn running(attempt: u32) -> WaitReasonView {
+    reason("running", format!("attempt {attempt} runs, or its outcome is being committed"))
+}
+
+fn backlog(ahead: u64) -> Option<WaitReasonView> {
+    let detail = match ahead {
+        0 => return None,
+        1 => "one earlier event is delivered first".to_owned(),
+        ahead => format!("up to {ahead} earlier events are delivered first"),
+    };
+    Some(reason("backlog", detail))
+}
+
+/// What stops all deliveries of the subscription.
+fn stopped(admin: &Admin, report: &DeliveryReport) -> Vec<WaitReasonView> {
+    let mut reasons = Vec::new();
+    if let Reachability::Unreachable { reason: why } = &*admin.bus.reachable().borrow() {
+        reasons.push(reason("store-unreachable", format!("the store is unreachable: {why}")));
+    }
+    let Some(overview) = admin.bus.feed(report.feed).map(|feed| feed.overview()) else { return reasons };
+    if let Some(why) = &overview.paused {
+        let detail = format!("the subscription is paused: {why}");
+        reasons.push(reason("paused", detail));
+    }
+    if let Some(hold) = &overview.endpoint_hold {
+        let detail = format!("the endpoint is on hold: {}", hold.reason);
+        reasons.push(WaitReasonView { until: Some(hold.until.to_string()), ..reason("endpoint-hold", detail) });
+    }
+    reasons.extend(without_handler(admin, &overview));
+    reasons
+}
+
+/// Why the plugin does not take deliveries.
+fn without_handler(admin: &Admin, overview: &Overview) -> Option<WaitReasonView> {
+    let plugin = overview.handler()?;
+    if admin.bus.is_drained(plugin) {
+        let detail = format!("the plugin `{plugin}` is drained; run `sandbus plugins resume {plugin}`");
+        return Some(reason("drained", detail));
+    }
+    let snapshot = admin.registry.snapshot();
+    let Some(generation) = snapshot.plugins.get(plugin) else {
+        let detail = format!(
+            "the plugin `{plugin}` is not loaded; put {plugin}.wasm into the plugin folder, or see `sandbus plugins list`"
+        );
+        return Some(reason("no-plugin", detail));
+    };
+    let name = &overview.id.name;
+    let is_declared = overview.dynamic || generation.declares(name);
+    (!is_declared).then(|| {
+        let detail = format!(
+            "the running version of `{plugin}` does not declare the subscription `{name}`; load a version that does, or run `sandbus subscriptions delete {}`",
+            overview.id
+        );
+        reason("not-declared", detail)
+    })
+}
+
+/// Which permit a delivery waits for, if all permits of a kind are in use.
+fn permits(admin: &Admin, report: &DeliveryReport) -> Option<WaitReasonView> {
+    let overview = admin.bus.feed(report.feed)?.overview();
+    let parallelism = overview.definition.parallelism();
+    if overview.in_flight >= parallelism {
+        let detail = format!("all {parallelism} concurrent deliveries of the subscription run");
+        return Some(reason("no-permit", detail));
+    }
+    let generation = admin.registry.snapshot().plugins.get(overview.handler()?).map(Arc::clone)?;
+    let (running, limit) = (generation.limiter.running(), generation.limiter.limit());
+    if running >= limit {
+        let detail = format!("all {limit} concurrent invocations of the plugin `{}` run", generation.name);
+        return Some(reason("no-permit", detail));
+    }
+    let is_host_full = admin.capacity.permits.available_permits() == 0;
+    is_host_full.then(|| reason("no-permit", "all concurrent invocations of the host run".to_owned()))
+}
+
+/// Why the event that holds the key is not finished.
+async fn behind_key(
+    admin: &Admin,
+    report: &DeliveryReport,
+    key: &str,
+    behind: Position,
+) -> Result<WaitReasonView, StoreError> {
+    let Some(holder) = event_at(admin, behind).await? else {
+        let detail = format!("another event holds the ordering key `{key}`");
+        return Ok(reason("ordering-key", detail));
+    };
+    let reports = admin.bus.deliveries_of(behind).await?;
+    let holding = reports.into_iter().find(|other| other.feed == report.feed);
+    let (state, until) = holding.map(|holding| stage(&holding.state)).unwrap_or_default();
+    let event = &holder.event;
+    let detail = format!("the ordering key `{key}` is held by {} {}{state}", event.event_type, event.id);
+    let until = until.map(|until| until.to_string());
+    Ok(WaitReasonView { until, event: Some(event.id.clone()), ..reason("ordering-key", detail) })
+}
+
+/// Where the holder of a key stands, and until when.
+fn stage(state: &DeliveryState) -> (String, Option<Timestamp>) {
+    match state {
+        DeliveryState::InFlight { attempt } => (format!(", whose attempt {attempt} runs"), None),
+        DeliveryState::Retrying { attempts, due, .. } => {
+            (format!(", whose attempt {} is due at {due}", attempts + 1), Some(*due))
+        }
+        DeliveryState::Ready | DeliveryState::NotReached { .. } => (", which is delivered next".to_owned(), None),
+        DeliveryState::BehindKey { behind, .. } => (format!(", which itself waits for position {}", behind.0), None),
+        DeliveryState::Parked { letter, .. } => (format!(", which the dead letter {} parks", letter.number()), None),
+        DeliveryState::DeadLetter { .. } | DeliveryState::Handled => (String::new(), None),
+    }
+}
+
+async fn event_at(admin: &Admin, position: Position) -> Result<Option<LoggedEvent>, StoreError> {
+    let page = admin.bus.events(Some(Position(position.0.saturating_add(1))), 1).await?;
+    Ok(page.into_iter().find(|logged| logged.position == position))
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
