@@ -642,6 +642,23 @@ fn an_event_of_several_plugins_becomes_a_scenario_that_can_be_completed() {
     }
 }
 
+/// Retries with short delays need time to pass, too, whether they succeed or end as a dead letter.
+#[test]
+fn recorded_retries_take_place_in_a_scenario() {
+    let host = Setup::new().plugin("flaky").plugin("poison").start();
+    for (plugin, event_type) in [("flaky", "flaky.job"), ("poison", "poison.pill")] {
+        assert_eq!(host.publish(event_type, plugin, json!({})).status, 202);
+        host.wait_until_idle();
+        let file = host.path().join(format!("recorded/{plugin}.toml"));
+        let output = host.cli(&["test", "--record", plugin, "--output", path(&file)]);
+        assert!(output.status.success(), "{output:?}");
+        let scenario = std::fs::read_to_string(&file).unwrap();
+        assert!(scenario.contains("flaky.done") || scenario.contains("attempts = 2"), "{scenario}");
+        let output = play(&[path(&guest_path(plugin)), "--scenarios", path(&file)]);
+        assert!(output.status.success(), "{}\n{scenario}", stdout(&output));
+    }
+}
+
 /// Events that JSON allows, but that few programs can read.
 #[test]
 fn odd_data_in_the_log_does_not_prevent_recordings() {

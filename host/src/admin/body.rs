@@ -3,7 +3,7 @@
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::Admin;
 use crate::problem::Problem;
@@ -39,6 +39,11 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         Err(error) if error.inner().is_data() => {
             let path = error.path().to_string();
             describe(&path, &error.into_inner().to_string())
+        }
+        // serde_json takes a number or an empty object in place of a variant for a mistake in the syntax.
+        Err(error) if serde_json::from_slice::<IgnoredAny>(bytes).is_ok() => {
+            let path = error.path().to_string();
+            describe(&path, "the value has another form than this member takes")
         }
         Err(_) if bytes.is_empty() => "the body is empty; send JSON".to_owned(),
         Err(error) => format!("the body is not JSON: {}", error.into_inner()),
@@ -92,5 +97,31 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Admin> for Path<T> {
     async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, Problem> {
         let path = axum::extract::Path::from_request_parts(parts, admin).await;
         path.map(|path| Self(path.0)).map_err(|error| Problem::bad_request("invalid-path", error.body_text()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subscription::Start;
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Wanted {
+        #[expect(dead_code, reason = "only its form matters")]
+        start: Start,
+    }
+
+    #[test]
+    fn values_of_another_form_are_no_mistakes_in_the_syntax() {
+        for body in
+            [r#"{"start":1}"#, r#"{"start":{}}"#, r#"{"start":null}"#, r#"{"start":[]}"#, r#"{"start":{"when":1}}"#]
+        {
+            let problem = format!("{:?}", parse::<Wanted>(body.as_bytes()).unwrap_err());
+            assert!(problem.contains("start") && !problem.contains("not JSON"), "{body}: {problem}");
+        }
+        for body in ["{", r#"{"start":"now"}}"#, "nonsense"] {
+            let problem = format!("{:?}", parse::<Wanted>(body.as_bytes()).unwrap_err());
+            assert!(problem.contains("not JSON"), "{body}: {problem}");
+        }
     }
 }
