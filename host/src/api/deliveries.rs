@@ -6,9 +6,6 @@ use utoipa::{IntoParams, ToSchema};
 use super::{DeliveryStateView, EventView, Page, schemas};
 use crate::pattern::Pattern;
 
-/// The states of pending deliveries.
-pub const PENDING_STATES: [&str; 6] = ["not-reached", "ready", "in-flight", "retrying", "behind-key", "parked"];
-
 /// Where a delivery stands.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(default)]

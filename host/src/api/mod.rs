@@ -29,7 +29,7 @@ pub use dead_letters::{
     AttemptView, DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView, DropResult,
     EditedRedriveRequest, RedriveResult,
 };
-pub use deliveries::{DeliveryPage, DeliveryQuery, DeliverySelection, DeliveryView, PENDING_STATES, RetryResult};
+pub use deliveries::{DeliveryPage, DeliveryQuery, DeliverySelection, DeliveryView, RetryResult};
 pub use events::{
     CompactionResult, EventDocument, EventList, EventPage, EventQuery, EventSelection, EventSummary, EventView,
     PublishResult, ReceiptView,
@@ -47,6 +47,7 @@ pub use plugins::{
 };
 pub use problem::ProblemView;
 pub use schedules::{CancelQuery, ScheduleList, ScheduleView, ScheduledPage, ScheduledQuery, ScheduledView};
+pub use schemas::PENDING_STATES;
 pub use state::{StateKeyPage, StateKeyQuery, StateRequest, StateValueView};
 pub use subscriptions::{
     ChangeView, ReplayRequest, ReplayResult, ReplayUntil, ReplayView, RetryView, RuleOverrides, SecretRequest,

@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::PENDING_STATES;
 use crate::failure::Cause as ModelCause;
+
+/// The states of pending deliveries.
+pub const PENDING_STATES: [&str; 6] = ["not-reached", "ready", "in-flight", "retrying", "behind-key", "parked"];
 
 /// Defines a type that stands for a schema in the document.
 macro_rules! schema {

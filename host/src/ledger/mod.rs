@@ -16,6 +16,7 @@ mod queue;
 mod reader;
 mod record;
 mod recorder;
+mod shared;
 mod statistics;
 mod store;
 mod writer;

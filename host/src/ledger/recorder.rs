@@ -2,16 +2,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::config::LedgerConfig;
-use super::live::{Live, Stream, StreamPosition};
-use super::policy::Policy;
-use super::queue::Queue;
+use super::live::{Live, StreamPosition};
 use super::reader::LedgerReader;
 use super::record::{AttemptEntry, Entry, RequestEntry};
-use super::statistics::{Ending, Statistics, Subject, SubjectStatistics};
+use super::shared::Shared;
+use super::statistics::{Ending, Subject, SubjectStatistics};
 use super::store;
 use super::writer::{BacklogSource, Writer};
 use crate::bus::{AttemptRecord, DeliveryStatus};
@@ -23,19 +22,6 @@ use crate::usage::Usage;
 /// Records attempts and requests. Clones share the ledger. The default records nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Recorder(Option<Arc<Shared>>);
-
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) policy: Policy,
-    pub(super) queue: Queue,
-    pub(super) stream: Stream,
-    pub(super) statistics: Statistics,
-    pub(super) clock: Clock,
-    pub(super) written: AtomicU64,
-    pub(super) lost: AtomicU64,
-    /// Whether the file can be written.
-    pub(super) is_available: AtomicBool,
-}
 
 /// Counters of the ledger since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -168,46 +154,6 @@ impl Recorder {
             written: shared.written.load(Ordering::Relaxed),
             lost: shared.lost.load(Ordering::Relaxed),
             is_available: shared.is_available.load(Ordering::Relaxed),
-        }
-    }
-}
-
-impl Shared {
-    pub(super) fn of(config: &LedgerConfig, clock: Clock) -> Self {
-        Self {
-            policy: Policy::new(config),
-            queue: Queue::new(),
-            stream: Stream::new(uuid::Uuid::new_v4().as_u64_pair().0),
-            statistics: Statistics::default(),
-            clock,
-            written: AtomicU64::new(0),
-            lost: AtomicU64::new(0),
-            is_available: AtomicBool::new(false),
-        }
-    }
-
-    /// Counts records that are lost.
-    pub(super) fn count_lost(&self, count: u64) {
-        self.lost.fetch_add(count, Ordering::Relaxed);
-        metrics::counter!("sandbus_ledger_lost_total").increment(count);
-    }
-
-    /// Counts records that are written.
-    pub(super) fn count_written(&self, count: u64) {
-        self.written.fetch_add(count, Ordering::Relaxed);
-        metrics::counter!("sandbus_ledger_records_total").increment(count);
-    }
-
-    /// Sets whether the file can be written.
-    pub(super) fn set_available(&self, is_available: bool) {
-        self.is_available.store(is_available, Ordering::Relaxed);
-        metrics::gauge!("sandbus_ledger_available").set(if is_available { 1.0 } else { 0.0 });
-    }
-
-    pub(super) fn push(&self, entry: Entry) {
-        self.stream.push(&entry);
-        if !self.queue.push(entry) {
-            self.count_lost(1);
         }
     }
 }

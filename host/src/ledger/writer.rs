@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::config::LedgerConfig;
 use super::queue::Loss;
 use super::record::{Entry, micros};
-use super::recorder::Shared;
+use super::shared::Shared;
 use super::statistics::{Activity, SLOT, SLOTS_PER_MINUTE, Subject};
 use super::store::{MinuteRow, Store, StoreError, set_aside};
 use crate::clock::Timestamp;
