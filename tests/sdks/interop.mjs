@@ -100,7 +100,7 @@ async function send(url, message) {
 }
 
 function post(path, body) {
-  return send(`${admin}${path}`, { headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  return send(`${admin}/v1${path}`, { headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
 }
 
 async function subscribe(name, path, more) {

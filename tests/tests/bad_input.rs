@@ -353,7 +353,16 @@ fn accessible_data_files_are_made_private_at_the_start() {
     host.drop_in("ledger", "ledger.wasm");
     host.wait_until_loaded("ledger", "ledger.wasm");
     let data = host.path().join("data");
-    let all = ["bus.db", "bus.db-wal", "bus.db-shm", "lock", "routes", "generations/echo/record.json"];
+    let all = [
+        "bus.db",
+        "bus.db-wal",
+        "bus.db-shm",
+        "lock",
+        "routes",
+        "ledger.db",
+        "ledger.db-wal",
+        "generations/echo/record.json",
+    ];
     let check = || {
         assert_eq!((mode(&data), mode(&data.join("generations/echo"))), (0o700, 0o700));
         for name in all {

@@ -215,6 +215,7 @@ fn an_unknown_id_is_not_found_and_bad_queries_are_refused() {
         ("/attempts?subscription=none", 400, "invalid-subscription"),
         ("/attempts?plugin=a&subscription=b/c", 400, "invalid-query"),
         ("/attempts?slower_than=soon", 400, "invalid-query"),
+        ("/attempts?cause=none", 400, "invalid-query"),
         ("/attempts?nonsense=1", 400, "invalid-query"),
         ("/requests?before=1&before=2", 400, "invalid-query"),
         ("/statistics?x=1", 400, "invalid-query"),

@@ -25,11 +25,15 @@ fn filter(subscription: Option<&str>, cause: Option<&str>) -> Result<DeadLetterF
     let subscription = subscription.map(str::parse).transpose();
     let subscription =
         subscription.map_err(|error| Problem::bad_request("invalid-subscription", format!("{error}")))?;
-    if let Some(cause) = cause.filter(|cause| Cause::parse(cause).is_none()) {
-        let known = Cause::ALL.map(Cause::as_str).join(", ");
-        return Err(invalid_query(format!("`{cause}` is not a cause of dead letters; the causes are {known}")));
-    }
+    check_cause(cause)?;
     Ok(DeadLetterFilter { number: None, subscription, cause: cause.map(str::to_owned) })
+}
+
+/// Checks that a cause to filter by exists.
+pub(super) fn check_cause(cause: Option<&str>) -> Result<(), Problem> {
+    let Some(unknown) = cause.filter(|cause| Cause::parse(cause).is_none()) else { return Ok(()) };
+    let known = Cause::ALL.map(Cause::as_str).join(", ");
+    Err(invalid_query(format!("`{unknown}` is not a cause of failure; the causes are {known}")))
 }
 
 /// The dead letters to redrive or drop. All of them only if the request says so.

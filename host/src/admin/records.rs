@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 
 use super::body::Query;
+use super::dead_letters::check_cause;
 use super::{Admin, Page, ledger_views as views, page_size};
 use crate::api::{
     LedgerView, MinuteList, MinuteQuery, MinuteView, RecordedAttemptPage, RecordedAttemptQuery, RecordedRequestPage,
@@ -73,6 +74,7 @@ fn filter(query: RecordedAttemptQuery) -> Result<AttemptFilter, Problem> {
     {
         return Err(invalid_query(format!("the subscription `{id}` does not belong to the plugin `{plugin}`")));
     }
+    check_cause(query.cause.as_deref())?;
     let (owner, name) = match subscription {
         Some(SubscriptionId { owner, name }) => (Some(owner), Some(name)),
         None => (query.plugin, None),

@@ -9,6 +9,7 @@ use super::queue::Loss;
 use super::record::{AttemptEntry, AttemptVerdict, Details, Entry, RequestEntry, micros};
 use super::statistics::{Activity, Subject};
 use crate::clock::Timestamp;
+use crate::files;
 use crate::usage::Usage;
 
 /// The name of the file in the data directory.
@@ -150,6 +151,8 @@ pub(super) struct MinuteRow {
 impl Store {
     /// Opens the file, and creates it if it does not exist.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        // Reasons of failures may quote data. SQLite gives its other files the permissions of this one.
+        drop(files::open_private(path).map_err(|error| StoreError::Unavailable(error.to_string()))?);
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;

@@ -21,7 +21,7 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("plugin", "files model outbound printable secrecy threads toml_file"),
     ("api", "model"),
     ("observer", "bus model"),
-    ("ledger", "bus model"),
+    ("ledger", "bus files model"),
     ("problem", "api bus model"),
     ("telemetry", "bus model plugin printable stderr"),
     ("server", "model problem"),

@@ -112,7 +112,7 @@ impl Embedded {
 /// Whether an entry of the data directory is one that the host creates.
 fn is_own(name: &OsStr) -> bool {
     const NAMES: [&str; 4] = ["cache", "generations", "lock", "routes"];
-    const PREFIXES: [&str; 4] = ["backup-", "bus.db", "lock.partial-", "routes.partial-"];
+    const PREFIXES: [&str; 5] = ["backup-", "bus.db", "ledger", "lock.partial-", "routes.partial-"];
     let name = name.to_string_lossy();
     NAMES.contains(&&*name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
