@@ -26,7 +26,7 @@ const WORKERS: usize = 2;
 /// The store's files.
 const FILES: [&str; 3] = ["bus.db", "bus.db-wal", "bus.db-journal"];
 /// Other files, which need not survive a power cut.
-const UNRECORDED: [&str; 3] = ["bus.db-shm", "lock", "routes"];
+const UNRECORDED: [&str; 6] = ["bus.db-shm", "lock", "routes", "ledger.db", "ledger.db-wal", "ledger.db-shm"];
 
 /// The files whose syncs do nothing, in the shim's numbers: all files and their directory, or only the write-ahead log.
 const EVERY_FILE: i64 = 0b11110;
