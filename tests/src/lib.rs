@@ -15,6 +15,7 @@
     reason = "a harness fails by panicking"
 )]
 
+pub mod command_line;
 pub mod languages;
 mod listener;
 pub mod measure;

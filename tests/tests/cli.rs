@@ -4,26 +4,9 @@
 
 use std::process::Command;
 
-use sandbus_tests::{Host, Setup, binary, eventually};
+use sandbus_tests::command_line::{expect_code, run, text};
+use sandbus_tests::{Setup, binary, eventually};
 use serde_json::{Value, json};
-
-fn text(output: &std::process::Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
-/// Runs a command that must succeed, and returns its output.
-fn run(host: &Host, arguments: &[&str]) -> String {
-    let output = host.cli(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", text(&output));
-    text(&output)
-}
-
-/// Runs a command that must fail with an exit code, and returns its output.
-fn fail(host: &Host, code: i32, arguments: &[&str]) -> String {
-    let output = host.cli(arguments);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output));
-    text(&output)
-}
 
 #[test]
 fn every_command_has_help() {
@@ -81,13 +64,13 @@ fn commands_talk_to_the_running_host() {
 #[test]
 fn failures_say_what_to_do() {
     let host = Setup::new().plugin("echo").start();
-    let fail = |arguments: &[&str]| fail(&host, 1, arguments);
+    let fail = |arguments: &[&str]| expect_code(&host, 1, arguments);
     assert!(fail(&["events", "show", "nothing"]).contains("no event with the id `nothing`"));
     assert!(fail(&["plugins", "nothing"]).contains("no plugin `nothing`"));
     assert!(fail(&["dead-letters", "show", "7"]).contains("no dead letter 7"));
     assert!(fail(&["publish", "x.y", "{"]).contains("not JSON"));
     assert!(fail(&["publish", ""]).contains("`type` is empty"));
-    let misplaced = crate::fail(&host, 2, &["publish", "x.y", "--reply", "x..y"]);
+    let misplaced = expect_code(&host, 2, &["publish", "x.y", "--reply", "x..y"]);
     assert!(misplaced.contains("a word is empty, and only `>` matches such types"), "{misplaced}");
     let nobody = fail(&["plugins", "--admin", "http://127.0.0.1:9"]);
     assert!(nobody.contains("sandbus serve") && nobody.contains("--admin"), "{nobody}");
@@ -175,9 +158,9 @@ fn an_operator_pauses_and_replays_a_subscription() {
     let json: Value = serde_json::from_str(&run(&position)).unwrap();
     assert_eq!((&json["replay"], &json["events"]), (&Value::Null, &Value::from(0)));
 
-    assert!(fail(&host, 1, &["subscriptions", "pause", "ledger/nothing"]).contains("ledger/nothing"));
-    let _ = fail(&host, 2, &["subscriptions", "replay", "ledger/entry"]);
-    let _ = fail(&host, 2, &["subscriptions", "replay", "ledger/entry", "--since", "yesterday"]);
+    assert!(expect_code(&host, 1, &["subscriptions", "pause", "ledger/nothing"]).contains("ledger/nothing"));
+    let _ = expect_code(&host, 2, &["subscriptions", "replay", "ledger/entry"]);
+    let _ = expect_code(&host, 2, &["subscriptions", "replay", "ledger/entry", "--since", "yesterday"]);
 }
 
 #[test]
@@ -202,11 +185,11 @@ fn an_operator_makes_and_deletes_a_subscription() {
         assert!(run(&["subscriptions", "delete", id]).contains("deleted"));
         assert!(host.subscription(id).is_none());
     }
-    let reason = fail(&host, 1, &["subscriptions", "create", "hook", "--pattern", "order.>"]);
+    let reason = expect_code(&host, 1, &["subscriptions", "create", "hook", "--pattern", "order.>"]);
     assert!(reason.contains("a new subscription needs a target"), "{reason}");
-    let _ = fail(&host, 2, &["subscriptions", "create", "hook", "--pattern", "order..x", "--plugin", "echo"]);
+    let _ = expect_code(&host, 2, &["subscriptions", "create", "hook", "--pattern", "order..x", "--plugin", "echo"]);
     let file = ["subscriptions", "create", "hook", "--pattern", "order.>", "--webhook", "file:///etc/passwd"];
-    assert!(fail(&host, 1, &file).contains("invalid-subscription"));
+    assert!(expect_code(&host, 1, &file).contains("invalid-subscription"));
 }
 
 #[test]
@@ -217,7 +200,7 @@ fn an_operator_drains_and_resumes_a_plugin() {
     assert!(run(&host, &["plugins"]).contains("drained"));
     assert!(run(&host, &["plugins", "resume", "ledger"]).contains("resumed ledger"));
     assert_eq!(host.get("/ledger").status, 200);
-    assert!(fail(&host, 1, &["plugins", "drain", "nothing"]).contains("no plugin `nothing`"));
+    assert!(expect_code(&host, 1, &["plugins", "drain", "nothing"]).contains("no plugin `nothing`"));
 }
 
 #[test]
@@ -232,7 +215,7 @@ fn events_for_later_are_shown_and_taken_back() {
     }
     let cancel = ["schedules", "cancel", "--source", "/cli", "--id", "soon"];
     assert!(run(&cancel).contains("cancelled soon"));
-    assert!(fail(&host, 1, &cancel).contains("no delayed event `soon` of source `/cli`"));
+    assert!(expect_code(&host, 1, &cancel).contains("no delayed event `soon` of source `/cli`"));
     let json: Value = serde_json::from_str(&run(&["schedules", "list", "--json"])).unwrap();
     assert_eq!(json["scheduled"].as_array().unwrap().len(), 1);
     assert!(run(&["events", "compact"]).contains("deleted: 0"));
@@ -245,7 +228,7 @@ fn a_publisher_waits_for_a_reply() {
         ["publish", "question.asked", data, "--reply", "question.answered", "--timeout", timeout]
     };
     assert!(run(&host, &ask(r#"{"question":"who?"}"#, "30s")).contains("WHO?"));
-    assert!(fail(&host, 1, &ask(r#"{"silent":true}"#, "200ms")).contains("no-reply"));
-    let _ = fail(&host, 2, &["publish", "x.y", "--timeout", "5s"]);
-    let _ = fail(&host, 2, &["publish", "x.y", "--delay", "5m", "--at", "2999-01-01T00:00:00Z"]);
+    assert!(expect_code(&host, 1, &ask(r#"{"silent":true}"#, "200ms")).contains("no-reply"));
+    let _ = expect_code(&host, 2, &["publish", "x.y", "--timeout", "5s"]);
+    let _ = expect_code(&host, 2, &["publish", "x.y", "--delay", "5m", "--at", "2999-01-01T00:00:00Z"]);
 }

@@ -7,12 +7,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use sandbus_tests::{Host, Setup, binary, put};
+use sandbus_tests::command_line::{expect_code, text};
+use sandbus_tests::{Setup, binary, put};
 use serde_json::{Value, json};
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
 
 /// A server that answers each connection with a function, on a thread.
 fn serve(answer: impl Fn(&mut std::net::TcpStream) + Send + 'static) -> SocketAddr {
@@ -127,12 +124,6 @@ fn former_names_are_errors_that_name_the_new_ones() {
     }
 }
 
-fn run(host: &Host, code: i32, arguments: &[&str]) -> String {
-    let output = host.cli(arguments);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output));
-    text(&output)
-}
-
 /// More events than one page has, of several sizes.
 #[test]
 fn an_export_has_all_events() {
@@ -161,16 +152,16 @@ fn an_export_has_all_events() {
     assert_eq!(export(&["--type", "odd"]), (0..COUNT).filter(|id| !id.is_multiple_of(2)).collect::<Vec<_>>());
     assert_eq!(export(&["--type", "odd", "--last", "510"]).len(), 510);
     assert_eq!(export(&["--since", "1201"]), (1_200..COUNT).collect::<Vec<_>>());
-    let refused = run(&host, 2, &["events", "export", "--last", "0"]);
+    let refused = expect_code(&host, 2, &["events", "export", "--last", "0"]);
     assert!(refused.contains("--last"), "{refused}");
 }
 
 #[test]
 fn a_published_event_without_a_subscription_is_noticed() {
     let host = Setup::new().plugin("echo").start();
-    let said = run(&host, 0, &["publish", "nobody.cares"]);
+    let said = expect_code(&host, 0, &["publish", "nobody.cares"]);
     assert!(said.contains("no subscription matches the type `nobody.cares`"), "{said}");
-    let said = run(&host, 0, &["publish", "echo.hello"]);
+    let said = expect_code(&host, 0, &["publish", "echo.hello"]);
     assert!(!said.contains("no subscription"), "{said}");
     let json = host.cli(&["publish", "nobody.cares", "--json"]);
     assert!(serde_json::from_slice::<Value>(&json.stdout).is_ok(), "the hint is not part of the answer");
@@ -188,7 +179,7 @@ fn refusals_of_the_host_are_shown_with_their_reasons() {
         (1, &["subscriptions", "replay", "echo/remember", "--position", "99"], "99"),
         (1, &["subscriptions", "replay", "echo/remember", "--since", "2999-01-01T00:00:00Z"], "2999"),
     ] {
-        let said = run(&host, code, arguments);
+        let said = expect_code(&host, code, arguments);
         assert!(said.contains(words), "{arguments:?}: {said}");
     }
 }
@@ -198,8 +189,8 @@ fn a_long_address_is_cut_in_the_middle() {
     let host = Setup::new().start();
     let url = format!("http://127.0.0.1:9/{}/end", "segment/".repeat(100));
     let create = ["subscriptions", "create", "hook", "--pattern", "a.b", "--webhook", &url];
-    run(&host, 0, &create);
-    let shown = run(&host, 0, &["subscriptions"]);
+    let _ = expect_code(&host, 0, &create);
+    let shown = expect_code(&host, 0, &["subscriptions"]);
     assert!(shown.lines().all(|line| line.chars().count() < 200), "{shown}");
     assert!(shown.contains("http://127.0.0.1:9/") && shown.contains('…') && shown.contains("/end"), "{shown}");
 }

@@ -2,26 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use sandbus_tests::command_line::{expect_code, run};
 use sandbus_tests::{Host, Setup, Webhook, eventually};
 use serde_json::{Value, json};
-
-fn text(output: &std::process::Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
-/// Runs a command that must succeed, and returns its output.
-fn run(host: &Host, arguments: &[&str]) -> String {
-    let output = host.cli(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", text(&output));
-    text(&output)
-}
-
-/// Runs a command that must fail with an exit code, and returns its output.
-fn fail(host: &Host, code: i32, arguments: &[&str]) -> String {
-    let output = host.cli(arguments);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output));
-    text(&output)
-}
 
 /// The JSON of a command.
 fn read(host: &Host, arguments: &[&str]) -> Value {
@@ -71,10 +54,10 @@ fn a_stuck_event_is_found_and_retried() {
     assert_eq!(run(&host, &["state", "get", "keeper", "job/j1"]).trim(), "2");
     assert_eq!(run(&host, &["deliveries", "retry-now", "--all"]).trim(), "retried: 1");
     eventually("the second one too", || pending(&host, &[]).is_empty().then_some(()));
-    let _ = fail(&host, 2, &["deliveries", "retry-now"]);
-    let _ = fail(&host, 2, &["deliveries", "list", "--state", "handled"]);
-    assert!(fail(&host, 1, &["deliveries", "retry-now", "--subscription", "keeper/none"]).contains("not-found"));
-    assert!(fail(&host, 1, &["deliveries", "list", "--after", "x"]).contains("is not a cursor"));
+    let _ = expect_code(&host, 2, &["deliveries", "retry-now"]);
+    let _ = expect_code(&host, 2, &["deliveries", "list", "--state", "handled"]);
+    assert!(expect_code(&host, 1, &["deliveries", "retry-now", "--subscription", "keeper/none"]).contains("not-found"));
+    assert!(expect_code(&host, 1, &["deliveries", "list", "--after", "x"]).contains("is not a cursor"));
 }
 
 #[test]
@@ -154,8 +137,8 @@ fn a_replay_delivers_one_event_or_a_selection() {
         assert_eq!(replay(arguments), events, "{arguments:?}");
         count(handled);
     }
-    let _ = fail(&host, 2, &["subscriptions", "replay", "echo/remember", "--event", "1", "--until", "2"]);
-    let _ = fail(&host, 2, &["subscriptions", "replay", "echo/remember", "--type", "echo.a"]);
+    let _ = expect_code(&host, 2, &["subscriptions", "replay", "echo/remember", "--event", "1", "--until", "2"]);
+    let _ = expect_code(&host, 2, &["subscriptions", "replay", "echo/remember", "--type", "echo.a"]);
 }
 
 #[test]
@@ -167,7 +150,7 @@ fn a_dead_letter_is_redriven_with_edited_data() {
     let file = host.path().join("data.json");
     let path = file.to_str().unwrap();
     std::fs::write(&file, "{ no json").unwrap();
-    let refused = fail(&host, 1, &["dead-letters", "redrive", &number, "--data", path]);
+    let refused = expect_code(&host, 1, &["dead-letters", "redrive", &number, "--data", path]);
     assert!(refused.contains("the new data is not"), "{refused}");
     std::fs::write(&file, r#"{ "right": 12345678901234567890.5 }"#).unwrap();
     assert_eq!(run(&host, &["dead-letters", "redrive", &number, "--data", path]).trim(), "redriven: 1");
@@ -183,8 +166,10 @@ fn a_dead_letter_is_redriven_with_edited_data() {
         String::from_utf8_lossy(&output.stdout).contains("right").then_some(())
     });
     assert!(run(&host, &["events", "show", "b1"]).contains("wrong"), "the event in the log is the original");
-    let _ = fail(&host, 2, &["dead-letters", "redrive", "--all", "--data", path]);
-    assert!(fail(&host, 1, &["dead-letters", "redrive", "1000", "--data", path]).contains("no dead letter 1000"));
+    let _ = expect_code(&host, 2, &["dead-letters", "redrive", "--all", "--data", path]);
+    assert!(
+        expect_code(&host, 1, &["dead-letters", "redrive", "1000", "--data", path]).contains("no dead letter 1000")
+    );
 }
 
 #[test]
@@ -199,9 +184,11 @@ fn the_state_of_a_plugin_is_shown_and_changed() {
     assert_eq!(run(&host, &["state", "get", "keeper", "a/1"]).trim(), "1");
     let version = read(&host, &["state", "get", "keeper", "b"])["version"].to_string();
     let _ = run(&host, &["state", "set", "keeper", "b", "3", "--if-version", &version]);
-    let stale = fail(&host, 1, &["state", "set", "keeper", "b", "4", "--if-version", &version]);
+    let stale = expect_code(&host, 1, &["state", "set", "keeper", "b", "4", "--if-version", &version]);
     assert!(stale.contains("state-changed"), "{stale}");
-    assert!(fail(&host, 1, &["state", "set", "keeper", "b", "4", "--if-version", "0"]).contains("state-changed"));
+    assert!(
+        expect_code(&host, 1, &["state", "set", "keeper", "b", "4", "--if-version", "0"]).contains("state-changed")
+    );
     let _ = run(&host, &["state", "set", "keeper", "new", "--if-version", "0", "--", "-1"]);
     // The plugin sees what the operator wrote.
     let kept = host.get("/keeper").json();
@@ -210,8 +197,8 @@ fn the_state_of_a_plugin_is_shown_and_changed() {
     std::fs::write(&file, [0xff, 0x00]).unwrap();
     let _ = run(&host, &["state", "set", "keeper", "bytes", "--file", file.to_str().unwrap()]);
     assert_eq!(read(&host, &["state", "get", "keeper", "bytes"])["value_base64"], "/wA=");
-    assert!(fail(&host, 1, &["state", "get", "keeper", "none"]).contains("no value for the key `none`"));
-    assert!(fail(&host, 1, &["state", "set", "nobody", "a", "1"]).contains("no plugin `nobody`"));
+    assert!(expect_code(&host, 1, &["state", "get", "keeper", "none"]).contains("no value for the key `none`"));
+    assert!(expect_code(&host, 1, &["state", "set", "nobody", "a", "1"]).contains("no plugin `nobody`"));
 }
 
 #[test]

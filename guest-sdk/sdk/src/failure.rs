@@ -189,7 +189,7 @@ impl<T> Classify<T> for Option<T> {
     }
 }
 
-/// The reason of a failure because there is no value.
+/// The reason for a failure that a missing value causes.
 fn missing<T>() -> String {
     let name = std::any::type_name::<T>();
     format!("there is no `{}`", name.rsplit("::").next().unwrap_or(name))

@@ -225,7 +225,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// There is no project in a directory.
+    /// The directory contains no project.
     #[must_use]
     pub fn no_project(path: &Path) -> Self {
         Self::NoProject { path: path.to_owned(), script: single_file::script_in(path) }

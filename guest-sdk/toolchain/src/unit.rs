@@ -87,7 +87,7 @@ impl BuildUnit {
         arguments.extend(members.iter().flat_map(|(_, unit)| ["-p", unit.id.as_str()]));
         let mut report = build::build_with_steps(&toolchain, &first.workspace, &arguments, colour, say)?;
         report.artifacts.retain_mut(|artifact| {
-            let project = members.iter().find(|(_, unit)| unit.library == artifact.name);
+            let project = members.iter().find(|(_, unit)| unit.lib_name == artifact.name);
             project.map(|(project, _)| artifact.name.clone_from(&project.name)).is_some()
         });
         Ok(report)
@@ -101,7 +101,7 @@ fn quick_target(target: &Path) -> PathBuf {
 
 /// The files that the last quick build of a crate read, as cargo lists them in the syntax of make.
 pub(crate) fn inputs_of_crate(package: &CargoPackage) -> Vec<PathBuf> {
-    let file = format!("{}.d", package.library.replace('-', "_"));
+    let file = format!("{}.d", package.lib_name.replace('-', "_"));
     let path = quick_target(&package.target).join(TARGET).join("release").join(file);
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let inputs = text.lines().filter_map(|line| line.split_once(": ")).flat_map(|(_, inputs)| make_words(inputs));

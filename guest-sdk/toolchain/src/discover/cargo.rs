@@ -24,7 +24,7 @@ pub(crate) struct CargoPackage {
     /// Cargo's package id. Unlike the name, it is unique.
     pub(crate) id: String,
     /// The name of its library, after which cargo names the file.
-    pub(crate) library: String,
+    pub(crate) lib_name: String,
     /// The directory of its workspace.
     pub(crate) workspace: PathBuf,
     /// The target directory of its workspace.
@@ -74,8 +74,8 @@ impl Workspace {
         let library = targets.find(|target| lists(&target["kind"], "cdylib"))?;
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let (root, target) = (self.root.clone(), self.target.clone());
-        let (id, library) = (text(&package["id"])?, text(&library["name"])?);
-        Some((text(&package["name"])?, CargoPackage { id, library, workspace: root, target }))
+        let (id, lib_name) = (text(&package["id"])?, text(&library["name"])?);
+        Some((text(&package["name"])?, CargoPackage { id, lib_name, workspace: root, target }))
     }
 
     /// The directories of a package's path dependencies, direct and indirect. Dependencies of packages outside this

@@ -3,15 +3,15 @@
 use std::fs;
 use std::path::Path;
 
-/// Reasons of manifests that are no plugins and that nobody expects to be one.
-pub(super) const NO_PACKAGE: &str = "a workspace without a package of its own";
-pub(super) const WORKSPACE_ROOT: &str = "the root of a workspace";
-
 use serde_json::Value;
 
 use crate::entry::javascript::has_default_export;
 use crate::entry::{JavaScriptEntry, PythonEntry, python};
 use crate::project::Language;
+
+/// Why a manifest is not a plugin, in cases where nobody expects one.
+pub(super) const NO_PACKAGE: &str = "a workspace without a package of its own";
+pub(super) const WORKSPACE_ROOT: &str = "the root of a workspace";
 
 /// What a manifest stands for.
 #[derive(Debug, PartialEq, Eq)]
