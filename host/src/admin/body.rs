@@ -3,6 +3,8 @@
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::Admin;
@@ -48,7 +50,23 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         Err(_) if bytes.is_empty() => "the body is empty; send JSON".to_owned(),
         Err(error) => format!("the body is not JSON: {}", error.into_inner()),
     };
-    Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail))
+    Err(invalid(detail))
+}
+
+/// A body that is JSON and cannot be used.
+pub(super) fn invalid(detail: String) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail)
+}
+
+/// Bytes that a body has either as they are, in the member `name`, or in Base64, in `name_base64`.
+pub(super) fn either(name: &str, plain: Option<Vec<u8>>, base64: Option<String>) -> Result<Vec<u8>, Problem> {
+    match (plain, base64) {
+        (Some(plain), None) => Ok(plain),
+        (None, Some(base64)) => {
+            BASE64_STANDARD.decode(base64).map_err(|error| invalid(format!("`{name}_base64` is not base64: {error}")))
+        }
+        _ => Err(invalid(format!("give either `{name}` or `{name}_base64`"))),
+    }
 }
 
 /// The message of a deserializer with the path of the member, without the position in the text.

@@ -9,7 +9,8 @@ use axum::extract::State;
 use super::body::{Path, Query};
 use super::{Admin, ledger_views as views, waiting};
 use crate::api::{
-    CauseTreeQuery, CauseTreeView, DelayedEventView, RecordedAttemptView, TreeDeliveryView, TreeEventView,
+    CauseTreeQuery, CauseTreeView, DelayedEventView, DeliveryStateView, RecordedAttemptView, TreeDeliveryView,
+    TreeEventView,
 };
 use crate::bus::{DeliveryReport, DeliveryState, StoreError};
 use crate::clock::Timestamp;
@@ -51,13 +52,13 @@ pub(super) async fn show(
     Path(id): Path<String>,
     Query(query): Query<CauseTreeQuery>,
 ) -> Result<Json<CauseTreeView>, Problem> {
-    let mut found = find(&admin, &id, query.source.as_deref()).await?;
+    let delayed = all_delayed(&admin).await?;
+    let mut found = find(&admin, &id, query.source.as_deref(), &delayed).await?;
     if found.trees.is_empty() && found.request.is_none() {
         let unread = found.error.map(|error| format!("; {error}")).unwrap_or_default();
         let detail = format!("there is no event and no recorded request with the id `{id}`{unread}");
         return Err(Problem::not_found(detail));
     }
-    let delayed = all_delayed(&admin).await?;
     let mut view = CauseTreeView {
         correlations: found.trees.iter().map(|tree| tree.id.clone()).collect(),
         request: found.request.as_ref().map(views::request),
@@ -103,16 +104,16 @@ async fn add_tree(
     }
     if !is_truncated {
         // Only the ledger still knows these.
-        view.events.extend(by_event.into_values().map(|attempts| deleted_event(&attempts)));
+        view.events.extend(by_event.into_values().filter_map(|attempts| deleted_event(&attempts)));
     }
     let first = logged.first().map(|first| first.stored_at);
     Ok(first.or_else(|| Some(attempts.first()?.stored_at)))
 }
 
 /// Finds the cause tree of an event, or the request with an id and the trees that it started.
-async fn find(admin: &Admin, id: &str, source: Option<&str>) -> Result<Found, Problem> {
+async fn find(admin: &Admin, id: &str, source: Option<&str>, delayed: &[(Timestamp, Event)]) -> Result<Found, Problem> {
     let mut found = Found::default();
-    found.trees.extend(tree_of_event(admin, id, source).await?);
+    found.trees.extend(tree_of_event(admin, id, source, delayed).await?);
     let request = match found.trees.first() {
         Some(tree) => admin.ledger.request_of_tree(tree.clone()).await,
         None => admin.ledger.request(id.to_owned()).await,
@@ -128,7 +129,12 @@ async fn find(admin: &Admin, id: &str, source: Option<&str>) -> Result<Found, Pr
 }
 
 /// The cause tree of an event: in the log, delayed, or deleted by retention.
-async fn tree_of_event(admin: &Admin, id: &str, source: Option<&str>) -> Result<Option<CauseTreeId>, Problem> {
+async fn tree_of_event(
+    admin: &Admin,
+    id: &str,
+    source: Option<&str>,
+    delayed: &[(Timestamp, Event)],
+) -> Result<Option<CauseTreeId>, Problem> {
     let mut logged = admin.bus.events_with_id(id.to_owned()).await?;
     logged.retain(|logged| source.is_none_or(|source| logged.event.source == source));
     match &logged[..] {
@@ -141,7 +147,7 @@ async fn tree_of_event(admin: &Admin, id: &str, source: Option<&str>) -> Result<
             return Err(Problem::bad_request("ambiguous-id", detail));
         }
     }
-    if let Some((_, delayed)) = all_delayed(admin).await?.into_iter().find(|(_, event)| event.id == id) {
+    if let Some((_, delayed)) = delayed.iter().find(|(_, event)| event.id == id) {
         return Ok(Some(delayed.cause_tree()));
     }
     let (event_id, event_source) = (Some(id.to_owned()), source.map(str::to_owned));
@@ -198,21 +204,21 @@ async fn tree_event(
     })
 }
 
-/// An event that retention has deleted, from its attempts.
-fn deleted_event(attempts: &[&AttemptEntry]) -> TreeEventView {
+/// An event that retention has deleted, from its attempts. None if there are no attempts.
+fn deleted_event(attempts: &[&AttemptEntry]) -> Option<TreeEventView> {
     let deliveries = by_subscription(attempts).into_iter().map(|((subscription, replayed), attempts)| {
         TreeDeliveryView { subscription, replayed, attempts, ..TreeDeliveryView::default() }
     });
-    let first = attempts.first();
-    TreeEventView {
+    let [first, ..] = attempts else { return None };
+    Some(TreeEventView {
         position: None,
-        stored_at: first.map(|first| first.stored_at.to_string()).unwrap_or_default(),
-        id: first.map(|first| first.event_id.clone()).unwrap_or_default(),
-        source: first.map(|first| first.event_source.clone()).unwrap_or_default(),
-        event_type: first.map(|first| first.event_type.clone()).unwrap_or_default(),
+        stored_at: first.stored_at.to_string(),
+        id: first.event_id.clone(),
+        source: first.event_source.clone(),
+        event_type: first.event_type.clone(),
         deliveries: deliveries.collect(),
         ..TreeEventView::default()
-    }
+    })
 }
 
 /// The attempts by their subscription, and whether they belong to a replay.
@@ -237,7 +243,7 @@ async fn delivery(
     Ok(TreeDeliveryView {
         subscription: report.subscription.to_string(),
         replayed: report.replayed,
-        state: Some(report.state.stage().as_str().to_owned()),
+        state: Some(DeliveryStateView::from(report.state.stage().as_str().to_owned())),
         waits_for: waiting::reasons(admin, report).await?,
         dead_letter,
         attempts,

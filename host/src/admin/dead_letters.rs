@@ -2,12 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 
-use super::body::{Body, Path, Query};
-use super::{Admin, Page, events, page_size};
+use super::body::{self, Body, Path, Query};
+use super::{Admin, Page, events, page_size, query};
 use crate::api::{
     AttemptView, DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView, DropResult,
     EditedRedriveRequest, RedriveResult,
@@ -22,9 +19,7 @@ const LIMIT: usize = 1_000;
 const CHUNK: usize = 500;
 
 fn filter(subscription: Option<&str>, cause: Option<&str>) -> Result<DeadLetterFilter, Problem> {
-    let subscription = subscription.map(str::parse).transpose();
-    let subscription =
-        subscription.map_err(|error| Problem::bad_request("invalid-subscription", format!("{error}")))?;
+    let subscription = query::subscription(subscription)?;
     check_cause(cause)?;
     Ok(DeadLetterFilter { number: None, subscription, cause: cause.map(str::to_owned) })
 }
@@ -33,7 +28,7 @@ fn filter(subscription: Option<&str>, cause: Option<&str>) -> Result<DeadLetterF
 pub(super) fn check_cause(cause: Option<&str>) -> Result<(), Problem> {
     let Some(unknown) = cause.filter(|cause| Cause::parse(cause).is_none()) else { return Ok(()) };
     let known = Cause::ALL.map(Cause::as_str).join(", ");
-    Err(invalid_query(format!("`{unknown}` is not a cause of failure; the causes are {known}")))
+    Err(query::invalid(format!("`{unknown}` is not a cause of failure; the causes are {known}")))
 }
 
 /// The dead letters to redrive or drop. All of them only if the request says so.
@@ -41,23 +36,11 @@ fn selected(selection: &DeadLetterSelection) -> Result<DeadLetterFilter, Problem
     let DeadLetterSelection { all, number, subscription, cause, limit: _ } = selection;
     let is_filtered = number.is_some() || subscription.is_some() || cause.is_some();
     if selection.limit == Some(0) {
-        return Err(invalid_query("`limit` is 0; select at least 1"));
+        return Err(query::invalid("`limit` is 0; select at least 1"));
     }
-    match (all, is_filtered) {
-        (true, true) => Err(invalid_query("`all` cannot be combined with `number`, `subscription` or `cause`")),
-        (false, false) => {
-            let detail = "select dead letters with `number`, `subscription` or `cause`, or every one with `all=true`";
-            Err(Problem::bad_request("selection-required", detail))
-        }
-        _ => {
-            let filter = filter(subscription.as_deref(), cause.as_deref())?;
-            Ok(DeadLetterFilter { number: number.map(DeadLetterId::new), ..filter })
-        }
-    }
-}
-
-fn invalid_query(detail: impl Into<String>) -> Problem {
-    Problem::bad_request("invalid-query", detail)
+    query::check_selection(*all, is_filtered, "dead letters", "`number`, `subscription` or `cause`")?;
+    let filter = filter(subscription.as_deref(), cause.as_deref())?;
+    Ok(DeadLetterFilter { number: number.map(DeadLetterId::new), ..filter })
 }
 
 /// List dead letters, oldest first
@@ -75,7 +58,7 @@ pub(super) async fn list(
 ) -> Result<Json<DeadLetterPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
     if query.after.is_some_and(|after| after < 0) {
-        return Err(invalid_query("`after` is negative; pass the `next` of the previous page"));
+        return Err(query::invalid("`after` is negative; pass the `next` of the previous page"));
     }
     let after = query.after.map(DeadLetterId::new);
     let filter = filter(query.subscription.as_deref(), query.cause.as_deref())?;
@@ -96,9 +79,13 @@ pub(super) async fn list(
     responses((status = 200, body = DeadLetterView, description = "The dead letter."))
 )]
 pub(super) async fn show(State(admin): State<Admin>, Path(number): Path<i64>) -> Result<Json<DeadLetterView>, Problem> {
+    view(&find(&admin, number).await?).map(Json)
+}
+
+async fn find(admin: &Admin, number: i64) -> Result<DeadLetter, Problem> {
     let filter = DeadLetterFilter { number: Some(DeadLetterId::new(number)), ..DeadLetterFilter::default() };
     let letters = admin.bus.dead_letters(filter, None, 1).await?;
-    view(letters.first().ok_or_else(|| not_found(number))?).map(Json)
+    letters.into_iter().next().ok_or_else(|| not_found(number))
 }
 
 fn not_found(number: i64) -> Problem {
@@ -150,20 +137,11 @@ pub(super) async fn redrive_edited(
     Path(number): Path<i64>,
     Body(request): Body<EditedRedriveRequest>,
 ) -> Result<Json<RedriveResult>, Problem> {
-    let invalid = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail);
-    let data = match (request.data, request.data_base64) {
-        (Some(data), None) => data.get().as_bytes().to_vec(),
-        (None, Some(base64)) => {
-            BASE64_STANDARD.decode(base64).map_err(|error| invalid(format!("`data_base64` is not base64: {error}")))?
-        }
-        _ => return Err(invalid("give either `data` or `data_base64`".to_owned())),
-    };
-    let number = DeadLetterId::new(number);
-    let filter = DeadLetterFilter { number: Some(number), ..DeadLetterFilter::default() };
-    let letters = admin.bus.dead_letters(filter, None, 1).await?;
-    let letter = letters.first().ok_or_else(|| not_found(number.number()))?;
-    letter.logged.event.check_data(&data).map_err(invalid)?;
-    admin.bus.redrive_edited(number, data).await?;
+    let plain = request.data.map(|data| data.get().as_bytes().to_vec());
+    let data = body::either("data", plain, request.data_base64)?;
+    let letter = find(&admin, number).await?;
+    letter.logged.event.check_data(&data).map_err(body::invalid)?;
+    admin.bus.redrive_edited(letter.number, data).await?;
     Ok(Json(RedriveResult { redriven: 1 }))
 }
 

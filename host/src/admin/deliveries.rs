@@ -4,9 +4,9 @@ use axum::Json;
 use axum::extract::State;
 
 use super::body::Query;
-use super::{Admin, events, page_size};
+use super::{Admin, events, page_size, query};
 use crate::api::{DeliveryPage, DeliveryQuery, DeliverySelection, DeliveryStateView, DeliveryView, RetryResult};
-use crate::bus::{CursorError, DeliveryFilter, DeliveryReport, DeliveryStage, DeliveryState, FailedAttempt};
+use crate::bus::{DeliveryFilter, DeliveryReport, DeliveryStage, DeliveryState, FailedAttempt};
 use crate::event::Position;
 use crate::pattern::Pattern;
 use crate::problem::Problem;
@@ -28,8 +28,7 @@ pub(super) async fn list(
     Query(query): Query<DeliveryQuery>,
 ) -> Result<Json<DeliveryPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
-    let after = query.after.as_deref().map(str::parse).transpose();
-    let after = after.map_err(|error: CursorError| Problem::bad_request("invalid-query", error.to_string()))?;
+    let after = query::cursor(query.after.as_deref())?;
     let stage = query.state.as_deref().map(pending_stage).transpose()?;
     let filter = filter(query.subscription.as_deref(), query.event, query.key, query.pattern)?;
     let page = admin.bus.deliveries(filter, stage, after, limit).await?;
@@ -54,18 +53,7 @@ pub(super) async fn retry_now(
 ) -> Result<Json<RetryResult>, Problem> {
     let DeliverySelection { all, subscription, event, key, pattern } = selection;
     let is_filtered = subscription.is_some() || event.is_some() || key.is_some() || pattern.is_some();
-    match (all, is_filtered) {
-        (true, true) => {
-            let detail = "`all` cannot be combined with `subscription`, `event`, `key` or `type`";
-            return Err(Problem::bad_request("invalid-query", detail));
-        }
-        (false, false) => {
-            let detail =
-                "select deliveries with `subscription`, `event`, `key` or `type`, or every one with `all=true`";
-            return Err(Problem::bad_request("selection-required", detail));
-        }
-        _ => {}
-    }
+    query::check_selection(all, is_filtered, "deliveries", "`subscription`, `event`, `key` or `type`")?;
     let filter = filter(subscription.as_deref(), event, key, pattern)?;
     Ok(Json(RetryResult { retried: admin.bus.retry_now(filter).await? }))
 }
@@ -76,9 +64,7 @@ fn filter(
     key: Option<String>,
     pattern: Option<Pattern>,
 ) -> Result<DeliveryFilter, Problem> {
-    let subscription = subscription.map(str::parse).transpose();
-    let subscription =
-        subscription.map_err(|error| Problem::bad_request("invalid-subscription", format!("{error}")))?;
+    let subscription = query::subscription(subscription)?;
     Ok(DeliveryFilter { subscription, event: event.map(Position), key, pattern })
 }
 
@@ -88,8 +74,7 @@ fn pending_stage(name: &str) -> Result<DeliveryStage, Problem> {
     pending.find(|stage| stage.as_str() == name).ok_or_else(|| {
         let known: Vec<_> = DeliveryStage::PENDING.iter().map(|stage| stage.as_str()).collect();
         let known = known.join(", ");
-        let detail = format!("`{name}` is not a state of pending deliveries; the states are {known}");
-        Problem::bad_request("invalid-query", detail)
+        query::invalid(format!("`{name}` is not a state of pending deliveries; the states are {known}"))
     })
 }
 

@@ -7,12 +7,11 @@ use axum::http::{Request, StatusCode};
 use axum::response::Response;
 
 use super::body::{Path, Query};
-use super::{Admin, page_size};
+use super::{Admin, page_size, query};
 use crate::api::{
     CompactionResult, EventDocument, EventList, EventPage, EventQuery, EventSelection, EventView, PublishResult,
 };
 use crate::bus::EventFilter;
-use crate::clock::Timestamp;
 use crate::event::{Event, LoggedEvent, Position};
 use crate::ingress;
 use crate::ingress::events::PublishParams;
@@ -43,20 +42,12 @@ pub(super) async fn list(
 }
 
 fn filter(query: EventQuery) -> Result<EventFilter, Problem> {
-    let time = |name: &str, text: Option<String>| {
-        text.map(|text| {
-            Timestamp::parse(&text).ok_or_else(|| {
-                Problem::bad_request("invalid-query", format!("`{name}`: `{text}` is not a time in RFC 3339"))
-            })
-        })
-        .transpose()
-    };
     Ok(EventFilter {
         pattern: query.pattern,
         source: query.source,
         subject: query.subject,
-        since: time("since", query.since)?,
-        until: time("until", query.until)?,
+        since: query::time("since", query.since.as_deref())?,
+        until: query::time("until", query.until.as_deref())?,
         correlation: query.correlation,
         id_prefix: query.id_prefix,
     })

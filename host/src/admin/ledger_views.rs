@@ -6,6 +6,7 @@ use crate::api::{
     CallView, GapView, InvocationUsageView, PercentilesView, PublishedView, RecordedAttemptView, RecordedRequestView,
     SubjectView, VerdictView,
 };
+use crate::duration::micros;
 use crate::ledger::{Activity, AttemptEntry, AttemptVerdict, Gap, Percentiles, RequestEntry, Subject};
 use crate::outcome::EffectNames;
 use crate::usage::Usage;
@@ -106,8 +107,4 @@ pub(super) fn subject(subject: &Subject, activity: &Activity) -> SubjectView {
 fn percentiles(percentiles: Percentiles) -> PercentilesView {
     let Percentiles { p50, p95, p99, max } = percentiles;
     PercentilesView { p50_us: micros(p50), p95_us: micros(p95), p99_us: micros(p99), max_us: micros(max) }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

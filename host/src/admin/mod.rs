@@ -13,6 +13,7 @@ mod health;
 mod ledger_views;
 mod openapi;
 mod plugins;
+mod query;
 mod records;
 mod schedules;
 mod state;
@@ -146,7 +147,7 @@ impl<T> Page<T> {
 fn page_size(limit: Option<usize>, default: usize, most: usize) -> Result<usize, Problem> {
     match limit {
         Some(limit) if !(1..=most).contains(&limit) => {
-            Err(Problem::bad_request("invalid-query", format!("`limit` is {limit}; ask for 1 to {most} items")))
+            Err(query::invalid(format!("`limit` is {limit}; ask for 1 to {most} items")))
         }
         _ => Ok(limit.unwrap_or(default)),
     }

@@ -8,7 +8,7 @@ use axum::extract::State;
 
 use super::body::Query;
 use super::dead_letters::check_cause;
-use super::{Admin, Page, ledger_views as views, page_size};
+use super::{Admin, Page, ledger_views as views, page_size, query};
 use crate::api::{
     LedgerView, MinuteList, MinuteQuery, MinuteView, RecordedAttemptPage, RecordedAttemptQuery, RecordedRequestPage,
     RecordedRequestQuery, StatisticsView, SubjectView,
@@ -31,19 +31,6 @@ impl From<ReadError> for Problem {
     }
 }
 
-fn invalid_query(detail: String) -> Problem {
-    Problem::bad_request("invalid-query", detail)
-}
-
-fn cursor(text: Option<&str>) -> Result<Option<i64>, Problem> {
-    let parse = |text: &str| text.parse().map_err(|_| invalid_query(format!("`{text}` is not a cursor of this list")));
-    text.map(parse).transpose()
-}
-
-fn time(name: &str, text: &str) -> Result<Timestamp, Problem> {
-    Timestamp::parse(text).ok_or_else(|| invalid_query(format!("`{name}`: `{text}` is not a time in RFC 3339")))
-}
-
 /// List recorded attempts, newest first
 #[utoipa::path(
     get,
@@ -58,7 +45,7 @@ pub(super) async fn attempts(
     Query(query): Query<RecordedAttemptQuery>,
 ) -> Result<Json<RecordedAttemptPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
-    let before = cursor(query.before.as_deref())?;
+    let before = query::cursor(query.before.as_deref())?;
     let read = admin.ledger.attempts(filter(query)?, before, Page::<AttemptEntry>::to_read(limit)).await?;
     let page = Page::of(read, limit);
     let next = page.next(|(number, _)| number.to_string());
@@ -67,12 +54,11 @@ pub(super) async fn attempts(
 }
 
 fn filter(query: RecordedAttemptQuery) -> Result<AttemptFilter, Problem> {
-    let subscription = query.subscription.as_deref().map(str::parse::<SubscriptionId>).transpose();
-    let subscription = subscription.map_err(|error| Problem::bad_request("invalid-subscription", error.to_string()))?;
+    let subscription = query::subscription(query.subscription.as_deref())?;
     if let (Some(plugin), Some(id)) = (&query.plugin, &subscription)
         && *plugin != id.owner
     {
-        return Err(invalid_query(format!("the subscription `{id}` does not belong to the plugin `{plugin}`")));
+        return Err(query::invalid(format!("the subscription `{id}` does not belong to the plugin `{plugin}`")));
     }
     check_cause(query.cause.as_deref())?;
     let (owner, name) = match subscription {
@@ -106,7 +92,7 @@ pub(super) async fn requests(
     Query(query): Query<RecordedRequestQuery>,
 ) -> Result<Json<RecordedRequestPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
-    let before = cursor(query.before.as_deref())?;
+    let before = query::cursor(query.before.as_deref())?;
     let read = admin.ledger.requests(query.plugin, before, Page::<RequestEntry>::to_read(limit)).await?;
     let page = Page::of(read, limit);
     let next = page.next(|(number, _)| number.to_string());
@@ -165,11 +151,11 @@ pub(super) async fn minutes(
     Query(query): Query<MinuteQuery>,
 ) -> Result<Json<MinuteList>, Problem> {
     let now = admin.clock.now();
-    let until = query.until.as_deref().map_or(Ok(now), |text| time("until", text))?;
+    let until = query::time("until", query.until.as_deref())?.unwrap_or(now);
     let an_hour_before = Timestamp(until.0.saturating_sub(LAST_HOUR.as_millis() as u64));
-    let from = query.from.as_deref().map_or(Ok(an_hour_before), |text| time("from", text))?;
+    let from = query::time("from", query.from.as_deref())?.unwrap_or(an_hour_before);
     if from > until {
-        return Err(invalid_query(format!("`from` ({from}) is later than `until` ({until})")));
+        return Err(query::invalid(format!("`from` ({from}) is later than `until` ({until})")));
     }
     let mut minutes = admin.ledger.minutes(from, until, MAX_MINUTES + 1).await?;
     let truncated = minutes.len() > MAX_MINUTES;

@@ -5,9 +5,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::body::Query;
-use super::{Admin, Page, events, page_size};
+use super::{Admin, Page, events, page_size, query};
 use crate::api::{CancelQuery, ScheduleList, ScheduleView, ScheduledPage, ScheduledQuery, ScheduledView};
-use crate::bus::{CursorError, PluginSchedule, ScheduledEvent};
+use crate::bus::{PluginSchedule, ScheduledEvent};
 use crate::problem::Problem;
 use crate::schedule::MissedPolicy;
 
@@ -28,8 +28,7 @@ pub(super) async fn scheduled(
     Query(query): Query<ScheduledQuery>,
 ) -> Result<Json<ScheduledPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
-    let after = query.after.as_deref().map(str::parse).transpose();
-    let after = after.map_err(|error: CursorError| Problem::bad_request("invalid-query", error.to_string()))?;
+    let after = query::cursor(query.after.as_deref())?;
     let page = Page::of(admin.bus.scheduled(after, Page::<ScheduledEvent>::to_read(limit)).await?, limit);
     let next = page.next(|scheduled| scheduled.cursor.to_string());
     let view = |scheduled: &ScheduledEvent| {

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use super::body::{Body, Path, Query};
+use super::body::{self, Body, Path, Query};
 use super::plugins::no_plugin;
 use super::{Admin, Page, page_size};
 use crate::api::{StateKeyPage, StateKeyQuery, StateRequest, StateValueView};
@@ -78,16 +78,9 @@ pub(super) async fn put(
     Path((name, key)): Path<(String, String)>,
     Body(request): Body<StateRequest>,
 ) -> Result<Json<StateValueView>, Problem> {
-    let invalid = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail);
-    let new = match (request.value, request.value_base64) {
-        (Some(text), None) => text.into_bytes(),
-        (None, Some(base64)) => {
-            BASE64_STANDARD.decode(base64).map_err(|error| invalid(format!("`value_base64` is not base64: {error}")))?
-        }
-        _ => return Err(invalid("give either `value` or `value_base64`".to_owned())),
-    };
+    let new = body::either("value", request.value.map(String::into_bytes), request.value_base64)?;
     if key.len() > STATE_KEY_BYTES {
-        return Err(invalid(format!("a key may have at most {STATE_KEY_BYTES} bytes")));
+        return Err(body::invalid(format!("a key may have at most {STATE_KEY_BYTES} bytes")));
     }
     // A plugin that is not loaded may still have state.
     if value(&admin, &name, &key).await?.is_none() {

@@ -6,7 +6,7 @@ use super::Admin;
 use crate::api::WaitReasonView;
 use crate::bus::{DeliveryReport, DeliveryState, Overview, Reachability, StoreError};
 use crate::clock::Timestamp;
-use crate::event::{LoggedEvent, Position};
+use crate::event::Position;
 
 /// A reason without an end and without an event.
 fn reason(code: &str, detail: String) -> WaitReasonView {
@@ -18,10 +18,11 @@ fn reason(code: &str, detail: String) -> WaitReasonView {
 /// # Errors
 /// If the store cannot be read.
 pub(super) async fn reasons(admin: &Admin, report: &DeliveryReport) -> Result<Vec<WaitReasonView>, StoreError> {
+    let overview = admin.bus.feed(report.feed).map(|feed| feed.overview());
     let mut reasons = match &report.state {
         DeliveryState::DeadLetter { .. } | DeliveryState::Handled => return Ok(Vec::new()),
         DeliveryState::InFlight { attempt } => return Ok(vec![running(*attempt)]),
-        _ => stopped(admin, report),
+        _ => stopped(admin, overview.as_ref()),
     };
     let is_stopped = !reasons.is_empty();
     match &report.state {
@@ -45,7 +46,7 @@ pub(super) async fn reasons(admin: &Admin, report: &DeliveryReport) -> Result<Ve
         | DeliveryState::Handled => {}
     }
     if !is_stopped && matches!(report.state, DeliveryState::Ready | DeliveryState::NotReached { .. }) {
-        reasons.extend(permits(admin, report));
+        reasons.extend(overview.and_then(|overview| permits(admin, &overview)));
     }
     Ok(reasons)
 }
@@ -64,12 +65,12 @@ fn backlog(ahead: u64) -> Option<WaitReasonView> {
 }
 
 /// What stops all deliveries of the subscription.
-fn stopped(admin: &Admin, report: &DeliveryReport) -> Vec<WaitReasonView> {
+fn stopped(admin: &Admin, overview: Option<&Overview>) -> Vec<WaitReasonView> {
     let mut reasons = Vec::new();
     if let Reachability::Unreachable { reason: why } = &*admin.bus.reachable().borrow() {
         reasons.push(reason("store-unreachable", format!("the store is unreachable: {why}")));
     }
-    let Some(overview) = admin.bus.feed(report.feed).map(|feed| feed.overview()) else { return reasons };
+    let Some(overview) = overview else { return reasons };
     if let Some(why) = &overview.paused {
         let detail = format!("the subscription is paused: {why}");
         reasons.push(reason("paused", detail));
@@ -78,7 +79,7 @@ fn stopped(admin: &Admin, report: &DeliveryReport) -> Vec<WaitReasonView> {
         let detail = format!("the endpoint is on hold: {}", hold.reason);
         reasons.push(WaitReasonView { until: Some(hold.until.to_string()), ..reason("endpoint-hold", detail) });
     }
-    reasons.extend(without_handler(admin, &overview));
+    reasons.extend(without_handler(admin, overview));
     reasons
 }
 
@@ -108,8 +109,7 @@ fn without_handler(admin: &Admin, overview: &Overview) -> Option<WaitReasonView>
 }
 
 /// Which permit a delivery waits for, if all permits of a kind are in use.
-fn permits(admin: &Admin, report: &DeliveryReport) -> Option<WaitReasonView> {
-    let overview = admin.bus.feed(report.feed)?.overview();
+fn permits(admin: &Admin, overview: &Overview) -> Option<WaitReasonView> {
     let parallelism = overview.definition.parallelism();
     if overview.in_flight >= parallelism {
         let detail = format!("all {parallelism} concurrent deliveries of the subscription run");
@@ -132,14 +132,13 @@ async fn behind_key(
     key: &str,
     behind: Position,
 ) -> Result<WaitReasonView, StoreError> {
-    let Some(holder) = event_at(admin, behind).await? else {
+    let reports = admin.bus.deliveries_of(behind).await?;
+    let Some(holder) = reports.into_iter().find(|other| other.feed == report.feed) else {
         let detail = format!("another event holds the ordering key `{key}`");
         return Ok(reason("ordering-key", detail));
     };
-    let reports = admin.bus.deliveries_of(behind).await?;
-    let holding = reports.into_iter().find(|other| other.feed == report.feed);
-    let (state, until) = holding.map(|holding| stage(&holding.state)).unwrap_or_default();
-    let event = &holder.event;
+    let (state, until) = stage(&holder.state);
+    let event = &holder.logged.event;
     let detail = format!("the ordering key `{key}` is held by {} {}{state}", event.event_type, event.id);
     let until = until.map(|until| until.to_string());
     Ok(WaitReasonView { until, event: Some(event.id.clone()), ..reason("ordering-key", detail) })
@@ -157,11 +156,6 @@ fn stage(state: &DeliveryState) -> (String, Option<Timestamp>) {
         DeliveryState::Parked { letter, .. } => (format!(", which the dead letter {} parks", letter.number()), None),
         DeliveryState::DeadLetter { .. } | DeliveryState::Handled => (String::new(), None),
     }
-}
-
-async fn event_at(admin: &Admin, position: Position) -> Result<Option<LoggedEvent>, StoreError> {
-    let page = admin.bus.events(Some(Position(position.0.saturating_add(1))), 1).await?;
-    Ok(page.into_iter().find(|logged| logged.position == position))
 }
 
 fn first_line(text: &str) -> &str {

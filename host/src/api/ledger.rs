@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::schemas;
+use super::{DeliveryStateView, schemas};
 use crate::pattern::Pattern;
 
 /// A recorded attempt at a delivery.
@@ -288,7 +288,7 @@ pub struct TreeDeliveryView {
     /// Whether it is a delivery of a replay.
     pub replayed: bool,
     /// Where it stands; null if only the ledger knows it, such as a replay that has ended.
-    pub state: Option<String>,
+    pub state: Option<DeliveryStateView>,
     /// Why it waits.
     pub waits_for: Vec<WaitReasonView>,
     /// The number of its dead letter; null if there is none.

@@ -1,6 +1,7 @@
 //! The report of a canary.
 
 use super::compare::{Difference, differences};
+use crate::duration::micros;
 use crate::event::LoggedEvent;
 use crate::plugin::{CanaryResult, Generation};
 
@@ -79,7 +80,7 @@ impl Comparison {
                 subscription,
                 differs: differences(&live.handled, &new.handled),
             },
-            took_us: both.map(|one| u64::try_from(one.took.as_micros()).unwrap_or(u64::MAX)),
+            took_us: both.map(|one| micros(one.took)),
             memory_bytes: both.map(|one| one.memory_bytes.unwrap_or(0) as u64),
         }
     }

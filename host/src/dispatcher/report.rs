@@ -6,9 +6,11 @@ use std::time::Duration;
 use super::attempt::Report;
 use crate::bus::{AttemptRecord, CommitError, Delivery, DeliveryStatus, FeedId};
 use crate::clock::Clock;
+use crate::duration::micros;
 use crate::ledger::{Recorder, SubjectStatistics};
 use crate::observer::{Observation, Observer};
 use crate::outcome::EffectNames;
+use crate::retry::Verdict;
 use crate::telemetry::SubscriptionMetrics;
 
 /// Reports a subscription's attempts.
@@ -23,7 +25,7 @@ pub(super) struct Reporter {
 
 impl Report for Reporter {
     fn needs_names(&self, record: &AttemptRecord) -> bool {
-        self.recorder.wants_attempt(record)
+        self.recorder.wants(record.verdict != Verdict::Ack, record.took)
     }
 
     fn settled(&self, record: &AttemptRecord, names: Option<EffectNames>, status: DeliveryStatus) {
@@ -76,8 +78,4 @@ fn log(record: &AttemptRecord, status: DeliveryStatus, latency: Duration) {
             tracing::error!(event, event_type, %subscription, attempt, took_us, cause, "dead letter: {reason}");
         }
     }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -111,7 +111,7 @@ impl Drop for RequestRecord {
         let status = result.status.map_or(499, |status| status.as_u16());
         let is_failure = status >= 500 || result.failure.is_some();
         self.recorder.count_request(statistics, is_failure, took, &result.usage);
-        if !self.recorder.wants_request(is_failure, took) {
+        if !self.recorder.wants(is_failure, took) {
             return;
         }
         let (names, trees) = if result.is_committed { result.effects } else { Named::default() };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::record::micros;
+use crate::duration::micros;
 
 /// The longest duration, in microseconds. Longer ones count as this.
 const LONGEST_US: u64 = 3_600_000_000;

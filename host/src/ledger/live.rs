@@ -52,8 +52,7 @@ impl Stream {
         self.sender.receiver_count() > 0
     }
 
-    pub(super) fn push(&self, entry: &Entry) {
-        let entry = Arc::new(entry.clone());
+    pub(super) fn push(&self, entry: Arc<Entry>) {
         // Under the lock, so that the order is that of the numbers.
         let mut state = self.lock();
         state.last += 1;
@@ -140,12 +139,12 @@ mod tests {
     #[tokio::test]
     async fn a_client_follows_and_resumes() {
         let stream = Stream::new(7);
-        stream.push(&handled(0));
+        stream.push(Arc::new(handled(0)));
         assert!(!stream.is_watched());
         let mut live = stream.follow(None);
         assert!(stream.is_watched());
-        stream.push(&handled(0));
-        stream.push(&handled(0));
+        stream.push(Arc::new(handled(0)));
+        stream.push(Arc::new(handled(0)));
         assert_eq!(read(&mut live, 2).await, [2, 3]);
         let at = |run, number| Some(StreamPosition { run, number });
         assert_eq!(read(&mut stream.follow(at(7, 1)), 2).await, [2, 3]);
@@ -160,7 +159,7 @@ mod tests {
     async fn a_client_learns_how_many_records_it_has_lost() {
         let stream = Stream::new(7);
         let mut slow = stream.follow(None);
-        (0..CAPACITY + 10).for_each(|_| stream.push(&handled(0)));
+        (0..CAPACITY + 10).for_each(|_| stream.push(Arc::new(handled(0))));
         assert_eq!(read(&mut slow, 2).await, [-10, 11]);
         let mut resumed = stream.follow(Some(StreamPosition { run: 7, number: 3 }));
         assert_eq!(read(&mut resumed, 2).await, [-7, 11]);

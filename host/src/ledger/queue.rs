@@ -1,7 +1,7 @@
 //! The bounded queue in front of the writer, with room that is reserved for failures.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::record::Entry;
 use crate::clock::Timestamp;
@@ -19,7 +19,7 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: VecDeque<Entry>,
+    waiting: VecDeque<Arc<Entry>>,
     lost: Option<Loss>,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Loss {
 }
 
 impl Loss {
-    pub(super) fn of(entries: &[Entry]) -> Option<Self> {
+    pub(super) fn of(entries: &[Arc<Entry>]) -> Option<Self> {
         let (first, last) = (entries.first()?, entries.last()?);
         Some(Self { from: first.at(), until: last.at(), count: entries.len() as u64 })
     }
@@ -53,7 +53,7 @@ impl Queue {
     }
 
     /// Adds a record if there is room for it. Returns whether there was.
-    pub(super) fn push(&self, entry: Entry) -> bool {
+    pub(super) fn push(&self, entry: Arc<Entry>) -> bool {
         let room = if entry.is_failure() { CAPACITY } else { CAPACITY - RESERVED };
         let mut state = self.lock();
         if state.waiting.len() < room {
@@ -66,7 +66,7 @@ impl Queue {
     }
 
     /// Takes up to `limit` records, and the loss since the last call.
-    pub(super) fn take(&self, limit: usize) -> (Vec<Entry>, Option<Loss>) {
+    pub(super) fn take(&self, limit: usize) -> (Vec<Arc<Entry>>, Option<Loss>) {
         let mut state = self.lock();
         let count = state.waiting.len().min(limit);
         (state.waiting.drain(..count).collect(), state.lost.take())
@@ -85,11 +85,12 @@ mod tests {
     #[test]
     fn successes_leave_room_for_failures_and_losses_are_counted() {
         let queue = Queue::new();
-        let accepted = |count: u64, entry: fn(u64) -> Entry| (0..count).filter(|at| queue.push(entry(*at))).count();
+        let accepted =
+            |count: u64, entry: fn(u64) -> Entry| (0..count).filter(|at| queue.push(Arc::new(entry(*at)))).count();
         assert_eq!(accepted(20_000, handled), 12_288);
         assert_eq!(accepted(5_000, failed), 4_096);
         let (first, lost) = queue.take(1);
-        assert_eq!(first, [handled(0)]);
+        assert_eq!(first, [Arc::new(handled(0))]);
         let expected =
             Loss { from: Timestamp(4_096), until: Timestamp(19_999), count: 20_000 - 12_288 + 5_000 - 4_096 };
         assert_eq!(lost, Some(expected));

@@ -7,10 +7,11 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
 use super::distribution::Distribution;
-use super::record::{AttemptEntry, AttemptVerdict, Details, RecordedFailure, RequestEntry, micros};
+use super::record::{AttemptEntry, AttemptVerdict, Details, RecordedFailure, RequestEntry};
 use super::statistics::{Activity, Subject};
 use super::store::{self, StoreError, signed};
 use crate::clock::Timestamp;
+use crate::duration::micros;
 use crate::event::CauseTreeId;
 use crate::usage::Usage;
 
@@ -275,7 +276,7 @@ impl Selection {
 }
 
 fn attempt_of(row: &Row<'_>) -> rusqlite::Result<(i64, AttemptEntry)> {
-    let (names, calls, _) = details(row, 22)?.into_parts();
+    let Details { names, calls, .. } = details(row, 22)?;
     let verdict = match row.get(18)? {
         0_i64 => AttemptVerdict::Handled,
         1 => AttemptVerdict::Retry(time(row, 19)?),
@@ -306,7 +307,7 @@ fn attempt_of(row: &Row<'_>) -> rusqlite::Result<(i64, AttemptEntry)> {
 }
 
 fn request_of(row: &Row<'_>) -> rusqlite::Result<(i64, RequestEntry)> {
-    let (names, calls, trees) = details(row, 15)?.into_parts();
+    let Details { names, calls, trees } = details(row, 15)?;
     let usage =
         Usage { queued: duration(row, 9)?, cpu_time: duration(row, 11)?, memory_bytes: unsigned(row, 12)?, calls };
     let request = RequestEntry {

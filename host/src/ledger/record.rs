@@ -1,7 +1,8 @@
 //! The records of the ledger.
 
-use serde::{Deserialize, Serialize};
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::bus::{AttemptRecord, DeliveryStatus, FeedId};
 use crate::clock::Timestamp;
@@ -170,103 +171,12 @@ pub struct RequestEntry {
 
 /// The parts of a record that are read together and never searched, as JSON.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Details {
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    published: Vec<DetailedEvent>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    keys: Vec<String>,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    omitted_names: u64,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    calls: Vec<DetailedCall>,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    omitted_calls: u64,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    trees: Vec<DetailedTree>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct DetailedEvent {
-    id: String,
-    r#type: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    due: Option<Timestamp>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct DetailedCall {
-    method: String,
-    host: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-    took_us: u64,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct DetailedTree {
-    id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    source: Option<String>,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-impl Details {
-    pub(super) fn new(names: &EffectNames, calls: &OutboundCalls, trees: &[CauseTreeId]) -> Self {
-        let event = |name: &crate::outcome::PublishedName| DetailedEvent {
-            id: name.id.clone(),
-            r#type: name.event_type.clone(),
-            due: name.due,
-        };
-        let call = |call: &crate::usage::OutboundCall| DetailedCall {
-            method: call.method.clone(),
-            host: call.host.clone(),
-            status: call.result.as_ref().ok().copied(),
-            error: call.result.as_ref().err().cloned(),
-            took_us: micros(call.took),
-        };
-        let tree = |tree: &CauseTreeId| DetailedTree { id: tree.id.clone(), source: tree.source.clone() };
-        Self {
-            published: names.published.iter().map(event).collect(),
-            keys: names.state_keys.clone(),
-            omitted_names: names.omitted as u64,
-            calls: calls.recorded.iter().map(call).collect(),
-            omitted_calls: calls.omitted,
-            trees: trees.iter().map(tree).collect(),
-        }
-    }
-
-    pub(super) fn into_parts(self) -> (EffectNames, OutboundCalls, Vec<CauseTreeId>) {
-        let published = self.published.into_iter().map(|event| crate::outcome::PublishedName {
-            id: event.id,
-            event_type: event.r#type,
-            due: event.due,
-        });
-        let recorded = self.calls.into_iter().map(|call| crate::usage::OutboundCall {
-            method: call.method,
-            host: call.host,
-            result: call.status.ok_or_else(|| call.error.unwrap_or_default()),
-            took: Duration::from_micros(call.took_us),
-        });
-        let names = EffectNames {
-            published: published.collect(),
-            state_keys: self.keys,
-            omitted: usize::try_from(self.omitted_names).unwrap_or(usize::MAX),
-        };
-        let calls = OutboundCalls { recorded: recorded.collect(), omitted: self.omitted_calls };
-        let trees = self.trees.into_iter().map(|tree| CauseTreeId { id: tree.id, source: tree.source });
-        (names, calls, trees.collect())
-    }
-}
-
-/// A duration in microseconds.
-pub(super) fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+    pub(super) names: EffectNames,
+    pub(super) calls: OutboundCalls,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) trees: Vec<CauseTreeId>,
 }
 
 #[cfg(test)]

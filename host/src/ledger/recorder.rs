@@ -16,7 +16,6 @@ use super::writer::{BacklogSource, Writer};
 use crate::bus::{AttemptRecord, DeliveryStatus};
 use crate::clock::Clock;
 use crate::outcome::EffectNames;
-use crate::retry::Verdict;
 use crate::usage::Usage;
 
 /// Records attempts and requests. Clones share the ledger. The default records nothing.
@@ -81,19 +80,9 @@ impl Recorder {
         self.0.as_ref().map(|shared| shared.statistics.all()).unwrap_or_default()
     }
 
-    /// Whether an attempt is to be recorded. Ask once for each: successes are sampled.
+    /// Whether an attempt or a request is to be recorded. Ask once for each: successes are sampled.
     #[must_use]
-    pub fn wants_attempt(&self, record: &AttemptRecord) -> bool {
-        self.wants(record.verdict != Verdict::Ack, record.took)
-    }
-
-    /// Whether a request is to be recorded. Ask once for each: successes are sampled.
-    #[must_use]
-    pub fn wants_request(&self, is_failure: bool, took: Duration) -> bool {
-        self.wants(is_failure, took)
-    }
-
-    fn wants(&self, is_failure: bool, took: Duration) -> bool {
+    pub fn wants(&self, is_failure: bool, took: Duration) -> bool {
         let Some(shared) = &self.0 else { return false };
         shared.stream.is_watched() || shared.policy.wants(is_failure, took, shared.clock.now())
     }

@@ -1,5 +1,6 @@
 //! The parts of the ledger that recorders and the writer share.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::config::LedgerConfig;
@@ -57,7 +58,8 @@ impl Shared {
     }
 
     pub(super) fn push(&self, entry: Entry) {
-        self.stream.push(&entry);
+        let entry = Arc::new(entry);
+        self.stream.push(Arc::clone(&entry));
         if !self.queue.push(entry) {
             self.count_lost(1);
         }

@@ -1,14 +1,16 @@
 //! The file of the ledger.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
 use super::queue::Loss;
-use super::record::{AttemptEntry, AttemptVerdict, Details, Entry, RequestEntry, micros};
+use super::record::{AttemptEntry, AttemptVerdict, Details, Entry, RequestEntry};
 use super::statistics::{Activity, Subject};
 use crate::clock::Timestamp;
+use crate::duration::micros;
 use crate::files;
 use crate::usage::Usage;
 
@@ -176,10 +178,10 @@ impl Store {
     }
 
     /// Writes records, and a gap, in one transaction.
-    pub(super) fn write(&mut self, entries: &[Entry], gap: Option<(Loss, &str)>) -> Result<(), StoreError> {
+    pub(super) fn write(&mut self, entries: &[Arc<Entry>], gap: Option<(Loss, &str)>) -> Result<(), StoreError> {
         let transaction = self.connection.transaction()?;
         for entry in entries {
-            match entry {
+            match &**entry {
                 Entry::Attempt(attempt) => insert_attempt(&transaction, attempt)?,
                 Entry::Request(request) => insert_request(&transaction, request)?,
             }
@@ -255,7 +257,9 @@ fn insert_attempt(connection: &Connection, attempt: &AttemptEntry) -> Result<(),
         AttemptVerdict::Retry(due) => (1, Some(signed(due.0))),
         AttemptVerdict::Dead => (2, None),
     };
-    let details = serde_json::to_string(&Details::new(&attempt.names, calls, &[])).unwrap_or_default();
+    let details =
+        serde_json::to_string(&Details { names: attempt.names.clone(), calls: calls.clone(), trees: Vec::new() })
+            .unwrap_or_default();
     let mut insert = connection.prepare_cached(
         "INSERT INTO attempts VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
          ?18, ?19, ?20, ?21, ?22)",
@@ -289,7 +293,12 @@ fn insert_attempt(connection: &Connection, attempt: &AttemptEntry) -> Result<(),
 
 fn insert_request(connection: &Connection, request: &RequestEntry) -> Result<(), StoreError> {
     let Usage { queued, cpu_time, memory_bytes, calls } = &request.usage;
-    let details = serde_json::to_string(&Details::new(&request.names, calls, &request.trees)).unwrap_or_default();
+    let details = serde_json::to_string(&Details {
+        names: request.names.clone(),
+        calls: calls.clone(),
+        trees: request.trees.clone(),
+    })
+    .unwrap_or_default();
     let mut insert = connection.prepare_cached(
         "INSERT INTO requests VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
     )?;

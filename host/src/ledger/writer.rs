@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use super::config::LedgerConfig;
 use super::queue::Loss;
-use super::record::{Entry, micros};
+use super::record::Entry;
 use super::shared::Shared;
 use super::statistics::{Activity, SLOT, SLOTS_PER_MINUTE, Subject};
 use super::store::{MinuteRow, Store, StoreError, set_aside};
 use crate::clock::Timestamp;
+use crate::duration::micros;
 
 /// How often the queue is written.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -199,7 +200,7 @@ impl Work {
         }
     }
 
-    fn lose(&mut self, entries: &[Entry], reason: &str) {
+    fn lose(&mut self, entries: &[Arc<Entry>], reason: &str) {
         if let Some(loss) = Loss::of(entries) {
             self.shared.count_lost(loss.count);
             self.note_loss(loss, reason);

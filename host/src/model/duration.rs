@@ -1,8 +1,14 @@
-//! Serde functions for durations as people write them: `200ms`, `5s`, `1m 30s`.
+//! Durations in microseconds, and serde functions for durations as people write them: `200ms`, `5s`, `1m 30s`.
 
 use std::time::Duration;
 
 use serde::{Deserialize as _, Deserializer, Serializer};
+
+/// A duration in microseconds.
+#[must_use]
+pub fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
 
 /// Serializes a duration.
 ///

@@ -187,7 +187,7 @@ impl Event {
 }
 
 /// The identity of a cause tree: a first event and all events that it led to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CauseTreeId {
     /// The id of the first event, or an id assigned by the host.
     pub id: String,

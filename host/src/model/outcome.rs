@@ -7,6 +7,8 @@ use std::num::IntErrorKind;
 use std::pin::Pin;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use super::failure::{Cause, Failure};
 use crate::clock::Timestamp;
 use crate::event::{Event, Position};
@@ -55,18 +57,21 @@ impl Effects {
 const MAX_NAMES: usize = 100;
 
 /// The names in the effects of an invocation, without any data, for the ledger.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct EffectNames {
     /// The first 100 events that it published.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub published: Vec<PublishedName>,
     /// The first 100 keys of the state that it wrote.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub state_keys: Vec<String>,
     /// How many further events and keys there were.
     pub omitted: usize,
 }
 
 /// The name of a published event. Its source is that of the plugin.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishedName {
     /// The event's id.
     pub id: String,

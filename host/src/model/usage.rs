@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// The most requests of one invocation that are recorded. Further ones are counted only.
 pub const MAX_RECORDED_CALLS: usize = 64;
 
@@ -19,16 +21,18 @@ pub struct Usage {
 }
 
 /// The requests that an invocation sent, in the order in which they ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct OutboundCalls {
     /// The first [`MAX_RECORDED_CALLS`] of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub recorded: Vec<OutboundCall>,
     /// How many more there were.
     pub omitted: u64,
 }
 
 /// A request that an invocation sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboundCall {
     /// The method.
     pub method: String,

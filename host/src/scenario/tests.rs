@@ -1,4 +1,4 @@
-//! Tests of scenario files that need no component. With components: `tests/tests/scenarios.rs`.
+//! Tests of scenario files that need no component. With components: `tests/tests/scenarios`.
 
 use std::path::Path;
 

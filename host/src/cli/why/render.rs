@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::api::{
-    CallView, CauseTreeView, DelayedEventView, InvocationUsageView, RecordedAttemptView, RecordedRequestView,
-    TreeDeliveryView, TreeEventView, VerdictView,
+    CallView, CauseTreeView, DelayedEventView, DeliveryStateView, InvocationUsageView, RecordedAttemptView,
+    RecordedRequestView, TreeDeliveryView, TreeEventView, VerdictView,
 };
 use crate::cli::output::{cell, truncate};
 
@@ -126,9 +126,9 @@ impl<'a> TreeWriter<'a> {
             }
         }
         let has_success = delivery.attempts.last().is_some_and(|last| last.verdict == VerdictView::Handled);
-        match delivery.state.as_deref() {
-            Some("handled") if !has_success => self.line(indent, &format!("✓ {name} (not recorded)")),
-            Some("dead-letter") => {
+        match &delivery.state {
+            Some(DeliveryStateView::Handled) if !has_success => self.line(indent, &format!("✓ {name} (not recorded)")),
+            Some(DeliveryStateView::DeadLetter) => {
                 let number = delivery.dead_letter.map(|number| format!(" {number}")).unwrap_or_default();
                 self.line(indent, &format!("✗ {name}: dead letter{number}"));
             }
@@ -140,7 +140,8 @@ impl<'a> TreeWriter<'a> {
             self.line(indent, &format!("… {name}: {}{until}", reason.detail));
         }
         let is_silent = delivery.attempts.is_empty() && delivery.waits_for.is_empty();
-        if is_silent && delivery.state.as_deref().is_some_and(|state| !["handled", "dead-letter"].contains(&state)) {
+        let is_over = matches!(delivery.state, None | Some(DeliveryStateView::Handled | DeliveryStateView::DeadLetter));
+        if is_silent && !is_over {
             self.line(indent, &format!("… {name}: it is about to run"));
         }
     }
@@ -273,7 +274,7 @@ mod tests {
         let reason = |detail: &&str| WaitReasonView { detail: (*detail).to_owned(), ..WaitReasonView::default() };
         TreeDeliveryView {
             subscription: "p/s".to_owned(),
-            state: Some(state.to_owned()),
+            state: Some(state.to_owned().into()),
             waits_for: waits_for.iter().map(reason).collect(),
             attempts,
             ..TreeDeliveryView::default()

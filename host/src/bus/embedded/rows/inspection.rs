@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::events::{EVENT_COLUMNS, EVENT_WIDTH, EVENTS, logged, query};
-use super::pending::{ON_TURN, PENDING, waiting};
+use super::pending::{PENDING, due_from_column, waiting};
 use super::{from_json_column, signed};
 use crate::bus::window::{Due, PendingDelivery};
 use crate::bus::{DeadLetterId, FailedAttempt, StoreError};
-use crate::clock::Timestamp;
 use crate::event::{CauseTreeId, LoggedEvent, Position};
 
 /// The event at a position.
@@ -61,11 +60,7 @@ pub(in super::super) struct StoredDelivery {
 }
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<StoredDelivery> {
-    let due = match row.get(EVENT_WIDTH + 4)? {
-        0 => Due::Now,
-        ON_TURN => Due::OnTurn,
-        time => Due::At(Timestamp(u64::try_from(time).unwrap_or(0))),
-    };
+    let due = due_from_column(row.get(EVENT_WIDTH + 4)?);
     let history: String = row.get(EVENT_WIDTH + 5)?;
     let mut history: Vec<FailedAttempt> = from_json_column(EVENT_WIDTH + 5, &history)?;
     Ok(StoredDelivery { delivery: waiting(row)?, due, last: history.pop() })
@@ -156,6 +151,7 @@ pub(in super::super) fn parking_letter(
 mod tests {
     use super::*;
     use crate::bus::embedded::schema;
+    use crate::clock::Timestamp;
 
     /// Without the index, each cause tree would cost a scan of the log.
     #[test]

@@ -13,13 +13,21 @@ use crate::clock::Timestamp;
 use crate::event::{LoggedEvent, Position};
 
 /// The column `due` of a row that waits for the turn of its ordering key. Zero stands for a row that is due now.
-pub(super) const ON_TURN: i64 = i64::MAX;
+const ON_TURN: i64 = i64::MAX;
 
 fn due_column(due: Due) -> i64 {
     match due {
         Due::Now => 0,
         Due::At(time) => signed(time.0),
         Due::OnTurn => ON_TURN,
+    }
+}
+
+pub(super) fn due_from_column(column: i64) -> Due {
+    match column {
+        0 => Due::Now,
+        ON_TURN => Due::OnTurn,
+        time => Due::At(Timestamp(u64::try_from(time).unwrap_or(0))),
     }
 }
 
