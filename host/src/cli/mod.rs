@@ -26,10 +26,11 @@ mod top;
 mod upgrade;
 mod why;
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::clock::Timestamp;
@@ -132,6 +133,13 @@ fn parse_count<T: std::str::FromStr>(text: &str) -> Result<T, String> {
 /// Parses an argument that is a duration.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "write a duration such as 500ms, 5s or 1h 30m".to_owned())
+}
+
+/// Reads standard input to its end.
+fn read_standard_input() -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
+    Ok(bytes)
 }
 
 /// A command with optional subcommands that talks to a running host.

@@ -1,7 +1,6 @@
 //! `sandbus publish`.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -175,11 +174,7 @@ fn build_event(arguments: &Arguments) -> anyhow::Result<Event> {
 fn read_data(arguments: &Arguments) -> anyhow::Result<Option<Data>> {
     let bytes = match arguments.data.as_deref() {
         None => return Ok(None),
-        Some("-") => {
-            let mut bytes = Vec::new();
-            std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
-            bytes
-        }
+        Some("-") => super::read_standard_input()?,
         Some(data) => data.as_bytes().to_vec(),
     };
     let data = Data::declared(&arguments.content_type, bytes);

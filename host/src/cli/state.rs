@@ -1,6 +1,5 @@
 //! `sandbus state`.
 
-use std::io::Read as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -69,9 +68,7 @@ fn parse_version(text: &str) -> Result<u64, String> {
 
 fn read_value(file: &Path) -> anyhow::Result<Vec<u8>> {
     if file.as_os_str() == "-" {
-        let mut bytes = Vec::new();
-        std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
-        return Ok(bytes);
+        return super::read_standard_input();
     }
     std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
