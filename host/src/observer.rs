@@ -35,7 +35,7 @@ pub enum Observation {
         /// The attempt.
         record: AttemptRecord,
         /// The status of the delivery after the attempt.
-        settled: DeliveryStatus,
+        status: DeliveryStatus,
     },
 }
 

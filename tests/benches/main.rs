@@ -1,5 +1,5 @@
-//! Benchmarks of the real binary, over real HTTP with real components: `cargo xtask bench [NAME]`. What
-//! each measures, how, and what it came to last is in `README.md` beside this file.
+//! Benchmarks of the real binary, over real HTTP with real components: `cargo xtask bench [NAME]`. The
+//! `README.md` in this folder says what each one measures and how, and has the last results.
 
 #![allow(
     missing_docs,

@@ -1,4 +1,4 @@
-//! **neighbours**: how long a quiet plugin's client waits, a hundred times a second, alone and beside a plugin
+//! **neighbours**: how long a quiet plugin's client waits, a hundred times a second, alone and next to a plugin
 //! that spins, one that eats memory and one that is flooded with events. The client posts to a route, which
 //! publishes an event, and is answered when the same plugin's handler has replied to it: an ingress, two
 //! invocations and two commits.
@@ -26,17 +26,17 @@ pub(crate) fn run() {
         ROUNDS,
         [
             &mut || p99(&quiet),
-            &mut || beside(&spinning, &|host| deeds(host, "spin", 8)),
-            &mut || beside(&eating, &|host| deeds(host, "eat", 64)),
-            &mut || beside(&flooded, &flood),
+            &mut || next_to(&spinning, &|host| deeds(host, "spin", 8)),
+            &mut || next_to(&eating, &|host| deeds(host, "eat", 64)),
+            &mut || next_to(&flooded, &flood),
         ],
     );
     let mut report = Report::new("neighbours: p99 of a quiet plugin's clients, µs");
     for (name, figures) in [
         ("alone", &alone),
-        ("beside one that spins", &spin),
-        ("beside one that eats memory", &eat),
-        ("beside one that is flooded", &flood),
+        ("next to one that spins", &spin),
+        ("next to one that eats memory", &eat),
+        ("next to one that is flooded", &flood),
     ] {
         report.figure(name, figures);
     }
@@ -56,7 +56,7 @@ fn p99(host: &Host) -> f64 {
 }
 
 /// The same while a neighbour is given work, again and again.
-fn beside(host: &Host, give_work: &(dyn Fn(&Host) + Sync)) -> f64 {
+fn next_to(host: &Host, give_work: &(dyn Fn(&Host) + Sync)) -> f64 {
     let stop = AtomicBool::new(false);
     let figure = std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -68,7 +68,7 @@ fn beside(host: &Host, give_work: &(dyn Fn(&Host) + Sync)) -> f64 {
         stop.store(true, Ordering::Relaxed);
         figure
     });
-    // The next one is measured beside nothing that is left, in the host or on its way to the disk.
+    // The next one is measured with nothing left over, in the host or on its way to the disk.
     host.wait_until_idle();
     let synced = Command::new("sync").status();
     assert!(synced.is_ok_and(|status| status.success()), "the disk takes what is left");

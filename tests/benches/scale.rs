@@ -1,5 +1,5 @@
 //! **scale**: what an event costs, from published to handled, as a host grows: at 1 to 1,000 loaded plugins; at
-//! 1 to 10,000 subscriptions of which one takes it; beside a backlog of 0 to 10 million events, and out of that
+//! 1 to 10,000 subscriptions of which one takes it; next to a backlog of 0 to 10 million events, and out of that
 //! backlog; and with payloads of 100 bytes to 1 MB. What is compared runs at once and is measured in turn.
 //! Plugins are one component under many names. Their memory is looked at after a restart, with their code in
 //! the cache, and without the code's own size.
@@ -115,7 +115,7 @@ fn backlogs() {
     let [a, b, c] = &hosts;
     let handled = |host: &Host| handled_per_second(host, "bench.order", EVENTS);
     let per_second = in_turn(ROUNDS, [&mut || handled(a), &mut || handled(b), &mut || handled(c)]);
-    let mut report = Report::new("scale: events handled beside the backlog of another subscription");
+    let mut report = Report::new("scale: events handled next to the backlog of another subscription");
     compare(&mut report, &counts.map(|count| format!("a backlog of {count}")), &per_second);
     println!("{report}");
 

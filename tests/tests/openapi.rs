@@ -78,7 +78,7 @@ fn every_operation_is_described() {
 
 /// No documented operation is missing in the host, and no other method is there.
 #[test]
-fn what_is_documented_exists_and_nothing_else() {
+fn exactly_the_documented_operations_exist() {
     let host = Setup::new().start();
     let document = document(&host);
     for (path, item) in document["paths"].as_object().unwrap() {

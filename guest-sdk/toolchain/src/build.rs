@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cargo_does_is_told_from_what_it_complains_of() {
+    fn progress_of_cargo_is_distinguished_from_its_warnings() {
         for (line, expected) in [
             ("   Compiling serde v1.0.228", Some("compiling serde v1.0.228")),
             ("   Compiling greeter v0.1.0 (/home/ada/greeter)", Some("compiling greeter v0.1.0")),

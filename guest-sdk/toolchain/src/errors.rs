@@ -8,10 +8,10 @@ pub fn causes(error: &(dyn Error + 'static)) -> String {
     let mut parts: Vec<String> = Vec::new();
     let chain = std::iter::successors(Some(error), |error| (*error).source());
     for cause in chain.map(ToString::to_string) {
-        if parts.iter().any(|told| told.contains(&cause)) {
+        if parts.iter().any(|shown| shown.contains(&cause)) {
             continue;
         }
-        if parts.last().is_some_and(|told| cause.starts_with(&**told)) {
+        if parts.last().is_some_and(|shown| cause.starts_with(&**shown)) {
             parts.pop();
         }
         parts.push(cause);
@@ -31,7 +31,7 @@ mod tests {
         cause: Option<Box<Layer>>,
     }
 
-    fn told(layers: &[&'static str]) -> String {
+    fn text_of(layers: &[&'static str]) -> String {
         let error = layers.iter().rev().fold(None, |cause, text| Some(Box::new(Layer { text, cause })));
         causes(&*error.unwrap())
     }
@@ -46,7 +46,7 @@ mod tests {
             (&["same", "same", "same"], "same"),
             (&["outer", "a: b", "b", "c"], "outer: a: b: c"),
         ] {
-            assert_eq!(told(layers), expected);
+            assert_eq!(text_of(layers), expected);
         }
     }
 }

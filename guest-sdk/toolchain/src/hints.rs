@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_standard_library_lacks_is_told_with_the_first_place_of_it() {
+    fn a_missing_part_of_the_standard_library_is_reported_with_its_first_use() {
         let home = tempfile::tempdir().unwrap();
         for (code, mark, hint) in [
             (

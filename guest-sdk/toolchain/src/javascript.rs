@@ -11,7 +11,7 @@ use crate::entry::JavaScriptEntry;
 use crate::prepared::PreparedRuntime;
 use crate::project::{Language, Manifest, Project};
 use crate::run::manifest_error;
-use crate::unit::Goal;
+use crate::unit::BuildProfile;
 use crate::{Error, cache, prepared, run};
 
 const BUNDLER: &str = "esbuild@0.28.2";
@@ -79,13 +79,13 @@ fn entry<'a>(manifest: &'a Manifest, directory: &Path) -> Result<&'a Path, Error
 
 pub(crate) fn build(
     project: &Project,
-    goal: Goal,
+    profile: BuildProfile,
     colour: bool,
     say: &mut dyn FnMut(&str),
 ) -> Result<BuildReport, Error> {
     let manifest = Manifest::read(&project.directory, Language::JavaScript)?;
     let engine = JavaScriptEngine::of(&manifest, &project.directory)?;
-    if goal == Goal::Quick
+    if profile == BuildProfile::Quick
         && engine == JavaScriptEngine::QuickJs
         && manifest.is_prepared
         && let Some(report) = build_program(project, &manifest, engine, colour, say)?

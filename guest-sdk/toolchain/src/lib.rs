@@ -55,7 +55,7 @@ pub use sidecar_install::{FolderOwner, SidecarUpdate};
 pub use sidecar_overlay::{overlay_of, sidecar_text};
 pub use single_file::is_script;
 pub use template::{Handler, Template};
-pub use unit::{BuildUnit, Goal};
+pub use unit::{BuildProfile, BuildUnit};
 pub use vendored::{UpgradeState, VendoredSdk};
 
 /// The compilation target of guests. It yields a core module that contains its component type and imports only the

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::build::BuildReport;
 use crate::project::Language;
-use crate::unit::{BuildUnit, Goal};
+use crate::unit::{BuildProfile, BuildUnit};
 use crate::{Error, causes};
 
 /// A step is announced if it takes this long. Announcements of one unit are at least this far apart.
@@ -33,7 +33,7 @@ enum Message {
 /// second, and `done` the result of each unit as soon as it is there. A unit that fails does not stop the others.
 pub fn build_all(
     units: &[BuildUnit],
-    goal: Goal,
+    profile: BuildProfile,
     colour: bool,
     say: &mut dyn FnMut(&str),
     done: &mut dyn FnMut(UnitResult),
@@ -45,7 +45,7 @@ pub fn build_all(
             let (next, sender) = (&next, sender.clone());
             scope.spawn(move || {
                 while let Some((index, unit)) = take(next, units) {
-                    build_one(index, unit, goal, colour, &sender);
+                    build_one(index, unit, profile, colour, &sender);
                 }
             });
         }
@@ -75,12 +75,12 @@ fn take<'a>(next: &AtomicUsize, units: &'a [BuildUnit]) -> Option<(usize, &'a Bu
     units.get(index).map(|unit| (index, unit))
 }
 
-fn build_one(index: usize, unit: &BuildUnit, goal: Goal, colour: bool, sender: &Sender<Message>) {
+fn build_one(index: usize, unit: &BuildUnit, profile: BuildProfile, colour: bool, sender: &Sender<Message>) {
     let started = Instant::now();
     // The receiver outlives the threads.
     let step = |text: &str| drop(sender.send(Message::Step(index, text.to_owned())));
     step(first_step(unit));
-    let report = unit.build(goal, colour, &mut { step });
+    let report = unit.build(profile, colour, &mut { step });
     drop(sender.send(Message::Done(UnitResult { index, took: started.elapsed(), report })));
 }
 
@@ -176,14 +176,16 @@ mod tests {
         let units: Vec<_> =
             (0..9).map(|n| unit(&format!("p{n}"), r#"{ "name": "p", "sandbus": { "engine": "v8" } }"#)).collect();
         let mut results = Vec::new();
-        build_all(&units, Goal::Quick, false, &mut |_| {}, &mut |result| results.push((result.index, result.error())));
+        build_all(&units, BuildProfile::Quick, false, &mut |_| {}, &mut |result| {
+            results.push((result.index, result.error()))
+        });
         results.sort();
         assert_eq!(results.len(), 9);
         for (index, (position, error)) in results.into_iter().enumerate() {
             assert_eq!(index, position);
             assert!(error.unwrap().contains("sandbus.engine is `v8`"));
         }
-        build_all(&[], Goal::Quick, false, &mut |_| {}, &mut |_| unreachable!());
+        build_all(&[], BuildProfile::Quick, false, &mut |_| {}, &mut |_| unreachable!());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::discover::cargo::CargoPackage;
 use crate::discover::walk::TOOL_DIRECTORIES;
 use crate::entry::{self, JavaScriptEntry, PythonEntry};
 use crate::run::{at, manifest_error};
-use crate::unit::{BuildUnit, Goal};
+use crate::unit::{BuildProfile, BuildUnit};
 use crate::{Discovery, Error, SharedWorkspace, build_cache, cache, poetry, unit, workspaces};
 
 /// A language of plugins.
@@ -148,7 +148,7 @@ impl Project {
     /// # Errors
     /// If the tools cannot be set up or started.
     pub fn build(&self, colour: bool, say: &mut dyn FnMut(&str)) -> Result<BuildReport, Error> {
-        BuildUnit { projects: vec![self.clone()] }.build(Goal::Release, colour, say)
+        BuildUnit { projects: vec![self.clone()] }.build(BuildProfile::Release, colour, say)
     }
 
     pub(crate) fn artifact(&self, path: PathBuf, form: ArtifactForm) -> Artifact {

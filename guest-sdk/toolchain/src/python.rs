@@ -13,7 +13,7 @@ use crate::project::{self, Language, Manifest, Project};
 use crate::python_dependencies::{Environment, PythonDependencies};
 use crate::python_links;
 use crate::rust_sdk::relative;
-use crate::unit::Goal;
+use crate::unit::BuildProfile;
 use crate::{Error, cache, prepared, run, workspaces};
 
 /// The directory of the tool, below the cache directory. Its number changes with the tool's version.
@@ -35,10 +35,10 @@ fn ensure(say: &mut dyn FnMut(&str)) -> Result<PathBuf, Error> {
     })
 }
 
-pub(crate) fn build(project: &Project, goal: Goal, say: &mut dyn FnMut(&str)) -> Result<BuildReport, Error> {
+pub(crate) fn build(project: &Project, profile: BuildProfile, say: &mut dyn FnMut(&str)) -> Result<BuildReport, Error> {
     let manifest = Manifest::read(&project.directory, Language::Python)?;
     let dependencies = PythonDependencies::lock(&project.directory, &manifest.dependencies, say)?;
-    if goal == Goal::Quick
+    if profile == BuildProfile::Quick
         && manifest.is_prepared
         && let Some(report) = build_program(project, &manifest, &dependencies, say)?
     {

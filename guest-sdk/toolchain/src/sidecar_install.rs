@@ -9,7 +9,7 @@ use crate::Error;
 use crate::project::Project;
 use crate::run::{at, read_if_exists};
 use crate::sidecar_overlay::sidecar_text;
-use crate::unit::Goal;
+use crate::unit::BuildProfile;
 
 /// The owner of the sidecars in a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +41,14 @@ impl Project {
     ///
     /// # Errors
     /// If the sidecar or its overlay cannot be read, or the folder cannot be written.
-    pub fn install_sidecar(&self, folder: &Path, goal: Goal, owner: FolderOwner) -> Result<SidecarUpdate, Error> {
+    pub fn install_sidecar(
+        &self,
+        folder: &Path,
+        profile: BuildProfile,
+        owner: FolderOwner,
+    ) -> Result<SidecarUpdate, Error> {
         let (from, to) = (self.sidecar(), folder.join(format!("{}.toml", self.stem())));
-        let (own, present) = (sidecar_text(&from, goal)?, read_if_exists(&to)?);
+        let (own, present) = (sidecar_text(&from, profile)?, read_if_exists(&to)?);
         match (own, present) {
             (Some(own), Some(present)) if own == present => Ok(SidecarUpdate::Unchanged),
             (Some(_), Some(_)) | (None, Some(_)) if owner == FolderOwner::Operator => Ok(SidecarUpdate::LeftToOperator),
@@ -97,7 +102,7 @@ mod tests {
                 package: None,
                 single_file: None,
             };
-            let found = project.install_sidecar(folder.path(), Goal::Release, owner).unwrap();
+            let found = project.install_sidecar(folder.path(), BuildProfile::Release, owner).unwrap();
             assert_eq!(found, placed, "{owner:?} {own:?} {present:?}");
             assert_eq!(fs::read_to_string(folder.path().join("a-b.toml")).ok().as_deref(), after, "{placed:?}");
         }

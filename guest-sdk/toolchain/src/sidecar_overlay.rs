@@ -6,7 +6,7 @@ use toml::{Table, Value};
 
 use crate::Error;
 use crate::run::{manifest_error, read_if_exists};
-use crate::unit::Goal;
+use crate::unit::BuildProfile;
 
 /// The overlay of a sidecar: `NAME.dev.toml` next to `NAME.toml`.
 #[must_use]
@@ -14,14 +14,16 @@ pub fn overlay_of(sidecar: &Path) -> PathBuf {
     sidecar.with_extension("dev.toml")
 }
 
-/// The text of a sidecar for a goal; none if there is no file. Only [`Goal::Quick`] applies the overlay: tables are merged
-/// key by key, and other values replace those of the sidecar.
+/// Reads the text of a sidecar for a profile. The result is `None` if there is no file.
+///
+/// Only [`BuildProfile::Quick`] applies the overlay: tables are merged key by key, and other values replace those of the
+/// sidecar.
 ///
 /// # Errors
 /// If a file cannot be read, or if there is an overlay and one of the two is not TOML.
-pub fn sidecar_text(sidecar: &Path, goal: Goal) -> Result<Option<Vec<u8>>, Error> {
+pub fn sidecar_text(sidecar: &Path, profile: BuildProfile) -> Result<Option<Vec<u8>>, Error> {
     let (overlay, own) = (overlay_of(sidecar), read_if_exists(sidecar)?);
-    let Some(over) = read_if_exists(&overlay)?.filter(|_| goal == Goal::Quick) else { return Ok(own) };
+    let Some(over) = read_if_exists(&overlay)?.filter(|_| profile == BuildProfile::Quick) else { return Ok(own) };
     let mut merged = parse(sidecar, &own.unwrap_or_default())?;
     merge(&mut merged, parse(&overlay, &over)?);
     Ok(Some(merged.to_string().into_bytes()))
@@ -71,9 +73,9 @@ mod tests {
             own.map(|text| std::fs::write(&sidecar, text)).transpose().unwrap();
             over.map(|text| std::fs::write(overlay_of(&sidecar), text)).transpose().unwrap();
             let text =
-                |goal| sidecar_text(&sidecar, goal).map(|text| text.map(|text| String::from_utf8(text).unwrap()));
-            assert_eq!(text(Goal::Release).unwrap().as_deref(), own);
-            match (text(Goal::Quick), expected.and_then(|expected| expected.strip_prefix('!'))) {
+                |profile| sidecar_text(&sidecar, profile).map(|text| text.map(|text| String::from_utf8(text).unwrap()));
+            assert_eq!(text(BuildProfile::Release).unwrap().as_deref(), own);
+            match (text(BuildProfile::Quick), expected.and_then(|expected| expected.strip_prefix('!'))) {
                 (Ok(text), None) => assert_eq!(text.as_deref(), expected),
                 (Err(error), Some(part)) => {
                     let error = error.to_string();

@@ -103,7 +103,7 @@ mod tests {
         [workspace.dependencies]\nlog = \"0.4\"\nserde = { version = \"1\", features = [\"derive\"] }\nmacros = { path = \"macros\" }\n";
 
     #[test]
-    fn what_is_inherited_is_written_out() {
+    fn inherited_keys_are_written_out() {
         let manifest = "[package]\nname = \"sdk\"\nedition.workspace = true\n[dependencies]\nlog = { workspace = true, \
             features = [\"std\"] }\nserde = { workspace = true, features = [\"rc\"] }\nmacros.workspace = true\nown = \"2\"\n\
             [target.'cfg(unix)'.dependencies]\nlog = { workspace = true, optional = true }\n\
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_workspace_does_not_have_is_named() {
+    fn keys_that_the_workspace_lacks_are_named() {
         let error =
             resolve_inheritance("[dependencies]\nrand.workspace = true", WORKSPACE, &str::to_owned).unwrap_err();
         assert!(error.to_string().contains("dependencies.rand"), "{error}");

@@ -9,9 +9,9 @@ use crate::discover::cargo::CargoPackage;
 use crate::project::{Language, Project};
 use crate::{Error, TARGET, Toolchain, ToolchainSource, causes, javascript, prebuilt, python};
 
-/// The purpose of a build.
+/// How a build balances its own duration against the artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Goal {
+pub enum BuildProfile {
     /// A fast build, with line tables for backtraces.
     Quick,
     /// A build for distribution.
@@ -50,12 +50,12 @@ impl BuildUnit {
     ///
     /// # Errors
     /// If the tools cannot be set up or started.
-    pub fn build(&self, goal: Goal, colour: bool, say: &mut dyn FnMut(&str)) -> Result<BuildReport, Error> {
+    pub fn build(&self, profile: BuildProfile, colour: bool, say: &mut dyn FnMut(&str)) -> Result<BuildReport, Error> {
         let Some(project) = self.projects.first() else { return Ok(BuildReport::default()) };
         match project.language {
-            Language::Rust => self.build_crates(goal, colour, say),
-            Language::JavaScript => javascript::build(project, goal, colour, say),
-            Language::Python => python::build(project, goal, say),
+            Language::Rust => self.build_crates(profile, colour, say),
+            Language::JavaScript => javascript::build(project, profile, colour, say),
+            Language::Python => python::build(project, profile, say),
         }
     }
 
@@ -65,13 +65,18 @@ impl BuildUnit {
         self.projects.iter().filter(move |project| !is_made(project))
     }
 
-    fn build_crates(&self, goal: Goal, colour: bool, say: &mut dyn FnMut(&str)) -> Result<BuildReport, Error> {
+    fn build_crates(
+        &self,
+        profile: BuildProfile,
+        colour: bool,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<BuildReport, Error> {
         let toolchain = toolchain(say)?;
         let members: Vec<_> =
             self.projects.iter().filter_map(|project| Some((project, project.package.as_ref()?))).collect();
         let Some((_, first)) = members.first() else { return Ok(BuildReport::default()) };
         let target = quick_target(&first.target);
-        if goal == Goal::Quick
+        if profile == BuildProfile::Quick
             && let Err(error) = prebuilt::install(&toolchain, &first.workspace, &target, say)
         {
             say(&format!("compiling everything, since the prepared dependencies cannot be used: {}", causes(&error)));
@@ -79,9 +84,9 @@ impl BuildUnit {
         let target = target.to_string_lossy();
         // A crate that does not compile must not stop the others.
         let mut arguments = vec!["--keep-going"];
-        match goal {
-            Goal::Quick => arguments.extend(QUICK.into_iter().chain(["--target-dir", &target])),
-            Goal::Release => arguments.extend(RELEASE),
+        match profile {
+            BuildProfile::Quick => arguments.extend(QUICK.into_iter().chain(["--target-dir", &target])),
+            BuildProfile::Release => arguments.extend(RELEASE),
         }
         // A dependency may have the same name, and so the ids are used.
         arguments.extend(members.iter().flat_map(|(_, unit)| ["-p", unit.id.as_str()]));

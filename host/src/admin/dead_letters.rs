@@ -194,7 +194,7 @@ fn view(letter: &DeadLetter) -> Result<DeadLetterView, Problem> {
         attempts: letter.attempts,
         replay: letter.replay,
         parks: letter.parks.clone(),
-        buried_at: letter.dead_at.to_string(),
+        dead_lettered_at: letter.dead_at.to_string(),
         history: letter.history.iter().map(attempt).collect(),
         logged: events::view(&letter.logged)?,
         edited: letter.edited.as_deref().map(events::document).transpose()?,

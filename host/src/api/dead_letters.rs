@@ -33,7 +33,7 @@ pub struct DeadLetterView {
     /// When it became a dead letter, in RFC 3339.
     #[serde(default)]
     #[schema(format = DateTime)]
-    pub buried_at: String,
+    pub dead_lettered_at: String,
     /// The failed attempts, oldest first.
     #[serde(default)]
     pub history: Vec<AttemptView>,

@@ -153,13 +153,13 @@ fn dead_letter_view() {
         attempts: 1,
         replay: false,
         parks: Some("k".to_owned()),
-        buried_at: "2030-01-01T00:00:01.000Z".to_owned(),
+        dead_lettered_at: "2030-01-01T00:00:01.000Z".to_owned(),
         history: vec![attempt],
         logged: logged(),
         edited: None,
     };
     let letter_text = format!(
-        r#"{{"number":3,"subscription":"mailer/orders","cause":"trap","reason":"boom","attempts":1,"replay":false,"parks":"k","buried_at":"2030-01-01T00:00:01.000Z","history":[{text}],"logged":{LOGGED},"edited":null}}"#
+        r#"{{"number":3,"subscription":"mailer/orders","cause":"trap","reason":"boom","attempts":1,"replay":false,"parks":"k","dead_lettered_at":"2030-01-01T00:00:01.000Z","history":[{text}],"logged":{LOGGED},"edited":null}}"#
     );
     verbatim(&letter, &letter_text);
     let page = DeadLetterPage { dead_letters: vec![letter], next: Some(3) };

@@ -215,9 +215,9 @@ pub struct Replay {
 
 /// A reply that has been requested, and may arrive later.
 #[derive(Debug)]
-pub struct Reply(tokio::sync::oneshot::Receiver<LoggedEvent>);
+pub struct PendingReply(tokio::sync::oneshot::Receiver<LoggedEvent>);
 
-impl Reply {
+impl PendingReply {
     /// Waits for the reply, without a time limit. None if the bus closes first.
     pub async fn wait(self) -> Option<LoggedEvent> {
         self.0.await.ok()

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
-use crate::bus::{CommitError, Reply};
+use crate::bus::{CommitError, PendingReply};
 use crate::event::{CauseTreeId, Event, LoggedEvent};
 use crate::pattern::Pattern;
 
@@ -29,7 +29,7 @@ struct ReplyWaiter {
 
 impl ReplyWaiters {
     /// Registers a waiter.
-    pub(crate) fn expect(&self, event: &Event, pattern: Pattern) -> Result<Reply, CommitError> {
+    pub(crate) fn expect(&self, event: &Event, pattern: Pattern) -> Result<PendingReply, CommitError> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() >= LIMIT {
             // Remove the waiters that have given up.
@@ -48,7 +48,7 @@ impl ReplyWaiters {
             return Err(CommitError::Busy);
         }
         tree.push(ReplyWaiter { asked: (event.id.clone(), event.source.clone()), pattern, sender });
-        Ok(Reply(receiver))
+        Ok(PendingReply(receiver))
     }
 
     /// Sends an event that has entered the log to the waiters that it matches.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use sandbus_toolchain::{Artifact, BuildUnit, FolderOwner, Goal, Project, SidecarUpdate, UnitResult};
+use sandbus_toolchain::{Artifact, BuildProfile, BuildUnit, FolderOwner, Project, SidecarUpdate, UnitResult};
 
 use super::component::{self, Inspection, InspectionView};
 use super::output::Output;
@@ -86,7 +86,7 @@ fn build(path: &Path, out: Option<&Path>, verbose: bool) -> anyhow::Result<Build
     let mut built = Vec::new();
     sandbus_toolchain::build_all(
         &units,
-        Goal::Release,
+        BuildProfile::Release,
         telemetry::colours(),
         &mut console::print_status,
         &mut |unit| {
@@ -120,7 +120,7 @@ fn install(project: &Project, artifact: &Artifact, out: Option<&Path>) -> anyhow
     // A named folder may belong to a host, whose operator owns the sidecars.
     let owner = if out.is_some() { FolderOwner::Operator } else { FolderOwner::Build };
     let sidecar = project.sidecar();
-    match project.install_sidecar(&folder, Goal::Release, owner)? {
+    match project.install_sidecar(&folder, BuildProfile::Release, owner)? {
         SidecarUpdate::Copied => {
             console::print_status(&format!("copied {} to {}", display_path(&sidecar), display_path(&folder)))
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sandbus_toolchain::{
-    Artifact, ArtifactForm, BuildReport, BuildUnit, Discovery, Error, FolderOwner, Goal, Project, SidecarUpdate,
+    Artifact, ArtifactForm, BuildProfile, BuildReport, BuildUnit, Discovery, Error, FolderOwner, Project, SidecarUpdate,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -186,7 +186,7 @@ impl Builder {
         self.install_sidecars();
         let units = BuildUnit::of(&self.projects);
         let say = &mut |text: &str| tracing::info!("{text}");
-        sandbus_toolchain::build_all(&units, Goal::Quick, telemetry::colours(), say, &mut |result| {
+        sandbus_toolchain::build_all(&units, BuildProfile::Quick, telemetry::colours(), say, &mut |result| {
             self.install(&units[result.index], result.took, result.report);
         });
     }
@@ -197,7 +197,7 @@ impl Builder {
             let stem = project.stem();
             let is_ours = self.folder.is_own || self.following.contains(&stem);
             let owner = if is_ours { FolderOwner::Build } else { FolderOwner::Operator };
-            match project.install_sidecar(&self.folder.path, Goal::Quick, owner) {
+            match project.install_sidecar(&self.folder.path, BuildProfile::Quick, owner) {
                 Ok(SidecarUpdate::Copied | SidecarUpdate::Unchanged) => drop(self.following.insert(stem)),
                 Ok(SidecarUpdate::LeftToOperator) if project.sidecar().exists() => {
                     let (kept, own) = (self.folder.path.join(format!("{stem}.toml")), project.sidecar());

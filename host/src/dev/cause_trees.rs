@@ -69,7 +69,7 @@ struct TreeEvent {
 #[derive(Clone, Debug)]
 struct Attempt {
     record: AttemptRecord,
-    settled: DeliveryStatus,
+    status: DeliveryStatus,
     /// Why the attempt failed, with paths that a terminal can open.
     failure: Option<String>,
     /// The number of attempts that the subscription allows, if it still exists.
@@ -117,7 +117,7 @@ impl CauseTrees {
                     self.tree_of(tree).request = Some(line.clone());
                 }
             }
-            Observation::Attempt { record, settled } => {
+            Observation::Attempt { record, status } => {
                 self.retries.check(&record).await;
                 let catalogue = Arc::clone(&self.bus.catalogue().borrow());
                 let entry = catalogue.subscription(&record.delivery.subscription);
@@ -125,7 +125,7 @@ impl CauseTrees {
                 let failure = record.verdict.failure().map(render::format_failure);
                 let failure = failure.map(|text| self.sources.locate(&record.delivery.subscription.owner, &text));
                 let tree = self.tree_of(record.delivery.event().cause_tree());
-                tree.attempts.push(Attempt { record, settled, failure, max_attempts, is_printed: false });
+                tree.attempts.push(Attempt { record, status, failure, max_attempts, is_printed: false });
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Three drivers take these steps: serial subscriptions and webhooks ([`Worker`](super::worker)), slices
 //! ([`Slice`](super::slice)), and scenarios. Only a slice does not wait for its commits: it decides and settles on
-//! the guest's thread. If its settlement is refused, the attempt continues here with [`AttemptPath::resume`].
+//! the guest's thread. If its settlement is refused, the attempt continues here with [`AttemptRunner::resume`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::usage::Usage;
 const GIVE_BACK_PAUSE: Duration = Duration::from_secs(1);
 
 /// Makes attempts at the deliveries of a subscription.
-pub(crate) struct AttemptPath {
+pub(crate) struct AttemptRunner {
     /// The subscription's definition, for its retry policy and its concurrency.
     pub(crate) definition: Arc<Definition>,
     /// The maximum depth of an event in its cause tree.
@@ -41,7 +41,7 @@ pub(crate) struct AttemptPath {
 /// Admits and invokes the handler of a subscription's deliveries.
 pub(crate) trait Invoke: Sync {
     /// Invokes the handler once it is admitted. None if the delivery cannot be made now: it is given back.
-    fn invoke(&self, delivery: &Arc<Delivery>) -> impl Future<Output = Option<Invocation>> + Send;
+    fn invoke(&self, delivery: &Arc<Delivery>) -> impl Future<Output = Option<InvocationResult>> + Send;
 }
 
 /// Receives the reports on attempts. The log, the metrics, `sandbus dev` and scenarios all use it.
@@ -63,7 +63,7 @@ pub(crate) trait Report: Send + Sync {
 
 /// The result of an invocation.
 #[derive(Debug)]
-pub(crate) struct Invocation {
+pub(crate) struct InvocationResult {
     pub(crate) outcome: Outcome,
     pub(crate) effects: Effects,
     /// The plugin's generation that ran, if a plugin did.
@@ -74,7 +74,7 @@ pub(crate) struct Invocation {
     pub(crate) usage: Usage,
 }
 
-impl Invocation {
+impl InvocationResult {
     /// The result of an attempt for which no plugin ran.
     pub(super) fn without_plugin(outcome: Outcome, took: Duration) -> Self {
         let (effects, usage) = Default::default();
@@ -97,7 +97,7 @@ struct Reruns {
     turn: Option<OwnedMutexGuard<()>>,
 }
 
-impl AttemptPath {
+impl AttemptRunner {
     /// Makes attempts at a delivery until an outcome is committed. If no outcome can be committed, it drops the claim,
     /// which returns the delivery.
     pub(crate) async fn run(&self, claim: Claim, permits: Permits, handler: &impl Invoke) {
@@ -105,7 +105,13 @@ impl AttemptPath {
     }
 
     /// Settles an invocation that the caller has made. If the settlement is refused, it continues like [`Self::run`].
-    pub(super) async fn settle(&self, claim: Claim, permits: Permits, handler: &impl Invoke, invocation: Invocation) {
+    pub(super) async fn settle(
+        &self,
+        claim: Claim,
+        permits: Permits,
+        handler: &impl Invoke,
+        invocation: InvocationResult,
+    ) {
         self.run_from(claim, permits, handler, Reruns::default(), Some(invocation)).await;
     }
 
@@ -130,7 +136,7 @@ impl AttemptPath {
         mut permits: Permits,
         handler: &impl Invoke,
         mut reruns: Reruns,
-        mut completed: Option<Invocation>,
+        mut completed: Option<InvocationResult>,
     ) {
         loop {
             let invocation = match completed.take() {
@@ -157,7 +163,7 @@ impl AttemptPath {
 
     /// Invokes the handler and waits for it. None if the delivery is given back, or if its claim is lost: the bus would
     /// refuse the outcome.
-    async fn invoke(&self, claim: &Claim, handler: &impl Invoke) -> Option<Invocation> {
+    async fn invoke(&self, claim: &Claim, handler: &impl Invoke) -> Option<InvocationResult> {
         if let Some(rejection) = self.check_hops(claim.delivery()) {
             return Some(rejection);
         }
@@ -172,7 +178,7 @@ impl AttemptPath {
     }
 
     /// Rejects an event that is too deep in its cause tree, because plugins publish to each other in an endless loop.
-    pub(super) fn check_hops(&self, delivery: &Delivery) -> Option<Invocation> {
+    pub(super) fn check_hops(&self, delivery: &Delivery) -> Option<InvocationResult> {
         let (hops, limit) = (delivery.event().hops(), self.hop_limit);
         (hops > limit).then(|| {
             let reason = format!(
@@ -180,13 +186,17 @@ impl AttemptPath {
                  publish to each other in an endless loop, or the limit is too low"
             );
             let outcome = Outcome::Reject(Failure { cause: Cause::HopLimit, reason });
-            Invocation::without_plugin(outcome, Duration::ZERO)
+            InvocationResult::without_plugin(outcome, Duration::ZERO)
         })
     }
 
     /// Decides the verdict on an invocation. Returns the settlement to commit, and the attempt for its report.
-    pub(super) fn decide(&self, delivery: &Arc<Delivery>, invocation: Invocation) -> (Settlement, SubmittedAttempt) {
-        let Invocation { outcome, effects, generation, took, usage } = invocation;
+    pub(super) fn decide(
+        &self,
+        delivery: &Arc<Delivery>,
+        invocation: InvocationResult,
+    ) -> (Settlement, SubmittedAttempt) {
+        let InvocationResult { outcome, effects, generation, took, usage } = invocation;
         let verdict = self.verdict(delivery, outcome);
         let digest = generation.as_ref().map(|generation| generation.digest.shared());
         let record = AttemptRecord { delivery: Arc::clone(delivery), verdict, digest, took, usage };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::Dispatcher;
-use super::attempt::{Invocation, Invoke};
+use super::attempt::{InvocationResult, Invoke};
 use super::webhook_result::WebhookResult;
 use crate::bus::{Delivery, EndpointHold, SubscriptionFeed};
 use crate::outcome::{Cause, Failure, Outcome};
@@ -29,7 +29,7 @@ pub(super) struct EndpointHandler {
 
 impl Invoke for EndpointHandler {
     /// Sends a delivery once the endpoint admits it. None if it must not be sent now.
-    async fn invoke(&self, delivery: &Arc<Delivery>) -> Option<Invocation> {
+    async fn invoke(&self, delivery: &Arc<Delivery>) -> Option<InvocationResult> {
         let webhooks = &self.dispatcher.webhooks;
         let should_send = || self.should_send();
         let claimed = Instant::now();
@@ -58,7 +58,7 @@ impl Invoke for EndpointHandler {
                 return None;
             }
         };
-        let mut invocation = Invocation::without_plugin(outcome, started.elapsed());
+        let mut invocation = InvocationResult::without_plugin(outcome, started.elapsed());
         invocation.usage.queued = started - claimed;
         Some(invocation)
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Dispatcher;
-use super::attempt::{Invocation, Invoke};
+use super::attempt::{InvocationResult, Invoke};
 use crate::bus::Delivery;
 use crate::outcome::{Cause, Failure, Outcome, StateView};
 use crate::plugin::{Admission, Call, Generation, HandlerResult, Instance};
@@ -23,7 +23,7 @@ pub(super) struct PluginHandler {
 }
 
 impl Invoke for PluginHandler {
-    async fn invoke(&self, delivery: &Arc<Delivery>) -> Option<Invocation> {
+    async fn invoke(&self, delivery: &Arc<Delivery>) -> Option<InvocationResult> {
         let claimed = Instant::now();
         let (generation, admission) = self.admit(delivery).await?;
         Some(self.run(generation, delivery, admission, claimed).await)
@@ -52,7 +52,7 @@ impl PluginHandler {
         delivery: &Arc<Delivery>,
         admission: Admission,
         claimed: Instant,
-    ) -> Invocation {
+    ) -> InvocationResult {
         let started = Instant::now();
         let give_up_after = self.give_up_after(&generation);
         let bus = Arc::clone(&self.dispatcher.bus);
@@ -88,7 +88,7 @@ pub(crate) fn invoke_plugin(
     delivery: &Delivery,
     timeout: Duration,
     instance: &mut Option<Instance>,
-) -> Invocation {
+) -> InvocationResult {
     let call = Call {
         logged: &delivery.logged,
         subscription: &delivery.subscription.name,
@@ -99,22 +99,22 @@ pub(crate) fn invoke_plugin(
     let started = Instant::now();
     let handled = generation.handle_event(&call, timeout, state, instance);
     let HandlerResult { outcome, effects, usage } = handled;
-    Invocation { outcome, effects, generation: Some(Arc::clone(generation)), took: started.elapsed(), usage }
+    InvocationResult { outcome, effects, generation: Some(Arc::clone(generation)), took: started.elapsed(), usage }
 }
 
 /// An invocation that panicked in the host. It fails the attempt: if the delivery were given back, it would panic
 /// again, endlessly.
-pub(super) fn host_failed(error: &Panicked, generation: Arc<Generation>, took: Duration) -> Invocation {
+pub(super) fn host_failed(error: &Panicked, generation: Arc<Generation>, took: Duration) -> InvocationResult {
     failed(Cause::Trap, format!("the host failed while it ran the handler: {error}"), generation, took)
 }
 
 /// An invocation that hangs in the host, where the guest's timeout does not apply. Its outcome is discarded.
-pub(super) fn given_up(generation: Arc<Generation>, took: Duration) -> Invocation {
+pub(super) fn given_up(generation: Arc<Generation>, took: Duration) -> InvocationResult {
     failed(Cause::Timeout, "the handler did not return within its timeout".to_owned(), generation, took)
 }
 
-fn failed(cause: Cause, reason: String, generation: Arc<Generation>, took: Duration) -> Invocation {
+fn failed(cause: Cause, reason: String, generation: Arc<Generation>, took: Duration) -> InvocationResult {
     let outcome = Outcome::Retry { after: None, failure: Failure { cause, reason } };
     let (effects, usage) = Default::default();
-    Invocation { outcome, effects, generation: Some(generation), took, usage }
+    InvocationResult { outcome, effects, generation: Some(generation), took, usage }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use super::attempt::{AttemptPath, SubmittedAttempt};
+use super::attempt::{AttemptRunner, SubmittedAttempt};
 use super::permits::Permits;
 use super::plugin_handler::{PluginHandler, given_up, host_failed, invoke_plugin};
 use crate::bus::{Claim, Delivery, Reachability, Settlement, SubscriptionFeed};
@@ -24,7 +24,7 @@ const SLICE_TIME: Duration = Duration::from_millis(1);
 const CONTENDED_SLICE_TIME: Duration = Duration::from_micros(250);
 
 pub(super) struct Slice {
-    pub(super) path: Arc<AttemptPath>,
+    pub(super) path: Arc<AttemptRunner>,
     pub(super) handler: Arc<PluginHandler>,
     pub(super) subscription: Arc<dyn SubscriptionFeed>,
     pub(super) unsettled: Arc<Semaphore>,

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::Dispatcher;
-use super::attempt::{AttemptPath, Report, random_jitter};
+use super::attempt::{AttemptRunner, Report, random_jitter};
 use super::endpoint_handler::EndpointHandler;
 use super::permits::Permits;
 use super::plugin_handler::PluginHandler;
@@ -119,8 +119,8 @@ impl Worker {
         }
     }
 
-    fn attempt_path(&self, definition: Arc<Definition>, cancelled: &CancellationToken) -> AttemptPath {
-        AttemptPath {
+    fn attempt_path(&self, definition: Arc<Definition>, cancelled: &CancellationToken) -> AttemptRunner {
+        AttemptRunner {
             // Held deliveries wait for the next version of their plugin, and an endpoint has no versions.
             holds_failures: self.dispatcher.holds_failures && matches!(definition.target, Target::Plugin(_)),
             definition,
@@ -131,7 +131,7 @@ impl Worker {
         }
     }
 
-    fn slice(&self, path: AttemptPath, handler: PluginHandler) -> Slice {
+    fn slice(&self, path: AttemptRunner, handler: PluginHandler) -> Slice {
         Slice {
             path: Arc::new(path),
             handler: Arc::new(handler),

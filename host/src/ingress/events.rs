@@ -17,7 +17,7 @@ use utoipa::IntoParams;
 use super::Ingress;
 use super::cloudevents::{self, Mode};
 use super::producers::Publisher;
-use crate::bus::{Bus, PublishReceipt, Reply};
+use crate::bus::{Bus, PendingReply, PublishReceipt};
 use crate::clock::{Clock, Timestamp, check_delay};
 use crate::event::{CORRELATION_ID, Event, LoggedEvent, TRACE, trace_of};
 use crate::outcome::Publish;
@@ -195,7 +195,7 @@ pub(super) struct ReplyWait<'a> {
 }
 
 impl ReplyWait<'_> {
-    pub(super) async fn run(self, expected: Reply) -> Result<LoggedEvent, Problem> {
+    pub(super) async fn run(self, expected: PendingReply) -> Result<LoggedEvent, Problem> {
         tokio::select! {
             biased;
             reply = tokio::time::timeout(self.timeout, expected.wait()) => {

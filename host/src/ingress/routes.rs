@@ -14,7 +14,7 @@ use super::events::ReplyWait;
 use super::reply::{put_reply, without_reply};
 use super::request_record::RequestRecord;
 use super::respond::{admit, failure_problem, panic_problem, to_http};
-use crate::bus::{CommitError, Reply};
+use crate::bus::{CommitError, PendingReply};
 use crate::event::IdSeed;
 use crate::observer::{Observation, PublishedCauseTrees};
 use crate::outcome::Effects;
@@ -125,7 +125,7 @@ async fn respond(
 }
 
 /// Starts waiting for the reply to an event that is about to be committed.
-fn expect_reply(ingress: &Ingress, effects: &mut Effects, reply_to: &ReplyTo) -> Result<Reply, Problem> {
+fn expect_reply(ingress: &Ingress, effects: &mut Effects, reply_to: &ReplyTo) -> Result<PendingReply, Problem> {
     let event = super::reply::start_reply_tree(effects, reply_to)?;
     Ok(ingress.bus.expect_reply(event, reply_to.pattern.clone())?)
 }

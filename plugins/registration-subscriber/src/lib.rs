@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_subscriber_is_refused() {
+    fn an_invalid_subscriber_is_refused() {
         let url = "https://example.com/hook";
         for (body, code) in [
             (json!({}), "invalid-subscriber"),

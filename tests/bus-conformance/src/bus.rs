@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sandbus_host::bus::{
     BoxFuture, Catalogue, CommitError, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetters, DeliveryCursor,
     DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryStage, DeliveryState, EndpointHold, EventFilter, EventLog,
-    EventPage, FeedId, Inspection, Lifecycle, PluginSchedule, PluginState, PublishReceipt, Reachability, Replay,
-    ReplayScope, Reply, ScheduledCursor, ScheduledEvent, SharedBus, StoreError, SubscriptionFeed, Subscriptions,
+    EventPage, FeedId, Inspection, Lifecycle, PendingReply, PluginSchedule, PluginState, PublishReceipt, Reachability,
+    Replay, ReplayScope, ScheduledCursor, ScheduledEvent, SharedBus, StoreError, SubscriptionFeed, Subscriptions,
 };
 use sandbus_host::clock::Timestamp;
 use sandbus_host::event::{CauseTreeId, Event, LoggedEvent, Position};
@@ -81,7 +81,7 @@ impl EventLog for FaultyBus {
         self.bus.commit(plugin, effects)
     }
 
-    fn expect_reply(&self, event: &Event, pattern: Pattern) -> Result<Reply, CommitError> {
+    fn expect_reply(&self, event: &Event, pattern: Pattern) -> Result<PendingReply, CommitError> {
         if self.has(Fault::RepliesToOthers) {
             let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
             let another = asked.replace(event.clone());

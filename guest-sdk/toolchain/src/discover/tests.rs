@@ -560,7 +560,7 @@ fn every_project_is_found_and_what_is_left_out_is_said() {
 }
 
 #[test]
-fn what_new_projects_begin_with_is_found() {
+fn new_projects_are_found() {
     let root = tempfile::tempdir().unwrap();
     let templates = [Template::JavaScript, Template::Python, Template::Rust, Template::TypeScript];
     for template in templates {

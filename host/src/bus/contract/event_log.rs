@@ -1,7 +1,7 @@
 //! Events: publishing them now or later, reading them, and waiting for replies.
 
 use crate::bus::{
-    BoxFuture, CommitError, PluginSchedule, PublishReceipt, Reply, ScheduledCursor, ScheduledEvent, StoreError,
+    BoxFuture, CommitError, PendingReply, PluginSchedule, PublishReceipt, ScheduledCursor, ScheduledEvent, StoreError,
 };
 use crate::event::{Event, LoggedEvent, Position};
 use crate::outcome::{Effects, Publish};
@@ -39,7 +39,7 @@ pub trait EventLog {
     ///
     /// # Errors
     /// [`CommitError::Busy`] if there are too many waiters.
-    fn expect_reply(&self, event: &Event, pattern: Pattern) -> Result<Reply, CommitError>;
+    fn expect_reply(&self, event: &Event, pattern: Pattern) -> Result<PendingReply, CommitError>;
 
     /// Cancels a scheduled event. Returns whether it existed.
     ///

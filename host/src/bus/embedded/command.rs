@@ -17,7 +17,7 @@ use crate::event::Position;
 use crate::outcome::{Effects, Publish};
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 
-pub(super) type Reply<T> = oneshot::Sender<Result<T, CommitError>>;
+pub(super) type ReplySender<T> = oneshot::Sender<Result<T, CommitError>>;
 /// Called by the writer with the result of a settlement.
 pub(super) type SettledReply = Box<dyn FnOnce(Result<DeliveryStatus, CommitError>) + Send>;
 
@@ -29,7 +29,7 @@ pub(super) enum Command {
         is_rest: bool,
         /// How many of the events this commit takes.
         part: usize,
-        reply: Reply<StoredPart>,
+        reply: ReplySender<StoredPart>,
     },
     Settle {
         request: Box<SettleRequest>,
@@ -38,84 +38,84 @@ pub(super) enum Command {
     Commit {
         plugin: String,
         effects: Box<Effects>,
-        reply: Reply<()>,
+        reply: ReplySender<()>,
     },
     /// Reserves numbers of a sequence.
     Reserve {
         plugin: String,
         name: String,
         length: u64,
-        reply: Reply<Range<u64>>,
+        reply: ReplySender<Range<u64>>,
     },
     Cancel {
         source: String,
         id: String,
-        reply: Reply<bool>,
+        reply: ReplySender<bool>,
     },
     Declare {
         plugin: String,
         declaration: Declaration,
-        reply: Reply<Vec<SubscriptionId>>,
+        reply: ReplySender<Vec<SubscriptionId>>,
     },
     Withdraw {
         plugin: String,
-        reply: Reply<()>,
+        reply: ReplySender<()>,
     },
     Subscribe {
         id: SubscriptionId,
         definition: Box<Definition>,
         start: Start,
-        reply: Reply<()>,
+        reply: ReplySender<()>,
     },
     Delete {
         id: SubscriptionId,
-        reply: Reply<()>,
+        reply: ReplySender<()>,
     },
     Pause {
         id: SubscriptionId,
         stop: Option<StopReason>,
-        reply: Reply<()>,
+        reply: ReplySender<()>,
     },
     HoldEndpoint {
         endpoint: String,
         hold: EndpointHold,
-        reply: Reply<()>,
+        reply: ReplySender<()>,
     },
     Replay {
         id: SubscriptionId,
         scope: Box<ReplayScope>,
-        reply: Reply<Replay>,
+        reply: ReplySender<Replay>,
     },
     StopReplays {
         id: SubscriptionId,
-        reply: Reply<usize>,
+        reply: ReplySender<usize>,
     },
     RetryNow {
         filter: DeliveryFilter,
-        reply: Reply<usize>,
+        reply: ReplySender<usize>,
     },
     Drain {
         plugin: String,
         drained: bool,
-        reply: Reply<()>,
+        reply: ReplySender<()>,
     },
     Redrive {
         filter: DeadLetterFilter,
         limit: usize,
-        reply: Reply<usize>,
+        reply: ReplySender<usize>,
     },
     RedriveEdited {
         number: DeadLetterId,
         data: Vec<u8>,
-        reply: Reply<()>,
+        reply: ReplySender<()>,
     },
     DropDeadLetters {
         filter: DeadLetterFilter,
         limit: usize,
-        reply: Reply<usize>,
+        reply: ReplySender<usize>,
     },
     Compact {
-        reply: Reply<usize>,
+        reply: ReplySender<usize>,
     },
     /// Writes rows for deliveries that wait for their ordering keys, so that the window has room for later events.
     Spill {
@@ -204,7 +204,7 @@ impl Change for Command {
 impl Command {
     /// Replies that the transaction could not begin. Commands that need no transaction are noted in any case.
     pub(super) fn refuse(self, error: &CommitError, requests: &mut WriterRequests) {
-        fn refuse<T>(reply: Reply<T>, error: &CommitError) {
+        fn refuse<T>(reply: ReplySender<T>, error: &CommitError) {
             // The caller may have given up.
             drop(reply.send(Err(error.clone())));
         }

@@ -43,8 +43,8 @@ use super::window::StopReason;
 use super::{
     BoxFuture, Catalogue, Claim, CommitError, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetters, DeliveryCursor,
     DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryStage, EndpointHold, EventFilter, EventLog, EventPage,
-    FeedId, Inspection, Lifecycle, PluginSchedule, PluginState, PublishReceipt, Reachability, Replay, ReplayScope,
-    Reply, ScheduledCursor, ScheduledEvent, StoreError, StoreErrorKind, SubscriptionFeed, Subscriptions,
+    FeedId, Inspection, Lifecycle, PendingReply, PluginSchedule, PluginState, PublishReceipt, Reachability, Replay,
+    ReplayScope, ScheduledCursor, ScheduledEvent, StoreError, StoreErrorKind, SubscriptionFeed, Subscriptions,
 };
 use crate::clock::Timestamp;
 use crate::event::{CauseTreeId, Event, LoggedEvent, Position};
@@ -108,7 +108,7 @@ impl Embedded {
         EmbeddedFeed { bus: self.clone(), subscription }.claim_now().await
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(command::Reply<T>) -> Command) -> Result<T, CommitError> {
+    async fn ask<T>(&self, command: impl FnOnce(command::ReplySender<T>) -> Command) -> Result<T, CommitError> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_| self.closed())?;
         answer.await.unwrap_or_else(|_| Err(self.closed()))
@@ -169,7 +169,7 @@ impl EventLog for Embedded {
         })
     }
 
-    fn expect_reply(&self, event: &Event, pattern: Pattern) -> Result<Reply, CommitError> {
+    fn expect_reply(&self, event: &Event, pattern: Pattern) -> Result<PendingReply, CommitError> {
         self.shared.reply_waiters.expect(event, pattern)
     }
 

@@ -5,8 +5,9 @@
 //! disk, the larger the group.
 //!
 //! The modules below implement the changes, one kind each: its part of the transaction, and the update of memory after
-//! the commit, which makes the change visible ([`subjects`]).
+//! the commit, which makes the change visible ([`after_commit`]).
 
+mod after_commit;
 mod batch;
 mod clock;
 mod cursors;
@@ -23,7 +24,6 @@ mod redefining;
 mod replays;
 mod retention;
 mod schedules;
-mod subjects;
 mod subscriptions;
 mod totals;
 
@@ -45,9 +45,9 @@ use crate::bus::group_commit::{ChangeReceiver, Group};
 use crate::bus::{CommitError, StoreError, StoreErrorKind};
 use crate::clock::Timestamp;
 use crate::outcome::Version;
+use after_commit::{AfterCommit as _, PublishContext};
 use batch::{Batch, apply_and_notify, apply_and_reply};
 use matching::MatchCache;
-use subjects::{AfterCommit as _, PublishContext};
 
 pub(super) struct Writer {
     connection: Connection,

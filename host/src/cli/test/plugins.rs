@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use sandbus_toolchain::{Artifact, BuildUnit, Goal, Project, sidecar_text};
+use sandbus_toolchain::{Artifact, BuildProfile, BuildUnit, Project, sidecar_text};
 
 use crate::console;
 use crate::plugin::Sidecar;
@@ -49,7 +49,7 @@ impl Candidate {
     /// Parses the sidecar with its overlay for development, if they exist.
     pub(super) fn load_sidecar(&self) -> anyhow::Result<Sidecar> {
         let path = &self.sidecar;
-        let Some(bytes) = sidecar_text(path, Goal::Quick)? else { return Ok(Sidecar::default()) };
+        let Some(bytes) = sidecar_text(path, BuildProfile::Quick)? else { return Ok(Sidecar::default()) };
         let text = String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", path.display()))?;
         Sidecar::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
     }
@@ -119,10 +119,16 @@ fn build(path: &Path, verbose: bool) -> anyhow::Result<Vec<Candidate>> {
     let (mut candidates, mut failed, mut messages) = (Vec::new(), Vec::new(), Vec::new());
     let units = BuildUnit::of(&found.projects);
     let mut built = Vec::new();
-    sandbus_toolchain::build_all(&units, Goal::Quick, telemetry::colours(), &mut console::print_status, &mut |unit| {
-        projects::print_messages(&unit);
-        built.push(unit);
-    });
+    sandbus_toolchain::build_all(
+        &units,
+        BuildProfile::Quick,
+        telemetry::colours(),
+        &mut console::print_status,
+        &mut |unit| {
+            projects::print_messages(&unit);
+            built.push(unit);
+        },
+    );
     built.sort_by_key(|unit| unit.index);
     let preloader = Preloader::start()?;
     for result in built {

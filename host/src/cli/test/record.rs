@@ -109,7 +109,7 @@ async fn read(client: &Client, id: &str) -> anyhow::Result<Recording> {
     let dead = fetch::<DeadLetterPage>(client, &DeadLetterQuery::default(), None, usize::MAX).await?;
     for letter in &dead.value().dead_letters {
         if tree.contains(&key(&members(&letter.logged)?, "source", "id")) {
-            recording.extend_span(&letter.buried_at);
+            recording.extend_span(&letter.dead_lettered_at);
             recording.plugins.extend(letter.subscription.split_once('/').map(|(owner, _)| owner.to_owned()));
             recording.dead_letters.push(json!({
                 "subscription": letter.subscription, "cause": letter.cause, "attempts": letter.attempts,

@@ -157,7 +157,7 @@ impl<'a> TreeWriter<'a> {
 
 /// Formats the last of a delivery's attempts in a line.
 fn format_attempt(attempt: &Attempt, event: Option<&Event>) -> String {
-    let Attempt { record, settled, failure, max_attempts, .. } = attempt;
+    let Attempt { record, status, failure, max_attempts, .. } = attempt;
     let (subscription, number) = (&record.delivery.subscription, record.delivery.attempt);
     let is_held = matches!(record.verdict, Verdict::RetryAfter { delay, .. } if delay == HELD_DELAY);
     let is_rejected = matches!(record.verdict, Verdict::DeadLetter { exhausted: false, .. });
@@ -170,7 +170,7 @@ fn format_attempt(attempt: &Attempt, event: Option<&Event>) -> String {
     let Some(failure) = failure else {
         return format!("✓ {subscription}{which}{at} in {}", format_duration(record.took));
     };
-    let next = match (&record.verdict, settled) {
+    let next = match (&record.verdict, status) {
         _ if is_held => format!("held until the next version of {}", subscription.owner),
         (Verdict::RetryAfter { delay, .. }, DeliveryStatus::Waiting(_)) => format!("next in {}", format_delay(*delay)),
         _ => "dead letter".to_owned(),

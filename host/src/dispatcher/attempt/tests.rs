@@ -74,9 +74,9 @@ impl Report for Reports {
 struct Acknowledging(AtomicU32);
 
 impl Invoke for Acknowledging {
-    async fn invoke(&self, _: &Arc<Delivery>) -> Option<Invocation> {
+    async fn invoke(&self, _: &Arc<Delivery>) -> Option<InvocationResult> {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Some(Invocation::without_plugin(Outcome::Ack, Duration::ZERO))
+        Some(InvocationResult::without_plugin(Outcome::Ack, Duration::ZERO))
     }
 }
 
@@ -84,7 +84,7 @@ impl Invoke for Acknowledging {
 struct Hanging;
 
 impl Invoke for Hanging {
-    async fn invoke(&self, _: &Arc<Delivery>) -> Option<Invocation> {
+    async fn invoke(&self, _: &Arc<Delivery>) -> Option<InvocationResult> {
         std::future::pending().await
     }
 }
@@ -96,8 +96,8 @@ fn claim(error: CommitError, lost: &CancellationToken) -> Claim {
     Claim::new(delivery, Box::new(RefusingClaim { error, lost: lost.clone() }))
 }
 
-fn path(reports: &Arc<Reports>) -> AttemptPath {
-    AttemptPath {
+fn path(reports: &Arc<Reports>) -> AttemptRunner {
+    AttemptRunner {
         definition: Arc::new(definition("a.b", 3)),
         hop_limit: 8,
         holds_failures: false,

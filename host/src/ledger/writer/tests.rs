@@ -63,7 +63,7 @@ async fn records_are_read_as_they_were_written() {
 }
 
 #[tokio::test]
-async fn what_is_queued_is_written_when_the_ledger_is_closed() {
+async fn queued_records_are_written_when_the_ledger_closes() {
     let data = tempfile::tempdir().unwrap();
     let ledger = ledger(data.path());
     let (recorder, reader) = (ledger.recorder(), ledger.reader());

@@ -14,7 +14,7 @@ use crate::pattern::Pattern;
 use crate::plugin::bindings::sandbus::plugin::{bus, rules, types};
 use crate::plugin::invocation::buffer::BufferError;
 use crate::plugin::invocation::log::Trigger;
-use crate::plugin::invocation::{Invocation, Run};
+use crate::plugin::invocation::{InvocationContext, Run};
 use crate::plugin::manifest::subscription_rules;
 use crate::reply::{REPLY_LIMIT, ReplyTo};
 use crate::subscription::{Definition, Secret, Target, Webhook};
@@ -23,16 +23,16 @@ use crate::subscription::{Definition, Secret, Target, Webhook};
 const EXTENSIONS: usize = 256;
 
 /// Links the interfaces.
-pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
-    types::add_to_linker::<_, HasSelf<Invocation>>(linker, |invocation| invocation)?;
-    rules::add_to_linker::<_, HasSelf<Invocation>>(linker, |invocation| invocation)?;
-    bus::add_to_linker::<_, HasSelf<Invocation>>(linker, |invocation| invocation)
+pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
+    types::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)?;
+    rules::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)?;
+    bus::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)
 }
 
-impl types::Host for Invocation {}
-impl rules::Host for Invocation {}
+impl types::Host for InvocationContext {}
+impl rules::Host for InvocationContext {}
 
-impl bus::Host for Invocation {
+impl bus::Host for InvocationContext {
     fn publish(&mut self, message: bus::Message) -> wasmtime::Result<Result<String, bus::Error>> {
         Ok(self.run()?.publish(message))
     }
@@ -65,7 +65,7 @@ impl bus::Host for Invocation {
     }
 }
 
-impl Invocation {
+impl InvocationContext {
     /// Publishes like a component. For native handlers, which are trusted to publish only what they may.
     pub(crate) fn publish_json(&mut self, event_type: &str, json: Vec<u8>) {
         let message = bus::Message {

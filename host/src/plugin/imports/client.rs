@@ -13,7 +13,7 @@ use super::wasi::{NAME_BYTES, PATH_BYTES, wait};
 use crate::outbound::{self, Body, SendError};
 use crate::plugin::bindings::sandbus::plugin::client;
 use crate::plugin::bindings::wasi::logging::logging::Level;
-use crate::plugin::invocation::Invocation;
+use crate::plugin::invocation::InvocationContext;
 use crate::plugin::invocation::wasi_state::FIELDS_BYTES;
 use crate::usage::OutboundCall;
 
@@ -21,11 +21,11 @@ use crate::usage::OutboundCall;
 const CONTEXT: &str = "client";
 
 /// Links the interface.
-pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
-    client::add_to_linker::<_, HasSelf<Invocation>>(linker, |invocation| invocation)
+pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
+    client::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)
 }
 
-impl client::Host for Invocation {
+impl client::Host for InvocationContext {
     fn send(&mut self, request: client::Request) -> wasmtime::Result<Result<client::Answer, client::Error>> {
         let until = self.until;
         let run = self.run()?;

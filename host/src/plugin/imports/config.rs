@@ -3,14 +3,14 @@
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::plugin::bindings::wasi::config::store as config;
-use crate::plugin::invocation::Invocation;
+use crate::plugin::invocation::InvocationContext;
 
 /// Links the interface.
-pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
-    config::add_to_linker::<_, HasSelf<Invocation>>(linker, |invocation| invocation)
+pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
+    config::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)
 }
 
-impl config::Host for Invocation {
+impl config::Host for InvocationContext {
     fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<String>, config::Error>> {
         Ok(Ok(self.run()?.settings.config.get(&key).cloned()))
     }

@@ -8,7 +8,7 @@ use crate::plugin::bindings::resources::Bucket;
 use crate::plugin::bindings::wasi::config::store as config;
 use crate::plugin::bindings::wasi::keyvalue::{atomics, store};
 use crate::plugin::bindings::wasi::logging::logging;
-use crate::plugin::invocation::Invocation;
+use crate::plugin::invocation::InvocationContext;
 
 /// `wasi:keyvalue` as wasmtime and Spin offer it.
 const KEYVALUE: &str = "0.2.0-draft";
@@ -24,11 +24,11 @@ const CURSORS: usize = 4_096;
 /// Names of the logging interface.
 const LOGGING: [&str; 1] = ["wasi:logging/logging"];
 
-type Store<'a> = StoreContextMut<'a, Invocation>;
+type Store<'a> = StoreContextMut<'a, InvocationContext>;
 type CallResult<T> = wasmtime::Result<(Result<T, store::Error>,)>;
 
 /// Links the drafts.
-pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
     link_store(&mut linker.instance(&format!("wasi:keyvalue/store@{KEYVALUE}"))?)?;
     link_atomics(&mut linker.instance(&format!("wasi:keyvalue/atomics@{KEYVALUE}"))?)?;
     for draft in [KEYVALUE, KEYVALUE_CONTRACT] {
@@ -47,7 +47,7 @@ pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
 
 /// Links the later version of an interface instead of the earlier one of the same name. It also returns keys without a
 /// value.
-pub(super) fn link_later(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
+pub(super) fn link_later(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut batch = linker.instance(&format!("wasi:keyvalue/batch@{KEYVALUE_CONTRACT}"))?;
     link_get_many(&mut batch, |entry| entry)?;
@@ -63,7 +63,7 @@ struct Page {
     cursor: Option<u64>,
 }
 
-fn link_store(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
+fn link_store(interface: &mut LinkerInstance<'_, InvocationContext>) -> wasmtime::Result<()> {
     use store::{Host, HostBucket};
     type Key = (Resource<Bucket>, String);
     interface.resource("bucket", ResourceType::host::<Bucket>(), |mut store, number| {
@@ -96,7 +96,7 @@ fn link_store(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Resul
 
 /// The page of keys at a cursor. The cursors of the contract are keys. Those of the draft are numbers, which index the
 /// keys that this invocation has received.
-fn page(invocation: &mut Invocation, cursor: Option<u64>) -> wasmtime::Result<Result<Page, store::Error>> {
+fn page(invocation: &mut InvocationContext, cursor: Option<u64>) -> wasmtime::Result<Result<Page, store::Error>> {
     let after = match cursor {
         None => None,
         Some(number) => match usize::try_from(number).ok().and_then(|index| invocation.cursors.get(index)) {
@@ -118,7 +118,7 @@ fn page(invocation: &mut Invocation, cursor: Option<u64>) -> wasmtime::Result<Re
     }))
 }
 
-fn link_atomics(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
+fn link_atomics(interface: &mut LinkerInstance<'_, InvocationContext>) -> wasmtime::Result<()> {
     type Addition = (Resource<Bucket>, String, u64);
     interface.func_wrap("increment", |mut store: Store<'_>, (bucket, key, delta): Addition| -> CallResult<u64> {
         let other = |reason: &str| store::Error::Other(reason.to_owned());
@@ -137,7 +137,7 @@ fn borrow(bucket: &Resource<Bucket>) -> Resource<Bucket> {
 }
 
 fn link_get_many<T>(
-    interface: &mut LinkerInstance<'_, Invocation>,
+    interface: &mut LinkerInstance<'_, InvocationContext>,
     entry: fn((String, Option<Vec<u8>>)) -> T,
 ) -> wasmtime::Result<()>
 where
@@ -162,7 +162,7 @@ where
     })
 }
 
-fn link_batch(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
+fn link_batch(interface: &mut LinkerInstance<'_, InvocationContext>) -> wasmtime::Result<()> {
     use store::HostBucket;
     interface.func_wrap("set-many", |mut store: Store<'_>, (bucket, pairs): (_, Vec<Pair>)| -> CallResult<()> {
         for (key, value) in pairs {
@@ -182,13 +182,13 @@ fn link_batch(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Resul
     })
 }
 
-fn link_config(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
+fn link_config(interface: &mut LinkerInstance<'_, InvocationContext>) -> wasmtime::Result<()> {
     interface
         .func_wrap("get", |mut store: Store<'_>, (key,): (String,)| Ok((config::Host::get(store.data_mut(), key)?,)))?;
     interface.func_wrap("get-all", |mut store: Store<'_>, (): ()| Ok((config::Host::get_all(store.data_mut())?,)))
 }
 
-fn link_logging(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
+fn link_logging(interface: &mut LinkerInstance<'_, InvocationContext>) -> wasmtime::Result<()> {
     type Line = (logging::Level, String, String);
     interface.func_wrap("log", |mut store: Store<'_>, (level, context, message): Line| {
         logging::Host::log(store.data_mut(), level, context, message)

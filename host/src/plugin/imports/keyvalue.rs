@@ -4,15 +4,15 @@ use wasmtime::component::{HasSelf, Linker, Resource};
 
 use crate::plugin::bindings::resources::{Bucket, Cas};
 use crate::plugin::bindings::wasi::keyvalue::{atomics, store};
-use crate::plugin::invocation::Invocation;
+use crate::plugin::invocation::InvocationContext;
 
 /// Links the interfaces.
-pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
-    store::add_to_linker::<_, HasSelf<Invocation>>(linker, |invocation| invocation)?;
-    atomics::add_to_linker::<_, HasSelf<Invocation>>(linker, |invocation| invocation)
+pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
+    store::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)?;
+    atomics::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)
 }
 
-impl store::Host for Invocation {
+impl store::Host for InvocationContext {
     fn open(&mut self, identifier: String) -> wasmtime::Result<Result<Resource<Bucket>, store::Error>> {
         self.run()?;
         if !identifier.is_empty() && identifier != "default" {
@@ -22,7 +22,7 @@ impl store::Host for Invocation {
     }
 }
 
-impl store::HostBucket for Invocation {
+impl store::HostBucket for InvocationContext {
     fn get(&mut self, _: Resource<Bucket>, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, store::Error>> {
         Ok(self.run()?.buffer.get(&key).map_err(other))
     }
@@ -54,7 +54,7 @@ impl store::HostBucket for Invocation {
     }
 }
 
-impl Invocation {
+impl InvocationContext {
     fn begin_swap(&mut self, cas: Cas) -> wasmtime::Result<Resource<Cas>> {
         self.meter.account(0, cas.size_bytes())?;
         Ok(self.table.push(cas)?)
@@ -67,7 +67,7 @@ impl Invocation {
     }
 }
 
-impl atomics::HostCas for Invocation {
+impl atomics::HostCas for InvocationContext {
     fn new(&mut self, _: Resource<Bucket>, key: String) -> wasmtime::Result<Result<Resource<Cas>, store::Error>> {
         match self.run()?.buffer.get(&key) {
             Ok(current) => Ok(Ok(self.begin_swap(Cas { key, current })?)),
@@ -84,7 +84,7 @@ impl atomics::HostCas for Invocation {
     }
 }
 
-impl atomics::Host for Invocation {
+impl atomics::Host for InvocationContext {
     fn increment(
         &mut self,
         _: Resource<Bucket>,

@@ -6,19 +6,19 @@ use wasmtime::component::{Component, InstancePre, Linker, ResourceType};
 
 use super::missing::MissingImports;
 use super::{CONTRACT, LATER, Link, PREPARED, PURE, RUNTIMES};
-use crate::plugin::invocation::Invocation;
+use crate::plugin::invocation::InvocationContext;
 
 /// The linkers.
 pub(crate) struct Linkers {
     engine: Engine,
     /// For plugins built with an SDK: only the contract. Their `describe` may not even read the clock.
-    sdk: Linker<Invocation>,
+    sdk: Linker<InvocationContext>,
     /// For all other plugins: the contract, and what language runtimes expect.
-    runtimes: Linker<Invocation>,
+    runtimes: Linker<InvocationContext>,
     /// Like `runtimes`, with the later version of interfaces whose name has two versions.
-    later: Linker<Invocation>,
+    later: Linker<InvocationContext>,
     /// Like `runtimes`, with the program of a script, for prepared runtimes.
-    prepared: Linker<Invocation>,
+    prepared: Linker<InvocationContext>,
 }
 
 impl Linkers {
@@ -31,7 +31,7 @@ impl Linkers {
     }
 
     /// Links a component's imports.
-    pub(crate) fn link(&self, component: &Component) -> Result<InstancePre<Invocation>, MissingImports> {
+    pub(crate) fn link(&self, component: &Component) -> Result<InstancePre<InvocationContext>, MissingImports> {
         let linked = self.sdk.instantiate_pre(component);
         let linked = linked.or_else(|_| self.runtimes.instantiate_pre(component));
         // If no linker fits, the error of `runtimes` is reported, because most components are built for it.
@@ -40,7 +40,7 @@ impl Linkers {
     }
 
     /// Links the imports of a prepared runtime.
-    pub(crate) fn link_runtime(&self, component: &Component) -> Result<InstancePre<Invocation>, MissingImports> {
+    pub(crate) fn link_runtime(&self, component: &Component) -> Result<InstancePre<InvocationContext>, MissingImports> {
         self.prepared.instantiate_pre(component).map_err(|error| self.missing(component, error))
     }
 
@@ -72,7 +72,10 @@ impl Linkers {
 }
 
 /// Adds interfaces to a linker.
-fn linker(mut linker: Linker<Invocation>, interfaces: &[&[Link]]) -> wasmtime::Result<Linker<Invocation>> {
+fn linker(
+    mut linker: Linker<InvocationContext>,
+    interfaces: &[&[Link]],
+) -> wasmtime::Result<Linker<InvocationContext>> {
     for link in interfaces.iter().copied().flatten() {
         link(&mut linker)?;
     }
@@ -80,7 +83,7 @@ fn linker(mut linker: Linker<Invocation>, interfaces: &[&[Link]]) -> wasmtime::R
 }
 
 /// Whether a linker defines a name. A name can be defined only once, so a failure to define it shows that it exists.
-fn has(linker: &Linker<Invocation>, name: &str) -> bool {
+fn has(linker: &Linker<InvocationContext>, name: &str) -> bool {
     linker.clone().root().resource(name, ResourceType::host::<()>(), |_, _| Ok(())).is_err()
 }
 

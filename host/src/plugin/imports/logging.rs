@@ -4,11 +4,11 @@ use wasmtime::component::{HasSelf, Linker};
 
 use crate::outcome::Cause;
 use crate::plugin::bindings::wasi::logging::logging;
-use crate::plugin::invocation::Invocation;
+use crate::plugin::invocation::InvocationContext;
 
 /// Links the interface.
-pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
-    logging::add_to_linker::<_, HasSelf<Invocation>>(linker, |invocation| invocation)
+pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
+    logging::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)
 }
 
 /// The cause that the context of a critical line reports. Exhausted memory is believed only if the host has refused
@@ -21,7 +21,7 @@ fn reported(context: &str, was_refused: bool) -> Option<Cause> {
     }
 }
 
-impl logging::Host for Invocation {
+impl logging::Host for InvocationContext {
     fn log(&mut self, level: logging::Level, context: String, message: String) -> wasmtime::Result<()> {
         if matches!(level, logging::Level::Critical) {
             // An SDK reports the cause of a failure this way. It is not logged, because the failure itself is logged

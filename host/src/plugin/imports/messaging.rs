@@ -12,19 +12,19 @@ use wasmtime::{AsContextMut as _, Store, StoreContextMut};
 
 use crate::event::{Event, is_extension_name};
 use crate::plugin::bindings::sandbus::plugin::bus;
-use crate::plugin::invocation::Invocation;
+use crate::plugin::invocation::InvocationContext;
 
 const WASI: &str = "0.2.0-draft";
 const WASMCLOUD: &str = "0.2.0";
 /// The extension attribute for the topic of replies.
 const REPLY_TO: &str = "replyto";
 
-type Context<'a> = StoreContextMut<'a, Invocation>;
+type Context<'a> = StoreContextMut<'a, InvocationContext>;
 type CallResult<T, E> = wasmtime::Result<(Result<T, E>,)>;
 type Pairs = Vec<(String, String)>;
 
 /// Links the interfaces for creating and sending messages.
-pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
     let mut types = linker.instance(&format!("wasi:messaging/types@{WASI}"))?;
     link_client(&mut types)?;
     link_message(&mut types)?;
@@ -70,7 +70,7 @@ impl MessageHandler {
         self,
         event: &Event,
         instance: &Instance,
-        store: &mut Store<Invocation>,
+        store: &mut Store<InvocationContext>,
     ) -> wasmtime::Result<Result<(), String>> {
         match self {
             Self::Wasi(function) => {
@@ -222,7 +222,7 @@ impl BrokerMessage {
     }
 }
 
-impl Invocation {
+impl InvocationContext {
     fn message(&mut self, message: &Resource<Message>) -> wasmtime::Result<&mut Message> {
         Ok(self.table.get_mut(message)?)
     }
@@ -250,7 +250,7 @@ impl Invocation {
     }
 }
 
-fn link_client(types: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
+fn link_client(types: &mut LinkerInstance<'_, InvocationContext>) -> wasmtime::Result<()> {
     types.resource("client", ResourceType::host::<Client>(), |mut store, number| {
         store.data_mut().table.delete(Resource::<Client>::new_own(number))?;
         Ok(())
@@ -266,7 +266,7 @@ fn link_client(types: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<(
     })
 }
 
-fn link_message(types: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
+fn link_message(types: &mut LinkerInstance<'_, InvocationContext>) -> wasmtime::Result<()> {
     type This = (Resource<Message>,);
     types.resource("message", ResourceType::host::<Message>(), |mut store, number| {
         store.data_mut().take(Resource::new_own(number)).map(drop)
@@ -301,7 +301,7 @@ fn link_message(types: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<
 }
 
 /// Links the setters, which return nothing in some versions of the draft, and a result in others.
-fn link_setters(types: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
+fn link_setters(types: &mut LinkerInstance<'_, InvocationContext>) -> wasmtime::Result<()> {
     let mut link = |name: &str, set: fn(&mut Message, &[Val])| {
         types.func_new(name, move |mut store, _, parameters, results| {
             let [Val::Resource(message), values @ ..] = parameters else {
@@ -338,7 +338,7 @@ fn link_setters(types: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<
     })
 }
 
-fn link_producer(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
+fn link_producer(interface: &mut LinkerInstance<'_, InvocationContext>) -> wasmtime::Result<()> {
     type Sent = (Resource<Client>, String, Resource<Message>);
     interface.func_wrap("send", |mut store: Context<'_>, (_client, topic, message): Sent| -> CallResult<(), Error> {
         let invocation = store.data_mut();
@@ -348,7 +348,7 @@ fn link_producer(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Re
     })
 }
 
-fn link_consumer(interface: &mut LinkerInstance<'_, Invocation>) -> wasmtime::Result<()> {
+fn link_consumer(interface: &mut LinkerInstance<'_, InvocationContext>) -> wasmtime::Result<()> {
     type Request = (String, Vec<u8>, u32);
     interface.func_wrap(
         "publish",

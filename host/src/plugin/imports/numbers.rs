@@ -6,15 +6,15 @@ use wasmtime::component::{HasSelf, Linker};
 use super::wasi::wait;
 use crate::outcome::{AddError, SequenceError};
 use crate::plugin::bindings::additions::numbers;
-use crate::plugin::invocation::Invocation;
+use crate::plugin::invocation::InvocationContext;
 use crate::plugin::invocation::buffer::BufferError;
 
 /// Links the interface.
-pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
-    numbers::add_to_linker::<_, HasSelf<Invocation>>(linker, |invocation| invocation)
+pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
+    numbers::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)
 }
 
-impl numbers::Host for Invocation {
+impl numbers::Host for InvocationContext {
     fn add(&mut self, key: String, delta: i64) -> wasmtime::Result<Result<(), numbers::Error>> {
         Ok(self.run()?.buffer.add(key, delta).map_err(|refused| error_of(&refused)))
     }

@@ -4,14 +4,14 @@ use wasmtime::component::{HasSelf, Linker};
 
 use crate::plugin::bindings::wasi::random::random;
 use crate::plugin::invocation::environment::RANDOM_LIMIT_BYTES;
-use crate::plugin::invocation::{Invocation, Run};
+use crate::plugin::invocation::{InvocationContext, Run};
 
 /// Links the interface.
-pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
-    random::add_to_linker::<_, HasSelf<Invocation>>(linker, |invocation| invocation)
+pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
+    random::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)
 }
 
-impl random::Host for Invocation {
+impl random::Host for InvocationContext {
     fn get_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
         let run = self.run()?;
         if len > RANDOM_LIMIT_BYTES {

@@ -6,14 +6,14 @@ use wasmtime::component::{HasSelf, Linker};
 
 use crate::clock::Clock;
 use crate::plugin::bindings::wasi::clocks::wall_clock;
-use crate::plugin::invocation::Invocation;
+use crate::plugin::invocation::InvocationContext;
 
 /// Links the interface.
-pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
-    wall_clock::add_to_linker::<_, HasSelf<Invocation>>(linker, |invocation| invocation)
+pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
+    wall_clock::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)
 }
 
-impl wall_clock::Host for Invocation {
+impl wall_clock::Host for InvocationContext {
     #[allow(clippy::disallowed_methods, reason = "the guest asks for the time of day")]
     fn now(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
         let since = match &self.run()?.environment.clock {

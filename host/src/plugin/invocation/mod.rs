@@ -26,7 +26,7 @@ use crate::plugin::manifest::settings::Settings;
 use crate::reply::ReplyTo;
 
 /// The data of a wasmtime store: of the call that runs, and of the instance, which may serve several calls in a row.
-pub(crate) struct Invocation {
+pub(crate) struct InvocationContext {
     pub(crate) meter: MemoryMeter,
     pub(crate) table: ResourceTable,
     pub(crate) run: Option<Run>,
@@ -45,9 +45,9 @@ pub(crate) struct Invocation {
     pub(crate) program: Option<Arc<str>>,
 }
 
-impl std::fmt::Debug for Invocation {
+impl std::fmt::Debug for InvocationContext {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Invocation").field("run", &self.run).finish_non_exhaustive()
+        formatter.debug_struct("InvocationContext").field("run", &self.run).finish_non_exhaustive()
     }
 }
 
@@ -79,7 +79,7 @@ impl std::fmt::Debug for Run {
     }
 }
 
-impl Invocation {
+impl InvocationContext {
     /// Creates the data of a new instance. Each call of a handler adds its own [`Run`] with [`Self::begin`]. A call of
     /// `describe` has none, so imports for the bus, the state and the configuration trap. Only the instance's memory
     /// and its handles outlive a call.
@@ -179,7 +179,7 @@ pub(crate) mod tests {
     }
 
     /// The invocation of a request's handler that may publish every event type.
-    pub(crate) fn invocation() -> Invocation {
+    pub(crate) fn invocation() -> InvocationContext {
         let descriptor = Descriptor {
             name: "p".to_owned(),
             version: "1".to_owned(),
@@ -193,7 +193,7 @@ pub(crate) mod tests {
         };
         let settings = Settings::new(&descriptor, &Sidecar::default(), &Defaults::default()).unwrap();
         let route = Arc::new(Route { method: "POST".to_owned(), path: "/".to_owned() });
-        let mut invocation = Invocation::new(1 << 20);
+        let mut invocation = InvocationContext::new(1 << 20);
         invocation.begin(Run {
             plugin: "p".into(),
             connections: Arc::new(Semaphore::new(1)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wasmtime::{Trap, WasmBacktrace};
 
 use crate::outcome::{Cause, Failure};
-use crate::plugin::invocation::Invocation;
+use crate::plugin::invocation::InvocationContext;
 
 /// The longest reason. It is stored with each attempt.
 const REASON_CHARACTERS: usize = 4_000;
@@ -21,7 +21,7 @@ pub(crate) struct CallFailure {
 }
 
 impl CallFailure {
-    pub(crate) fn of(error: &wasmtime::Error, invocation: &Invocation) -> Self {
+    pub(crate) fn of(error: &wasmtime::Error, invocation: &InvocationContext) -> Self {
         if let Some(wasi) = &invocation.wasi {
             wasi.output.end();
         }
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn refused_memory_is_the_cause_unless_the_handler_panicked() {
         let cause = |was_refused: bool, panic: Option<&str>| {
-            let mut invocation = Invocation::new(1);
+            let mut invocation = InvocationContext::new(1);
             invocation.meter.was_refused = was_refused;
             invocation.panic = panic.map(str::to_owned);
             CallFailure::of(&Trap::UnreachableCodeReached.into(), &invocation).cause

@@ -13,7 +13,7 @@ use crate::outcome::{Cause, Effects, Failure, Outcome, StateView};
 use crate::plugin::bindings::sandbus::plugin::types as wire;
 use crate::plugin::invocation::environment::Environment;
 use crate::plugin::invocation::log::Trigger;
-use crate::plugin::invocation::{Invocation, Run};
+use crate::plugin::invocation::{InvocationContext, Run};
 use crate::printable;
 use crate::threads::LatencyTracker;
 use crate::usage::Usage;
@@ -162,7 +162,7 @@ impl Generation {
 }
 
 fn run_native(handler: NativeHandler, event: &Event, run: Run) -> HandlerResult {
-    let mut invocation = Invocation::new(0);
+    let mut invocation = InvocationContext::new(0);
     invocation.begin(run);
     let outcome = handler(event, &mut |event_type, json| invocation.publish_json(event_type, json));
     let (effects, _) = invocation.end();

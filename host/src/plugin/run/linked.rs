@@ -16,7 +16,7 @@ use crate::plugin::bindings::exports::sandbus::plugin::{descriptor as descriptor
 use crate::plugin::imports::linkers::Linkers;
 use crate::plugin::imports::messaging::MessageHandler;
 use crate::plugin::imports::missing::MissingImports;
-use crate::plugin::invocation::Invocation;
+use crate::plugin::invocation::InvocationContext;
 use crate::plugin::manifest::descriptor::{Descriptor, ValidationError};
 use crate::plugin::manifest::sidecar::{DescriptionSource, Sidecar};
 
@@ -28,7 +28,7 @@ const DESCRIBE_MEMORY_BYTES: usize = 64 << 20;
 #[derive(Clone)]
 pub(crate) struct LinkedComponent {
     engine: Engine,
-    pre: InstancePre<Invocation>,
+    pre: InstancePre<InvocationContext>,
     /// The program of a script, if the component is a prepared runtime.
     program: Option<Arc<str>>,
     descriptor: Option<descriptor_export::GuestIndices>,
@@ -83,7 +83,7 @@ impl LinkedComponent {
         Ok(Self::of(component, pre, Some(program)))
     }
 
-    fn of(component: &Component, pre: InstancePre<Invocation>, program: Option<Arc<str>>) -> Self {
+    fn of(component: &Component, pre: InstancePre<InvocationContext>, program: Option<Arc<str>>) -> Self {
         Self {
             engine: component.engine().clone(),
             program,
@@ -110,7 +110,7 @@ impl LinkedComponent {
     pub(crate) fn describe(&self, now: Timestamp) -> Result<Descriptor, LinkError> {
         let descriptor = self.descriptor.as_ref().ok_or(LinkError::NoDescriptor)?;
         let mut store = self.store(DESCRIBE_MEMORY_BYTES, DESCRIBE_TIMEOUT);
-        let call = |store: &mut Store<Invocation>| {
+        let call = |store: &mut Store<InvocationContext>| {
             let instance = self.pre.instantiate(&mut *store)?;
             descriptor.load(&mut *store, &instance)?.call_describe(&mut *store)
         };
@@ -170,8 +170,8 @@ impl LinkedComponent {
         self.service.is_some()
     }
 
-    fn store(&self, memory_bytes: usize, timeout: Duration) -> Store<Invocation> {
-        let invocation = Invocation { program: self.program.clone(), ..Invocation::new(memory_bytes) };
+    fn store(&self, memory_bytes: usize, timeout: Duration) -> Store<InvocationContext> {
+        let invocation = InvocationContext { program: self.program.clone(), ..InvocationContext::new(memory_bytes) };
         let mut store = Store::new(&self.engine, invocation);
         store.limiter(|invocation| &mut invocation.meter);
         store.epoch_deadline_trap();
@@ -193,7 +193,7 @@ fn unknown_contract(component: &Component) -> Option<String> {
 }
 
 /// Gives a store the time and the fuel of one call.
-pub(crate) fn give_time(store: &mut Store<Invocation>, timeout: Duration) {
+pub(crate) fn give_time(store: &mut Store<InvocationContext>, timeout: Duration) {
     store.set_epoch_deadline(engine::ticks(timeout));
     store.data_mut().until = Instant::now() + timeout;
     // Bounds the bytes that a guest passes to one host call, because the host copies them.
@@ -202,7 +202,7 @@ pub(crate) fn give_time(store: &mut Store<Invocation>, timeout: Duration) {
 
 /// An instance of a component. It serves one generation, and ends with its first failed call.
 pub struct Instance {
-    pub(crate) store: Store<Invocation>,
+    pub(crate) store: Store<InvocationContext>,
     pub(crate) calls: u32,
     instance: component::Instance,
     // Each export is looked up at its first call, because an instance usually serves only one of them.
@@ -216,7 +216,7 @@ impl Instance {
     pub(crate) fn events(
         &mut self,
         component: &LinkedComponent,
-    ) -> wasmtime::Result<(&event_handler::Guest, &mut Store<Invocation>)> {
+    ) -> wasmtime::Result<(&event_handler::Guest, &mut Store<InvocationContext>)> {
         let Self { store, instance, events, .. } = self;
         let load = |store: &mut Store<_>| exported(component.events.as_ref(), "event handler")?.load(store, instance);
         Ok((looked_up(events, store, load)?, store))
@@ -235,7 +235,7 @@ impl Instance {
     pub(crate) fn http(
         &mut self,
         component: &LinkedComponent,
-    ) -> wasmtime::Result<(&http_handler::Guest, &mut Store<Invocation>)> {
+    ) -> wasmtime::Result<(&http_handler::Guest, &mut Store<InvocationContext>)> {
         let Self { store, instance, http, .. } = self;
         let load = |store: &mut Store<_>| exported(component.http.as_ref(), "HTTP handler")?.load(store, instance);
         Ok((looked_up(http, store, load)?, store))
@@ -245,7 +245,7 @@ impl Instance {
     pub(crate) fn service(
         &mut self,
         component: &LinkedComponent,
-    ) -> wasmtime::Result<(&incoming_handler::Guest, &mut Store<Invocation>)> {
+    ) -> wasmtime::Result<(&incoming_handler::Guest, &mut Store<InvocationContext>)> {
         let Self { store, instance, service, .. } = self;
         let load =
             |store: &mut Store<_>| exported(component.service.as_ref(), "`wasi:http` handler")?.load(store, instance);
@@ -264,8 +264,8 @@ fn exported<'a, I>(indices: Option<&'a I>, what: &str) -> wasmtime::Result<&'a I
 
 fn looked_up<'a, G>(
     slot: &'a mut Option<G>,
-    store: &mut Store<Invocation>,
-    load: impl FnOnce(&mut Store<Invocation>) -> wasmtime::Result<G>,
+    store: &mut Store<InvocationContext>,
+    load: impl FnOnce(&mut Store<InvocationContext>) -> wasmtime::Result<G>,
 ) -> wasmtime::Result<&'a G> {
     match slot {
         Some(guest) => Ok(guest),

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Runner, run_on_thread};
 use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, DeliveryStatus, Embedded, PluginState as _};
-use crate::dispatcher::attempt::{AttemptPath, Invocation, Invoke, Report};
+use crate::dispatcher::attempt::{AttemptRunner, InvocationResult, Invoke, Report};
 use crate::dispatcher::permits::Permits;
 use crate::dispatcher::plugin_handler::invoke_plugin;
 use crate::outcome::EffectNames;
@@ -29,7 +29,7 @@ struct ScenarioHandler<'a> {
 }
 
 impl Invoke for ScenarioHandler<'_> {
-    async fn invoke(&self, delivery: &Arc<Delivery>) -> Option<Invocation> {
+    async fn invoke(&self, delivery: &Arc<Delivery>) -> Option<InvocationResult> {
         let (timeout, plugin) = (self.definition.timeout, &*self.generation.name);
         let (event, replay) = (delivery.event(), delivery.kind.is_replay());
         let subject = format!("{} {} {} {replay}", delivery.subscription, event.source, event.id);
@@ -82,7 +82,7 @@ impl Runner {
         let cancelled = CancellationToken::new();
         // A claim that cannot be settled is returned without a pause: the time is virtual.
         cancelled.cancel();
-        let path = AttemptPath {
+        let path = AttemptRunner {
             definition: Arc::clone(&definition),
             hop_limit: HOP_LIMIT,
             holds_failures: false,

@@ -9,7 +9,7 @@ use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
 
 use super::{Runner, json_or_text, limit_timeout, run_on_thread};
-use crate::bus::{EventLog as _, PluginState as _, Reply};
+use crate::bus::{EventLog as _, PendingReply, PluginState as _};
 use crate::event::{Event, IdSeed, is_json};
 use crate::ingress::{reply, respond, routes};
 use crate::outcome::{Effects, StateView};
@@ -123,7 +123,7 @@ impl Runner {
         &self,
         effects: &mut Effects,
         reply_to: ReplyTo,
-    ) -> Result<Result<(Reply, Duration), Problem>, ScenarioError> {
+    ) -> Result<Result<(PendingReply, Duration), Problem>, ScenarioError> {
         let event = match reply::start_reply_tree(effects, &reply_to) {
             Ok(event) => event,
             Err(problem) => return Ok(Err(problem)),
@@ -133,7 +133,11 @@ impl Runner {
     }
 
     /// Runs deliveries until the reply arrives or times out.
-    async fn await_reply(&mut self, expected: Reply, timeout: Duration) -> Result<Option<Arc<Event>>, ScenarioError> {
+    async fn await_reply(
+        &mut self,
+        expected: PendingReply,
+        timeout: Duration,
+    ) -> Result<Option<Arc<Event>>, ScenarioError> {
         let mut reply = std::pin::pin!(expected.wait());
         let until = self.clock.now().after(timeout);
         self.run_until_idle().await?;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::super::command::{DeferredReply, Reply};
+use super::super::command::{DeferredReply, ReplySender};
 use super::super::rows::Log;
 use super::super::subscription::Subscription;
-use super::subjects::Changes;
+use super::after_commit::Changes;
 use crate::bus::{CommitError, StoreError};
 use crate::clock::Timestamp;
 
@@ -104,7 +104,7 @@ impl From<rusqlite::Error> for ApplyError {
 /// Applies a change, and replies after the commit.
 pub(super) fn apply_and_reply<T: Send + 'static>(
     batch: &mut Batch,
-    reply: Reply<T>,
+    reply: ReplySender<T>,
     apply: impl FnOnce(&mut Batch) -> Result<T, ApplyError>,
 ) -> Result<(), StoreError> {
     apply_and_notify(batch, move |result| drop(reply.send(result)), apply)

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::super::rows;
 use super::Writer;
+use super::after_commit::{AfterCommit, PublishContext};
 use super::batch::Batch;
-use super::subjects::{AfterCommit, PublishContext};
 use crate::bus::StoreError;
 use crate::bus::window::Due;
 

@@ -2,8 +2,8 @@
 
 use super::super::rows;
 use super::Writer;
+use super::after_commit::{AfterCommit, PublishContext};
 use super::batch::{ApplyError, Batch};
-use super::subjects::{AfterCommit, PublishContext};
 
 /// Whether the set of drained plugins has changed.
 #[derive(Default)]

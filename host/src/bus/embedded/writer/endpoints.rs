@@ -2,8 +2,8 @@
 
 use super::super::rows;
 use super::Writer;
+use super::after_commit::{AfterCommit, PublishContext};
 use super::batch::{ApplyError, Batch};
-use super::subjects::{AfterCommit, PublishContext};
 use crate::bus::{EndpointHold, StoreError};
 
 /// Endpoints, and their holds after the commit.

@@ -6,8 +6,8 @@ use super::super::rows;
 use super::super::selection::Selection;
 use super::super::subscription::Subscription;
 use super::Writer;
+use super::after_commit::{AfterCommit, PublishContext};
 use super::batch::{ApplyError, Batch};
-use super::subjects::{AfterCommit, PublishContext};
 use crate::event::Position;
 
 /// The number of events that one commit examines.

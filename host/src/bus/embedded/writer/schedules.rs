@@ -2,8 +2,8 @@
 
 use super::super::rows;
 use super::Writer;
+use super::after_commit::{AfterCommit, PublishContext};
 use super::batch::Batch;
-use super::subjects::{AfterCommit, PublishContext};
 use crate::bus::StoreError;
 use crate::event::Event;
 use crate::subscription::Declaration;

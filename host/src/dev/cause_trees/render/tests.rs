@@ -23,7 +23,7 @@ fn attempt(event: &Arc<Event>, owner: &str, attempt: u32, verdict: Verdict) -> A
     let logged = LoggedEvent { position: Position(1), stored_at: Timestamp(0), event: Arc::clone(event) };
     let ids = IdSeed::unique();
     let delivery = Delivery { logged, subscription, is_dynamic: false, attempt, kind: DeliveryKind::Live, ids };
-    let settled = match verdict {
+    let status = match verdict {
         Verdict::Ack => DeliveryStatus::Handled,
         Verdict::RetryAfter { .. } => DeliveryStatus::Waiting(Timestamp(0)),
         Verdict::DeadLetter { .. } => DeliveryStatus::Dead,
@@ -31,7 +31,7 @@ fn attempt(event: &Arc<Event>, owner: &str, attempt: u32, verdict: Verdict) -> A
     let took = Duration::from_micros(1_500);
     let failure = verdict.failure().map(format_failure);
     let record = AttemptRecord { delivery: Arc::new(delivery), verdict, digest: None, took, usage: Usage::default() };
-    Attempt { record, settled, failure, max_attempts: NonZeroU32::new(3), is_printed: false }
+    Attempt { record, status, failure, max_attempts: NonZeroU32::new(3), is_printed: false }
 }
 
 fn failure() -> Failure {

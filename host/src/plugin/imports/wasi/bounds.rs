@@ -6,7 +6,7 @@ use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, Resource}
 use wasmtime_wasi_http::p2::bindings::http::types::{HostOutgoingRequest as _, Method, OutgoingRequest, Scheme};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView as _};
 
-use crate::plugin::invocation::Invocation;
+use crate::plugin::invocation::InvocationContext;
 
 /// The interface, by the name under which wasmtime links it.
 const TYPES: &str = "wasi:http/types@0.2.12";
@@ -23,7 +23,7 @@ type Request = Resource<OutgoingRequest>;
 type SetResult = Result<(), ()>;
 
 /// Replaces the setters of a request by ones that refuse long values, with the same result as for malformed values.
-pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut types = linker.instance(TYPES)?;
     bound(
@@ -56,14 +56,14 @@ pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
 
 /// Links a setter of an outgoing request that refuses values that do not fit.
 fn bound<T: ComponentType + Lift + 'static>(
-    types: &mut LinkerInstance<'_, Invocation>,
+    types: &mut LinkerInstance<'_, InvocationContext>,
     method: &str,
     fits: fn(&T) -> bool,
     set: fn(&mut WasiHttpCtxView<'_>, Request, T) -> wasmtime::Result<SetResult>,
 ) -> wasmtime::Result<()> {
     types.func_wrap(
         &format!("[method]outgoing-request.{method}"),
-        move |mut store: StoreContextMut<'_, Invocation>, (request, value): (Request, T)| {
+        move |mut store: StoreContextMut<'_, InvocationContext>, (request, value): (Request, T)| {
             let result = if fits(&value) { set(&mut store.data_mut().http(), request, value)? } else { Err(()) };
             Ok((result,))
         },

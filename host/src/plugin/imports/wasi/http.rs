@@ -12,13 +12,13 @@ use wasmtime::component::Resource;
 use wasmtime_wasi_http::p2::bindings::http::types::{IncomingRequest, ResponseOutparam, Scheme};
 use wasmtime_wasi_http::{Error, WasiHttpCtxView, WasiHttpView};
 
-use crate::plugin::invocation::Invocation;
+use crate::plugin::invocation::InvocationContext;
 use crate::plugin::invocation::wasi_state::HttpState;
 
 /// The longest error of a component that is shown.
 const ERROR_CHARACTERS: usize = 200;
 
-impl WasiHttpView for Invocation {
+impl WasiHttpView for InvocationContext {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         self.wasi();
         let Self { wasi, table, run, .. } = self;
@@ -47,7 +47,7 @@ pub struct ResponseHead {
     pub has_effects: bool,
 }
 
-impl Invocation {
+impl InvocationContext {
     /// Creates the resources for calling a handler. Records the status of its response, or 502 for an error.
     pub(crate) fn exchange(
         &mut self,

@@ -12,9 +12,9 @@ use wasmtime_wasi::{WasiCtxView, WasiView, p2};
 pub(crate) use self::bounds::{NAME_BYTES, PATH_BYTES};
 pub use self::http::{Exchange, ResponseHead};
 pub(crate) use self::wait::wait;
-use crate::plugin::invocation::Invocation;
+use crate::plugin::invocation::InvocationContext;
 
-impl WasiView for Invocation {
+impl WasiView for InvocationContext {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         self.wasi();
         let Self { wasi, table, .. } = self;
@@ -24,7 +24,7 @@ impl WasiView for Invocation {
 }
 
 /// Links all interfaces of WASI 0.2. Calls that wait end at the invocation's deadline.
-pub(super) fn link(linker: &mut Linker<Invocation>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
     p2::add_to_linker_sync(linker)?;
     wait::link(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_sync(linker)?;

@@ -13,20 +13,20 @@ use wasmtime_wasi::p2::bindings::sync::io::{poll, streams};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, StreamError, StreamResult};
 use wasmtime_wasi::runtime::in_tokio;
 
-use crate::plugin::invocation::Invocation;
+use crate::plugin::invocation::InvocationContext;
 
 /// The interface of errors, by the name under which wasmtime links it.
 const ERROR: &str = "wasi:io/error@0.2.12";
 
 /// Replaces `wasi:io/poll` and `wasi:io/streams`, which would wait without a limit.
-pub(super) fn link(linker: &mut Linker<Invocation>) -> Result<()> {
+pub(super) fn link(linker: &mut Linker<InvocationContext>) -> Result<()> {
     linker.allow_shadowing(true);
     poll::add_to_linker::<_, DeadlineView>(linker, waiting)?;
     streams::add_to_linker::<_, DeadlineView>(linker, waiting)?;
     // A guest must not see the host's backtrace.
     linker.instance(ERROR)?.func_wrap(
         "[method]error.to-debug-string",
-        |store: StoreContextMut<'_, Invocation>, (error,): (Resource<IoError>,)| {
+        |store: StoreContextMut<'_, InvocationContext>, (error,): (Resource<IoError>,)| {
             Ok((format!("{:#}", store.data().table.get(&error)?),))
         },
     )?;
@@ -34,7 +34,7 @@ pub(super) fn link(linker: &mut Linker<Invocation>) -> Result<()> {
     Ok(())
 }
 
-fn waiting(invocation: &mut Invocation) -> DeadlineView<'_> {
+fn waiting(invocation: &mut InvocationContext) -> DeadlineView<'_> {
     DeadlineView { table: &mut invocation.table, until: invocation.until }
 }
 

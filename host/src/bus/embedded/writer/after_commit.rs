@@ -43,23 +43,23 @@ impl PublishContext {
     }
 }
 
-macro_rules! subjects {
-    ($($(#[$why:meta])* $subject:ident),* $(,)?) => {
+macro_rules! kinds_of_change {
+    ($($(#[$why:meta])* $kind:ident),* $(,)?) => {
         /// The changes of each kind, in the order in which they become visible.
         #[derive(Default)]
         pub(super) struct Changes {
-            $($(#[$why])* pub(super) $subject: super::$subject::Changes,)*
+            $($(#[$why])* pub(super) $kind: super::$kind::Changes,)*
         }
 
         impl AfterCommit for Changes {
             fn publish(self, writer: &mut Writer, context: &mut PublishContext) {
-                $(self.$subject.publish(writer, context);)*
+                $(self.$kind.publish(writer, context);)*
             }
         }
     };
 }
 
-subjects! {
+kinds_of_change! {
     /// Before everything that depends on due times.
     clock,
     /// Before events of new types can be read.
