@@ -45,7 +45,11 @@ fn commands_talk_to_the_running_host() {
     assert!(run(&["publish", "echo.hello", r#"{"a":1}"#, "--id", "h1"]).contains("h1 (duplicate)"));
     assert!(run(&["publish", "poison.pill", "--id", "p1"]).contains("accepted p1"));
     assert!(run(&["plugins"]).contains("POST /echo/{word}"));
-    assert!(run(&["plugins", "echo"]).contains("\"asks_for\""));
+    assert!(run(&["plugins", "show", "echo", "--json"]).contains("\"asks_for\""));
+    for arguments in [&["plugins", "show", "echo"][..], &["plugins", "echo"]] {
+        let shown = run(arguments);
+        assert!(shown.contains("subscription  echo/remember: ") && shown.contains(" MiB of memory"), "{shown}");
+    }
     assert!(run(&["subscriptions"]).contains("echo/remember"));
     assert!(run(&["events"]).contains("echo.hello"));
     assert!(run(&["events", "list", "--limit", "1"]).contains("p1"));

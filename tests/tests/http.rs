@@ -409,8 +409,8 @@ fn the_admin_interface_answers_no_web_page() {
 fn the_admin_interface_ignores_no_parameter() {
     let host = Setup::new().start();
     for (method, path) in [
-        ("GET", "/plugins?limit=1"),
-        ("GET", "/subscriptions?limit=1"),
+        ("GET", "/plugins?limits=1"),
+        ("GET", "/subscriptions?limits=1"),
         ("GET", "/schedules?x"),
         ("POST", "/compaction?dry-run=true"),
         ("POST", "/plugins/p/resume?now=1"),

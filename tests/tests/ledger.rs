@@ -98,7 +98,7 @@ fn an_event_shows_its_attempts_and_what_they_published() {
     let page = host.admin("/attempts?subscription=flaky/job&failed=true&limit=1");
     assert_eq!((items(&page["attempts"]).len(), &page["attempts"][0]["attempt"]), (1, &json!(2)));
     let next = page["next"].as_str().unwrap();
-    let page = host.admin(&format!("/attempts?subscription=flaky/job&failed=true&limit=1&before={next}"));
+    let page = host.admin(&format!("/attempts?subscription=flaky/job&failed=true&limit=1&after={next}"));
     assert_eq!(page["attempts"][0]["attempt"], 1);
 }
 
@@ -211,13 +211,13 @@ fn an_unknown_id_is_not_found_and_bad_queries_are_refused() {
     for (path, status, code) in [
         ("/cause-trees/nobody", 404, "not-found"),
         ("/attempts?limit=0", 400, "invalid-query"),
-        ("/attempts?before=x", 400, "invalid-query"),
+        ("/attempts?after=x", 400, "invalid-cursor"),
         ("/attempts?subscription=none", 400, "invalid-subscription"),
         ("/attempts?plugin=a&subscription=b/c", 400, "invalid-query"),
         ("/attempts?slower_than=soon", 400, "invalid-query"),
         ("/attempts?cause=none", 400, "invalid-query"),
         ("/attempts?nonsense=1", 400, "invalid-query"),
-        ("/requests?before=1&before=2", 400, "invalid-query"),
+        ("/requests?after=1&after=2", 400, "invalid-query"),
         ("/statistics?x=1", 400, "invalid-query"),
         ("/statistics/minutes?from=yesterday", 400, "invalid-query"),
         ("/statistics/minutes?from=2030-01-02T00:00:00Z&until=2030-01-01T00:00:00Z", 400, "invalid-query"),

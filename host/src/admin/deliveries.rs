@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 
 use super::body::Query;
+use super::cursor::List;
 use super::{Admin, events, page_size, query};
 use crate::api::{DeliveryPage, DeliveryQuery, DeliverySelection, DeliveryStateView, DeliveryView, RetryResult};
 use crate::bus::{DeliveryFilter, DeliveryReport, DeliveryStage, DeliveryState, FailedAttempt};
@@ -28,12 +29,12 @@ pub(super) async fn list(
     Query(query): Query<DeliveryQuery>,
 ) -> Result<Json<DeliveryPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
-    let after = query::cursor(query.after.as_deref())?;
+    let after = admin.parsed_place(List::Deliveries, query.after.as_deref())?;
     let stage = query.state.as_deref().map(pending_stage).transpose()?;
     let filter = filter(query.subscription.as_deref(), query.event, query.key, query.pattern)?;
     let page = admin.bus.deliveries(filter, stage, after, limit).await?;
     let deliveries = page.deliveries.iter().map(view).collect::<Result<_, _>>()?;
-    Ok(Json(DeliveryPage { deliveries, next: page.next.map(|next| next.to_string()) }))
+    Ok(Json(DeliveryPage { deliveries, next: page.next.map(|next| admin.cursor(List::Deliveries, &next.to_string())) }))
 }
 
 /// Retry deliveries now that wait for another attempt

@@ -7,6 +7,7 @@ use axum::http::{Request, StatusCode};
 use axum::response::Response;
 
 use super::body::{Path, Query};
+use super::cursor::List;
 use super::{Admin, page_size, query};
 use crate::api::{
     CompactionResult, EventDocument, EventList, EventPage, EventQuery, EventSelection, EventView, PublishResult,
@@ -35,10 +36,12 @@ pub(super) async fn list(
     Query(query): Query<EventQuery>,
 ) -> Result<Json<EventPage>, Problem> {
     let limit = page_size(query.limit, 50, LIMIT)?;
-    let before = query.before.map(Position);
+    // The page begins before both: the place of the cursor, and the position that the client chose.
+    let place = admin.parsed_place(List::Events, query.after.as_deref())?;
+    let before = [place, query.before].into_iter().flatten().min().map(Position);
     let page = admin.bus.search_events(filter(query)?, before, limit).await?;
     let events = page.events.iter().map(view).collect::<Result<_, _>>()?;
-    Ok(Json(EventPage { events, next: page.next.map(|next| next.0) }))
+    Ok(Json(EventPage { events, next: page.next.map(|next| admin.cursor(List::Events, &next.0.to_string())) }))
 }
 
 fn filter(query: EventQuery) -> Result<EventFilter, Problem> {

@@ -4,6 +4,7 @@
 mod body;
 mod cause_trees;
 mod contract;
+mod cursor;
 mod dead_letters;
 mod deliveries;
 mod events;
@@ -130,6 +131,12 @@ impl<T> Page<T> {
         let has_more = items.len() > limit;
         items.truncate(limit);
         Self { items, has_more }
+    }
+
+    /// Makes a page of a whole list that has the keys of its items in ascending order. It begins after a key.
+    fn of_sorted(items: Vec<T>, key: impl Fn(&T) -> &str, after: Option<&str>, limit: usize) -> Self {
+        let following = items.into_iter().filter(|item| after.is_none_or(|after| key(item) > after));
+        Self::of(following.take(Self::to_read(limit)).collect(), limit)
     }
 
     /// The items in the API's form.

@@ -8,14 +8,18 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::Admin;
 use super::body::{Path, Query};
+use super::cursor::List;
+use super::{Admin, Page, page_size};
 use crate::api::{
     ConfigKeyView, DeclaredScheduleView, DeclaredSubscriptionView, DrainQuery, DrainResult, GenerationView, GrantsView,
-    LimitsView, OverlapView, PinView, PluginList, PluginStatus, PluginView, RequestedGrantsView,
+    LimitsView, ListQuery, OverlapView, PinView, PluginList, PluginStatus, PluginView, RequestedGrantsView,
 };
 use crate::plugin::{Descriptor, Generation, Settings, Snapshot, Status};
 use crate::problem::Problem;
+
+/// The largest page.
+const LIMIT: usize = 1_000;
 
 /// How long a drain waits for running invocations by default.
 const DEFAULT_WAIT: Duration = Duration::from_secs(10);
@@ -26,10 +30,32 @@ const DEFAULT_WAIT: Duration = Duration::from_secs(10);
     path = "/plugins",
     operation_id = "list_plugins",
     tag = "plugins",
+    params(ListQuery),
     responses((status = 200, body = PluginList, description = "The plugins, and files that are not loaded."))
 )]
-pub(super) async fn list(State(admin): State<Admin>) -> Json<PluginList> {
-    Json(PluginList { plugins: list_plugins(&admin), folder_error: admin.folder.fault() })
+pub(super) async fn list(
+    State(admin): State<Admin>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<PluginList>, Problem> {
+    let limit = page_size(query.limit, LIMIT, LIMIT)?;
+    let after = admin.place(List::Plugins, query.after.as_deref())?;
+    let plugins = list_plugins(&admin).into_iter().map(|plugin| (sort_key(&plugin), plugin)).collect();
+    let page = Page::of_sorted(plugins, |(key, _)| key, after.as_deref(), limit);
+    let next = page.next(|(key, _)| admin.cursor(List::Plugins, key));
+    let plugins = page.items.into_iter().map(|(_, plugin)| plugin).collect();
+    Ok(Json(PluginList { plugins, folder_error: admin.folder.fault(), next }))
+}
+
+/// The place of a plugin in the list: plugins, then ignored files, then removed plugins, each by name.
+fn sort_key(plugin: &PluginView) -> String {
+    let part = match plugin.status {
+        PluginStatus::Ignored => 1,
+        PluginStatus::Removed => 2,
+        _ => 0,
+    };
+    // Files are sorted by what precedes `.wasm`.
+    let file = plugin.file.as_deref().map(|file| file.strip_suffix(".wasm").filter(|_| part == 0).unwrap_or(file));
+    format!("{part}/{}", file.or(plugin.name.as_deref()).unwrap_or_default())
 }
 
 /// Show a plugin

@@ -1,7 +1,5 @@
 //! Reads the parameters that several operations share, and says what is wrong with them.
 
-use std::str::FromStr;
-
 use crate::clock::Timestamp;
 use crate::problem::Problem;
 use crate::subscription::SubscriptionId;
@@ -20,15 +18,6 @@ pub(super) fn subscription(id: Option<&str>) -> Result<Option<SubscriptionId>, P
 pub(super) fn time(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
     let parse =
         |text| Timestamp::parse(text).ok_or_else(|| invalid(format!("`{name}`: `{text}` is not a time in RFC 3339")));
-    text.map(parse).transpose()
-}
-
-/// The cursor of a page.
-pub(super) fn cursor<C: FromStr>(text: Option<&str>) -> Result<Option<C>, Problem> {
-    let parse = |text: &str| {
-        let detail = || format!("`{text}` is not a cursor of this list; pass the `next` of the previous page");
-        text.parse().map_err(|_| invalid(detail()))
-    };
     text.map(parse).transpose()
 }
 

@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 
 use super::body::Query;
+use super::cursor::List;
 use super::dead_letters::check_cause;
 use super::{Admin, Page, ledger_views as views, page_size, query};
 use crate::api::{
@@ -45,10 +46,10 @@ pub(super) async fn attempts(
     Query(query): Query<RecordedAttemptQuery>,
 ) -> Result<Json<RecordedAttemptPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
-    let before = query::cursor(query.before.as_deref())?;
-    let read = admin.ledger.attempts(filter(query)?, before, Page::<AttemptEntry>::to_read(limit)).await?;
+    let after = admin.parsed_place(List::Attempts, query.after.as_deref())?;
+    let read = admin.ledger.attempts(filter(query)?, after, Page::<AttemptEntry>::to_read(limit)).await?;
     let page = Page::of(read, limit);
-    let next = page.next(|(number, _)| number.to_string());
+    let next = page.next(|(number, _)| admin.cursor(List::Attempts, &number.to_string()));
     let attempts = page.items.iter().map(|(_, attempt)| views::attempt(attempt)).collect();
     Ok(Json(RecordedAttemptPage { attempts, next }))
 }
@@ -92,10 +93,10 @@ pub(super) async fn requests(
     Query(query): Query<RecordedRequestQuery>,
 ) -> Result<Json<RecordedRequestPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
-    let before = query::cursor(query.before.as_deref())?;
-    let read = admin.ledger.requests(query.plugin, before, Page::<RequestEntry>::to_read(limit)).await?;
+    let after = admin.parsed_place(List::Requests, query.after.as_deref())?;
+    let read = admin.ledger.requests(query.plugin, after, Page::<RequestEntry>::to_read(limit)).await?;
     let page = Page::of(read, limit);
-    let next = page.next(|(number, _)| number.to_string());
+    let next = page.next(|(number, _)| admin.cursor(List::Requests, &number.to_string()));
     let requests = page.items.iter().map(|(_, request)| views::request(request)).collect();
     Ok(Json(RecordedRequestPage { requests, next }))
 }

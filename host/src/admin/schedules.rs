@@ -5,8 +5,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::body::Query;
-use super::{Admin, Page, events, page_size, query};
-use crate::api::{CancelQuery, ScheduleList, ScheduleView, ScheduledPage, ScheduledQuery, ScheduledView};
+use super::cursor::List;
+use super::{Admin, Page, events, page_size};
+use crate::api::{CancelQuery, ListQuery, ScheduleList, ScheduleView, ScheduledPage, ScheduledQuery, ScheduledView};
 use crate::bus::{PluginSchedule, ScheduledEvent};
 use crate::problem::Problem;
 use crate::schedule::MissedPolicy;
@@ -28,9 +29,9 @@ pub(super) async fn scheduled(
     Query(query): Query<ScheduledQuery>,
 ) -> Result<Json<ScheduledPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
-    let after = query::cursor(query.after.as_deref())?;
+    let after = admin.parsed_place(List::Scheduled, query.after.as_deref())?;
     let page = Page::of(admin.bus.scheduled(after, Page::<ScheduledEvent>::to_read(limit)).await?, limit);
-    let next = page.next(|scheduled| scheduled.cursor.to_string());
+    let next = page.next(|scheduled| admin.cursor(List::Scheduled, &scheduled.cursor.to_string()));
     let view = |scheduled: &ScheduledEvent| {
         Ok(ScheduledView { due: scheduled.due.to_string(), event: events::document(&scheduled.event)? })
     };
@@ -64,14 +65,23 @@ pub(super) async fn cancel(
     path = "/schedules",
     operation_id = "list_schedules",
     tag = "schedules",
+    params(ListQuery),
     responses((status = 200, body = ScheduleList, description = "The schedules."))
 )]
-pub(super) async fn schedules(State(admin): State<Admin>) -> Result<Json<ScheduleList>, Problem> {
+pub(super) async fn schedules(
+    State(admin): State<Admin>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<ScheduleList>, Problem> {
+    let limit = page_size(query.limit, LIMIT, LIMIT)?;
+    let after = admin.place(List::Schedules, query.after.as_deref())?;
     let schedules = admin.bus.schedules().await?;
     let running = admin.registry.snapshot();
     let rests = |plugin: &str| !running.plugins.contains_key(plugin);
-    let schedules = schedules.iter().map(|it| view(it, rests(&it.plugin))).collect();
-    Ok(Json(ScheduleList { schedules }))
+    let mut schedules: Vec<_> = schedules.iter().map(|it| view(it, rests(&it.plugin))).collect();
+    schedules.sort_by(|one, other| one.id.cmp(&other.id));
+    let page = Page::of_sorted(schedules, |schedule| &schedule.id, after.as_deref(), limit);
+    let next = page.next(|schedule| admin.cursor(List::Schedules, &schedule.id));
+    Ok(Json(ScheduleList { schedules: page.items, next }))
 }
 
 fn view(it: &PluginSchedule, rests: bool) -> ScheduleView {

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use super::body::{self, Body, Path, Query};
+use super::cursor::List;
 use super::plugins::no_plugin;
 use super::{Admin, Page, page_size};
 use crate::api::{StateKeyPage, StateKeyQuery, StateRequest, StateValueView};
@@ -33,13 +34,18 @@ pub(super) async fn keys(
     Query(query): Query<StateKeyQuery>,
 ) -> Result<Json<StateKeyPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
-    let read = move |state: &mut dyn StateView| state.keys(query.after.as_deref(), Page::<String>::to_read(limit));
+    // Each plugin has a list of its own.
+    let place = admin.place(List::StateKeys, query.after.as_deref())?;
+    let after = place.as_deref().map(|place| place.strip_prefix(&*name).and_then(|rest| rest.strip_prefix('\n')));
+    let other = || Problem::bad_request("invalid-cursor", "`after`: it is a cursor of another plugin's keys");
+    let after = after.map(|key| key.map(str::to_owned).ok_or_else(other)).transpose()?;
+    let read = move |state: &mut dyn StateView| state.keys(after.as_deref(), Page::<String>::to_read(limit));
     let (keys, listing) = read_state(&admin, &name, read).await?;
     if listing.count == 0 {
         require_plugin(&admin, &name)?;
     }
     let page = Page::of(keys, limit);
-    let next = page.next(Clone::clone);
+    let next = page.next(|key| admin.cursor(List::StateKeys, &format!("{name}\n{key}")));
     Ok(Json(StateKeyPage { keys: page.items, next }))
 }
 

@@ -6,11 +6,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::body::{Body, Path};
+use super::body::{Body, Path, Query};
+use super::cursor::List;
 use super::subscription_rules::{self as rules, changes};
-use super::{Admin, events};
+use super::{Admin, Page, events, page_size};
 use crate::api::{
-    ReplayRequest, ReplayResult, ReplayUntil, ReplayView, StopReplaysResult, SubscriptionChangeResult,
+    ListQuery, ReplayRequest, ReplayResult, ReplayUntil, ReplayView, StopReplaysResult, SubscriptionChangeResult,
     SubscriptionList, SubscriptionRequest, SubscriptionRules, SubscriptionStatus, SubscriptionView, TargetView,
 };
 use crate::bus::{CommitError, EndpointHold, FeedEntry, FeedId, Overview, ReplayEnd, ReplayScope};
@@ -20,15 +21,24 @@ use crate::plugin::Snapshot;
 use crate::problem::Problem;
 use crate::subscription::{Definition, OPERATOR, Start, SubscriptionId, Target};
 
+/// The largest page.
+const LIMIT: usize = 1_000;
+
 /// List subscriptions and their replays
 #[utoipa::path(
     get,
     path = "/subscriptions",
     operation_id = "list_subscriptions",
     tag = "subscriptions",
+    params(ListQuery),
     responses((status = 200, body = SubscriptionList, description = "The subscriptions."))
 )]
-pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<SubscriptionList>, Problem> {
+pub(super) async fn list(
+    State(admin): State<Admin>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<SubscriptionList>, Problem> {
+    let limit = page_size(query.limit, LIMIT, LIMIT)?;
+    let after = admin.place(List::Subscriptions, query.after.as_deref())?;
     let snapshot = admin.registry.snapshot();
     let oldest = admin.bus.oldest_unhandled().await?;
     let dead_letters = admin.bus.dead_letter_counts().await?;
@@ -38,8 +48,14 @@ pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<Subscription
         let dead_letters = dead_letters.get(&overview.id).copied().unwrap_or(0);
         Some(view(&admin, &overview, &snapshot, oldest.get(&entry.feed).copied(), dead_letters))
     };
-    let subscriptions = catalogue.feeds.iter().filter_map(view).collect();
-    Ok(Json(SubscriptionList { subscriptions }))
+    // Feeds of a subscription have ascending numbers.
+    let key = |entry: &Arc<FeedEntry>| format!("{}/{:020}", entry.id, entry.feed.number());
+    let mut feeds: Vec<_> = catalogue.feeds.iter().map(|entry| (key(entry), entry)).collect();
+    feeds.sort_by(|one, other| one.0.cmp(&other.0));
+    let page = Page::of_sorted(feeds, |(key, _)| key, after.as_deref(), limit);
+    let next = page.next(|(key, _)| admin.cursor(List::Subscriptions, key));
+    let subscriptions = page.items.iter().filter_map(|(_, entry)| view(entry)).collect();
+    Ok(Json(SubscriptionList { subscriptions, next }))
 }
 
 /// Create or change a subscription of the operator

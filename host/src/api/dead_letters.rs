@@ -76,10 +76,9 @@ pub struct DeadLetterQuery {
     #[param(value_type = Option<schemas::Cause>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
-    /// Only dead letters after this number.
-    #[param(minimum = 0)]
+    /// The `next` of the previous page, which had the same conditions.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub after: Option<i64>,
+    pub after: Option<String>,
     /// The size of the page, up to 1,000; 100 by default.
     #[param(minimum = 1, maximum = 1000)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,16 +116,15 @@ pub struct DeadLetterPage {
     /// The dead letters.
     pub dead_letters: Vec<DeadLetterView>,
     /// The `after` of the next page; null on the last page.
-    pub next: Option<i64>,
+    pub next: Option<String>,
 }
 
 impl Page for DeadLetterPage {
-    const CURSOR: &'static str = "after";
     const PATH: &'static str = "dead-letters";
     const ITEMS: &'static str = "dead_letters";
 
     fn next(&self) -> Option<String> {
-        self.next.map(|next| next.to_string())
+        self.next.clone()
     }
 }
 

@@ -62,7 +62,7 @@ pub struct DeliveryQuery {
     #[param(value_type = Option<schemas::PendingState>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// Only deliveries after this cursor.
+    /// The `next` of the previous page, which had the same conditions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
     /// The size of the page, up to 1,000; 100 by default.
@@ -83,7 +83,6 @@ pub struct DeliveryPage {
 }
 
 impl Page for DeliveryPage {
-    const CURSOR: &'static str = "after";
     const PATH: &'static str = "deliveries";
     const ITEMS: &'static str = "deliveries";
 

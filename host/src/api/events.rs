@@ -104,6 +104,9 @@ pub struct EventQuery {
     /// Only events before this position.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<u64>,
+    /// The `next` of the previous page, which had the same conditions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
     /// The size of the page, up to 1,000; 50 by default.
     #[param(minimum = 1, maximum = 1000)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,17 +141,16 @@ pub struct EventSelection {
 pub struct EventPage {
     /// The events.
     pub events: Vec<EventView>,
-    /// The `before` of the next page; null on the last page.
-    pub next: Option<u64>,
+    /// The `after` of the next page; null on the last page.
+    pub next: Option<String>,
 }
 
 impl Page for EventPage {
-    const CURSOR: &'static str = "before";
     const PATH: &'static str = "events";
     const ITEMS: &'static str = "events";
 
     fn next(&self) -> Option<String> {
-        self.next.map(|next| next.to_string())
+        self.next.clone()
     }
 }
 

@@ -150,7 +150,7 @@ pub struct RecordedRequestView {
 pub struct RecordedAttemptPage {
     /// The attempts.
     pub attempts: Vec<RecordedAttemptView>,
-    /// The cursor of the next page; null on the last page.
+    /// The `after` of the next page; null on the last page.
     pub next: Option<String>,
 }
 
@@ -160,7 +160,7 @@ pub struct RecordedAttemptPage {
 pub struct RecordedRequestPage {
     /// The requests.
     pub requests: Vec<RecordedRequestView>,
-    /// The cursor of the next page; null on the last page.
+    /// The `after` of the next page; null on the last page.
     pub next: Option<String>,
 }
 
@@ -198,9 +198,9 @@ pub struct RecordedAttemptQuery {
     #[param(value_type = Option<schemas::Duration>)]
     #[serde(with = "crate::duration::option", skip_serializing_if = "Option::is_none")]
     pub slower_than: Option<Duration>,
-    /// The cursor of the page.
+    /// The `next` of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub before: Option<String>,
+    pub after: Option<String>,
     /// The size of the page, up to 1,000; 100 by default.
     #[param(minimum = 1, maximum = 1000)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -215,9 +215,9 @@ pub struct RecordedRequestQuery {
     /// Only requests for this plugin's routes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plugin: Option<String>,
-    /// The cursor of the page.
+    /// The `next` of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub before: Option<String>,
+    pub after: Option<String>,
     /// The size of the page, up to 1,000; 100 by default.
     #[param(minimum = 1, maximum = 1000)]
     #[serde(skip_serializing_if = "Option::is_none")]

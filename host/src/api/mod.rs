@@ -23,6 +23,7 @@ mod tests;
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
 
 pub use canary::{CanaryQuery, CanaryView, DifferenceView, DifferingDeliveryView, UsageView};
 pub use dead_letters::{
@@ -60,15 +61,29 @@ pub const ROOT: &str = "/v1";
 
 /// A page of a list.
 pub trait Page {
-    /// The query parameter for the cursor.
-    const CURSOR: &'static str;
     /// The path of the list.
     const PATH: &'static str;
     /// The member with the items.
     const ITEMS: &'static str;
+    /// The members other than the items and the cursor.
+    const OTHERS: &'static [&'static str] = &[];
 
     /// The cursor of the next page, if there is one.
     fn next(&self) -> Option<String>;
+}
+
+/// The part of a list that has no conditions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct ListQuery {
+    /// The `next` of the previous page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// The size of the page, up to 1,000, which is the default.
+    #[param(minimum = 1, maximum = 1000)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
 }
 
 /// An answer without content. Content from a newer host is ignored.

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{PluginStatus, schemas};
+use super::{Page, PluginStatus, schemas};
 
-/// All plugins, and other files in the plugin folder.
+/// A page of the plugins and the other files in the plugin folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct PluginList {
@@ -15,6 +15,18 @@ pub struct PluginList {
     pub plugins: Vec<PluginView>,
     /// Why the plugin folder cannot be read; null if it can. The loaded plugins keep running.
     pub folder_error: Option<String>,
+    /// The `after` of the next page; null on the last page.
+    pub next: Option<String>,
+}
+
+impl Page for PluginList {
+    const PATH: &'static str = "plugins";
+    const ITEMS: &'static str = "plugins";
+    const OTHERS: &'static [&'static str] = &["folder_error"];
+
+    fn next(&self) -> Option<String> {
+        self.next.clone()
+    }
 }
 
 /// A plugin, or a file in the plugin folder that is not loaded. Members that only running plugins have are null or

@@ -27,12 +27,23 @@ pub struct ScheduleView {
     pub next: Option<String>,
 }
 
-/// All schedules.
+/// A page of the schedules, by id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ScheduleList {
     /// The schedules.
     pub schedules: Vec<ScheduleView>,
+    /// The `after` of the next page; null on the last page.
+    pub next: Option<String>,
+}
+
+impl Page for ScheduleList {
+    const PATH: &'static str = "schedules";
+    const ITEMS: &'static str = "schedules";
+
+    fn next(&self) -> Option<String> {
+        self.next.clone()
+    }
 }
 
 /// A delayed event.
@@ -71,7 +82,6 @@ pub struct ScheduledPage {
 }
 
 impl Page for ScheduledPage {
-    const CURSOR: &'static str = "after";
     const PATH: &'static str = "scheduled";
     const ITEMS: &'static str = "scheduled";
 

@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub struct StateKeyQuery {
-    /// Only keys after this one.
+    /// The `next` of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
     /// The size of the page, up to 1,000; 100 by default.

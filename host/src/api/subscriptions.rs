@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::{DeadLetterPolicyView, EventSelection, SubscriptionStatus, deserialize_nullable, schemas};
+use super::{DeadLetterPolicyView, EventSelection, Page, SubscriptionStatus, deserialize_nullable, schemas};
 use crate::clock::Timestamp;
 use crate::event::Position;
 use crate::filter::Filter;
@@ -16,12 +16,23 @@ use crate::pattern::Pattern;
 use crate::percent::Percent;
 use crate::subscription::{DeadLetterPolicy, FormerSecret, RetryPolicy, Secret, Start};
 
-/// All subscriptions and their replays.
+/// A page of the subscriptions and their replays.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct SubscriptionList {
     /// The subscriptions.
     pub subscriptions: Vec<SubscriptionView>,
+    /// The `after` of the next page; null on the last page.
+    pub next: Option<String>,
+}
+
+impl Page for SubscriptionList {
+    const PATH: &'static str = "subscriptions";
+    const ITEMS: &'static str = "subscriptions";
+
+    fn next(&self) -> Option<String> {
+        self.next.clone()
+    }
 }
 
 /// A subscription or a replay of one.

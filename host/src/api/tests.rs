@@ -105,9 +105,9 @@ fn event_view() {
 
 #[test]
 fn event_pages_and_lists() {
-    let page = EventPage { events: vec![logged()], next: Some(7) };
-    verbatim(&page, &format!(r#"{{"events":[{LOGGED}],"next":7}}"#));
-    assert_eq!(page.next().as_deref(), Some("7"));
+    let page = EventPage { events: vec![logged()], next: Some("c7".to_owned()) };
+    verbatim(&page, &format!(r#"{{"events":[{LOGGED}],"next":"c7"}}"#));
+    assert_eq!(page.next().as_deref(), Some("c7"));
     answer(&EventPage::default(), r#"{"events":[],"next":null}"#);
     verbatim(&EventList { events: vec![logged()] }, &format!(r#"{{"events":[{LOGGED}]}}"#));
     let query = EventQuery {
@@ -162,9 +162,9 @@ fn dead_letter_view() {
         r#"{{"number":3,"subscription":"mailer/orders","cause":"trap","reason":"boom","attempts":1,"replay":false,"parks":"k","dead_lettered_at":"2030-01-01T00:00:01.000Z","history":[{text}],"logged":{LOGGED},"edited":null}}"#
     );
     verbatim(&letter, &letter_text);
-    let page = DeadLetterPage { dead_letters: vec![letter], next: Some(3) };
-    verbatim(&page, &format!(r#"{{"dead_letters":[{letter_text}],"next":3}}"#));
-    assert_eq!(page.next().as_deref(), Some("3"));
+    let page = DeadLetterPage { dead_letters: vec![letter], next: Some("c3".to_owned()) };
+    verbatim(&page, &format!(r#"{{"dead_letters":[{letter_text}],"next":"c3"}}"#));
+    assert_eq!(page.next().as_deref(), Some("c3"));
 }
 
 #[test]
@@ -173,10 +173,10 @@ fn dead_letter_requests() {
         number: Some(1),
         subscription: Some("p/s".to_owned()),
         cause: Some("trap".to_owned()),
-        after: Some(2),
+        after: Some("c2".to_owned()),
         limit: Some(5),
     };
-    request(&query, r#"{"number":1,"subscription":"p/s","cause":"trap","after":2,"limit":5}"#);
+    request(&query, r#"{"number":1,"subscription":"p/s","cause":"trap","after":"c2","limit":5}"#);
     request(&DeadLetterQuery::default(), "{}");
     answer(&RedriveResult { redriven: 2 }, r#"{"redriven":2}"#);
     answer(&DropResult { dropped: 2 }, r#"{"dropped":2}"#);
@@ -194,8 +194,8 @@ fn schedule_view() {
         next: None,
     };
     answer(
-        &ScheduleList { schedules: vec![schedule] },
-        r#"{"schedules":[{"rests":true,"id":"mailer/digest","cron":"0 9 * * *","timezone":"Europe/Berlin","missed":"run-once","type":"schedule.mailer.digest","next":null}]}"#,
+        &ScheduleList { schedules: vec![schedule], next: None },
+        r#"{"schedules":[{"rests":true,"id":"mailer/digest","cron":"0 9 * * *","timezone":"Europe/Berlin","missed":"run-once","type":"schedule.mailer.digest","next":null}],"next":null}"#,
     );
     let scheduled = ScheduledView { due: "2030-01-01T00:00:00.000Z".to_owned(), event: document() };
     let page = ScheduledPage { scheduled: vec![scheduled], next: Some("1-2".to_owned()) };
@@ -287,10 +287,10 @@ fn plugins_that_do_not_run() {
         ..PluginView::default()
     };
     answer(
-        &PluginList { plugins: vec![broken], folder_error: Some("gone".to_owned()) },
+        &PluginList { plugins: vec![broken], folder_error: Some("gone".to_owned()), next: None },
         r#"{"plugins":[{"name":null,"version":null,"description":null,"digest":null,"file":"x.wasm","status":"broken",
         "error":"no component","routes":[],"subscriptions":[],"schedules":[],"asks_for":null,"granted":null,"withheld":[],
-        "limits":null,"config_keys":[],"overlaps":[],"rolled_back":null,"generations":[]}],"folder_error":"gone"}"#,
+        "limits":null,"config_keys":[],"overlaps":[],"rolled_back":null,"generations":[]}],"folder_error":"gone","next":null}"#,
     );
 }
 
@@ -382,14 +382,14 @@ fn subscription_view() {
         rules: rules(TargetView::Plugin { plugin: "echo".to_owned() }),
     };
     answer(
-        &SubscriptionList { subscriptions: vec![view] },
+        &SubscriptionList { subscriptions: vec![view], next: None },
         r#"{"subscriptions":[{"id":"operator/audit","dynamic":true,"status":"paused","waits_for":"an operator paused it",
         "held_back_until":null,"cursor":7,"backlog":2,"in_flight":1,"committing":0,"parked_keys":1,"expired":0,
         "lag_seconds":1.5,"next_attempt":null,"dead_letters":3,"replay":{"number":4,"until":9,"per_second":10},
         "pattern":"order.>","filters":[{"exact":{"subject":"a"}}],"target":{"plugin":"echo"},"concurrency":4,
         "ordering_key":"/customer/id","dead_letter_policy":"park","retry":{"max_attempts":8,"initial_delay":"500ms",
         "backoff_multiplier":2.0,"max_delay":"5m","jitter":0.5,"non_retryable":["trap"]},"max_backlog":null,
-        "timeout":"5s"}]}"#,
+        "timeout":"5s"}],"next":null}"#,
     );
 }
 

@@ -16,10 +16,9 @@ use super::response::Response;
 use crate::api::{
     self, CanaryQuery, CanaryView, CancelQuery, CauseTreeQuery, CauseTreeView, CompactionResult, DeadLetterSelection,
     DeadLetterView, DeliverySelection, DrainQuery, DrainResult, DropResult, EditedRedriveRequest, EventList, NoContent,
-    Page, PluginList, PluginView, ProblemView, PublishResult, RedriveResult, ReplayRequest, ReplayResult, RetryResult,
-    RollbackQuery, RollbackResult, ScheduleList, SecretRequest, SecretRotationResult, StateKeyPage, StateKeyQuery,
-    StateRequest, StateValueView, StatisticsView, StopReplaysResult, StreamQuery, SubscriptionChangeResult,
-    SubscriptionList, SubscriptionRequest,
+    Page, PluginView, ProblemView, PublishResult, RedriveResult, ReplayRequest, ReplayResult, RetryResult,
+    RollbackQuery, RollbackResult, SecretRequest, SecretRotationResult, StateKeyPage, StateKeyQuery, StateRequest,
+    StateValueView, StatisticsView, StopReplaysResult, StreamQuery, SubscriptionChangeResult, SubscriptionRequest,
 };
 use crate::outbound::{self, Fault, SendError};
 use crate::printable;
@@ -62,10 +61,6 @@ impl Client {
         Self { work, ..self.clone() }
     }
 
-    pub(crate) async fn plugins(&self) -> ClientResult<PluginList> {
-        self.get(&["plugins"], &()).await
-    }
-
     pub(crate) async fn plugin(&self, name: &str) -> ClientResult<PluginView> {
         self.get(&["plugins", name], &()).await
     }
@@ -90,10 +85,6 @@ impl Client {
     ) -> ClientResult<CanaryView> {
         let content = ("application/wasm", component);
         self.allowing(WORK).send(Method::POST, &["plugins", plugin, "canary"], query, Some(content)).await
-    }
-
-    pub(crate) async fn subscriptions(&self) -> ClientResult<SubscriptionList> {
-        self.get(&["subscriptions"], &()).await
     }
 
     pub(crate) async fn put_subscription(
@@ -129,10 +120,6 @@ impl Client {
 
     pub(crate) async fn stop_replays(&self, id: &SubscriptionId) -> ClientResult<StopReplaysResult> {
         self.delete(&["subscriptions", &id.owner, &id.name, "replay"], &()).await
-    }
-
-    pub(crate) async fn schedules(&self) -> ClientResult<ScheduleList> {
-        self.get(&["schedules"], &()).await
     }
 
     pub(crate) async fn cancel(&self, query: &CancelQuery) -> ClientResult<NoContent> {
@@ -258,7 +245,7 @@ impl Client {
     ) -> ClientResult<P> {
         let mut query = query_pairs(filter)?;
         query.push(("limit".to_owned(), limit.to_string()));
-        query.extend(cursor.map(|cursor| (P::CURSOR.to_owned(), cursor)));
+        query.extend(cursor.map(|cursor| ("after".to_owned(), cursor)));
         self.send_request(Method::GET, &[P::PATH], &query, None).await
     }
 

@@ -25,6 +25,12 @@ pub(super) enum Command {
         /// Show only events before this position
         #[arg(long, value_name = "POSITION", value_parser = super::parse_position, allow_hyphen_values = true)]
         before: Option<u64>,
+        /// Continue after this cursor, which the previous page prints
+        #[arg(long, value_name = "CURSOR")]
+        after: Option<String>,
+        /// Show the whole list
+        #[arg(long = "all", conflicts_with_all = ["limit", "after"])]
+        is_whole: bool,
         #[command(flatten)]
         filter: Box<SearchFilter>,
     },
@@ -47,6 +53,13 @@ pub(super) enum Command {
         /// The event's id
         id: String,
     },
+}
+
+impl Command {
+    /// `list` without arguments.
+    fn list() -> Self {
+        Self::List { limit: DEFAULT_LIMIT, before: None, after: None, is_whole: false, filter: Box::default() }
+    }
 }
 
 /// The conditions of a search. All of them must hold.
@@ -143,7 +156,7 @@ impl Selection {
 }
 
 async fn read_page(client: &Client, before: Option<u64>) -> anyhow::Result<Response<EventPage>> {
-    client.page(&EventQuery::default(), PAGE, before.map(|before| before.to_string())).await
+    client.page(&EventQuery { before, ..EventQuery::default() }, PAGE, None).await
 }
 
 /// Prints the selected events, the oldest first, one in JSON a line; at most the `last` ones.
@@ -184,10 +197,11 @@ async fn export(client: &Client, selection: &Selection, last: Option<NonZeroUsiz
 
 pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
-    match arguments.command.unwrap_or(Command::List { limit: DEFAULT_LIMIT, before: None, filter: Box::default() }) {
-        Command::List { limit, before, filter } => {
-            let before = before.map(|before| before.to_string());
-            let page = fetch::<EventPage>(&client, &filter.query(), before, limit.get()).await?;
+    match arguments.command.unwrap_or(Command::list()) {
+        Command::List { limit, before, after, is_whole, filter } => {
+            let query = EventQuery { before, ..filter.query() };
+            let limit = if is_whole { usize::MAX } else { limit.get() };
+            let page = fetch::<EventPage>(&client, &query, after, limit).await?;
             output.print(&page, |page| list(&page.events) + &next_page_hint(page));
         }
         Command::Export { pattern, last, since } => {

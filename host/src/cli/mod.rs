@@ -11,6 +11,7 @@ mod inspect;
 mod new;
 mod output;
 mod paging;
+mod plugin_details;
 mod plugins;
 pub(crate) mod publish;
 mod response;
@@ -65,7 +66,7 @@ enum Command {
     Test(test::Arguments),
     /// Publish an event, now or later
     Publish(publish::Arguments),
-    /// List plugins and files that are not loaded; drain or resume a plugin
+    /// List plugins and files that are not loaded; show, drain or resume a plugin
     Plugins(plugins::Arguments),
     /// Compare a new build with the running plugin on past events, without side effects
     Canary(canary::Arguments),

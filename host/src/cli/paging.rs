@@ -66,14 +66,19 @@ pub(super) async fn fetch<P: Page + DeserializeOwned>(
         items.extend(response.items(P::ITEMS)?);
         if is_last || items.len() >= limit {
             let items = to_raw_value(&items)?;
-            return Response::of(&[(P::ITEMS, &items), ("next", response.member("next"))]);
+            let others = P::OTHERS.iter().chain(&["next"]).map(|name| (*name, response.member(name)));
+            return Response::of(&others.chain([(P::ITEMS, &*items)]).collect::<Vec<_>>());
         }
     }
 }
 
+/// Reads a whole list.
+pub(super) async fn fetch_all<P: Page + DeserializeOwned>(client: &Client) -> anyhow::Result<Response<P>> {
+    fetch(client, &(), None, usize::MAX).await
+}
+
 /// The line below a page that is not the last one.
 pub(super) fn next_page_hint<P: Page>(page: &P) -> String {
-    let Some(next) = page.next() else { return String::new() };
-    let whole = if P::CURSOR == "after" { ", or use --all" } else { "" };
-    format!("\n\nThere are more. Continue with --{} {next}{whole}.", P::CURSOR)
+    let next = page.next().map(|next| format!("\n\nThere are more. Continue with --after {next}, or use --all."));
+    next.unwrap_or_default()
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
-use super::{Remote, output};
-use crate::api::{PluginList, PluginView};
+use super::paging::fetch_all;
+use super::{Remote, output, plugin_details};
+use crate::api::{PluginList, PluginView, SubscriptionList, SubscriptionView};
 use crate::printable;
 use output::{cell, digest, list, optional, table};
 
@@ -22,6 +23,11 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show a plugin with the rules that apply to it
+    Show {
+        /// The name of the plugin
+        name: String,
+    },
     /// Stop deliveries and requests to a plugin, and wait for running invocations
     Drain {
         /// The name of the plugin
@@ -51,11 +57,17 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             let response = client.resume_plugin(&name).await?;
             output.print(&response, |_| format!("resumed {name}"));
         }
-        (None, Some(name)) => {
+        (Some(Command::Show { name }), _) | (None, Some(name)) => {
             let plugin = client.plugin(&name).await?;
-            output.print(&plugin, |_| printable::json(&plugin.indented()));
+            let subscriptions = fetch_all::<SubscriptionList>(&client).await?;
+            let owned = |subscription: &&SubscriptionView| {
+                let owner = subscription.id.split_once('/').map(|(owner, _)| owner);
+                subscription.replay.is_none() && owner.is_some() && owner == plugin.value().name.as_deref()
+            };
+            let owned: Vec<_> = subscriptions.value().subscriptions.iter().filter(owned).collect();
+            output.print(&plugin, |plugin| plugin_details::show(plugin, &owned));
         }
-        (None, None) => output.print(&client.plugins().await?, show),
+        (None, None) => output.print(&fetch_all::<PluginList>(&client).await?, show),
     }
     Ok(())
 }

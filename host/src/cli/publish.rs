@@ -8,7 +8,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::client::Client;
+use super::paging::fetch_all;
 use super::{Remote, output};
+use crate::api::SubscriptionList;
 use crate::clock::{Clock, Timestamp};
 use crate::console;
 use crate::event::{Data, Event, Kind, is_extension_name};
@@ -115,7 +117,7 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Warns if no subscription matches the type: a misspelled type would otherwise look like a success.
 async fn warn_if_unmatched(client: &Client, event_type: &str) {
-    let Ok(response) = client.subscriptions().await else { return };
+    let Ok(response) = fetch_all::<SubscriptionList>(client).await else { return };
     let mut patterns = response.value().subscriptions.iter().map(|subscription| &subscription.rules.pattern);
     let matches = |pattern: &String| Pattern::parse(pattern).is_ok_and(|pattern| pattern.matches(event_type));
     if !patterns.any(matches) {

@@ -3,10 +3,10 @@
 use clap::Subcommand;
 use serde::Deserialize;
 
-use super::paging::{Paging, next_page_hint};
+use super::paging::{Paging, fetch_all, next_page_hint};
 use super::response::Response;
 use super::{Group, output};
-use crate::api::{CancelQuery, ScheduleView, ScheduledPage, ScheduledQuery, ScheduledView};
+use crate::api::{CancelQuery, ScheduleList, ScheduleView, ScheduledPage, ScheduledQuery, ScheduledView};
 use output::{cell, optional, table, truncate_middle};
 
 #[derive(Debug, Subcommand)]
@@ -36,7 +36,7 @@ pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
     match arguments.command.unwrap_or(Command::List(Paging::default())) {
         Command::List(paging) => {
-            let schedules = client.schedules().await?;
+            let schedules = fetch_all::<ScheduleList>(&client).await?;
             let page = paging.fetch::<ScheduledPage>(&client, &ScheduledQuery::default()).await?;
             let members = ["scheduled", "next"].map(|name| (name, page.member(name)));
             let all = [("schedules", schedules.member("schedules")), members[0], members[1]];

@@ -36,8 +36,8 @@ enum Command {
         /// Show at most N keys
         #[arg(long, value_name = "N", default_value = "100", value_parser = super::parse_count::<NonZeroUsize>)]
         limit: NonZeroUsize,
-        /// Show only keys after this one
-        #[arg(long, value_name = "KEY")]
+        /// Continue after this cursor, which the previous page prints
+        #[arg(long, value_name = "CURSOR")]
         after: Option<String>,
     },
     /// Change a value

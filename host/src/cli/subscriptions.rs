@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
+use super::paging::fetch_all;
 use super::{Group, Renamed, output};
 use crate::api::{
     EventSelection, ReplayRequest, ReplayUntil, ReplayView, SecretRequest, SecretRotationResult,
-    SubscriptionChangeResult, SubscriptionRequest, SubscriptionView, TargetRequest, TargetView, WebhookRequest,
+    SubscriptionChangeResult, SubscriptionList, SubscriptionRequest, SubscriptionView, TargetRequest, TargetView,
+    WebhookRequest,
 };
 use crate::clock::Timestamp;
 use crate::event::Position;
@@ -226,7 +228,9 @@ fn parse_start(text: &str) -> Result<Start, String> {
 pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
     match arguments.command.unwrap_or(Command::List) {
-        Command::List => output.print(&client.subscriptions().await?, |response| list(&response.subscriptions)),
+        Command::List => {
+            output.print(&fetch_all::<SubscriptionList>(&client).await?, |response| list(&response.subscriptions))
+        }
         Command::Create(create) => {
             output.print(&client.put_subscription(&create.request()).await?, describe_change);
         }

@@ -324,6 +324,10 @@ impl Lifecycle for FaultyBus {
         self.bus.reachable()
     }
 
+    fn store_id(&self) -> u64 {
+        self.bus.store_id()
+    }
+
     fn failed(&self) -> BoxFuture<'_, String> {
         self.bus.failed()
     }

@@ -50,6 +50,8 @@ const BODY: &[Code] = &[
 const JSON: &[Code] = &[(415, "unsupported-charset"), (415, "unsupported-media-type"), (422, "invalid-body")];
 /// Problems of paths that name something that may not exist.
 const NAMED: &[Code] = &[(400, "invalid-path"), (404, "not-found")];
+/// Problems of lists.
+const PAGE: &[Code] = &[(400, "invalid-cursor")];
 /// Problems of reading the store.
 const READ: &[Code] = &[(503, "store-unavailable"), (503, "store-unreadable")];
 /// Problems of changing the store.
@@ -91,7 +93,8 @@ const PUBLISH: &[Code] = &[
 /// The problems of an operation, except for those of any request and of its body; none if the operation is unknown.
 fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
     Some(match operation {
-        "get_health" | "get_metrics" | "get_openapi" | "list_plugins" => vec![],
+        "get_health" | "get_metrics" | "get_openapi" => vec![],
+        "list_plugins" => vec![PAGE],
         "get_readiness" => vec![&[(503, "not-ready")]],
         "get_plugin" => vec![NAMED],
         "drain_plugin" | "resume_plugin" => vec![NAMED, COMMIT],
@@ -101,7 +104,7 @@ fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
         "run_canary" => {
             vec![NAMED, READ, &[(415, "unsupported-media-type"), (422, "unloadable"), (500, "canary-failed")]]
         }
-        "list_subscriptions" | "list_schedules" | "list_scheduled" | "list_events" => vec![READ, WRITE],
+        "list_subscriptions" | "list_schedules" | "list_scheduled" | "list_events" => vec![PAGE, READ, WRITE],
         "put_subscription" => vec![JSON, COMMIT, &[(422, "invalid-start"), (422, "invalid-subscription")]],
         "delete_subscription" => vec![NAMED, COMMIT, &[(409, "subscription-declared")]],
         "pause_subscription" | "resume_subscription" | "stop_replays" => vec![NAMED, COMMIT],
@@ -111,17 +114,19 @@ fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
         "get_events" | "get_dead_letter" => vec![NAMED, READ, WRITE],
         "publish_events" => vec![COMMIT, PUBLISH],
         "compact" => vec![COMMIT],
-        "list_dead_letters" => vec![READ, WRITE, &[(400, "invalid-subscription")]],
+        "list_dead_letters" => vec![PAGE, READ, WRITE, &[(400, "invalid-subscription")]],
         "redrive_edited_dead_letter" => {
             vec![NAMED, JSON, READ, COMMIT, &[(409, "delivery-open")]]
         }
-        "list_deliveries" => vec![READ, WRITE, &[(400, "invalid-subscription")]],
+        "list_deliveries" => vec![PAGE, READ, WRITE, &[(400, "invalid-subscription")]],
         "retry_deliveries" => vec![COMMIT, SELECTION],
-        "list_state_keys" | "get_state" => vec![NAMED, READ],
+        "list_state_keys" => vec![PAGE, NAMED, READ],
+        "get_state" => vec![NAMED, READ],
         "put_state" => vec![NAMED, JSON, READ, COMMIT, &[(409, "state-changed")]],
         "get_cause_tree" => vec![NAMED, READ, &[(400, "ambiguous-id")]],
-        "list_attempts" => vec![LEDGER, &[(400, "invalid-subscription")]],
-        "list_requests" | "list_minutes" => vec![LEDGER],
+        "list_attempts" => vec![PAGE, LEDGER, &[(400, "invalid-subscription")]],
+        "list_requests" => vec![PAGE, LEDGER],
+        "list_minutes" => vec![LEDGER],
         "get_statistics" => vec![READ],
         "follow_stream" => vec![LEDGER, &[(400, "invalid-event-id")]],
         "redrive_dead_letters" | "drop_dead_letters" => vec![READ, COMMIT, SELECTION],

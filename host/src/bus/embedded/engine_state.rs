@@ -32,6 +32,8 @@ pub(super) struct EngineState {
     pub(super) reply_waiters: ReplyWaiters,
     /// The key from which ids of published events are derived.
     pub(super) ids: IdKey,
+    /// Derived from the store's secret, and does not reveal it.
+    pub(super) store_id: u64,
     pub(super) state_changes: Arc<StateChangeLog>,
     pub(super) holds: EndpointHolds,
     pub(super) sequences: Sequences,

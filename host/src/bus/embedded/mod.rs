@@ -365,6 +365,10 @@ impl Lifecycle for Embedded {
         self.shared.reachable.subscribe()
     }
 
+    fn store_id(&self) -> u64 {
+        self.shared.store_id
+    }
+
     fn failed(&self) -> BoxFuture<'_, String> {
         Box::pin(async {
             let mut failure = self.shared.failure.subscribe();

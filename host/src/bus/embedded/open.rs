@@ -70,8 +70,8 @@ impl Embedded {
         let holds = EndpointHolds::new(rows::holds(&connection)?);
         let store = File::options().write(true).open(path)?;
 
-        let ids =
-            if settings.repeatable_ids { IdKey::new(b"repeatable") } else { IdKey::new(&rows::secret(&connection)?) };
+        let secret = if settings.repeatable_ids { b"repeatable".to_vec() } else { rows::secret(&connection)? };
+        let ids = IdKey::new(&secret);
         let shared = Arc::new(EngineState {
             clock,
             settings,
@@ -82,6 +82,7 @@ impl Embedded {
             types: RwLock::new(types),
             reply_waiters: ReplyWaiters::default(),
             ids,
+            store_id: store_id(&secret),
             state_changes: Arc::new(StateChangeLog::new(head)),
             holds,
             sequences: Sequences::default(),
@@ -158,4 +159,11 @@ fn check_beside(shared: &Arc<EngineState>) {
             Err(error) => shared.fail(error.to_string()),
         }
     });
+}
+
+/// The number of a store, from a digest of its secret.
+fn store_id(secret: &[u8]) -> u64 {
+    use sha2::Digest as _;
+    let digest = sha2::Sha256::new().chain_update(b"store id").chain_update(secret).finalize();
+    digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }

@@ -8,9 +8,9 @@ use anyhow::{Context as _, bail};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use crate::api::{DeadLetterPage, DeadLetterQuery, EventPage, EventQuery, EventView, TargetView};
+use crate::api::{DeadLetterPage, DeadLetterQuery, EventPage, EventQuery, EventView, SubscriptionList, TargetView};
 use crate::cli::client::Client;
-use crate::cli::paging::fetch;
+use crate::cli::paging::{fetch, fetch_all};
 use crate::clock::Timestamp;
 use crate::console;
 use crate::event::reserved::{is_host_attribute, publishing_plugin};
@@ -122,16 +122,15 @@ async fn read(client: &Client, id: &str) -> anyhow::Result<Recording> {
 
 /// The events after a position, in the order of the log.
 async fn events_after(client: &Client, position: u64) -> anyhow::Result<Vec<EventView>> {
-    let (mut found, mut before) = (Vec::new(), None::<u64>);
+    let (mut found, mut cursor) = (Vec::new(), None);
     loop {
-        let page: crate::cli::response::Response<EventPage> =
-            client.page(&EventQuery::default(), PAGE, before.map(|before| before.to_string())).await?;
+        let page: crate::cli::response::Response<EventPage> = client.page(&EventQuery::default(), PAGE, cursor).await?;
         let events = &page.value().events;
         let later = events.iter().take_while(|logged| logged.position > position);
         let count = found.len();
         found.extend(later.cloned());
-        before = page.value().next;
-        if before.is_none() || found.len() - count < events.len() {
+        cursor = page.value().next.clone();
+        if cursor.is_none() || found.len() - count < events.len() {
             found.reverse();
             return Ok(found);
         }
@@ -150,7 +149,7 @@ impl Recording {
         self.plugins.extend(sources.map(str::to_owned).collect::<Vec<_>>());
         let all = || [&self.event].into_iter().chain(&self.published);
         let types: BTreeSet<_> = all().filter_map(|event| event["type"].as_str()).map(str::to_owned).collect();
-        let subscriptions = client.subscriptions().await?;
+        let subscriptions = fetch_all::<SubscriptionList>(client).await?;
         for subscription in &subscriptions.value().subscriptions {
             let TargetView::Plugin { plugin } = &subscription.rules.target else { continue };
             let Ok(pattern) = Pattern::parse(&subscription.rules.pattern) else { continue };
