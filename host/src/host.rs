@@ -293,6 +293,7 @@ impl Host {
             clock,
             ready: ready.subscribe(),
             data: store.unwrap_or_else(|| config.data.clone()),
+            changes: Arc::default(),
         };
         Ok(Self {
             bus,

@@ -1,5 +1,5 @@
 //! Rejects what no handler reads, so that a filter in the wrong place is not mistaken for a request without one: a body,
-//! or query parameters. The OpenAPI document says what an operation reads.
+//! query parameters, or the condition of a change. The OpenAPI document says what an operation reads.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
 use utoipa::openapi::{OpenApi, RefOr};
 
+use super::precondition;
 use crate::api;
 use crate::problem::Problem;
 use crate::server::{BodyReader, NoParameters, Query};
@@ -33,6 +34,7 @@ pub(super) struct Operations(BTreeMap<(String, &'static str), Reads>);
 struct Reads {
     body: bool,
     query: bool,
+    condition: bool,
 }
 
 impl Operations {
@@ -58,11 +60,18 @@ fn operations(path: &str, item: &PathItem) -> Vec<((String, &'static str), Reads
 impl Reads {
     fn of(operation: &Operation) -> Self {
         let parameters = operation.parameters.iter().flatten();
-        let query = parameters.into_iter().any(|parameter| match parameter {
-            RefOr::T(parameter) => parameter.parameter_in == ParameterIn::Query,
-            RefOr::Ref(_) => false,
-        });
-        Self { body: operation.request_body.is_some(), query }
+        let places: Vec<_> = parameters
+            .filter_map(|parameter| match parameter {
+                RefOr::T(parameter) => Some(&parameter.parameter_in),
+                RefOr::Ref(_) => None,
+            })
+            .collect();
+        Self {
+            body: operation.request_body.is_some(),
+            query: places.contains(&&ParameterIn::Query),
+            // The only documented header is `If-Match`.
+            condition: places.contains(&&ParameterIn::Header),
+        }
     }
 }
 
@@ -71,15 +80,19 @@ pub(super) async fn check(State(contract): State<Arc<Contract>>, request: Reques
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
     let reads = contract.operations.find(request.method(), &path);
     debug_assert!(reads.is_some(), "{path} is not in the OpenAPI document; add it with `routes!`");
-    let Reads { body: reads_body, query: reads_query } = reads.unwrap_or(Reads { body: true, query: true });
+    let reads = reads.unwrap_or(Reads { body: true, query: true, condition: true });
     // A health check may add parameters.
-    if !reads_query
+    if !reads.query
         && path.starts_with(api::ROOT)
         && let Err(problem) = Query::<NoParameters>::of(request.uri())
     {
         return problem.into_response();
     }
-    if reads_body {
+    if !reads.condition && request.method() != Method::GET && precondition::is_conditional(request.headers()) {
+        let detail = format!("{} {} does not support `If-Match`; omit it", request.method(), request.uri().path());
+        return Problem::bad_request("precondition-unsupported", detail).into_response();
+    }
+    if reads.body {
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();

@@ -14,6 +14,7 @@ mod health;
 mod ledger_views;
 mod openapi;
 mod plugins;
+mod precondition;
 mod query;
 mod records;
 mod schedules;
@@ -79,6 +80,15 @@ pub struct Admin {
     pub ready: watch::Receiver<bool>,
     /// The directory of the store.
     pub data: PathBuf,
+    /// Held from the check of a condition to the end of the change.
+    pub changes: Arc<ChangeLocks>,
+}
+
+/// Locks for conditional changes. Nobody else can change a resource between the check of its condition and the change.
+#[derive(Debug, Default)]
+pub struct ChangeLocks {
+    subscriptions: tokio::sync::Mutex<()>,
+    plugins: tokio::sync::Mutex<()>,
 }
 
 impl Admin {

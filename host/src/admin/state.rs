@@ -9,7 +9,8 @@ use base64::prelude::BASE64_STANDARD;
 use super::body::{self, Body, Path, Query};
 use super::cursor::List;
 use super::plugins::no_plugin;
-use super::{Admin, Page, page_size};
+use super::precondition::{EntityTag, IfMatch, IfMatchHeader, Tagged};
+use super::{Admin, Page, page_size, precondition};
 use crate::api::{StateKeyPage, StateKeyQuery, StateRequest, StateValueView};
 use crate::bus::CommitError;
 use crate::outcome::{Effects, Reads, StateError, StateView, Version, Write};
@@ -57,52 +58,125 @@ pub(super) async fn keys(
     tag = "state",
     params(("name" = String, Path, description = "The name of the plugin."),
             ("key" = String, Path, description = "The key.")),
-    responses((status = 200, body = StateValueView, description = "The value."))
+    responses((status = 200, body = StateValueView, description = "The value.",
+               headers(("ETag" = String, description = "The version, for `If-Match`."))))
 )]
 pub(super) async fn get(
     State(admin): State<Admin>,
     Path((name, key)): Path<(String, String)>,
-) -> Result<Json<StateValueView>, Problem> {
-    value(&admin, &name, &key).await?.map(Json).ok_or_else(|| no_value(&name, &key))
+) -> Result<Tagged<StateValueView>, Problem> {
+    value(&admin, &name, &key).await?.map(tagged).ok_or_else(|| no_value(&name, &key))
+}
+
+fn tagged(value: StateValueView) -> Tagged<StateValueView> {
+    Tagged(EntityTag::version(value.version), value)
 }
 
 /// Change a value of a plugin's state
 ///
-/// With `version`, only if the value still has that version.
+/// With `version` or `If-Match`, only if the value still has that version.
 #[utoipa::path(
     put,
     path = "/plugins/{name}/state/{key}",
     operation_id = "put_state",
     tag = "state",
     params(("name" = String, Path, description = "The name of the plugin."),
-            ("key" = String, Path, description = "The key.")),
+            ("key" = String, Path, description = "The key."), IfMatchHeader),
     request_body(content = StateRequest),
-    responses((status = 200, body = StateValueView, description = "The new value."))
+    responses((status = 200, body = StateValueView, description = "The new value.",
+               headers(("ETag" = String, description = "The new version, for `If-Match`."))))
 )]
 pub(super) async fn put(
     State(admin): State<Admin>,
     Path((name, key)): Path<(String, String)>,
+    condition: IfMatch,
     Body(request): Body<StateRequest>,
-) -> Result<Json<StateValueView>, Problem> {
+) -> Result<Tagged<StateValueView>, Problem> {
     let new = body::either("value", request.value.map(String::into_bytes), request.value_base64)?;
     if key.len() > STATE_KEY_BYTES {
         return Err(body::invalid(format!("a key may have at most {STATE_KEY_BYTES} bytes")));
     }
     // A plugin that is not loaded may still have state.
-    if value(&admin, &name, &key).await?.is_none() {
+    let present = value(&admin, &name, &key).await?;
+    if present.is_none() {
         require_plugin(&admin, &name)?;
     }
-    let keys = request.version.map(|version| (key.clone(), Version(version))).into_iter().collect();
+    let checked = condition.checked_version(&name, &key, present.as_ref())?;
+    let version = request.version.map(Version).or(checked);
+    commit(&admin, &name, &key, Write::Set(new), version).await.map_err(|error| match checked {
+        Some(_) if matches!(error, CommitError::Conflict(_)) => precondition::changed(&resource(&name, &key)),
+        _ => commit_problem(error, &key),
+    })?;
+    value(&admin, &name, &key).await?.map(tagged).ok_or_else(|| no_value(&name, &key))
+}
+
+/// Delete a value of a plugin's state
+#[utoipa::path(
+    delete,
+    path = "/plugins/{name}/state/{key}",
+    operation_id = "delete_state",
+    tag = "state",
+    params(("name" = String, Path, description = "The name of the plugin."),
+            ("key" = String, Path, description = "The key."), IfMatchHeader),
+    responses((status = 204, description = "Done."))
+)]
+pub(super) async fn delete(
+    State(admin): State<Admin>,
+    Path((name, key)): Path<(String, String)>,
+    condition: IfMatch,
+) -> Result<StatusCode, Problem> {
+    let present = value(&admin, &name, &key).await?;
+    let checked = condition.checked_version(&name, &key, present.as_ref())?;
+    if present.is_none() {
+        return Err(no_value(&name, &key));
+    }
+    commit(&admin, &name, &key, Write::Delete, checked).await.map_err(|error| match error {
+        CommitError::Conflict(_) => precondition::changed(&resource(&name, &key)),
+        error => error.into(),
+    })?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl IfMatch {
+    /// Checks the condition against a value, and returns the version that the commit must check again.
+    fn checked_version(
+        &self,
+        plugin: &str,
+        key: &str,
+        present: Option<&StateValueView>,
+    ) -> Result<Option<Version>, Problem> {
+        let tag = present.map(|value| EntityTag::version(value.version));
+        self.check(&resource(plugin, key), tag.as_ref())?;
+        Ok(present.filter(|_| *self != Self::Absent).map(|value| Version(value.version)))
+    }
+}
+
+fn resource(plugin: &str, key: &str) -> String {
+    format!("the value of `{key}` of plugin `{plugin}`")
+}
+
+/// Commits one write. With a version, only if the value still has it.
+async fn commit(
+    admin: &Admin,
+    plugin: &str,
+    key: &str,
+    write: Write,
+    version: Option<Version>,
+) -> Result<(), CommitError> {
+    let keys = version.map(|version| (key.to_owned(), version)).into_iter().collect();
     let reads = Reads { keys, ..Reads::default() };
-    let effects = Effects { reads, writes: [(key.clone(), Write::Set(new))].into(), ..Effects::default() };
-    admin.bus.commit(&name, effects).await.map_err(|error| match error {
+    let effects = Effects { reads, writes: [(key.to_owned(), write)].into(), ..Effects::default() };
+    admin.bus.commit(plugin, effects).await
+}
+
+fn commit_problem(error: CommitError, key: &str) -> Problem {
+    match error {
         CommitError::Conflict(_) => {
             let detail = format!("the value of `{key}` no longer has this version; read it again");
             Problem::new(StatusCode::CONFLICT, "state-changed", detail)
         }
         error => error.into(),
-    })?;
-    value(&admin, &name, &key).await?.map(Json).ok_or_else(|| no_value(&name, &key))
+    }
 }
 
 fn no_value(plugin: &str, key: &str) -> Problem {

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 
 use super::body::{Body, Path, Query};
 use super::cursor::List;
+use super::precondition::{EntityTag, IfMatch, IfMatchHeader, Tagged};
 use super::subscription_rules::{self as rules, changes};
 use super::{Admin, Page, events, page_size};
 use crate::api::{
@@ -58,6 +59,47 @@ pub(super) async fn list(
     Ok(Json(SubscriptionList { subscriptions, next }))
 }
 
+/// Show a subscription
+///
+/// Its replays are in the list only.
+#[utoipa::path(
+    get,
+    path = "/subscriptions/{owner}/{name}",
+    operation_id = "get_subscription",
+    tag = "subscriptions",
+    params(("owner" = String, Path, description = "The owner: a plugin, or `operator`."),
+            ("name" = String, Path, description = "The name of the subscription."),),
+    responses((status = 200, body = SubscriptionView, description = "The subscription.",
+               headers(("ETag" = String, description = "Changes with the rules, and when the subscription is paused or resumed."))))
+)]
+pub(super) async fn show(
+    State(admin): State<Admin>,
+    Path((owner, name)): Path<(String, String)>,
+) -> Result<Tagged<SubscriptionView>, Problem> {
+    let id = SubscriptionId { owner, name };
+    let no_subscription = || Problem::not_found(format!("there is no subscription `{id}`"));
+    let feed = admin.bus.catalogue().borrow().subscription(&id).map(|entry| entry.feed).ok_or_else(no_subscription)?;
+    let overview = admin.bus.feed(feed).ok_or_else(no_subscription)?.overview();
+    let oldest = admin.bus.oldest_unhandled().await?.get(&feed).copied();
+    let dead_letters = admin.bus.dead_letter_counts().await?.get(&id).copied().unwrap_or(0);
+    let view = view(&admin, &overview, &admin.registry.snapshot(), oldest, dead_letters);
+    Ok(Tagged(tag_of(&overview), view))
+}
+
+/// The tag of what clients can change about a subscription.
+fn tag_of(overview: &Overview) -> EntityTag {
+    let rules = serde_json::to_vec(&rules::view(&overview.definition)).unwrap_or_default();
+    let paused = overview.paused.as_deref().unwrap_or_default().as_bytes();
+    EntityTag::of(&[&rules, paused].join(&0))
+}
+
+/// Checks the condition of a change. The caller holds the lock of the changes.
+pub(super) fn check_condition(admin: &Admin, condition: &IfMatch, id: &SubscriptionId) -> Result<(), Problem> {
+    let feed = admin.bus.catalogue().borrow().subscription(id).map(|entry| entry.feed);
+    let tag = feed.and_then(|feed| admin.bus.feed(feed)).map(|feed| tag_of(&feed.overview()));
+    condition.check(&format!("the subscription `{id}`"), tag.as_ref())
+}
+
 /// Create or change a subscription of the operator
 ///
 /// Omitted rules keep their value, or have the default of a new subscription.
@@ -66,6 +108,7 @@ pub(super) async fn list(
     path = "/subscriptions",
     operation_id = "put_subscription",
     tag = "subscriptions",
+    params(IfMatchHeader),
     request_body(content = SubscriptionRequest),
     responses(
         (status = 200, body = SubscriptionChangeResult, description = "The subscription existed, and has these rules now."),
@@ -74,9 +117,12 @@ pub(super) async fn list(
 )]
 pub(super) async fn put(
     State(admin): State<Admin>,
+    condition: IfMatch,
     Body(request): Body<SubscriptionRequest>,
 ) -> Result<(StatusCode, Json<SubscriptionChangeResult>), Problem> {
     let id = SubscriptionId { owner: OPERATOR.to_owned(), name: request.name.clone() };
+    let _lock = admin.changes.subscriptions.lock().await;
+    check_condition(&admin, &condition, &id)?;
     let present = admin.bus.catalogue().borrow().subscription(&id).map(|entry| Arc::clone(&entry.definition));
     if present.is_some() && request.start.is_some() {
         let detail = format!(
@@ -103,14 +149,17 @@ pub(super) async fn put(
     operation_id = "delete_subscription",
     tag = "subscriptions",
     params(("owner" = String, Path, description = "The owner: a plugin, or `operator`."),
-            ("name" = String, Path, description = "The name of the subscription."),),
+            ("name" = String, Path, description = "The name of the subscription."), IfMatchHeader),
     responses((status = 204, description = "Done."))
 )]
 pub(super) async fn delete(
     State(admin): State<Admin>,
     Path((owner, name)): Path<(String, String)>,
+    condition: IfMatch,
 ) -> Result<StatusCode, Problem> {
     let id = SubscriptionId { owner, name };
+    let _lock = admin.changes.subscriptions.lock().await;
+    check_condition(&admin, &condition, &id)?;
     let declared = admin.registry.snapshot().plugins.get(&id.owner).is_some_and(|plugin| plugin.declares(&id.name));
     if declared {
         let detail = format!("plugin `{}` declares the subscription `{}`; remove the plugin first", id.owner, id.name);
@@ -127,14 +176,18 @@ pub(super) async fn delete(
     operation_id = "pause_subscription",
     tag = "subscriptions",
     params(("owner" = String, Path, description = "The owner: a plugin, or `operator`."),
-            ("name" = String, Path, description = "The name of the subscription."),),
+            ("name" = String, Path, description = "The name of the subscription."), IfMatchHeader),
     responses((status = 204, description = "Done."))
 )]
 pub(super) async fn pause(
     State(admin): State<Admin>,
     Path((owner, name)): Path<(String, String)>,
+    condition: IfMatch,
 ) -> Result<StatusCode, Problem> {
-    admin.bus.pause(SubscriptionId { owner, name }, true).await?;
+    let id = SubscriptionId { owner, name };
+    let _lock = admin.changes.subscriptions.lock().await;
+    check_condition(&admin, &condition, &id)?;
+    admin.bus.pause(id, true).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -147,14 +200,18 @@ pub(super) async fn pause(
     operation_id = "resume_subscription",
     tag = "subscriptions",
     params(("owner" = String, Path, description = "The owner: a plugin, or `operator`."),
-            ("name" = String, Path, description = "The name of the subscription."),),
+            ("name" = String, Path, description = "The name of the subscription."), IfMatchHeader),
     responses((status = 204, description = "Done."))
 )]
 pub(super) async fn resume(
     State(admin): State<Admin>,
     Path((owner, name)): Path<(String, String)>,
+    condition: IfMatch,
 ) -> Result<StatusCode, Problem> {
-    admin.bus.pause(SubscriptionId { owner, name }, false).await?;
+    let id = SubscriptionId { owner, name };
+    let _lock = admin.changes.subscriptions.lock().await;
+    check_condition(&admin, &condition, &id)?;
+    admin.bus.pause(id, false).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

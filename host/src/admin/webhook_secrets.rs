@@ -6,8 +6,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::Admin;
 use super::body::{Body, Path};
+use super::precondition::{IfMatch, IfMatchHeader};
+use super::{Admin, subscriptions};
 use crate::api::{SecretRequest, SecretRotationResult};
 use crate::clock::MAX_DELAY;
 use crate::problem::Problem;
@@ -25,16 +26,19 @@ const OVERLAP: Duration = Duration::from_hours(24);
     operation_id = "rotate_secret",
     tag = "subscriptions",
     params(("owner" = String, Path, description = "The owner: a plugin, or `operator`."),
-            ("name" = String, Path, description = "The name of the subscription."),),
+            ("name" = String, Path, description = "The name of the subscription."), IfMatchHeader),
     request_body(content = SecretRequest),
     responses((status = 200, body = SecretRotationResult, description = "The new secret signs."))
 )]
 pub(super) async fn rotate(
     State(admin): State<Admin>,
     Path((owner, name)): Path<(String, String)>,
+    condition: IfMatch,
     Body(request): Body<SecretRequest>,
 ) -> Result<Json<SecretRotationResult>, Problem> {
     let id = SubscriptionId { owner, name };
+    let _lock = admin.changes.subscriptions.lock().await;
+    subscriptions::check_condition(&admin, &condition, &id)?;
     let found = admin.bus.catalogue().borrow().subscription(&id).map(|entry| (*entry.definition).clone());
     let mut definition = found.ok_or_else(|| Problem::not_found(format!("there is no subscription `{id}`")))?;
     let Target::Webhook(webhook) = &mut definition.target else {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::response::Response;
 use utoipa::openapi::{OpenApi, Ref, RefOr};
 
@@ -19,6 +19,7 @@ const ANY: &[Code] = &[
     (400, "host-repeated"),
     (400, "invalid-query"),
     (400, "malformed-request"),
+    (400, "precondition-unsupported"),
     (400, "request-incomplete"),
     (400, "target-malformed"),
     (400, "transfer-encoding"),
@@ -35,6 +36,8 @@ const ANY: &[Code] = &[
     (503, "too-many-connections"),
     (505, "http-version"),
 ];
+/// Problems of changes with a condition.
+const CONDITION: &[Code] = &[(400, "invalid-precondition"), (412, "precondition-failed")];
 /// Problems of requests that take no body.
 const NO_BODY: &[Code] = &[(400, "body-unreadable"), (400, "unexpected-body"), (408, "body-too-slow")];
 /// Problems of requests that take a body.
@@ -106,6 +109,7 @@ fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
         }
         "list_subscriptions" | "list_schedules" | "list_scheduled" | "list_events" => vec![PAGE, READ, WRITE],
         "put_subscription" => vec![JSON, COMMIT, &[(422, "invalid-start"), (422, "invalid-subscription")]],
+        "get_subscription" => vec![NAMED, READ],
         "delete_subscription" => vec![NAMED, COMMIT, &[(409, "subscription-declared")]],
         "pause_subscription" | "resume_subscription" | "stop_replays" => vec![NAMED, COMMIT],
         "start_replay" => vec![NAMED, JSON, COMMIT, &[(422, "invalid-start")]],
@@ -122,6 +126,7 @@ fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
         "retry_deliveries" => vec![COMMIT, SELECTION],
         "list_state_keys" => vec![PAGE, NAMED, READ],
         "get_state" => vec![NAMED, READ],
+        "delete_state" => vec![NAMED, READ, COMMIT],
         "put_state" => vec![NAMED, JSON, READ, COMMIT, &[(409, "state-changed")]],
         "get_cause_tree" => vec![NAMED, READ, &[(400, "ambiguous-id")]],
         "list_attempts" => vec![PAGE, LEDGER, &[(400, "invalid-subscription")]],
@@ -149,13 +154,22 @@ fn add_to(operation: &mut Operation) {
     let body = if operation.request_body.is_some() { BODY } else { NO_BODY };
     let name = operation.operation_id.as_deref().unwrap_or_default();
     let own = of(name).expect("each operation is in the table above");
-    for (status, codes) in by_status([ANY, body].into_iter().chain(own)) {
+    let condition = has_condition(operation).then_some(CONDITION);
+    for (status, codes) in by_status([ANY, body].into_iter().chain(condition).chain(own)) {
         let response = match is_shared(status) {
             true => RefOr::Ref(Ref::from_response_name(shared_name(status))),
             false => response(&codes),
         };
         operation.responses.responses.insert(status.to_string(), response);
     }
+}
+
+/// Whether an operation reads `If-Match`, the only documented header.
+fn has_condition(operation: &Operation) -> bool {
+    operation.parameters.iter().flatten().any(|parameter| match parameter {
+        RefOr::T(parameter) => parameter.parameter_in == ParameterIn::Header,
+        RefOr::Ref(_) => false,
+    })
 }
 
 /// The codes of each status.
