@@ -1,13 +1,17 @@
 //! The configuration: flags override environment variables, which override `sandbus.toml`, which overrides defaults.
 //! Read once at start.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+
+use origins::FileKeys;
+pub use origins::{EffectiveSetting, Origin, Origins, ParsedOverrides};
 
 use crate::bus;
 use crate::endpoint::DEFAULT_ORIGIN;
@@ -17,6 +21,8 @@ use crate::plugin::{self, Limits, PreparedRuntimePaths};
 use crate::server::HttpLimits;
 use crate::telemetry::Format;
 use crate::toml_file;
+
+mod origins;
 
 /// The default address of the admin interface, for the server and the CLI.
 pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
@@ -57,10 +63,12 @@ pub struct Config {
     pub runtimes: Option<PreparedRuntimePaths>,
     /// Whether failed deliveries of plugins are held until they are retried by hand, as `sandbus dev` offers.
     pub hold_failures: bool,
+    /// The origins of the settings that are not defaults.
+    pub origins: Origins,
 }
 
 /// Settings of the bus.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BusConfig {
     /// The URL of the store, which selects the engine.
@@ -83,7 +91,7 @@ pub struct BusConfig {
     /// The largest number of event types.
     pub max_types: usize,
     /// The age at which handled events are deleted.
-    #[serde(deserialize_with = "crate::duration::option::deserialize")]
+    #[serde(with = "crate::duration::option")]
     pub retain_for: Option<Duration>,
     /// The size of the log above which the oldest handled events are deleted.
     pub retain_bytes: Option<u64>,
@@ -139,7 +147,7 @@ impl BusConfig {
 }
 
 /// Settings of the sandbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SandboxConfig {
     /// The number of concurrent invocations of all plugins.
@@ -153,10 +161,10 @@ pub struct SandboxConfig {
     /// The largest linear memory that a sidecar may grant, in bytes.
     pub max_memory_bytes: usize,
     /// The time limit of one invocation.
-    #[serde(deserialize_with = "crate::duration::deserialize")]
+    #[serde(with = "crate::duration")]
     pub timeout: Duration,
     /// How long a request waits for a permit before it gets 503.
-    #[serde(deserialize_with = "crate::duration::deserialize")]
+    #[serde(with = "crate::duration")]
     pub admission_timeout: Duration,
     /// The largest number of events that one invocation may publish.
     pub max_publishes: usize,
@@ -225,6 +233,9 @@ pub struct Overrides {
     /// Set the log filter, such as `info` or `warn,plugin=debug` [default: info]
     #[arg(long, env = "SANDBUS_LOG", value_name = "FILTER")]
     pub log: Option<String>,
+    /// The origin of each value, by its key. Others are defaults of a command.
+    #[arg(skip)]
+    pub origins: BTreeMap<String, Origin>,
 }
 
 /// The configuration file. Unknown keys are refused, since a misspelt limit would not apply.
@@ -282,7 +293,7 @@ impl Config {
     }
 
     fn load_with(overrides: &Overrides, events: EventsRule) -> anyhow::Result<Self> {
-        let file = read_file(overrides.config.as_deref())?;
+        let (file, origin) = read_file(overrides.config.as_deref())?;
         let given = overrides.clone();
         let config = Self {
             plugins: given.plugins.or(file.plugins).unwrap_or_else(|| DEFAULT_PLUGINS.into()),
@@ -300,6 +311,7 @@ impl Config {
             source_lines: false,
             runtimes: None,
             hold_failures: false,
+            origins: Origins { file: origin, overrides: given.origins },
         };
         config.check()?;
         Ok(config)
@@ -358,11 +370,15 @@ pub(crate) fn check_folder(path: &Path) -> anyhow::Result<()> {
     }
 }
 
-fn read_file(named: Option<&Path>) -> anyhow::Result<File> {
+/// Reads the file, and finds out which keys it has.
+fn read_file(named: Option<&Path>) -> anyhow::Result<(File, Option<FileKeys>)> {
     let path = named.unwrap_or(Path::new("sandbus.toml"));
     match std::fs::read_to_string(path) {
-        Ok(text) => toml_file::parse(&text).with_context(|| format!("{} is malformed", path.display())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => Ok(File::default()),
+        Ok(text) => {
+            let file = toml_file::parse(&text).with_context(|| format!("{} is malformed", path.display()))?;
+            Ok((file, Some(FileKeys::of(path, &text))))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => Ok((File::default(), None)),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
 }

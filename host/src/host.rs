@@ -15,10 +15,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::Admin;
+use crate::api::{ConfigurationView, SettingView};
 use crate::bus::{self, SharedBus};
 use crate::canary::Canary;
 use crate::clock::Clock;
-use crate::config::{Config, ensure_folder};
+use crate::config::{Config, EffectiveSetting, ensure_folder};
 use crate::descriptors::{self, Connections};
 use crate::dispatcher::{Dispatcher, Webhooks};
 use crate::files;
@@ -81,6 +82,17 @@ fn lock_data(data: &Path, store: Option<&Path>) -> anyhow::Result<Option<Locked>
     lock.map(Some).ok_or_else(|| {
         anyhow!("the data directory {shown} is in use by another process; stop that process, or choose another directory with --data")
     })
+}
+
+/// The effective configuration in the API's form.
+fn view_configuration(config: &Config) -> ConfigurationView {
+    let view = |setting: EffectiveSetting| SettingView {
+        key: setting.key,
+        value: setting.value,
+        origin: setting.origin.kind().to_owned(),
+        source: setting.origin.source(),
+    };
+    ConfigurationView { settings: config.effective_settings().into_iter().map(view).collect() }
 }
 
 /// Opens the ledger in the data directory.
@@ -294,6 +306,7 @@ impl Host {
             ready: ready.subscribe(),
             data: store.unwrap_or_else(|| config.data.clone()),
             changes: Arc::default(),
+            configuration: Arc::new(view_configuration(&config)),
         };
         Ok(Self {
             bus,

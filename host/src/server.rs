@@ -20,7 +20,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +35,7 @@ use refusal::Refusals;
 use crate::problem::Problem;
 
 /// Limits of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpLimits {
     /// The largest body of a request, in bytes.
@@ -43,13 +43,13 @@ pub struct HttpLimits {
     /// The largest head of a request, in bytes.
     pub max_header_bytes: usize,
     /// How long a client may take to send a request head. It also limits idle connections.
-    #[serde(deserialize_with = "crate::duration::deserialize")]
+    #[serde(with = "crate::duration")]
     pub header_timeout: Duration,
     /// How long a client may take to send a body.
-    #[serde(deserialize_with = "crate::duration::deserialize")]
+    #[serde(with = "crate::duration")]
     pub body_timeout: Duration,
     /// How long a client may stop reading a response.
-    #[serde(deserialize_with = "crate::duration::deserialize")]
+    #[serde(with = "crate::duration")]
     pub write_timeout: Duration,
     /// The number of open connections. Further connections get 503.
     pub max_connections: usize,

@@ -61,6 +61,17 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Malformed> {
     Err(Malformed { place, key: entry.map(|entry| entry.key.clone()), what })
 }
 
+/// Sets a key at the top level of a valid document, and keeps the rest of the text.
+#[must_use]
+pub(crate) fn with_top_level(text: &str, key: &str, value: &str) -> String {
+    let present = DeTable::parse(text).ok().and_then(|document| Some(document.get_ref().get(key)?.span()));
+    match present {
+        Some(span) => format!("{}{value}{}", &text[..span.start], &text[span.end..]),
+        // Keys of the top level precede all tables.
+        None => format!("{key} = {value}\n{text}"),
+    }
+}
+
 /// A key of a document, with its position and the strings in its value.
 struct Entry {
     key: String,
@@ -163,6 +174,18 @@ mod tests {
     use crate::plugin::Sidecar;
 
     use super::*;
+
+    #[test]
+    fn a_key_at_the_top_level_is_set_and_the_rest_is_kept() {
+        for (text, expected) in [
+            ("", "enabled = false\n"),
+            ("# note\n[limits]\nenabled = 1\n", "enabled = false\n# note\n[limits]\nenabled = 1\n"),
+            ("name = \"a\"\nenabled = true # why\n", "name = \"a\"\nenabled = false # why\n"),
+            ("\"enabled\"=true\r\n[grants]\r\n", "\"enabled\"=false\r\n[grants]\r\n"),
+        ] {
+            assert_eq!(with_top_level(text, "enabled", "false"), expected);
+        }
+    }
 
     const SECRET: &str = "whsec_S3cret/x==";
 

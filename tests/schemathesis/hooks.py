@@ -35,3 +35,8 @@ def map_query(ctx, query):
         query.pop("reply", None)
         query.pop("timeout", None)
     return query
+
+
+@schemathesis.serializer("application/toml")
+def toml(_context, value):
+    return value if isinstance(value, bytes) else str(value).encode()

@@ -236,3 +236,16 @@ fn a_publisher_waits_for_a_reply() {
     let _ = expect_code(&host, 2, &["publish", "x.y", "--timeout", "5s"]);
     let _ = expect_code(&host, 2, &["publish", "x.y", "--delay", "5m", "--at", "2999-01-01T00:00:00Z"]);
 }
+
+#[test]
+fn the_configuration_is_shown_with_origins() {
+    let host = Setup::new().config("[sandbox]\ntimeout = \"7s\"\n").start();
+    let output = host.cli(&["config"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = |key: &str| text.lines().find(|line| line.trim_start().starts_with(key)).unwrap_or_default().to_owned();
+    assert!(line("sandbox.timeout").contains("\"7s\"") && line("sandbox.timeout").contains("file"), "{text}");
+    assert!(line("sandbox.concurrency").contains("64") && line("sandbox.concurrency").contains("default"), "{text}");
+    assert!(line("listen").contains("flag --listen") || line("listen").contains("environment"), "{text}");
+    let settings = host.admin("/configuration");
+    assert!(settings["settings"].as_array().unwrap().iter().any(|one| one["key"] == "bus.url"), "{settings}");
+}

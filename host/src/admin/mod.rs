@@ -3,6 +3,7 @@
 
 mod body;
 mod cause_trees;
+mod configuration;
 mod contract;
 mod cursor;
 mod dead_letters;
@@ -13,6 +14,8 @@ mod guard;
 mod health;
 mod ledger_views;
 mod openapi;
+mod plugin_files;
+mod plugin_target;
 mod plugins;
 mod precondition;
 mod query;
@@ -80,6 +83,8 @@ pub struct Admin {
     pub ready: watch::Receiver<bool>,
     /// The directory of the store.
     pub data: PathBuf,
+    /// The effective configuration.
+    pub configuration: Arc<api::ConfigurationView>,
     /// Held from the check of a condition to the end of the change.
     pub changes: Arc<ChangeLocks>,
 }

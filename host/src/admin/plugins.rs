@@ -7,10 +7,12 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 
 use super::body::{Path, Query};
 use super::cursor::List;
-use super::{Admin, Page, page_size};
+use super::precondition::Tagged;
+use super::{Admin, Page, page_size, plugin_target};
 use crate::api::{
     ConfigKeyView, DeclaredScheduleView, DeclaredSubscriptionView, DrainQuery, DrainResult, GenerationView, GrantsView,
     LimitsView, ListQuery, OverlapView, PinView, PluginList, PluginStatus, PluginView, RequestedGrantsView,
@@ -65,15 +67,24 @@ fn sort_key(plugin: &PluginView) -> String {
     operation_id = "get_plugin",
     tag = "plugins",
     params(("name" = String, Path, description = "The name of the plugin.")),
-    responses((status = 200, body = PluginView, description = "The plugin."))
+    responses((status = 200, body = PluginView, description = "The plugin.",
+               headers(("ETag" = String, description = "Changes with the files, and when the plugin is drained or resumed. Missing if the file was removed."))))
 )]
-pub(super) async fn show(State(admin): State<Admin>, Path(name): Path<String>) -> Result<Json<PluginView>, Problem> {
+pub(super) async fn show(State(admin): State<Admin>, Path(name): Path<String>) -> Result<Response, Problem> {
+    let view = find(&admin, &name).ok_or_else(|| no_plugin(&admin, &name))?;
+    // A plugin whose file was removed has no tag.
+    Ok(match plugin_target::tag_of(&admin, &name).await? {
+        Some(tag) => Tagged(tag, view).into_response(),
+        None => Json(view).into_response(),
+    })
+}
+
+/// The plugin with this name, or whose file has this name.
+pub(super) fn find(admin: &Admin, name: &str) -> Option<PluginView> {
     let file = format!("{name}.wasm");
-    let is_meant = |plugin: &PluginView| {
-        plugin.name.as_deref() == Some(name.as_str()) || plugin.file.as_deref() == Some(file.as_str())
-    };
-    let found = list_plugins(&admin).into_iter().find(is_meant);
-    found.map(Json).ok_or_else(|| no_plugin(&admin, &name))
+    let is_meant =
+        |plugin: &PluginView| plugin.name.as_deref() == Some(name) || plugin.file.as_deref() == Some(file.as_str());
+    list_plugins(admin).into_iter().find(is_meant)
 }
 
 /// A problem with 404 that names the loaded plugins.

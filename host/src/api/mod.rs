@@ -7,6 +7,7 @@
 //! rejected, so that a typo is not ignored.
 
 mod canary;
+mod configuration;
 mod dead_letters;
 mod deliveries;
 mod events;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
 pub use canary::{CanaryQuery, CanaryView, DifferenceView, DifferingDeliveryView, UsageView};
+pub use configuration::{ConfigurationView, SettingView};
 pub use dead_letters::{
     AttemptView, DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView, DropResult,
     EditedRedriveRequest, RedriveResult,

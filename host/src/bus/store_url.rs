@@ -42,6 +42,12 @@ pub enum StoreUrlError {
     Reserved(char),
 }
 
+impl serde::Serialize for StoreUrl {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl Default for StoreUrl {
     /// The data directory itself.
     fn default() -> Self {

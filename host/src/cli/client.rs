@@ -14,11 +14,12 @@ use serde_json::Value;
 
 use super::response::Response;
 use crate::api::{
-    self, CanaryQuery, CanaryView, CancelQuery, CauseTreeQuery, CauseTreeView, CompactionResult, DeadLetterSelection,
-    DeadLetterView, DeliverySelection, DrainQuery, DrainResult, DropResult, EditedRedriveRequest, EventList, NoContent,
-    Page, PluginView, ProblemView, PublishResult, RedriveResult, ReplayRequest, ReplayResult, RetryResult,
-    RollbackQuery, RollbackResult, SecretRequest, SecretRotationResult, StateKeyPage, StateKeyQuery, StateRequest,
-    StateValueView, StatisticsView, StopReplaysResult, StreamQuery, SubscriptionChangeResult, SubscriptionRequest,
+    self, CanaryQuery, CanaryView, CancelQuery, CauseTreeQuery, CauseTreeView, CompactionResult, ConfigurationView,
+    DeadLetterSelection, DeadLetterView, DeliverySelection, DrainQuery, DrainResult, DropResult, EditedRedriveRequest,
+    EventList, NoContent, Page, PluginView, ProblemView, PublishResult, RedriveResult, ReplayRequest, ReplayResult,
+    RetryResult, RollbackQuery, RollbackResult, SecretRequest, SecretRotationResult, StateKeyPage, StateKeyQuery,
+    StateRequest, StateValueView, StatisticsView, StopReplaysResult, StreamQuery, SubscriptionChangeResult,
+    SubscriptionRequest,
 };
 use crate::outbound::{self, Fault, SendError};
 use crate::printable;
@@ -85,6 +86,35 @@ impl Client {
     ) -> ClientResult<CanaryView> {
         let content = ("application/wasm", component);
         self.allowing(WORK).send(Method::POST, &["plugins", plugin, "canary"], query, Some(content)).await
+    }
+
+    /// Uploads a component as the plugin of this name.
+    pub(crate) async fn upload(&self, plugin: &str, component: Vec<u8>) -> ClientResult<PluginView> {
+        let content = Some(("application/wasm", component));
+        self.allowing(WORK).send(Method::PUT, &["plugins", plugin, "component"], &(), content).await
+    }
+
+    pub(crate) async fn remove_plugin(&self, plugin: &str) -> ClientResult<NoContent> {
+        self.delete(&["plugins", plugin], &()).await
+    }
+
+    pub(crate) async fn enable(&self, plugin: &str, is_enabled: bool) -> ClientResult<NoContent> {
+        self.allowing(WORK).post(&["plugins", plugin, if is_enabled { "enable" } else { "disable" }], &()).await
+    }
+
+    /// The text of a plugin's sidecar.
+    pub(crate) async fn sidecar(&self, plugin: &str) -> ClientResult<String> {
+        let request = Request::builder().method(Method::GET).uri(self.url(&["plugins", plugin, "sidecar"], &[])?);
+        Response::local(self.fetch_text(request, Vec::new()).await?)
+    }
+
+    pub(crate) async fn put_sidecar(&self, plugin: &str, text: Vec<u8>) -> ClientResult<NoContent> {
+        let content = Some(("application/toml", text));
+        self.allowing(WORK).send(Method::PUT, &["plugins", plugin, "sidecar"], &(), content).await
+    }
+
+    pub(crate) async fn remove_sidecar(&self, plugin: &str) -> ClientResult<NoContent> {
+        self.allowing(WORK).delete(&["plugins", plugin, "sidecar"], &()).await
     }
 
     pub(crate) async fn put_subscription(
@@ -188,12 +218,20 @@ impl Client {
         self.send(Method::PUT, &["plugins", plugin, "state", key], &(), Some(content)).await
     }
 
+    pub(crate) async fn delete_state(&self, plugin: &str, key: &str) -> ClientResult<NoContent> {
+        self.delete(&["plugins", plugin, "state", key], &()).await
+    }
+
     pub(crate) async fn drop_dead_letters(&self, selection: &DeadLetterSelection) -> ClientResult<DropResult> {
         self.allowing(WORK).delete(&["dead-letters"], selection).await
     }
 
     pub(crate) async fn cause_tree(&self, id: &str, query: &CauseTreeQuery) -> ClientResult<CauseTreeView> {
         self.get(&["cause-trees", id], query).await
+    }
+
+    pub(crate) async fn configuration(&self) -> ClientResult<ConfigurationView> {
+        self.get(&["configuration"], &()).await
     }
 
     pub(crate) async fn statistics(&self) -> ClientResult<StatisticsView> {
@@ -289,14 +327,19 @@ impl Client {
             request = request.header("content-type", media_type);
             bytes = body;
         }
-        let response = self.start(request, bytes).await?;
+        Response::read(self.fetch_text(request, bytes).await?)
+    }
+
+    /// Sends a request, and reads the text of the response.
+    ///
+    /// # Errors
+    /// The problem of a response that is not a success.
+    async fn fetch_text(&self, request: Builder, body: Vec<u8>) -> anyhow::Result<String> {
+        let response = self.start(request, body).await?;
         let status = response.status();
         let body = self.read(response.into_body()).await?;
         let text = String::from_utf8_lossy(&body).into_owned();
-        if status.is_success() {
-            return Response::read(text);
-        }
-        Err(refusal(status, &text))
+        if status.is_success() { Ok(text) } else { Err(refusal(status, &text)) }
     }
 
     /// Sends a request, and waits for the head of the response.

@@ -4,6 +4,7 @@ mod build;
 mod canary;
 mod client;
 mod component;
+mod config;
 mod dead_letters;
 mod deliveries;
 mod events;
@@ -12,6 +13,7 @@ mod new;
 mod output;
 mod paging;
 mod plugin_details;
+mod plugin_files;
 mod plugins;
 pub(crate) mod publish;
 mod response;
@@ -28,6 +30,7 @@ mod upgrade;
 mod why;
 
 use std::io::{Read as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -66,7 +69,7 @@ enum Command {
     Test(test::Arguments),
     /// Publish an event, now or later
     Publish(publish::Arguments),
-    /// List plugins and files that are not loaded; show, drain or resume a plugin
+    /// List plugins and files that are not loaded; show, upload, remove, enable, disable or drain a plugin
     Plugins(plugins::Arguments),
     /// Compare a new build with the running plugin on past events, without side effects
     Canary(canary::Arguments),
@@ -90,6 +93,8 @@ enum Command {
     Top(top::Arguments),
     /// List schedules and delayed events, or cancel a delayed event
     Schedules(Group<schedules::Command>),
+    /// Show the effective configuration of a running host, and the origin of each setting
+    Config(config::Arguments),
     #[command(hide = true)]
     Compact(Renamed),
 }
@@ -141,6 +146,14 @@ fn read_standard_input() -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
     Ok(bytes)
+}
+
+/// Reads a file, or standard input if its name is `-`.
+fn read_file_or_standard_input(file: &Path) -> anyhow::Result<Vec<u8>> {
+    if file.as_os_str() == "-" {
+        return read_standard_input();
+    }
+    std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
 /// A command with optional subcommands that talks to a running host.
@@ -241,6 +254,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Tail(arguments) => tail::run(arguments).await,
         Command::Top(arguments) => top::run(arguments).await,
         Command::Schedules(arguments) => schedules::run(arguments).await,
+        Command::Config(arguments) => config::run(arguments).await,
         Command::Compact(_) => Renamed::exit("sandbus compact", "sandbus events compact"),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use super::paging::fetch_all;
-use super::{Remote, output, plugin_details};
+use super::{Remote, output, plugin_details, plugin_files};
 use crate::api::{PluginList, PluginView, SubscriptionList, SubscriptionView};
 use crate::printable;
 use output::{cell, digest, list, optional, table};
@@ -28,6 +28,8 @@ enum Command {
         /// The name of the plugin
         name: String,
     },
+    #[command(flatten)]
+    Files(plugin_files::Command),
     /// Stop deliveries and requests to a plugin, and wait for running invocations
     Drain {
         /// The name of the plugin
@@ -57,6 +59,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             let response = client.resume_plugin(&name).await?;
             output.print(&response, |_| format!("resumed {name}"));
         }
+        (Some(Command::Files(command)), _) => plugin_files::run(command, &client, output).await?,
         (Some(Command::Show { name }), _) | (None, Some(name)) => {
             let plugin = client.plugin(&name).await?;
             let subscriptions = fetch_all::<SubscriptionList>(&client).await?;

@@ -1,6 +1,6 @@
 //! `sandbus serve`.
 
-use crate::config::{Config, Overrides};
+use crate::config::{Config, ParsedOverrides};
 use crate::host::{Host, stop_signal};
 use crate::observer::Observer;
 use crate::telemetry;
@@ -8,11 +8,11 @@ use crate::telemetry;
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    overrides: Overrides,
+    overrides: ParsedOverrides,
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let config = Config::load(&arguments.overrides)?;
+    let config = Config::load(&arguments.overrides.0)?;
     telemetry::start_logs(config.log_format, &config.log)?;
     let host = Host::start(config, Observer::default()).await?;
     // Before the announcement: a process that is known to run must stop gracefully.

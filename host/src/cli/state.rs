@@ -1,9 +1,8 @@
 //! `sandbus state`.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context as _;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use clap::Subcommand;
@@ -42,6 +41,13 @@ enum Command {
     },
     /// Change a value
     Set(Set),
+    /// Delete a value
+    Delete {
+        /// The plugin
+        plugin: String,
+        /// The key
+        key: String,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -66,16 +72,14 @@ fn parse_version(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| "write a version as `sandbus state get --json` shows it".to_owned())
 }
 
-fn read_value(file: &Path) -> anyhow::Result<Vec<u8>> {
-    if file.as_os_str() == "-" {
-        return super::read_standard_input();
-    }
-    std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
-}
-
 impl Set {
     fn request(&self) -> anyhow::Result<StateRequest> {
-        let value_base64 = self.file.as_deref().map(read_value).transpose()?.map(|bytes| BASE64_STANDARD.encode(bytes));
+        let value_base64 = self
+            .file
+            .as_deref()
+            .map(super::read_file_or_standard_input)
+            .transpose()?
+            .map(|bytes| BASE64_STANDARD.encode(bytes));
         Ok(StateRequest { value: self.value.clone(), value_base64, version: self.if_version })
     }
 }
@@ -96,6 +100,10 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 }
                 if lines.is_empty() { "none".to_owned() } else { lines.join("\n") }
             });
+        }
+        Command::Delete { plugin, key } => {
+            let response = client.delete_state(&plugin, &key).await?;
+            output.print(&response, |_| format!("deleted {}", cell(&key)));
         }
         Command::Set(set) => {
             let response = client.set_state(&set.plugin, &set.key, &set.request()?).await?;

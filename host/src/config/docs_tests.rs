@@ -15,7 +15,8 @@ const PAGE: &str = include_str!("../../../docs/configuration.md");
 fn load(text: &str) -> Config {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
-    Config::load(&Overrides { config: Some(file.path().to_owned()), ..Overrides::default() }).unwrap()
+    let overrides = Overrides { config: Some(file.path().to_owned()), ..Overrides::default() };
+    Config { origins: Origins::default(), ..Config::load(&overrides).unwrap() }
 }
 
 fn table(text: &str) -> toml::Table {

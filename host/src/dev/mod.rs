@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use tokio::task::JoinSet;
 
-use crate::config::{Config, Overrides, check_folder};
+use crate::config::{Config, ParsedOverrides, check_folder};
 use crate::console;
 use crate::host::{BoundListeners, Host, stop_signal};
 use crate::observer::Observer;
@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     verbose: bool,
     #[command(flatten)]
-    overrides: Overrides,
+    overrides: ParsedOverrides,
 }
 
 /// The default log filter. Cause trees replace the log lines of deliveries.
@@ -64,7 +64,7 @@ pub(crate) fn with_dev_defaults(command: clap::Command) -> clap::Command {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { path, hold_failures, verbose, mut overrides } = arguments;
+    let Arguments { path, hold_failures, verbose, overrides: ParsedOverrides(mut overrides) } = arguments;
     let found = projects::find(&path, verbose)?;
     let home = builder::home(&path, &found);
     let folder = folder(overrides.plugins.as_deref(), &home)?;

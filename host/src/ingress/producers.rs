@@ -8,7 +8,7 @@ use axum::http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, de};
+use serde::{Deserialize, Serialize, Serializer, de};
 
 use super::tokens::{TokenFile, TokenFileError};
 use crate::event::reserved::{ReservedType, is_host_attribute, is_plugin_source};
@@ -35,7 +35,7 @@ pub enum EventsRule {
 }
 
 /// One producer's permissions.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProducerRule {
     /// The permitted event types.
@@ -113,6 +113,15 @@ impl EventsRule {
     }
 }
 
+impl Serialize for EventsRule {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Off => serializer.serialize_str("off"),
+            Self::Producers(producers) => producers.serialize(serializer),
+        }
+    }
+}
+
 /// A source that a producer may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceRule {
@@ -140,6 +149,16 @@ impl SourceRule {
 fn stays_below(path: &str) -> bool {
     let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
     !path.split(['/', '\\']).any(|segment| segment == "..") && !path.to_ascii_lowercase().contains("%2e")
+}
+
+impl Serialize for SourceRule {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Any => serializer.serialize_str("*"),
+            Self::Exactly(only) => serializer.serialize_str(only),
+            Self::Below(prefix) => serializer.collect_str(&format_args!("{prefix}*")),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for SourceRule {

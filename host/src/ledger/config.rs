@@ -3,28 +3,28 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The settings of the ledger, `[ledger]` in `sandbus.toml`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LedgerConfig {
     /// Which attempts and requests are recorded.
     pub record: Recording,
     /// Attempts and requests that take this long are always recorded, unless nothing is.
-    #[serde(deserialize_with = "crate::duration::deserialize")]
+    #[serde(with = "crate::duration")]
     pub slow: Duration,
     /// With sampling: how many successful ones are recorded per second before sampling begins.
     pub full_rate: u32,
     /// With sampling: one in this many successful ones is recorded beyond the full rate.
     pub one_in: NonZeroU32,
     /// The age at which records are deleted.
-    #[serde(deserialize_with = "crate::duration::deserialize")]
+    #[serde(with = "crate::duration")]
     pub retain_for: Duration,
     /// The size of the ledger above which the oldest records are deleted.
     pub retain_bytes: u64,
     /// The age at which aggregates are deleted.
-    #[serde(deserialize_with = "crate::duration::deserialize")]
+    #[serde(with = "crate::duration")]
     pub retain_aggregates_for: Duration,
 }
 
@@ -43,7 +43,7 @@ impl Default for LedgerConfig {
 }
 
 /// Which attempts and requests are recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Recording {
     /// All of them.

@@ -30,7 +30,7 @@ pub use load::loader::{LoadError, Loader};
 pub use load::program::{PreparedRuntimePaths, ProgramError};
 pub use load::screening::{Features, ScreeningError};
 pub use load::source::{FILE_LIMIT_BYTES, SourceError};
-pub(crate) use load::source::{Symlinks, read_plugin, read_sidecar};
+pub(crate) use load::source::{SIDECAR_LIMIT_BYTES, Symlinks, read_plugin, read_sidecar};
 pub(crate) use manifest::descriptor::METHODS;
 pub(crate) use manifest::descriptor::path::{RESERVED, check as check_path};
 pub use manifest::descriptor::{ConfigKey, Descriptor, Route, Subscription, ValidationError as DescriptorError};
@@ -49,7 +49,8 @@ pub use run::linked::{Instance, LinkError};
 pub(crate) use run::request::CONNECTION_HEADERS;
 pub use run::request::{Request, RequestResult, Response};
 pub use supervise::reconciler::{
-    CanaryRunner, Folder, PluginPaths, Reconciler, RollbackError, RollbackReport, Status, SubscriptionRegistrar,
+    CanaryRunner, FileChange, FileChangeError, Folder, PluginPaths, Reconciler, RollbackError, RollbackReport, Status,
+    SubscriptionRegistrar,
 };
 pub use supervise::record::{ArchivedGeneration, Pin};
 pub use supervise::registry::{Registry, RouteConflict, RouteMatch, RouteOverlap, Snapshot};

@@ -34,7 +34,7 @@ pub(crate) const HOST: &[LayerRule] = &[
     // The composition root, which uses everything that it connects.
     (
         "host",
-        "admin bus canary config descriptors dispatcher files ingress ledger lock model observer outbound plugin problem server stderr telemetry threads",
+        "admin api bus canary config descriptors dispatcher files ingress ledger lock model observer outbound plugin problem server stderr telemetry threads",
     ),
     // Commands.
     ("console", "printable stderr"),

@@ -13,8 +13,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    Admin, cause_trees, dead_letters, deliveries, events, generations, health, plugins, records, schedules, state,
-    stream, subscriptions, webhook_secrets,
+    Admin, cause_trees, configuration, dead_letters, deliveries, events, generations, health, plugin_files, plugins,
+    records, schedules, state, stream, subscriptions, webhook_secrets,
 };
 use crate::api::{self, ProblemView, schemas};
 
@@ -37,6 +37,7 @@ use crate::api::{self, ProblemView, schemas};
         (name = "state", description = "The state of plugins."),
         (name = "schedules", description = "Schedules of plugins, and delayed events."),
         (name = "ledger", description = "What happened: attempts, requests, cause trees and statistics."),
+        (name = "configuration", description = "The configuration of the host."),
         (name = "health", description = "Health, readiness and metrics."),
         (name = "document", description = "This document.")
     ),
@@ -51,7 +52,11 @@ pub(super) fn routes() -> OpenApiRouter<Admin> {
     let api = OpenApiRouter::new()
         .routes(routes!(document))
         .routes(routes!(plugins::list))
-        .routes(routes!(plugins::show))
+        .routes(routes!(plugins::show, plugin_files::remove))
+        .routes(routes!(plugin_files::upload))
+        .routes(routes!(plugin_files::sidecar, plugin_files::put_sidecar, plugin_files::remove_sidecar))
+        .routes(routes!(plugin_files::enable))
+        .routes(routes!(plugin_files::disable))
         .routes(routes!(plugins::drain))
         .routes(routes!(plugins::resume))
         .routes(routes!(generations::roll_back))
@@ -66,6 +71,7 @@ pub(super) fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(schedules::scheduled, schedules::cancel))
         .routes(routes!(events::list, events::publish))
         .routes(routes!(events::show))
+        .routes(routes!(configuration::show))
         .routes(routes!(events::compact))
         .routes(routes!(dead_letters::list, dead_letters::drop_matching))
         .routes(routes!(dead_letters::show))

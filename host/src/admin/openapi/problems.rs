@@ -55,6 +55,16 @@ const JSON: &[Code] = &[(415, "unsupported-charset"), (415, "unsupported-media-t
 const NAMED: &[Code] = &[(400, "invalid-path"), (404, "not-found")];
 /// Problems of lists.
 const PAGE: &[Code] = &[(400, "invalid-cursor")];
+/// Problems of naming or reading the files of a plugin.
+const FILES: &[Code] = &[(422, "invalid-plugin-name"), (500, "folder-unreadable")];
+/// Problems of changing the files of a plugin.
+const CHANGE: &[Code] = &[
+    (409, "change-in-progress"),
+    (409, "change-refused"),
+    (422, "invalid-sidecar"),
+    (500, "folder-unwritable"),
+    (503, "not-ready"),
+];
 /// Problems of reading the store.
 const READ: &[Code] = &[(503, "store-unavailable"), (503, "store-unreadable")];
 /// Problems of changing the store.
@@ -96,10 +106,16 @@ const PUBLISH: &[Code] = &[
 /// The problems of an operation, except for those of any request and of its body; none if the operation is unknown.
 fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
     Some(match operation {
-        "get_health" | "get_metrics" | "get_openapi" => vec![],
+        "get_configuration" | "get_health" | "get_metrics" | "get_openapi" => vec![],
         "list_plugins" => vec![PAGE],
         "get_readiness" => vec![&[(503, "not-ready")]],
-        "get_plugin" => vec![NAMED],
+        "get_plugin" => vec![NAMED, FILES],
+        "upload_plugin" => {
+            vec![NAMED, FILES, CHANGE, &[(415, "unsupported-media-type"), (422, "unloadable"), (500, "host-failed")]]
+        }
+        "get_sidecar" => vec![NAMED, FILES],
+        "put_sidecar" => vec![NAMED, FILES, CHANGE, &[(415, "unsupported-charset"), (415, "unsupported-media-type")]],
+        "remove_plugin" | "remove_sidecar" | "enable_plugin" | "disable_plugin" => vec![NAMED, FILES, CHANGE],
         "drain_plugin" | "resume_plugin" => vec![NAMED, COMMIT],
         "roll_back_plugin" => {
             vec![NAMED, &[(409, "generation-unloadable"), (409, "no-generation"), (503, "not-ready")]]

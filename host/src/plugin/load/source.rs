@@ -73,7 +73,19 @@ pub(crate) fn read(path: &Path, links: Symlinks, most_bytes: u64) -> io::Result<
 /// # Errors
 /// If it cannot be read, is too large, or is not text.
 pub(crate) fn read_sidecar(path: &Path) -> io::Result<String> {
-    let bytes = read(path, Symlinks::Follow, SIDECAR_LIMIT_BYTES)?.map_err(|length| {
+    read_text(path, Symlinks::Follow)
+}
+
+/// Reads the text of a sidecar in the plugin folder.
+///
+/// # Errors
+/// As [`read_sidecar`], or if it is a symbolic link.
+pub(crate) fn read_sidecar_of_folder(path: &Path) -> io::Result<String> {
+    read_text(path, Symlinks::Refuse)
+}
+
+fn read_text(path: &Path, links: Symlinks) -> io::Result<String> {
+    let bytes = read(path, links, SIDECAR_LIMIT_BYTES)?.map_err(|length| {
         io::Error::other(format!("it has {length} bytes; a sidecar has at most {SIDECAR_LIMIT_BYTES}"))
     })?;
     String::from_utf8(bytes).map_err(|_| io::Error::other("the file is not UTF-8"))

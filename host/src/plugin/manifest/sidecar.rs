@@ -173,6 +173,16 @@ impl Sidecar {
         toml_file::parse(text).map_err(|malformed| malformed.to_string())
     }
 
+    /// The text of a sidecar that enables or disables the plugin, and is otherwise unchanged.
+    ///
+    /// # Errors
+    /// If the text is not a sidecar.
+    pub fn with_enabled(text: &str, is_enabled: bool) -> Result<String, String> {
+        let present = Self::parse(text)?.enabled.unwrap_or(true);
+        let value = if is_enabled { "true" } else { "false" };
+        Ok(if present == is_enabled { text.to_owned() } else { toml_file::with_top_level(text, "enabled", value) })
+    }
+
     /// Merges another sidecar into this one, which takes precedence. Configuration and subscriptions are merged key by
     /// key.
     #[must_use]

@@ -2,6 +2,7 @@
 //! whose files are gone. A broken file leaves the running generation in place and is reported.
 
 mod command;
+mod file_changes;
 mod file_state;
 mod loading;
 mod outcome;
@@ -22,7 +23,9 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use self::command::{Command, QUEUE};
-pub use self::command::{RollbackError, RollbackReport};
+pub use self::command::{FileChange, FileChangeError, RollbackError, RollbackReport};
+use self::file_changes::PendingChange;
+
 use self::file_state::{FileState, GRACE_PERIOD, NextAction, STABLE_AFTER};
 use self::loading::{LoadJob, LoadOutcome, LoadTask, PluginFiles, first_in_order, mebibytes, next_finished};
 pub use self::ports::{CanaryRunner, SubscriptionRegistrar};
@@ -71,6 +74,8 @@ pub struct Reconciler<S> {
     clock: Clock,
     folder: Folder,
     commands: mpsc::Receiver<Command>,
+    /// Changes of files that were written and are not loaded yet.
+    changes: Vec<PendingChange>,
     /// The state of each file, by stem.
     files: BTreeMap<String, FileState>,
     /// Loads in progress, by stem.
@@ -93,6 +98,7 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
         let route_owners = RouteOwnership::read(routes);
         registry.expect_plugins(route_owners.by_plugin());
         Self {
+            folder: Folder::new(sender, path.clone()),
             path,
             loader,
             registry,
@@ -103,8 +109,8 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
             watch_is_stale: false,
             present: BTreeSet::new(),
             clock,
-            folder: Folder::new(sender),
             commands,
+            changes: Vec::new(),
             files: BTreeMap::new(),
             loads: BTreeMap::new(),
             orphans: BTreeMap::new(),
@@ -184,7 +190,9 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
         let (path, known) = (self.path.clone(), self.present.clone());
         let scanned = tokio::task::spawn_blocking(move || folder::scan(&path, &known)).await;
         let Ok(scanned) = scanned else { return false };
-        let Some(Scan { found, ignored, .. }) = self.accept(scanned) else { return false };
+        let Some(scan) = self.accept(scanned) else { return false };
+        self.end_removals(&scan);
+        let Scan { found, ignored, .. } = scan;
         self.folder.set_ignored(ignored);
         self.present = found.keys().cloned().collect();
         self.remove_missing(&found).await;
@@ -228,6 +236,7 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
             Err(error) => format!("cannot be read: {error}"),
         };
         self.watch_is_stale = true;
+        self.abandon_changes(&fault);
         self.folder.set_fault(Some(format!("the plugin folder {} {fault}", self.path.display())));
         None
     }

@@ -5,13 +5,21 @@ use tokio::sync::oneshot;
 /// The length of the command queue.
 pub(super) const QUEUE: usize = 16;
 
-/// A request to roll a plugin back.
+/// A command, with the sender of its result.
 #[derive(Debug)]
-pub(super) struct Command {
-    pub(super) plugin: String,
-    /// A prefix of the digest to roll back to; without one, the previous generation.
-    pub(super) to: Option<String>,
-    pub(super) answer: oneshot::Sender<Result<RollbackReport, RollbackError>>,
+pub(super) enum Command {
+    RollBack {
+        plugin: String,
+        /// A prefix of the digest to roll back to; without one, the previous generation.
+        to: Option<String>,
+        answer: oneshot::Sender<Result<RollbackReport, RollbackError>>,
+    },
+    ChangeFile {
+        /// The name of the component's file without `.wasm`.
+        stem: String,
+        change: FileChange,
+        answer: oneshot::Sender<Result<(), FileChangeError>>,
+    },
 }
 
 /// A completed rollback.
@@ -40,6 +48,42 @@ pub enum RollbackError {
     #[error("generation {0} cannot be loaded: {1}; the running generation stays")]
     Load(String, String),
     /// The host is stopping.
+    #[error("the host is stopping")]
+    Stopping,
+}
+
+/// A change of a plugin's files.
+#[derive(Clone, Debug)]
+pub enum FileChange {
+    /// Writes the component.
+    PutComponent(Vec<u8>),
+    /// Writes the sidecar.
+    PutSidecar(String),
+    /// Removes the sidecar.
+    RemoveSidecar,
+    /// Removes the component and its sidecar.
+    RemovePlugin,
+}
+
+/// Why a change has no effect. The files are as before.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FileChangeError {
+    /// The file cannot have this name.
+    #[error("{0}")]
+    Name(String),
+    /// The file to remove does not exist.
+    #[error("there is no file {0}")]
+    NoFile(String),
+    /// Another change of the same plugin has not ended.
+    #[error("another change of this plugin is in progress; try again when it has ended")]
+    Busy,
+    /// The plugin folder cannot be written to.
+    #[error("cannot write to the plugin folder: {0}; check its permissions and the disk")]
+    Unwritable(String),
+    /// The host refuses to run the new file.
+    #[error("{0}")]
+    Refused(String),
+    /// The host is stopping. The change may still take effect at the next start.
     #[error("the host is stopping")]
     Stopping,
 }

@@ -1,6 +1,7 @@
 //! Loads a file and runs its canary in a separate task, so that the reconciler can continue.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::pin::{Pin as Pinned, pin};
 use std::sync::Arc;
@@ -185,6 +186,13 @@ pub(super) async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SwapError> + Send + 'static,
 ) -> Result<T, SwapError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| SwapError::Unfinished(error.to_string()))?
+}
+
+/// Runs a closure that reads files on the blocking threads.
+pub(super) async fn run_blocking_io<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
 /// The files that a plugin is loaded from.

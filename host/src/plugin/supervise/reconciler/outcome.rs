@@ -28,6 +28,7 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
                 state.mark_processed(fingerprint);
                 state.rollback_failed = false;
                 self.record_load(stem, swapped, took).await;
+                self.end_changes(stem, None).await;
             }
             Err(SwapError::Outdated) => state.pause(now),
             Err(error) if error.may_be_half_written() && !state.is_grace_over(now) => state.pause(now),
@@ -38,12 +39,14 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
                 } else {
                     state.mark_processed(fingerprint);
                 }
-                self.record_refusal(stem, &error, is_retry);
+                let error = self.record_refusal(stem, &error, is_retry);
+                self.end_changes(stem, Some(&error)).await;
             }
         }
     }
 
-    fn record_refusal(&self, stem: &str, error: &SwapError, is_retry: bool) {
+    /// Records why a file was refused, and returns the text that is shown for it.
+    fn record_refusal(&self, stem: &str, error: &SwapError, is_retry: bool) -> String {
         let before = self.folder.statuses().remove(stem).unwrap_or_default();
         // The text may quote the file.
         let error: String = printable::block(&error.to_string()).chars().take(MAX_ERROR_CHARACTERS).collect();
@@ -53,7 +56,8 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
             let plugin = before.plugin.as_deref().unwrap_or(stem);
             tracing::error!(plugin, file = %format!("{stem}.wasm"), "plugin not loaded{running}: {error}");
         }
-        self.folder.set(stem, Some(Status { error: Some(error), disabled: false, ..before }));
+        self.folder.set(stem, Some(Status { error: Some(error.clone()), disabled: false, ..before }));
+        error
     }
 
     async fn record_load(&mut self, stem: &str, swapped: Option<SwapResult>, took: Duration) {

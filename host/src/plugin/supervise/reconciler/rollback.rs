@@ -20,7 +20,7 @@ impl Folder {
     /// If there is no such generation, or it cannot be loaded. Nothing has changed then.
     pub async fn roll_back(&self, plugin: &str, to: Option<String>) -> Result<RollbackReport, RollbackError> {
         let (answer, answered) = oneshot::channel();
-        let command = Command { plugin: plugin.to_owned(), to, answer };
+        let command = Command::RollBack { plugin: plugin.to_owned(), to, answer };
         self.commands.send(command).await.map_err(|_| RollbackError::Stopping)?;
         answered.await.map_err(|_| RollbackError::Stopping)?
     }
@@ -46,10 +46,14 @@ impl RollbackTrigger<'_> {
 
 impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
     pub(super) async fn handle_command(&mut self, command: Command) {
-        let Command { plugin, to, answer } = command;
-        let result = self.roll_back(&plugin, to.as_deref(), RollbackTrigger::Operator).await;
-        // The client may have disconnected.
-        drop(answer.send(result));
+        match command {
+            Command::RollBack { plugin, to, answer } => {
+                let result = self.roll_back(&plugin, to.as_deref(), RollbackTrigger::Operator).await;
+                // The client may have disconnected.
+                drop(answer.send(result));
+            }
+            Command::ChangeFile { stem, change, answer } => self.change_file(stem, change, answer).await,
+        }
     }
 
     /// Applies the rollback rules. A generation that was rolled back to is left alone: its failures have another cause.

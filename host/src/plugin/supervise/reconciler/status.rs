@@ -1,6 +1,7 @@
 //! The status of the plugin folder, shared with the admin interface.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
@@ -30,12 +31,14 @@ pub struct Folder {
     ignored: Arc<Mutex<BTreeMap<String, String>>>,
     fault: Arc<Mutex<Option<String>>>,
     pub(super) commands: mpsc::Sender<Command>,
+    /// The path of the folder.
+    pub(super) path: PathBuf,
 }
 
 impl Folder {
     /// Creates a handle that sends commands to a reconciler.
-    pub(super) fn new(commands: mpsc::Sender<Command>) -> Self {
-        Self { statuses: Arc::default(), ignored: Arc::default(), fault: Arc::default(), commands }
+    pub(super) fn new(commands: mpsc::Sender<Command>, path: PathBuf) -> Self {
+        Self { statuses: Arc::default(), ignored: Arc::default(), fault: Arc::default(), commands, path }
     }
 
     /// The status of each plugin file, by stem.

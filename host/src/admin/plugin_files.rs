@@ -1,0 +1,284 @@
+//! Uploads, removes, enables and disables plugins, and reads and writes their sidecars. The changes are made in the
+//! plugin folder, where an operator could make them, too.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, ETAG};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+
+use super::Admin;
+use super::body::{Path, require_media_type};
+use super::plugin_target::{TargetFile, tag_of, target, unreadable};
+use super::plugins::{find, no_plugin};
+use super::precondition::{EntityTag, IfMatch, IfMatchHeader};
+use crate::api::{PluginView, schemas};
+use crate::plugin::{FILE_LIMIT_BYTES, FileChange, FileChangeError, Sidecar};
+use crate::problem::Problem;
+use crate::server::MediaType;
+
+/// The largest sidecar, in bytes.
+const SIDECAR_LIMIT: usize = crate::plugin::SIDECAR_LIMIT_BYTES as usize;
+
+/// Upload a plugin
+///
+/// Writes the component in the body to the plugin folder, and waits until it runs. If the host refuses it, for instance
+/// because its canary fails, the former file is restored. The name is that of the plugin, or of its file.
+#[utoipa::path(
+    put,
+    path = "/plugins/{name}/component",
+    operation_id = "upload_plugin",
+    tag = "plugins",
+    params(("name" = String, Path, description = "The name of the plugin."), IfMatchHeader),
+    request_body(content((schemas::Component = "application/wasm"), (schemas::Component = "application/octet-stream")), description = "The component."),
+    responses(
+        (status = 200, body = PluginView, description = "The component runs in place of the former one."),
+        (status = 201, body = PluginView, description = "The plugin is new, and runs."),
+    )
+)]
+pub(super) async fn upload(
+    State(admin): State<Admin>,
+    Path(name): Path<String>,
+    condition: IfMatch,
+    request: Request,
+) -> Result<(StatusCode, Json<PluginView>), Problem> {
+    require_media_type(request.headers(), &["application/wasm", "application/octet-stream"])?;
+    let max_body_bytes = usize::try_from(FILE_LIMIT_BYTES).unwrap_or(usize::MAX);
+    let (parts, body) = request.into_parts();
+    let bytes = admin.body_reader.up_to(max_body_bytes).read(&parts.headers, body).await?;
+    let _lock = admin.changes.plugins.lock().await;
+    let target = target(&admin, &name)?;
+    check_condition(&admin, &condition, &target, &name).await?;
+    let sidecar = admin.folder.sidecar(&target.stem).await.map_err(unreadable)?;
+    let bytes = check_component(&admin, &name, &target, bytes.into(), sidecar.as_deref()).await?;
+    admin.folder.change(&target.stem, FileChange::PutComponent(bytes)).await.map_err(|error| problem(&error, &name))?;
+    let view = find(&admin, &name).ok_or_else(|| no_plugin(&admin, &name))?;
+    Ok((if target.exists { StatusCode::OK } else { StatusCode::CREATED }, Json(view)))
+}
+
+/// Remove a plugin
+///
+/// Deletes its component and its sidecar from the plugin folder. Its state, its backlog and its dead letters are kept.
+#[utoipa::path(
+    delete,
+    path = "/plugins/{name}",
+    operation_id = "remove_plugin",
+    tag = "plugins",
+    params(("name" = String, Path, description = "The name of the plugin."), IfMatchHeader),
+    responses((status = 204, description = "Done."))
+)]
+pub(super) async fn remove(
+    State(admin): State<Admin>,
+    Path(name): Path<String>,
+    condition: IfMatch,
+) -> Result<StatusCode, Problem> {
+    let _lock = admin.changes.plugins.lock().await;
+    let target = existing(&admin, &name)?;
+    check_condition(&admin, &condition, &target, &name).await?;
+    admin.folder.change(&target.stem, FileChange::RemovePlugin).await.map_err(|error| problem(&error, &name))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Show a plugin's sidecar
+#[utoipa::path(
+    get,
+    path = "/plugins/{name}/sidecar",
+    operation_id = "get_sidecar",
+    tag = "plugins",
+    params(("name" = String, Path, description = "The name of the plugin.")),
+    responses((status = 200, body = String, content_type = "application/toml", description = "The sidecar.",
+               headers(("ETag" = String, description = "Changes with the sidecar."))))
+)]
+pub(super) async fn sidecar(State(admin): State<Admin>, Path(name): Path<String>) -> Result<Response, Problem> {
+    let target = target(&admin, &name)?;
+    let text = admin.folder.sidecar(&target.stem).await.map_err(unreadable)?;
+    let text = text.ok_or_else(|| Problem::not_found(format!("the plugin `{name}` has no sidecar")))?;
+    let tag = HeaderValue::try_from(sidecar_tag(&text).to_string()).expect("a tag has only digits and letters");
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/toml")), (ETAG, tag)], text).into_response())
+}
+
+/// Replace a plugin's sidecar
+///
+/// Waits until the plugin runs with it. If the host refuses it, the former sidecar is restored. A plugin that does not
+/// describe itself needs its sidecar before its component.
+#[utoipa::path(
+    put,
+    path = "/plugins/{name}/sidecar",
+    operation_id = "put_sidecar",
+    tag = "plugins",
+    params(("name" = String, Path, description = "The name of the plugin."), IfMatchHeader),
+    request_body(content = String, content_type = "application/toml", description = "The sidecar."),
+    responses((status = 204, description = "The plugin runs with the sidecar."))
+)]
+pub(super) async fn put_sidecar(
+    State(admin): State<Admin>,
+    Path(name): Path<String>,
+    condition: IfMatch,
+    request: Request,
+) -> Result<StatusCode, Problem> {
+    require_media_type(request.headers(), &["application/toml", "text/plain"])?;
+    MediaType::of(request.headers())?.map_or(Ok(()), |media_type| media_type.require_utf8())?;
+    let (parts, body) = request.into_parts();
+    let bytes = admin.body_reader.up_to(SIDECAR_LIMIT).read(&parts.headers, body).await?;
+    let text = String::from_utf8(bytes.into()).map_err(|_| invalid_sidecar("it is not UTF-8"))?;
+    let _lock = admin.changes.plugins.lock().await;
+    let target = target(&admin, &name)?;
+    let present = admin.folder.sidecar(&target.stem).await.map_err(unreadable)?;
+    check_sidecar_condition(&condition, &name, present.as_deref())?;
+    change_sidecar(&admin, &name, &target, text).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Remove a plugin's sidecar
+///
+/// Waits until the plugin runs without it. If the host refuses the plugin without a sidecar, the sidecar is restored.
+#[utoipa::path(
+    delete,
+    path = "/plugins/{name}/sidecar",
+    operation_id = "remove_sidecar",
+    tag = "plugins",
+    params(("name" = String, Path, description = "The name of the plugin."), IfMatchHeader),
+    responses((status = 204, description = "Done."))
+)]
+pub(super) async fn remove_sidecar(
+    State(admin): State<Admin>,
+    Path(name): Path<String>,
+    condition: IfMatch,
+) -> Result<StatusCode, Problem> {
+    let _lock = admin.changes.plugins.lock().await;
+    let target = target(&admin, &name)?;
+    let present = admin.folder.sidecar(&target.stem).await.map_err(unreadable)?;
+    check_sidecar_condition(&condition, &name, present.as_deref())?;
+    admin.folder.change(&target.stem, FileChange::RemoveSidecar).await.map_err(|error| problem(&error, &name))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Enable a plugin
+///
+/// Sets `enabled` in its sidecar, and waits until it runs.
+#[utoipa::path(
+    post,
+    path = "/plugins/{name}/enable",
+    operation_id = "enable_plugin",
+    tag = "plugins",
+    params(("name" = String, Path, description = "The name of the plugin, or of its file."), IfMatchHeader),
+    responses((status = 204, description = "Done."))
+)]
+pub(super) async fn enable(
+    State(admin): State<Admin>,
+    Path(name): Path<String>,
+    condition: IfMatch,
+) -> Result<StatusCode, Problem> {
+    set_enabled(&admin, &name, &condition, true).await
+}
+
+/// Disable a plugin
+///
+/// Sets `enabled = false` in its sidecar, and waits until it has stopped. Its state and its backlog are kept.
+#[utoipa::path(
+    post,
+    path = "/plugins/{name}/disable",
+    operation_id = "disable_plugin",
+    tag = "plugins",
+    params(("name" = String, Path, description = "The name of the plugin, or of its file."), IfMatchHeader),
+    responses((status = 204, description = "Done."))
+)]
+pub(super) async fn disable(
+    State(admin): State<Admin>,
+    Path(name): Path<String>,
+    condition: IfMatch,
+) -> Result<StatusCode, Problem> {
+    set_enabled(&admin, &name, &condition, false).await
+}
+
+async fn set_enabled(admin: &Admin, name: &str, condition: &IfMatch, is_enabled: bool) -> Result<StatusCode, Problem> {
+    let _lock = admin.changes.plugins.lock().await;
+    let target = existing(admin, name)?;
+    check_condition(admin, condition, &target, name).await?;
+    let text = admin.folder.sidecar(&target.stem).await.map_err(unreadable)?.unwrap_or_default();
+    let changed = Sidecar::with_enabled(&text, is_enabled).map_err(|error| invalid_sidecar(&error))?;
+    if changed != text {
+        change_sidecar(admin, name, &target, changed).await?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The file of a plugin that must exist.
+fn existing(admin: &Admin, name: &str) -> Result<TargetFile, Problem> {
+    let found = target(admin, name).ok().filter(|target| target.exists);
+    found.ok_or_else(|| no_plugin(admin, name))
+}
+
+/// Writes a sidecar after checking it together with the component.
+async fn change_sidecar(admin: &Admin, name: &str, target: &TargetFile, text: String) -> Result<(), Problem> {
+    Sidecar::parse(&text).map_err(|error| invalid_sidecar(&error))?;
+    let changed = admin.folder.change(&target.stem, FileChange::PutSidecar(text)).await;
+    changed.map_err(|error| problem(&error, name))
+}
+
+/// Checks that a component can run with its sidecar as the plugin of this name. Returns its bytes.
+async fn check_component(
+    admin: &Admin,
+    name: &str,
+    target: &TargetFile,
+    bytes: Vec<u8>,
+    sidecar: Option<&str>,
+) -> Result<Vec<u8>, Problem> {
+    let sidecar = Sidecar::parse(sidecar.unwrap_or_default()).map_err(|error| invalid_sidecar(&error))?;
+    let sidecar = Sidecar { stem: target.stem.clone(), ..sidecar };
+    let loader = Arc::clone(&admin.loader);
+    let loaded = tokio::task::spawn_blocking(move || {
+        let loaded = loader.load(&bytes, &sidecar).map(|generation| generation.name.to_string());
+        (bytes, loaded)
+    });
+    let (bytes, loaded) = loaded.await.map_err(|error| {
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "host-failed",
+            format!("the component was not checked: {error}"),
+        )
+    })?;
+    let unloadable = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unloadable", detail);
+    // The name may also be that of an existing file.
+    let is_file = target.exists && target.stem == name;
+    match loaded {
+        Ok(loaded) if loaded == name || is_file => Ok(bytes),
+        Ok(other) => Err(unloadable(format!("the component is the plugin `{other}`, not `{name}`; upload it as that"))),
+        Err(error) => Err(unloadable(format!("the component cannot be loaded: {error}"))),
+    }
+}
+
+async fn check_condition(admin: &Admin, condition: &IfMatch, target: &TargetFile, name: &str) -> Result<(), Problem> {
+    let tag = if target.exists { tag_of(admin, name).await? } else { None };
+    condition.check(&format!("the plugin `{name}`"), tag.as_ref())
+}
+
+fn sidecar_tag(text: &str) -> EntityTag {
+    EntityTag::of(text.as_bytes())
+}
+
+fn check_sidecar_condition(condition: &IfMatch, name: &str, present: Option<&str>) -> Result<(), Problem> {
+    condition.check(&format!("the sidecar of plugin `{name}`"), present.map(sidecar_tag).as_ref())
+}
+
+fn invalid_sidecar(error: &str) -> Problem {
+    let detail = format!("the sidecar is invalid: {error}");
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-sidecar", detail)
+}
+
+fn problem(error: &FileChangeError, name: &str) -> Problem {
+    let detail = error.to_string();
+    match error {
+        FileChangeError::Name(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-plugin-name", detail),
+        FileChangeError::NoFile(_) => Problem::not_found(detail),
+        FileChangeError::Busy => Problem::new(StatusCode::CONFLICT, "change-in-progress", detail),
+        FileChangeError::Unwritable(_) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "folder-unwritable", detail),
+        FileChangeError::Refused(_) => {
+            let detail = format!("plugin `{name}` is as before, because the host refused the change: {detail}");
+            Problem::new(StatusCode::CONFLICT, "change-refused", detail)
+        }
+        FileChangeError::Stopping => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", detail),
+    }
+}

@@ -1,0 +1,46 @@
+//! The file of a plugin that a request names, and the tag of the plugin.
+
+use axum::http::StatusCode;
+
+use super::Admin;
+use super::precondition::EntityTag;
+use crate::problem::Problem;
+use crate::subscription;
+
+/// The file of a plugin.
+pub(super) struct TargetFile {
+    /// Its name without `.wasm`.
+    pub(super) stem: String,
+    /// Whether there is such a file.
+    pub(super) exists: bool,
+}
+
+/// The file of a plugin, by the name of the plugin or of the file. A new file has the name of the plugin.
+pub(super) fn target(admin: &Admin, name: &str) -> Result<TargetFile, Problem> {
+    let statuses = admin.folder.statuses();
+    let of_plugin = statuses.iter().find(|(_, status)| status.plugin.as_deref() == Some(name));
+    if let Some(stem) = of_plugin.map(|(stem, _)| stem).or_else(|| statuses.get_key_value(name).map(|(stem, _)| stem)) {
+        return Ok(TargetFile { stem: stem.clone(), exists: true });
+    }
+    if !subscription::is_valid_name(name) {
+        let detail = format!(
+            "`{name}` cannot be the name of a new plugin; use 1 to 128 letters, digits, `-` and `_`, not beginning with `-`"
+        );
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-plugin-name", detail));
+    }
+    Ok(TargetFile { stem: name.to_owned(), exists: false })
+}
+
+/// The tag of what clients can change about a plugin: its files, and whether it is drained.
+pub(super) async fn tag_of(admin: &Admin, name: &str) -> Result<Option<EntityTag>, Problem> {
+    let target = target(admin, name)?;
+    let revision = admin.folder.revision(&target.stem).await.map_err(unreadable)?;
+    let drained = if admin.bus.is_drained(name) { "drained" } else { "" };
+    Ok(revision.map(|revision| EntityTag::of(format!("{revision} {drained}").as_bytes())))
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "passed as a function")]
+pub(super) fn unreadable(error: std::io::Error) -> Problem {
+    let detail = format!("cannot read the plugin folder: {error}; check its permissions");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "folder-unreadable", detail)
+}
