@@ -265,6 +265,8 @@ impl Host {
         let hop_limit = config.bus.hop_limit;
         let dispatcher = Dispatcher::new(bus.clone(), registry.clone(), capacity.clone(), webhooks, hop_limit);
         let dispatcher = dispatcher.observed_by(observer.clone()).holding_failures(config.hold_failures);
+        // Before the parts that register metrics.
+        let metrics = telemetry::start_metrics().map_err(|error| anyhow!("cannot start metrics: {error}"))?;
         let ledger = open_ledger(&config, &bus, &clock).context("cannot start the ledger")?;
         let dispatcher = dispatcher.recorded_by(ledger.recorder());
         let (limits, stops) = (config.http, Stops::default());
@@ -300,7 +302,7 @@ impl Host {
             replies_ended: stops.replies.clone(),
             recorder: ledger.recorder(),
             ledger: ledger.reader(),
-            metrics: telemetry::start_metrics().map_err(|error| anyhow!("cannot start metrics: {error}"))?,
+            metrics,
             listeners: own,
             clock,
             ready: ready.subscribe(),
@@ -439,7 +441,7 @@ impl Host {
         }
         // The bus still commits the commands that it has accepted.
         drop(tokio::time::timeout(Duration::from_secs(5), bus.close()).await);
-        // Writes what is queued.
+        // Writes what is queued, and the aggregates of the present minute.
         drop(tokio::task::spawn_blocking(move || drop(ledger)).await);
         tracing::info!("stopped");
         Ok(())

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 
 use super::body::{Path, Query};
-use super::{Admin, ledger_views as views, waiting};
+use super::{Admin, ledger_query, ledger_views as views, waiting};
 use crate::api::{
     CauseTreeQuery, CauseTreeView, DelayedEventView, DeliveryStateView, RecordedAttemptView, TreeDeliveryView,
     TreeEventView,
@@ -52,6 +52,8 @@ pub(super) async fn show(
     Path(id): Path<String>,
     Query(query): Query<CauseTreeQuery>,
 ) -> Result<Json<CauseTreeView>, Problem> {
+    ledger_query::attribute("id", Some(&id))?;
+    ledger_query::attribute("source", query.source.as_deref())?;
     let delayed = all_delayed(&admin).await?;
     let mut found = find(&admin, &id, query.source.as_deref(), &delayed).await?;
     if found.trees.is_empty() && found.request.is_none() {
@@ -81,7 +83,8 @@ pub(super) async fn show(
         let gaps = admin.ledger.gaps(since, admin.clock.now()).await.unwrap_or_default();
         view.gaps = gaps.iter().map(views::gap).collect();
     }
-    view.ledger_error = found.error.map(|error| error.to_string());
+    let unread = found.error.map(|error| error.to_string());
+    view.ledger_error = unread.or_else(|| admin.recorder.counters().outage.map(|outage| outage.to_string()));
     Ok(Json(view))
 }
 

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::api::{
-    CallView, GapView, InvocationUsageView, PercentilesView, PublishedView, RecordedAttemptView, RecordedRequestView,
-    SubjectView, VerdictView,
+    CallView, GapView, InvocationUsageView, LedgerView, PercentilesView, PublishedView, RecordedAttemptView,
+    RecordedRequestView, SubjectView, VerdictView,
 };
 use crate::duration::micros;
-use crate::ledger::{Activity, AttemptEntry, AttemptVerdict, Gap, Percentiles, RequestEntry, Subject};
+use crate::ledger::{Activity, AttemptEntry, AttemptVerdict, Counters, Gap, Percentiles, RequestEntry, Subject};
 use crate::outcome::EffectNames;
 use crate::usage::Usage;
 
@@ -84,6 +84,14 @@ pub(super) fn gap(gap: &Gap) -> GapView {
     GapView { from: from.to_string(), until: until.to_string(), lost: *lost, reason: reason.clone() }
 }
 
+pub(super) fn ledger(counters: Counters) -> LedgerView {
+    let Counters { written, lost, outage } = counters;
+    let available = outage.is_none();
+    let (unavailable_since, unavailable_reason) =
+        outage.map(|outage| (outage.since.to_string(), outage.reason)).unzip();
+    LedgerView { available, unavailable_since, unavailable_reason, written, lost }
+}
+
 /// The activity of a subject. The caller adds the backlog.
 pub(super) fn subject(subject: &Subject, activity: &Activity) -> SubjectView {
     let (plugin, subscription) = match subject {
@@ -100,6 +108,7 @@ pub(super) fn subject(subject: &Subject, activity: &Activity) -> SubjectView {
         memory_bytes: activity.memory_bytes,
         run: percentiles(activity.run()),
         latency: percentiles(activity.latency()),
+        wait: percentiles(activity.wait()),
         ..SubjectView::default()
     }
 }

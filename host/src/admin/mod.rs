@@ -12,6 +12,7 @@ mod events;
 mod generations;
 mod guard;
 mod health;
+mod ledger_query;
 mod ledger_views;
 mod openapi;
 mod plugin_files;

@@ -9,9 +9,10 @@ use axum::extract::State;
 use super::body::Query;
 use super::cursor::List;
 use super::dead_letters::check_cause;
+use super::ledger_query::{self, Owner};
 use super::{Admin, Page, ledger_views as views, page_size, query};
 use crate::api::{
-    LedgerView, MinuteList, MinuteQuery, MinuteView, RecordedAttemptPage, RecordedAttemptQuery, RecordedRequestPage,
+    MinuteList, MinuteQuery, MinuteView, RecordedAttemptPage, RecordedAttemptQuery, RecordedRequestPage,
     RecordedRequestQuery, StatisticsView, SubjectView,
 };
 use crate::clock::Timestamp;
@@ -55,17 +56,13 @@ pub(super) async fn attempts(
 }
 
 fn filter(query: RecordedAttemptQuery) -> Result<AttemptFilter, Problem> {
-    let subscription = query::subscription(query.subscription.as_deref())?;
-    if let (Some(plugin), Some(id)) = (&query.plugin, &subscription)
-        && *plugin != id.owner
-    {
-        return Err(query::invalid(format!("the subscription `{id}` does not belong to the plugin `{plugin}`")));
-    }
+    let Owner { plugin: owner, subscription: name } = Owner::of(query.plugin, query.subscription.as_deref())?;
     check_cause(query.cause.as_deref())?;
-    let (owner, name) = match subscription {
-        Some(SubscriptionId { owner, name }) => (Some(owner), Some(name)),
-        None => (query.plugin, None),
-    };
+    for (parameter, value) in [("event", &query.event), ("source", &query.source), ("correlation", &query.correlation)]
+    {
+        ledger_query::attribute(parameter, value.as_deref())?;
+    }
+    ledger_query::digest(query.digest.as_deref())?;
     Ok(AttemptFilter {
         event_id: query.event,
         event_source: query.source,
@@ -94,7 +91,8 @@ pub(super) async fn requests(
 ) -> Result<Json<RecordedRequestPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
     let after = admin.parsed_place(List::Requests, query.after.as_deref())?;
-    let read = admin.ledger.requests(query.plugin, after, Page::<RequestEntry>::to_read(limit)).await?;
+    let plugin = ledger_query::plugin(query.plugin)?;
+    let read = admin.ledger.requests(plugin, after, Page::<RequestEntry>::to_read(limit)).await?;
     let page = Page::of(read, limit);
     let next = page.next(|(number, _)| admin.cursor(List::Requests, &number.to_string()));
     let requests = page.items.iter().map(|(_, request)| views::request(request)).collect();
@@ -133,9 +131,7 @@ pub(super) async fn statistics(State(admin): State<Admin>) -> Result<Json<Statis
             ..view
         });
     }
-    let counters = admin.recorder.counters();
-    let ledger = LedgerView { available: counters.is_available, written: counters.written, lost: counters.lost };
-    Ok(Json(StatisticsView { at: now.to_string(), subjects, ledger }))
+    Ok(Json(StatisticsView { at: now.to_string(), subjects, ledger: views::ledger(admin.recorder.counters()) }))
 }
 
 /// List the aggregates of each minute

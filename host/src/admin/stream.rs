@@ -11,6 +11,7 @@ use axum::response::sse::{Event as SentEvent, KeepAlive, Sse};
 use tokio_util::sync::CancellationToken;
 
 use super::body::Query;
+use super::ledger_query::Owner;
 use super::{Admin, ledger_views as views};
 use crate::api::{StreamMessage, StreamQuery};
 use crate::ledger::{Entry, Live, LiveItem, StreamPosition};
@@ -25,32 +26,32 @@ const RECONNECT: Duration = Duration::from_secs(1);
 /// What a client wants to see.
 #[derive(Debug, Default)]
 struct Filter {
-    plugin: Option<String>,
-    subscription: Option<String>,
+    owner: Owner,
     pattern: Option<Pattern>,
     failed: bool,
 }
 
 impl Filter {
-    fn of(query: StreamQuery) -> Self {
+    fn of(query: StreamQuery) -> Result<Self, Problem> {
         let StreamQuery { plugin, subscription, pattern, failed } = query;
-        Self { plugin, subscription, pattern, failed: failed.unwrap_or(false) }
+        let owner = Owner::of(plugin, subscription.as_deref())?;
+        Ok(Self { owner, pattern, failed: failed.unwrap_or(false) })
     }
 
     fn matches(&self, entry: &Entry) -> bool {
         if self.failed && !entry.is_failure() {
             return false;
         }
+        let Owner { plugin, subscription } = &self.owner;
         match entry {
             Entry::Attempt(attempt) => {
-                let id = || format!("{}/{}", attempt.owner, attempt.subscription);
-                self.plugin.as_ref().is_none_or(|plugin| attempt.owner == *plugin)
-                    && self.subscription.as_ref().is_none_or(|subscription| id() == *subscription)
+                plugin.as_ref().is_none_or(|plugin| attempt.owner == *plugin)
+                    && subscription.as_ref().is_none_or(|subscription| attempt.subscription == *subscription)
                     && self.pattern.as_ref().is_none_or(|pattern| pattern.matches(&attempt.event_type))
             }
             Entry::Request(request) => {
-                self.plugin.as_ref().is_none_or(|plugin| request.plugin == *plugin)
-                    && self.subscription.is_none()
+                plugin.as_ref().is_none_or(|plugin| request.plugin == *plugin)
+                    && subscription.is_none()
                     && self.pattern.is_none()
             }
         }
@@ -77,7 +78,7 @@ pub(super) async fn follow(
     Query(query): Query<StreamQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let filter = Filter::of(query);
+    let filter = Filter::of(query)?;
     let after = headers.get("last-event-id").map(|id| id.to_str().ok().and_then(parse_id));
     let after = match after {
         Some(None) => {

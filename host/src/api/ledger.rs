@@ -133,9 +133,10 @@ pub struct RecordedRequestView {
     pub path: String,
     /// The status of the response; 499 if the client disconnected before there was one.
     pub status: u16,
-    /// The cause of the handler's failure; null if it did not fail.
+    /// The cause of the failure: of the handler's, as in dead letters, or the code of the problem with which the host
+    /// responded. Null if the status is below 500.
     pub cause: Option<String>,
-    /// The reason of the handler's failure; null if it did not fail.
+    /// The reason of the failure; null for a success.
     pub reason: Option<String>,
     /// The ids of the cause trees of the events that it published.
     pub correlations: Vec<String>,
@@ -250,7 +251,7 @@ pub struct CauseTreeView {
     pub delayed: Vec<DelayedEventView>,
     /// The times in which the ledger lost records, so that attempts and requests may be missing.
     pub gaps: Vec<GapView>,
-    /// Why the ledger cannot be read; null if it can.
+    /// Why the ledger cannot be read or written, so that attempts and requests may be missing; null if it can.
     pub ledger_error: Option<String>,
 }
 
@@ -340,8 +341,8 @@ pub struct GapView {
     /// When the last missing record was made, in RFC 3339.
     #[schema(format = DateTime)]
     pub until: String,
-    /// The number of missing records.
-    pub lost: u64,
+    /// The number of missing records; null if it is unknown, and may be 0.
+    pub lost: Option<u64>,
     /// Why they are missing.
     pub reason: String,
 }
@@ -379,6 +380,8 @@ pub struct SubjectView {
     pub memory_bytes: u64,
     /// The run times of handlers.
     pub run: PercentilesView,
+    /// The latencies without the run times: waits for a turn, a permit, a retry and the commit.
+    pub wait: PercentilesView,
     /// The times from the entry into the log, or from the request, to the end.
     pub latency: PercentilesView,
     /// The deliveries that are neither handled nor dead letters; null for routes.
@@ -404,11 +407,16 @@ pub struct PercentilesView {
 }
 
 /// The ledger itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct LedgerView {
     /// Whether it can be written.
     pub available: bool,
+    /// Since when it cannot be written, in RFC 3339; null if it can.
+    #[schema(format = DateTime)]
+    pub unavailable_since: Option<String>,
+    /// Why it cannot be written; null if it can.
+    pub unavailable_reason: Option<String>,
     /// Records written since the start.
     pub written: u64,
     /// Records lost since the start.
@@ -420,11 +428,11 @@ pub struct LedgerView {
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub struct MinuteQuery {
-    /// The first minute, in RFC 3339. An hour ago by default.
+    /// A time in the first minute, in RFC 3339. An hour before `until` by default.
     #[param(format = DateTime)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// The last minute, in RFC 3339. Now by default.
+    /// A time in the last minute, in RFC 3339. Now by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
 }
@@ -433,7 +441,8 @@ pub struct MinuteQuery {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct MinuteList {
-    /// The minutes in order, one entry for each subject that did something.
+    /// The minutes that have ended, in order, one entry for each subject that did something. A stop of the host ends its
+    /// last minute early.
     pub minutes: Vec<MinuteView>,
     /// Whether there are more than are shown. Then ask for a shorter time.
     pub truncated: bool,
@@ -443,7 +452,7 @@ pub struct MinuteList {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct MinuteView {
-    /// The beginning of the minute, in RFC 3339.
+    /// The beginning of the minute, in RFC 3339. It is a minute of the UTC clock.
     #[schema(format = DateTime)]
     pub at: String,
     /// What happened.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::why::render::format_micros;
 use super::{Remote, output};
-use crate::api::{StatisticsView, SubjectView};
+use crate::api::{LedgerView, StatisticsView, SubjectView};
 use crate::console;
 use output::{cell, table};
 
@@ -50,28 +50,51 @@ fn clear_screen() -> std::io::Result<()> {
 fn show(statistics: &StatisticsView) -> String {
     let mut subjects: Vec<_> = statistics.subjects.iter().collect();
     subjects.sort_by_key(|subject| (std::cmp::Reverse(subject.cpu_us), name(subject)));
-    let columns =
-        ["SUBSCRIPTION OR ROUTES", "PER S", "FAILED", "RETRIED", "P50", "P95", "P99", "CPU", "BACKLOG", "LAG"];
+    let columns = [
+        "SUBSCRIPTION OR ROUTES",
+        "PER S",
+        "FAILED",
+        "RETRIED",
+        "WAIT P50",
+        "WAIT P99",
+        "RUN P50",
+        "RUN P99",
+        "CPU",
+        "BACKLOG",
+        "LAG",
+    ];
     let rows = table(&columns, &subjects, |subject| {
         vec![
             cell(name(subject)),
             format!("{:.1}", rate(subject)),
             cell(subject.failed),
             cell(subject.retried),
-            format_micros(subject.latency.p50_us),
-            format_micros(subject.latency.p95_us),
-            format_micros(subject.latency.p99_us),
+            time(subject.wait.p50_us),
+            time(subject.wait.p99_us),
+            time(subject.run.p50_us),
+            time(subject.run.p99_us),
             format!("{:.1} %", cpu_percent(subject)),
             output::optional(subject.backlog),
             subject.lag_seconds.map_or_else(|| "-".to_owned(), |lag| format!("{lag:.1} s")),
         ]
     });
-    let ledger = &statistics.ledger;
-    let state = if ledger.available { "available" } else { "unavailable; see the log of the host" };
-    format!(
-        "{}, last minute\n{rows}\n\nledger: {state}, {} records written, {} lost",
-        statistics.at, ledger.written, ledger.lost
-    )
+    format!("{}, last minute\n{rows}\n\n{}", statistics.at, describe_ledger(&statistics.ledger))
+}
+
+fn describe_ledger(ledger: &LedgerView) -> String {
+    let LedgerView { unavailable_since, unavailable_reason, written, lost, .. } = ledger;
+    let counts = format!("since the start of the host: {written} records written, {lost} lost");
+    match (unavailable_since, unavailable_reason) {
+        (Some(since), Some(reason)) => {
+            format!("the ledger cannot be written since {}: {}; {counts}", cell(since), cell(reason))
+        }
+        _ => format!("the ledger can be written; {counts}"),
+    }
+}
+
+/// A time of at least a microsecond; a dash if nothing was measured.
+fn time(micros: u64) -> String {
+    output::optional((micros > 0).then(|| format_micros(micros)))
 }
 
 fn name(subject: &SubjectView) -> String {
@@ -100,16 +123,29 @@ mod tests {
             subscription: subscription.map(str::to_owned),
             succeeded: 120,
             cpu_us,
-            latency: PercentilesView { p50_us: 1_500, ..PercentilesView::default() },
+            latency: PercentilesView { p50_us: 9_000, ..PercentilesView::default() },
+            run: PercentilesView { p50_us: 1_500, p99_us: 2_500, ..PercentilesView::default() },
+            wait: PercentilesView { p50_us: subscription.map_or(0, |_| 7_000), ..PercentilesView::default() },
             backlog: subscription.map(|_| 3),
             lag_seconds: subscription.map(|_| 1.25),
             ..SubjectView::default()
         };
         let subjects = vec![subject("shop", None, 600), subject("mailer", Some("mailer/welcome"), 6_000_000)];
-        let shown = show(&StatisticsView { at: "T".to_owned(), subjects, ..StatisticsView::default() });
+        let mut statistics = StatisticsView { at: "T".to_owned(), subjects, ..StatisticsView::default() };
+        let shown = show(&statistics);
         let lines: Vec<Vec<_>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
-        let expected = "mailer/welcome 2.0 0 0 1.5 ms 0 µs 0 µs 10.0 % 3 1.2 s";
+        let expected = "mailer/welcome 2.0 0 0 7.0 ms - 1.5 ms 2.5 ms 10.0 % 3 1.2 s";
         assert_eq!(lines[2].join(" "), expected, "{shown}");
-        assert_eq!(lines[3].join(" "), "shop (routes) 2.0 0 0 1.5 ms 0 µs 0 µs 0.0 % - -");
+        assert_eq!(lines[3].join(" "), "shop (routes) 2.0 0 0 - - 1.5 ms 2.5 ms 0.0 % - -");
+        assert!(shown.ends_with("the ledger can be written; since the start of the host: 0 records written, 0 lost"));
+        statistics.ledger = LedgerView {
+            unavailable_since: Some("S".to_owned()),
+            unavailable_reason: Some("the disk is full".to_owned()),
+            lost: 7,
+            ..LedgerView::default()
+        };
+        let shown = show(&statistics);
+        let expected = "the ledger cannot be written since S: the disk is full; since the start of the host: 0 records written, 7 lost";
+        assert!(shown.ends_with(expected), "{shown}");
     }
 }

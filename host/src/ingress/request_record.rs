@@ -11,6 +11,7 @@ use crate::event::CauseTreeId;
 use crate::ledger::{RecordedFailure, Recorder, RequestEntry, Subject, SubjectStatistics};
 use crate::outcome::{EffectNames, Effects, Failure};
 use crate::plugin::{Generation, Route};
+use crate::problem::Problem;
 use crate::request_id::RequestId;
 use crate::usage::Usage;
 
@@ -76,6 +77,14 @@ impl RequestRecord {
     /// The handler has failed.
     pub(super) fn failed(&self, failure: &Failure) {
         self.result().failure = Some(failure.into());
+    }
+
+    /// The host responds with a problem. It is the failure, unless the handler has failed before.
+    pub(super) fn refused(&self, problem: &Problem) {
+        if problem.status().is_server_error() {
+            let failure = || RecordedFailure { cause: problem.code().to_owned(), reason: problem.detail().to_owned() };
+            self.result().failure.get_or_insert_with(failure);
+        }
     }
 
     /// The effects are about to be committed.

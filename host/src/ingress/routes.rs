@@ -54,7 +54,10 @@ pub(super) async fn handle(State(ingress): State<Arc<Ingress>>, request: Request
         true => Box::pin(super::services::respond(&ingress, generation, route, &record, request)).await,
         false => respond(&ingress, generation, route, params, &record, request).await,
     };
-    let mut response = response.unwrap_or_else(Problem::into_response);
+    let mut response = response.unwrap_or_else(|problem| {
+        record.refused(&problem);
+        problem.into_response()
+    });
     record.answered(response.status());
     if let Ok(id) = HeaderValue::from_str(record.id().as_str()) {
         response.headers_mut().insert(REQUEST_ID, id);
@@ -82,7 +85,10 @@ async fn respond(
     for _ in 0..RERUN_LIMIT {
         let (response, mut effects, reply_to) = match invoke(ingress, &generation, &request, &ids, record).await? {
             RequestResult::Commit(response, effects, reply_to) => (response, effects, reply_to),
-            RequestResult::Discard(response) => return to_http(&generation.name, response),
+            RequestResult::Discard(response, failure) => {
+                failure.iter().for_each(|failure| record.failed(failure));
+                return to_http(&generation.name, response);
+            }
             RequestResult::Failed(failure) => {
                 record.failed(&failure);
                 return Err(failure_problem(&generation, &request.route, record.id(), &failure));

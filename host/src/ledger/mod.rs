@@ -10,7 +10,9 @@
 
 mod config;
 mod distribution;
+mod gap;
 mod live;
+mod minutes;
 mod policy;
 mod queue;
 mod reader;
@@ -23,9 +25,12 @@ mod writer;
 
 pub use config::{LedgerConfig, Recording};
 pub use distribution::Percentiles;
+pub use gap::Gap;
 pub use live::{Live, LiveItem, StreamPosition};
-pub use reader::{AttemptFilter, Gap, LedgerReader, Minute, ReadError};
+pub use minutes::Minute;
+pub use reader::{AttemptFilter, LedgerReader, ReadError};
 pub use record::{AttemptEntry, AttemptVerdict, Entry, RecordedFailure, RequestEntry};
 pub use recorder::{Counters, Ledger, Recorder};
+pub use shared::Outage;
 pub use statistics::{Activity, Subject, SubjectStatistics};
 pub use writer::BacklogSource;

@@ -20,6 +20,8 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Arc<Entry>>,
+    /// How many records have been added.
+    added: u64,
     lost: Option<Loss>,
 }
 
@@ -58,6 +60,7 @@ impl Queue {
         let mut state = self.lock();
         if state.waiting.len() < room {
             state.waiting.push_back(entry);
+            state.added += 1;
             return true;
         }
         let loss = Loss { from: entry.at(), until: entry.at(), count: 1 };
@@ -70,6 +73,16 @@ impl Queue {
         let mut state = self.lock();
         let count = state.waiting.len().min(limit);
         (state.waiting.drain(..count).collect(), state.lost.take())
+    }
+
+    /// How many records wait.
+    pub(super) fn len(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
+    /// How many records have been added since the start.
+    pub(super) fn added(&self) -> u64 {
+        self.lock().added
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -1,24 +1,28 @@
 //! Reads the ledger.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
-use super::distribution::Distribution;
+use super::gap::Gap;
+use super::minutes::{self, Minute};
 use super::record::{AttemptEntry, AttemptVerdict, Details, RecordedFailure, RequestEntry};
-use super::statistics::{Activity, Subject};
+use super::shared::Shared;
 use super::store::{self, StoreError, signed};
 use crate::clock::Timestamp;
 use crate::duration::micros;
 use crate::event::CauseTreeId;
 use crate::usage::Usage;
 
-/// Reads the ledger. Each call reads one committed moment, up to 100 ms behind the attempts.
+/// Reads the ledger. Each call first waits until the records that are queued are written, for half a second at most,
+/// and reads one committed moment.
 #[derive(Clone, Debug)]
 pub struct LedgerReader {
     path: PathBuf,
+    shared: Arc<Shared>,
 }
 
 /// The ledger cannot be read.
@@ -34,7 +38,7 @@ impl From<StoreError> for ReadError {
 
 impl From<rusqlite::Error> for ReadError {
     fn from(error: rusqlite::Error) -> Self {
-        Self(error.to_string())
+        StoreError::from(error).into()
     }
 }
 
@@ -61,32 +65,6 @@ pub struct AttemptFilter {
     pub digest: Option<String>,
 }
 
-/// A time in which records are missing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gap {
-    /// When the first missing attempt ended.
-    pub from: Timestamp,
-    /// When the last missing attempt ended.
-    pub until: Timestamp,
-    /// How many records are missing.
-    pub lost: u64,
-    /// Why they are missing.
-    pub reason: String,
-}
-
-/// The aggregates of a subject in a minute.
-#[derive(Clone, Debug)]
-pub struct Minute {
-    /// The beginning of the minute.
-    pub at: Timestamp,
-    /// The subject.
-    pub subject: Subject,
-    /// What happened.
-    pub activity: Activity,
-    /// The backlog of a subscription at the end of the minute.
-    pub backlog: Option<u64>,
-}
-
 /// The columns of an attempt, in the order in which [`attempt_of`] reads them.
 const ATTEMPT: &str = "number, at, position, event, source, type, stored_at, tree, tree_source, owner, subscription,
     replay, digest, attempt, queued, took, cpu, memory, verdict, due, cause, reason, details";
@@ -95,8 +73,8 @@ const REQUEST: &str = "number, at, id, plugin, digest, method, route, path, stat
     reason, details";
 
 impl LedgerReader {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path }
+    pub(super) fn new(path: PathBuf, shared: Arc<Shared>) -> Self {
+        Self { path, shared }
     }
 
     /// The attempts that match, newest first, starting before a number or with the newest one. Each comes with its
@@ -189,18 +167,7 @@ impl LedgerReader {
     /// # Errors
     /// If the ledger cannot be read.
     pub async fn gaps(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Gap>, ReadError> {
-        self.read(move |connection| {
-            let mut statement = connection.prepare(
-                "SELECT starts, ends, lost, reason FROM gaps WHERE ends >= ?1 AND starts <= ?2 ORDER BY starts LIMIT 100",
-            )?;
-            let gap = |row: &Row<'_>| {
-                let (from, until) = (time(row, 0)?, time(row, 1)?);
-                Ok(Gap { from, until, lost: unsigned(row, 2)?, reason: row.get(3)? })
-            };
-            let gaps = statement.query_map([signed(from.0), signed(until.0)], gap)?;
-            gaps.map(|gap| gap.map_err(ReadError::from)).collect()
-        })
-        .await
+        self.read(move |connection| Ok(Gap::overlapping(connection, from, until)?)).await
     }
 
     /// The aggregates of the minutes in a time, in order, at most `limit` of them.
@@ -208,16 +175,7 @@ impl LedgerReader {
     /// # Errors
     /// If the ledger cannot be read.
     pub async fn minutes(&self, from: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Minute>, ReadError> {
-        self.read(move |connection| {
-            let mut statement = connection.prepare(
-                "SELECT minute, owner, name, succeeded, retried, failed, cpu, memory, backlog, run, latency FROM minutes
-                 WHERE minute >= ?1 AND minute <= ?2 ORDER BY minute, owner, name LIMIT ?3",
-            )?;
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let minutes = statement.query_map([signed(from.0 / 60_000), signed(until.0 / 60_000), limit], minute_of)?;
-            minutes.map(|minute| minute.map_err(ReadError::from)).collect()
-        })
-        .await
+        self.read(move |connection| Ok(minutes::read(connection, from, until, limit)?)).await
     }
 
     /// Reads on a thread that may block. A ledger that does not exist yet is empty.
@@ -225,6 +183,7 @@ impl LedgerReader {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {
+        self.shared.settle().await;
         let path = self.path.clone();
         let task = tokio::task::spawn_blocking(move || match store::open_reader(&path)? {
             Some(connection) => read(&connection),
@@ -326,27 +285,6 @@ fn request_of(row: &Row<'_>) -> rusqlite::Result<(i64, RequestEntry)> {
         trees,
     };
     Ok((row.get(0)?, request))
-}
-
-fn minute_of(row: &Row<'_>) -> rusqlite::Result<Minute> {
-    let owner: String = row.get(1)?;
-    let subject = match row.get(2)? {
-        Some(name) => Subject::Subscription { owner, name },
-        None => Subject::Routes { plugin: owner },
-    };
-    let distribution = |index| row.get::<_, String>(index).map(|text| Distribution::decode(&text));
-    let activity = Activity {
-        succeeded: unsigned(row, 3)?,
-        retried: unsigned(row, 4)?,
-        failed: unsigned(row, 5)?,
-        cpu_time: duration(row, 6)?,
-        memory_bytes: unsigned(row, 7)?,
-        run: distribution(9)?,
-        latency: distribution(10)?,
-    };
-    let backlog: Option<i64> = row.get(8)?;
-    let at = Timestamp(unsigned(row, 0)?.saturating_mul(60_000));
-    Ok(Minute { at, subject, activity, backlog: backlog.map(i64::cast_unsigned) })
 }
 
 fn details(row: &Row<'_>, index: usize) -> rusqlite::Result<Details> {

@@ -92,7 +92,7 @@ pub enum AttemptVerdict {
 /// The cause and the reason of a failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedFailure {
-    /// The cause, as in dead letters.
+    /// The cause, as in dead letters, or the code of the problem with which the host responded to a request.
     pub cause: String,
     /// The reason, for people.
     pub reason: String,

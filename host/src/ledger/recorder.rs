@@ -2,14 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::config::LedgerConfig;
 use super::live::{Live, StreamPosition};
 use super::reader::LedgerReader;
 use super::record::{AttemptEntry, Entry, RequestEntry};
-use super::shared::Shared;
+use super::shared::{Outage, Shared};
 use super::statistics::{Ending, Subject, SubjectStatistics};
 use super::store;
 use super::writer::{BacklogSource, Writer};
@@ -22,18 +21,18 @@ use crate::usage::Usage;
 #[derive(Clone, Debug, Default)]
 pub struct Recorder(Option<Arc<Shared>>);
 
-/// Counters of the ledger since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Counters of the ledger since the start, and its present state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Records that were written.
     pub written: u64,
     /// Records that were lost.
     pub lost: u64,
-    /// Whether the file can be written now.
-    pub is_available: bool,
+    /// The outage, if the file cannot be written now.
+    pub outage: Option<Outage>,
 }
 
-/// A ledger with its writer. Dropping it writes what is queued, and ends the writer.
+/// A ledger with its writer. Dropping it writes what is queued and the present minute, and ends the writer.
 #[derive(Debug)]
 pub struct Ledger {
     recorder: Recorder,
@@ -51,7 +50,8 @@ impl Ledger {
         let path = data.join(store::FILE);
         let shared = Arc::new(Shared::of(&config, clock));
         let writer = Writer::start(path.clone(), config, Arc::clone(&shared), backlogs)?;
-        Ok(Self { recorder: Recorder(Some(shared)), reader: LedgerReader::new(path), _writer: writer })
+        let reader = LedgerReader::new(path, Arc::clone(&shared));
+        Ok(Self { recorder: Recorder(Some(shared)), reader, _writer: writer })
     }
 
     /// Where attempts and requests are reported to.
@@ -117,7 +117,7 @@ impl Recorder {
     /// Counts a request that has ended.
     pub fn count_request(&self, subject: &SubjectStatistics, is_failure: bool, took: Duration, usage: &Usage) {
         let ending = if is_failure { Ending::Failed } else { Ending::Succeeded };
-        subject.record(ending, took, Some(took), usage);
+        subject.record(ending, took.saturating_sub(usage.queued), Some(took), usage);
     }
 
     /// Records a request that has ended. The recorder sets the time.
@@ -139,10 +139,6 @@ impl Recorder {
     #[must_use]
     pub fn counters(&self) -> Counters {
         let Some(shared) = &self.0 else { return Counters::default() };
-        Counters {
-            written: shared.written.load(Ordering::Relaxed),
-            lost: shared.lost.load(Ordering::Relaxed),
-            is_available: shared.is_available.load(Ordering::Relaxed),
-        }
+        Counters { written: shared.written(), lost: shared.lost(), outage: shared.outage() }
     }
 }

@@ -1,7 +1,12 @@
-//! The parts of the ledger that recorders and the writer share.
+//! The parts of the ledger that recorders, readers and the writer share.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::Thread;
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, counter, gauge};
+use tokio::sync::watch;
 
 use super::config::LedgerConfig;
 use super::live::Stream;
@@ -9,20 +14,59 @@ use super::policy::Policy;
 use super::queue::Queue;
 use super::record::Entry;
 use super::statistics::Statistics;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 
-/// What recorders and the writer share.
-#[derive(Debug)]
+/// How long a reader waits for the writer.
+const SETTLE_LIMIT: Duration = Duration::from_millis(500);
+
+/// A time in which the ledger cannot be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the ledger cannot be written since {since}: {reason}; attempts and requests since then may be missing")]
+pub struct Outage {
+    /// When it began.
+    pub since: Timestamp,
+    /// Why it began.
+    pub reason: String,
+}
+
+/// What recorders, readers and the writer share.
 pub(super) struct Shared {
     pub(super) policy: Policy,
     pub(super) queue: Queue,
     pub(super) stream: Stream,
     pub(super) statistics: Statistics,
     pub(super) clock: Clock,
-    pub(super) written: AtomicU64,
-    pub(super) lost: AtomicU64,
-    /// Whether the file can be written.
-    pub(super) is_available: AtomicBool,
+    written: AtomicU64,
+    lost: AtomicU64,
+    outage: Mutex<Option<Outage>>,
+    /// How many queued records have been written, or have been given up.
+    settled: watch::Sender<u64>,
+    /// The writer's thread, to wake it.
+    writer: OnceLock<Thread>,
+    metrics: LedgerMetrics,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Shared").field("outage", &self.outage).finish_non_exhaustive()
+    }
+}
+
+/// The metrics of the ledger. They exist from the start, so that an alert can compare them with zero.
+struct LedgerMetrics {
+    written: Counter,
+    lost: Counter,
+    available: Gauge,
+}
+
+impl LedgerMetrics {
+    fn new() -> Self {
+        let written = counter!("sandbus_ledger_records_total");
+        let lost = counter!("sandbus_ledger_lost_total");
+        let available = gauge!("sandbus_ledger_available");
+        available.set(1.0);
+        Self { written, lost, available }
+    }
 }
 
 impl Shared {
@@ -35,26 +79,42 @@ impl Shared {
             clock,
             written: AtomicU64::new(0),
             lost: AtomicU64::new(0),
-            is_available: AtomicBool::new(false),
+            outage: Mutex::default(),
+            settled: watch::Sender::new(0),
+            writer: OnceLock::new(),
+            metrics: LedgerMetrics::new(),
         }
+    }
+
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Counts records that are lost.
     pub(super) fn count_lost(&self, count: u64) {
         self.lost.fetch_add(count, Ordering::Relaxed);
-        metrics::counter!("sandbus_ledger_lost_total").increment(count);
+        self.metrics.lost.increment(count);
     }
 
     /// Counts records that are written.
     pub(super) fn count_written(&self, count: u64) {
         self.written.fetch_add(count, Ordering::Relaxed);
-        metrics::counter!("sandbus_ledger_records_total").increment(count);
+        self.metrics.written.increment(count);
     }
 
-    /// Sets whether the file can be written.
-    pub(super) fn set_available(&self, is_available: bool) {
-        self.is_available.store(is_available, Ordering::Relaxed);
-        metrics::gauge!("sandbus_ledger_available").set(if is_available { 1.0 } else { 0.0 });
+    /// The outage, if the ledger cannot be written now.
+    pub(super) fn outage(&self) -> Option<Outage> {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Begins or ends an outage.
+    pub(super) fn set_outage(&self, outage: Option<Outage>) {
+        self.metrics.available.set(if outage.is_none() { 1.0 } else { 0.0 });
+        *self.outage.lock().unwrap_or_else(PoisonError::into_inner) = outage;
     }
 
     pub(super) fn push(&self, entry: Entry) {
@@ -63,5 +123,29 @@ impl Shared {
         if !self.queue.push(entry) {
             self.count_lost(1);
         }
+    }
+
+    /// Names the thread that writes.
+    pub(super) fn set_writer(&self, writer: Thread) {
+        // There is one writer.
+        drop(self.writer.set(writer));
+    }
+
+    /// Notes how many queued records have been written, or have been given up.
+    pub(super) fn note_settled(&self, count: u64) {
+        self.settled.send_replace(count);
+    }
+
+    /// Waits until the records that are queued now are written, but not for long, and not during an outage.
+    pub(super) async fn settle(&self) {
+        let Some(writer) = self.writer.get() else { return };
+        let queued = self.queue.added();
+        let mut settled = self.settled.subscribe();
+        if *settled.borrow() >= queued || self.outage().is_some() {
+            return;
+        }
+        writer.unpark();
+        // The reader reads what there is.
+        drop(tokio::time::timeout(SETTLE_LIMIT, settled.wait_for(|settled| *settled >= queued)).await);
     }
 }

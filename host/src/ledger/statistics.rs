@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::distribution::{Distribution, Percentiles};
 use crate::usage::Usage;
 
-/// The length of one slot of the recent past.
+/// The length of one slot of the recent past. Slots begin with the ten seconds of the clock.
 pub(super) const SLOT: Duration = Duration::from_secs(10);
 /// The number of slots in a minute.
 pub(super) const SLOTS_PER_MINUTE: usize = 6;
@@ -54,6 +54,7 @@ pub struct Activity {
     pub memory_bytes: u64,
     pub(super) run: Distribution,
     pub(super) latency: Distribution,
+    pub(super) wait: Distribution,
 }
 
 /// How an attempt or a request ended, for the counters.
@@ -83,6 +84,13 @@ impl Activity {
         self.latency.percentiles()
     }
 
+    /// The parts of the latencies in which the handler did not run: it waited for its turn, a permit, a retry or the
+    /// commit.
+    #[must_use]
+    pub fn wait(&self) -> Percentiles {
+        self.wait.percentiles()
+    }
+
     /// Adds another activity.
     pub fn add(&mut self, other: &Self) {
         self.succeeded += other.succeeded;
@@ -92,6 +100,7 @@ impl Activity {
         self.memory_bytes = self.memory_bytes.max(other.memory_bytes);
         self.run.add(&other.run);
         self.latency.add(&other.latency);
+        self.wait.add(&other.wait);
     }
 }
 
@@ -107,7 +116,7 @@ struct Slots {
 }
 
 impl SubjectStatistics {
-    pub(super) fn record(&self, ending: Ending, took: Duration, latency: Option<Duration>, usage: &Usage) {
+    pub(super) fn record(&self, ending: Ending, run: Duration, latency: Option<Duration>, usage: &Usage) {
         let mut slots = self.lock();
         let current = &mut slots.current;
         match ending {
@@ -117,9 +126,10 @@ impl SubjectStatistics {
         }
         current.cpu_time += usage.cpu_time;
         current.memory_bytes = current.memory_bytes.max(usage.memory_bytes);
-        current.run.record(took);
+        current.run.record(run);
         if let Some(latency) = latency {
             current.latency.record(latency);
+            current.wait.record(latency.saturating_sub(run));
         }
     }
 
@@ -191,6 +201,7 @@ mod tests {
         assert_eq!((minute.cpu_time, minute.memory_bytes), (Duration::from_millis(12), 10));
         assert!(minute.run().max >= Duration::from_secs(1) && minute.run().p50 < Duration::from_millis(12));
         assert!(minute.latency().p50 >= Duration::from_secs(2));
+        assert!((Duration::from_secs(1)..Duration::from_millis(1_100)).contains(&minute.wait().p50));
         assert_eq!(statistics.subject(routes("shop")).last_minute().count(), 6, "it is the same subject");
     }
 

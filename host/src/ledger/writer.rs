@@ -1,18 +1,21 @@
 //! The thread that writes the ledger.
 
-use std::collections::BTreeMap;
+mod outage;
+
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use self::outage::OutageTracker;
 use super::config::LedgerConfig;
+use super::gap::{Gap, UnstoredGaps};
+use super::minutes::MinuteCollector;
 use super::queue::Loss;
 use super::record::Entry;
 use super::shared::Shared;
-use super::statistics::{Activity, SLOT, SLOTS_PER_MINUTE, Subject};
-use super::store::{MinuteRow, Store, StoreError, set_aside};
+use super::store::{FileChange, Store, StoreError, set_aside};
 use crate::clock::Timestamp;
 use crate::duration::micros;
 
@@ -20,18 +23,16 @@ use crate::duration::micros;
 const INTERVAL: Duration = Duration::from_millis(100);
 /// The number of records in one transaction.
 const BATCH: usize = 2_000;
-/// How long a file that cannot be written is left alone.
-const PAUSE: Duration = Duration::from_secs(2);
 /// The number of steps of retention per minute. Together they delete more than can be recorded in a minute by default.
 const RETENTION_STEPS: usize = 16;
 
 /// The backlog of a subscription, by its owner and name, for the aggregates.
 pub type BacklogSource = Box<dyn Fn(&str, &str) -> Option<u64> + Send>;
 
-/// The thread that writes. Dropping it writes what is queued, and joins the thread.
+/// The thread that writes. Dropping it writes what is queued and the present minute, and joins the thread.
 #[derive(Debug)]
 pub(super) struct Writer {
-    stop: Option<mpsc::Sender<()>>,
+    stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -42,22 +43,27 @@ impl Writer {
         shared: Arc<Shared>,
         backlogs: BacklogSource,
     ) -> std::io::Result<Self> {
-        let (stop, stopped) = mpsc::channel();
-        let mut work = Work::new(path, config, shared, backlogs);
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut work = Work::new(path, config, Arc::clone(&shared), backlogs);
+        let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new().name("ledger".to_owned()).spawn(move || {
-            while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+            while !stopped.load(Ordering::Acquire) {
+                // A reader wakes it before that.
+                thread::park_timeout(INTERVAL);
                 work.step();
             }
-            work.write_queue();
+            work.close();
         })?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        shared.set_writer(thread.thread().clone());
+        Ok(Self { stop, thread: Some(thread) })
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        self.stop.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
             // The panic hook has reported a panic.
             drop(thread.join());
         }
@@ -68,195 +74,274 @@ struct Work {
     path: PathBuf,
     config: LedgerConfig,
     shared: Arc<Shared>,
-    backlogs: BacklogSource,
+    /// Identifies the run of the host.
+    run: i64,
     store: Option<Store>,
-    /// When to try again to open or write the file. None while it works.
-    paused_until: Option<Instant>,
-    /// Whether the file belongs to another version, and is left alone.
+    outage: OutageTracker,
+    /// Whether the file belongs to a newer version, and is left alone.
     is_foreign: bool,
-    /// Records that were lost and are not yet stored as a gap, with the reason.
-    unstored_loss: Option<(Loss, String)>,
-    slot_ends: Instant,
-    slots: usize,
-    /// The sums of the slots of this minute.
-    minute: BTreeMap<Subject, Activity>,
+    /// Records that were taken from the queue and are not written yet.
+    batch: Vec<Arc<Entry>>,
+    /// How many records were taken from the queue.
+    taken: u64,
+    gaps: UnstoredGaps,
+    minutes: MinuteCollector,
 }
 
 impl Work {
     fn new(path: PathBuf, config: LedgerConfig, shared: Arc<Shared>, backlogs: BacklogSource) -> Self {
+        let now = shared.clock.now();
         let mut work = Self {
+            outage: OutageTracker::new(path.clone(), Arc::clone(&shared)),
             path,
             config,
             shared,
-            backlogs,
+            run: uuid::Uuid::new_v4().as_u64_pair().0.cast_signed(),
             store: None,
-            paused_until: None,
             is_foreign: false,
-            unstored_loss: None,
-            slot_ends: Instant::now() + SLOT,
-            slots: 0,
-            minute: BTreeMap::new(),
+            batch: Vec::new(),
+            taken: 0,
+            gaps: UnstoredGaps::default(),
+            minutes: MinuteCollector::new(backlogs, now),
         };
         work.open();
         work
     }
 
     fn step(&mut self) {
-        if self.store.is_none() && self.paused_until.is_some_and(|until| until <= Instant::now()) {
+        self.check_files();
+        if self.store.is_none() && !self.is_foreign && self.outage.may_try() {
             self.open();
         }
         self.write_queue();
-        if self.slot_ends <= Instant::now() {
-            self.slot_ends += SLOT;
-            self.end_slot();
+        let now = self.shared.clock.now();
+        let slot_has_ended = self.minutes.advance(&self.shared.statistics, now);
+        // After an outage, this shows that the ledger can be written again.
+        if (slot_has_ended || self.outage.reason().is_some()) && self.outage.may_try() {
+            self.write_store(|store| store.touch(now));
+        }
+        let minute_has_ended = self.minutes.has_unwritten();
+        if minute_has_ended && self.outage.may_try() {
+            self.write_minutes();
+            self.retain();
+        }
+        self.outage.end_if_over();
+    }
+
+    /// Writes what is left, and marks the ledger as closed.
+    fn close(&mut self) {
+        self.check_files();
+        if self.store.is_none() && !self.is_foreign {
+            self.open();
+        }
+        self.outage.try_now();
+        self.write_queue();
+        self.minutes.finish(&self.shared.statistics);
+        self.write_minutes();
+        let left = self.batch.len() as u64 + self.shared.queue.len() as u64;
+        if left > 0 {
+            self.shared.count_lost(left);
+            tracing::warn!("the host stops, and the ledger cannot be written: {left} records are lost");
+        } else {
+            self.write_store(Store::end_run);
         }
     }
 
     /// Opens the file. A damaged one is set aside, and a new one is created.
     fn open(&mut self) {
-        let mut opened = Store::open(&self.path);
+        let now = self.shared.clock.now();
+        let mut opened = Store::open(&self.path, self.run, now);
         if let Err(StoreError::Damaged(reason)) = &opened {
-            match set_aside(&self.path, self.shared.clock.now()) {
+            match set_aside(&self.path, now) {
                 Ok(aside) => {
                     tracing::error!(
                         "the ledger {} is damaged ({reason}); it is now {}, and a new ledger is created; events, deliveries and state are not affected",
                         self.path.display(),
                         aside.display()
                     );
-                    opened = Store::open(&self.path);
+                    self.note_all_lost("the ledger was damaged, and was replaced by a new one");
+                    opened = Store::open(&self.path, self.run, now);
                 }
                 Err(error) => opened = Err(StoreError::Unavailable(error.to_string())),
             }
         }
         match opened {
-            Ok(store) => self.use_store(store),
-            Err(error) => self.pause(&error),
-        }
-    }
-
-    fn use_store(&mut self, store: Store) {
-        if self.paused_until.take().is_some() {
-            tracing::info!("the ledger {} can be written again", self.path.display());
-        }
-        self.store = Some(store);
-        self.shared.set_available(true);
-    }
-
-    /// Leaves the file alone for a while; for as long as the host runs, if it belongs to another version.
-    fn pause(&mut self, error: &StoreError) {
-        self.store = None;
-        self.shared.set_available(false);
-        let is_known = self.is_foreign || self.paused_until.is_some();
-        self.is_foreign = matches!(error, StoreError::Version(_));
-        self.paused_until = (!self.is_foreign).then(|| Instant::now() + PAUSE);
-        if !is_known {
-            let path = self.path.display();
-            let advice = match error {
-                StoreError::Version(_) => {
-                    "; run the Sandbus that wrote it, or move the file away to start a new ledger"
+            Ok((store, gap)) => {
+                if let Some(gap) = gap {
+                    let (path, from, until) = (self.path.display(), gap.from, gap.until);
+                    tracing::info!("{}: {path} may lack records from {from} to {until}", gap.reason);
                 }
-                _ => "; trying again every few seconds",
-            };
-            tracing::warn!(
-                "the ledger {path} cannot be used: {error}; attempts are not recorded, everything else works{advice}"
-            );
+                self.store = Some(store);
+                self.outage.note_success();
+            }
+            Err(error) => self.fail(&error),
         }
+    }
+
+    /// Opens the file again if it was deleted or replaced.
+    fn check_files(&mut self) {
+        let change = self.store.as_ref().map_or(FileChange::Unchanged, Store::file_change);
+        let path = self.path.display();
+        match change {
+            FileChange::Unchanged => return,
+            FileChange::CompanionReplaced => {
+                tracing::warn!("a file next to the ledger {path} was deleted or replaced; the ledger is opened again");
+                // Closing it moves everything into the database.
+                self.store = None;
+            }
+            FileChange::Replaced => {
+                tracing::warn!(
+                    "the ledger {path} was deleted or replaced while the host ran; its records are lost; events, deliveries and state are not affected"
+                );
+                if let Some(store) = self.store.take() {
+                    store.close_replaced();
+                }
+                self.note_all_lost("the file of the ledger was deleted or replaced while the host ran");
+            }
+        }
+        self.open();
+    }
+
+    /// Notes that nothing that was written before now is left.
+    fn note_all_lost(&mut self, reason: &str) {
+        let until = self.shared.clock.now();
+        let from = before(until, self.config.retain_for);
+        self.gaps.add(Gap { from, until, lost: None, reason: reason.to_owned() });
     }
 
     fn write_queue(&mut self) {
         loop {
-            let (entries, refused) = self.shared.queue.take(BATCH);
-            if let Some(loss) = refused {
-                self.note_loss(loss, "the queue of the ledger was full");
+            if self.batch.is_empty() {
+                self.take_batch();
             }
-            if entries.is_empty() && (self.unstored_loss.is_none() || self.store.is_none()) {
+            if self.is_foreign && !self.batch.is_empty() {
+                self.lose_batch("a newer version of Sandbus wrote the ledger");
+                continue;
+            }
+            let is_idle = self.batch.is_empty() && self.gaps.all().is_empty();
+            if is_idle || self.store.is_none() || !self.outage.may_try() {
                 return;
             }
-            let gap = self.unstored_loss.as_ref().map(|(loss, reason)| (*loss, reason.as_str()));
-            let written = self.store.as_mut().map(|store| store.write(&entries, gap));
-            match written {
-                Some(Ok(())) => {
-                    self.unstored_loss = None;
-                    self.shared.count_written(entries.len() as u64);
+            let (batch, now) = (std::mem::take(&mut self.batch), self.shared.clock.now());
+            let gaps = std::mem::take(&mut self.gaps);
+            match self.write_store(|store| store.write(&batch, gaps.all(), now)) {
+                Written::Done => {
+                    self.shared.count_written(batch.len() as u64);
+                    self.shared.note_settled(self.taken);
                 }
-                Some(Err(error)) => {
-                    self.lose(&entries, "the file of the ledger could not be written");
-                    self.fail(&error);
+                Written::Refused(reason) => {
+                    self.gaps = gaps;
+                    self.batch = batch;
+                    self.lose_batch(&format!("they could not be written: {reason}"));
                 }
-                None => self.lose(&entries, "the file of the ledger could not be opened"),
-            }
-            if entries.len() < BATCH {
-                return;
+                Written::Failed => (self.batch, self.gaps) = (batch, gaps),
             }
         }
     }
 
-    /// Reacts to an error of the open file.
-    fn fail(&mut self, error: &StoreError) {
-        self.store = None;
-        match error {
-            StoreError::Damaged(_) => self.open(),
-            _ => self.pause(error),
+    /// Takes the next records from the queue, and notes what the queue has lost.
+    fn take_batch(&mut self) {
+        let (entries, refused) = self.shared.queue.take(BATCH);
+        self.taken += entries.len() as u64;
+        self.batch = entries;
+        if let Some(loss) = refused {
+            let reason = match self.outage.reason() {
+                Some(reason) => format!("the ledger could not be written: {reason}"),
+                None => "there were more records than the ledger could write".to_owned(),
+            };
+            self.gaps.add(Gap::of(loss, &reason));
         }
     }
 
-    fn lose(&mut self, entries: &[Arc<Entry>], reason: &str) {
-        if let Some(loss) = Loss::of(entries) {
+    /// Gives up the records that were taken.
+    fn lose_batch(&mut self, reason: &str) {
+        if let Some(loss) = Loss::of(&std::mem::take(&mut self.batch)) {
             self.shared.count_lost(loss.count);
-            self.note_loss(loss, reason);
+            self.gaps.add(Gap::of(loss, reason));
         }
+        self.shared.note_settled(self.taken);
     }
 
-    fn note_loss(&mut self, loss: Loss, reason: &str) {
-        let earlier = self.unstored_loss.take();
-        let (loss, reason) = match earlier {
-            Some((earlier, reason)) => (earlier.and(Some(loss)), reason),
-            None => (loss, reason.to_owned()),
-        };
-        self.unstored_loss = Some((loss, reason));
-    }
-
-    /// Ends a slot of the statistics, and every sixth time a minute.
-    fn end_slot(&mut self) {
-        for (subject, statistics) in self.shared.statistics.all() {
-            let ended = statistics.rotate();
-            self.minute.entry(subject).or_default().add(&ended);
-        }
-        self.slots += 1;
-        if self.slots < SLOTS_PER_MINUTE {
-            return;
-        }
-        self.slots = 0;
-        self.end_minute();
-    }
-
-    fn end_minute(&mut self) {
-        let minute = self.shared.clock.now().0 / 60_000;
-        let backlog = |subject: &Subject| match subject {
-            Subject::Subscription { owner, name } => (self.backlogs)(owner, name),
-            Subject::Routes { .. } => None,
-        };
-        let rows = std::mem::take(&mut self.minute).into_iter().map(|(subject, activity)| {
-            let backlog = backlog(&subject);
-            MinuteRow { minute, subject, activity, backlog }
-        });
-        // A subject that did nothing and has nothing to do needs no row.
-        let rows: Vec<_> =
-            rows.filter(|row| row.activity.count() > 0 || row.backlog.is_some_and(|backlog| backlog > 0)).collect();
-        let now = self.shared.clock.now();
-        let before = |age: Duration| Timestamp(now.0.saturating_sub(micros(age) / 1_000));
-        let (records_from, minutes_from) = (before(self.config.retain_for), before(self.config.retain_aggregates_for));
-        let max_bytes = self.config.retain_bytes;
+    fn write_minutes(&mut self) {
         let Some(store) = &mut self.store else { return };
-        let mut result = store.write_minutes(&rows);
+        let written = store.write_minutes(self.minutes.unwritten());
+        match self.note_write(written) {
+            Written::Done => self.minutes.note_written(),
+            Written::Refused(reason) => {
+                tracing::warn!("the aggregates of a minute are lost, because they could not be written: {reason}");
+                self.minutes.note_written();
+            }
+            Written::Failed => {}
+        }
+    }
+
+    /// Deletes what is too old, and what is too much.
+    fn retain(&mut self) {
+        let now = self.shared.clock.now();
+        let records_from = before(now, self.config.retain_for);
+        let minutes_from = before(now, self.config.retain_aggregates_for);
+        let max_bytes = self.config.retain_bytes;
         for _ in 0..RETENTION_STEPS {
-            match result.and_then(|()| store.retain(records_from, minutes_from, max_bytes)) {
-                Ok(true) => result = Ok(()),
-                Ok(false) => return,
-                Err(error) => return self.fail(&error),
+            let mut has_more = false;
+            self.write_store(|store| {
+                has_more = store.retain(records_from, minutes_from, max_bytes)?;
+                Ok(())
+            });
+            if !has_more {
+                return;
             }
         }
     }
+
+    fn write_store(&mut self, write: impl FnOnce(&mut Store) -> Result<(), StoreError>) -> Written {
+        let Some(store) = &mut self.store else { return Written::Failed };
+        let written = write(store);
+        self.note_write(written)
+    }
+
+    fn note_write(&mut self, written: Result<(), StoreError>) -> Written {
+        match written {
+            Ok(()) => {
+                self.outage.note_success();
+                Written::Done
+            }
+            Err(StoreError::Refused(reason)) => Written::Refused(reason),
+            Err(error @ StoreError::Damaged(_)) => {
+                self.fail(&error);
+                Written::Refused(error.to_string())
+            }
+            Err(error) => {
+                self.fail(&error);
+                Written::Failed
+            }
+        }
+    }
+
+    /// Reacts to an error of the file.
+    fn fail(&mut self, error: &StoreError) {
+        match error {
+            StoreError::Damaged(_) if self.store.take().is_some() => self.open(),
+            StoreError::Version(_) => {
+                self.is_foreign = true;
+                self.outage.begin_for_good(error);
+            }
+            _ => self.outage.begin(error),
+        }
+    }
+}
+
+/// The result of a write.
+enum Written {
+    /// It is written.
+    Done,
+    /// The ledger works, and does not accept this.
+    Refused(String),
+    /// The ledger does not work.
+    Failed,
+}
+
+fn before(now: Timestamp, age: Duration) -> Timestamp {
+    Timestamp(now.0.saturating_sub(micros(age) / 1_000))
 }
 
 #[cfg(test)]

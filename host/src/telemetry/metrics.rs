@@ -23,10 +23,31 @@ const BUCKETS: [f64; 16] =
 /// How often histogram samples are folded into buckets.
 const FOLD: Duration = Duration::from_secs(1);
 
+/// The counters of what was lost or dropped.
+const LOSSES: [&str; 4] = [
+    "sandbus_lost_log_lines_total",
+    "sandbus_event_collisions_total",
+    "sandbus_differing_duplicates_total",
+    "sandbus_ledger_lost_total",
+];
+
+/// The gauges of each subscription.
+const SUBSCRIPTION_GAUGES: [&str; 7] = [
+    "sandbus_subscription_paused",
+    "sandbus_subscription_expired",
+    "sandbus_subscription_backlog",
+    "sandbus_subscription_in_flight",
+    "sandbus_subscription_committing",
+    "sandbus_subscription_parked_keys",
+    "sandbus_subscription_lag_seconds",
+];
+
 /// The metrics served at `/metrics`.
 #[derive(Clone)]
 pub struct Metrics {
     handle: PrometheusHandle,
+    /// The labels of the subscriptions whose gauges are set.
+    subscriptions: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -46,7 +67,11 @@ pub fn start_metrics() -> Result<Metrics, BuildError> {
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).map_err(BuildError::FailedToSetGlobalRecorder)?;
     describe();
-    Ok(Metrics { handle })
+    // An alert can only compare a counter with zero if the counter exists before the first loss.
+    for counter in LOSSES {
+        counter!(counter).increment(0);
+    }
+    Ok(Metrics { handle, subscriptions: Arc::default() })
 }
 
 fn describe() {
@@ -127,10 +152,12 @@ impl Metrics {
         gauge!("sandbus_store_reachable").set(float(is_reachable.into()));
         let now = clock.now();
         let catalogue = Arc::clone(&bus.catalogue().borrow());
+        let mut present = BTreeSet::new();
         // Replays are short-lived and visible in the admin interface, so they have no gauges.
         for entry in catalogue.subscriptions() {
             let Some(overview) = bus.feed(entry.feed).map(|subscription| subscription.overview()) else { continue };
             let name = label(&overview.id);
+            present.insert(name.clone());
             let is_paused = overview.paused.is_some() || overview.endpoint_hold.is_some();
             gauge!("sandbus_subscription_paused", "subscription" => name.clone()).set(float(is_paused.into()));
             gauge!("sandbus_subscription_expired", "subscription" => name.clone()).set(float(overview.expired));
@@ -146,9 +173,22 @@ impl Metrics {
                 gauge!("sandbus_subscription_lag_seconds", "subscription" => name).set(lag.as_secs_f64());
             }
         }
+        self.clear_deleted(present);
         gauge!("sandbus_plugins").set(float(registry.snapshot().plugins.len() as u64));
         self.handle.run_upkeep();
         self.handle.render()
+    }
+
+    /// Sets the gauges of subscriptions that no longer exist to zero, so that none of their values raises an alert
+    /// forever.
+    fn clear_deleted(&self, present: BTreeSet<String>) {
+        let mut known = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
+        for deleted in known.difference(&present) {
+            for name in SUBSCRIPTION_GAUGES {
+                gauge!(name, "subscription" => deleted.clone()).set(0.0);
+            }
+        }
+        *known = present;
     }
 }
 

@@ -75,8 +75,11 @@ impl<'a> TreeWriter<'a> {
             self.line("", &format!("only the first {} events are shown", tree.events.len()));
         }
         for gap in &tree.gaps {
-            let (from, until, lost) = (&gap.from, &gap.until, gap.lost);
-            let text = format!("the ledger lost {lost} records from {from} to {until}: {}", gap.reason);
+            let (from, until, reason) = (&gap.from, &gap.until, &gap.reason);
+            let text = match gap.lost {
+                Some(lost) => format!("the ledger lost {lost} records from {from} to {until}: {reason}"),
+                None => format!("the ledger may lack records from {from} to {until}: {reason}"),
+            };
             self.line("", &text);
         }
         if let Some(error) = &tree.ledger_error {
@@ -304,7 +307,12 @@ mod tests {
                 causation: Some("b".to_owned()),
                 ..DelayedEventView::default()
             }],
-            gaps: vec![GapView { lost: 3, from: "F".to_owned(), until: "G".to_owned(), reason: "full".to_owned() }],
+            gaps: vec![GapView {
+                lost: Some(3),
+                from: "F".to_owned(),
+                until: "G".to_owned(),
+                reason: "full".to_owned(),
+            }],
             ..CauseTreeView::default()
         };
         let at = "2030-01-01T00:00:00.000Z";

@@ -1,9 +1,9 @@
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 
 use super::super::record::tests::{attempt, failed, handled, request};
-use super::super::{AttemptFilter, AttemptVerdict, Entry, Gap, Ledger, LedgerReader};
+use super::super::statistics::{Ending, Subject, SubjectStatistics};
+use super::super::{AttemptFilter, AttemptVerdict, Entry, Gap, Ledger, LedgerReader, Minute};
 use super::*;
 use crate::clock::{Clock, Timestamp};
 use crate::ledger::Recording;
@@ -26,8 +26,22 @@ fn work(data: &Path, config: LedgerConfig) -> Work {
     Work::new(data.join(super::super::store::FILE), config, shared, Box::new(|_, _| Some(3)))
 }
 
+/// A reader that does not wait for a writer.
 fn reader(data: &Path) -> LedgerReader {
-    LedgerReader::new(data.join(super::super::store::FILE))
+    let shared = Arc::new(Shared::of(&LedgerConfig::default(), Clock::manual(NOW)));
+    LedgerReader::new(data.join(super::super::store::FILE), shared)
+}
+
+fn after(seconds: u64) -> Timestamp {
+    NOW.after(Duration::from_secs(seconds))
+}
+
+fn advance(work: &Work, seconds: u64) {
+    work.shared.clock.advance(Duration::from_secs(seconds));
+}
+
+async fn gaps(data: &Path) -> Vec<Gap> {
+    reader(data).gaps(Timestamp(0), Timestamp(u64::MAX)).await.unwrap()
 }
 
 #[tokio::test]
@@ -71,6 +85,7 @@ async fn queued_records_are_written_when_the_ledger_closes() {
     drop(ledger);
     let requests = reader.requests(None, None, usize::MAX).await.unwrap();
     assert_eq!((requests.len(), requests[0].1.at), (5_000, NOW));
+    assert_eq!(gaps(data.path()).await, []);
     assert_eq!((recorder.counters().written, recorder.counters().lost), (5_000, 0));
 }
 
@@ -81,9 +96,9 @@ async fn losses_are_stored_as_gaps() {
     (0..20_000).for_each(|at| work.shared.push(handled(at)));
     work.write_queue();
     let gaps = reader(data.path()).gaps(Timestamp(0), NOW).await.unwrap();
-    let reason = "the queue of the ledger was full".to_owned();
-    assert_eq!(gaps, [Gap { from: Timestamp(12_288), until: Timestamp(19_999), lost: 7_712, reason }]);
-    assert_eq!(work.shared.lost.load(Ordering::Relaxed), 7_712);
+    let reason = "there were more records than the ledger could write".to_owned();
+    assert_eq!(gaps, [Gap { from: Timestamp(12_288), until: Timestamp(19_999), lost: Some(7_712), reason }]);
+    assert_eq!(work.shared.lost(), 7_712);
     assert_eq!(reader(data.path()).gaps(Timestamp(20_000), NOW).await.unwrap(), []);
 }
 
@@ -98,6 +113,8 @@ async fn a_damaged_ledger_is_set_aside_and_a_new_one_is_used() {
         assert_eq!(all(&reader(data.path())).await, 1);
         let aside = data.path().join(format!("ledger-damaged-{}.db", NOW.0));
         assert_eq!(fs::read(aside).unwrap(), damage);
+        let gaps = gaps(data.path()).await;
+        assert_eq!((gaps.len(), gaps[0].until, gaps[0].lost), (1, NOW, None), "{gaps:?}");
     }
 }
 
@@ -106,16 +123,17 @@ async fn a_ledger_of_a_newer_version_is_left_alone() {
     let data = tempfile::tempdir().unwrap();
     let path = data.path().join("ledger.db");
     let newer = rusqlite::Connection::open(&path).unwrap();
-    newer.execute_batch("CREATE TABLE later (a); PRAGMA user_version = 2").unwrap();
+    newer.execute_batch("CREATE TABLE later (a); PRAGMA user_version = 3").unwrap();
     drop(newer);
     let before = fs::read(&path).unwrap();
     let mut work = work(data.path(), LedgerConfig::default());
     work.shared.push(failed(0));
     work.step();
     assert_eq!(fs::read(&path).unwrap(), before);
-    assert_eq!(work.shared.lost.load(Ordering::Relaxed), 1);
+    assert_eq!(work.shared.lost(), 1);
+    assert!(work.shared.outage().is_some_and(|outage| outage.reason.contains("version 3")));
     let error = reader(data.path()).gaps(Timestamp(0), NOW).await.unwrap_err();
-    assert!(error.to_string().contains("version 2"), "{error}");
+    assert!(error.to_string().contains("version 3"), "{error}");
 }
 
 #[tokio::test]
@@ -126,14 +144,176 @@ async fn a_ledger_that_cannot_be_opened_is_tried_again() {
     let mut work = work(data.path(), LedgerConfig::default());
     work.shared.push(failed(1));
     work.step();
-    assert!(work.store.is_none() && !work.shared.is_available.load(Ordering::Relaxed));
+    assert!(work.store.is_none() && work.shared.outage().is_some());
     fs::remove_dir(&path).unwrap();
-    work.paused_until = Some(Instant::now());
     work.shared.push(failed(2));
     work.step();
+    assert!(work.store.is_none(), "it waits before it tries again");
+    advance(&work, 2);
+    work.step();
+    assert_eq!(all(&reader(data.path())).await, 2, "they waited in the queue");
+    assert_eq!((work.shared.lost(), gaps(data.path()).await), (0, vec![]));
+}
+
+/// Locks the ledger as another process would.
+fn lock(data: &Path) -> rusqlite::Connection {
+    let other = rusqlite::Connection::open(data.join("ledger.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    other
+}
+
+#[tokio::test]
+async fn a_lock_is_one_outage_from_its_begin_to_a_stable_end() {
+    let data = tempfile::tempdir().unwrap();
+    let mut work = work(data.path(), LedgerConfig::default());
+    let mut availability = Vec::new();
+    let mut step = |work: &mut Work, push: usize| {
+        (0..push).for_each(|_| work.shared.push(failed(NOW.0)));
+        advance(work, 1);
+        work.step();
+        let outage = work.shared.outage().map(|outage| outage.reason);
+        if availability.last() != Some(&outage) {
+            availability.push(outage);
+        }
+    };
+    step(&mut work, 1);
+    let locked = lock(data.path());
+    (0..3).for_each(|_| step(&mut work, 10));
+    // It can be opened and read all the time.
     assert_eq!(all(&reader(data.path())).await, 1);
-    let gaps = reader(data.path()).gaps(Timestamp(0), NOW).await.unwrap();
-    assert_eq!((gaps[0].from, gaps[0].lost), (Timestamp(1), 1));
+    drop(locked);
+    (0..2).for_each(|_| step(&mut work, 0));
+    assert_eq!(all(&reader(data.path())).await, 31, "records wait in the queue");
+    let locked = lock(data.path());
+    (0..3).for_each(|_| step(&mut work, 8_000));
+    drop(locked);
+    (0..6).for_each(|_| step(&mut work, 0));
+    let reason = "another process has locked it".to_owned();
+    assert_eq!(availability, [None, Some(reason.clone()), None], "two locks within seconds are one outage");
+    let gaps = gaps(data.path()).await;
+    assert_eq!((gaps.len(), gaps[0].lost), (1, Some(work.shared.lost())), "{gaps:?}");
+    assert!(gaps[0].reason.contains(&reason) && work.shared.lost() > 0, "{gaps:?}");
+    assert_eq!(all(&reader(data.path())).await as u64 + work.shared.lost(), 31 + 24_000);
+    assert_eq!(work.shared.written() + work.shared.lost(), 31 + 24_000);
+}
+
+#[tokio::test]
+async fn a_ledger_that_was_deleted_or_replaced_is_noticed() {
+    for is_replaced in [false, true] {
+        for with_companions in [false, true] {
+            let data = tempfile::tempdir().unwrap();
+            let mut work = work(data.path(), LedgerConfig::default());
+            work.shared.push(failed(1));
+            work.step();
+            let path = data.path().join("ledger.db");
+            fs::remove_file(&path).unwrap();
+            if with_companions {
+                ["-wal", "-shm"].iter().for_each(|suffix| {
+                    fs::remove_file(data.path().join(format!("ledger.db{suffix}"))).unwrap();
+                });
+            }
+            if is_replaced {
+                let other = tempfile::tempdir().unwrap();
+                let mut another = super::tests::work(other.path(), LedgerConfig::default());
+                another.shared.push(failed(2));
+                another.step();
+                another.close();
+                drop(another);
+                fs::copy(other.path().join("ledger.db"), &path).unwrap();
+            }
+            (0..2).for_each(|_| {
+                work.shared.push(failed(3));
+                work.step();
+            });
+            let expected = 2 + usize::from(is_replaced);
+            assert_eq!(all(&reader(data.path())).await, expected, "{is_replaced} {with_companions}");
+            let gaps = gaps(data.path()).await;
+            assert_eq!((gaps.len(), gaps[0].lost, gaps[0].until), (1, None, NOW), "{gaps:?}");
+            assert!(gaps[0].reason.contains("deleted or replaced"), "{gaps:?}");
+            work.close();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_write_ahead_log_costs_nothing() {
+    for suffix in ["-wal", "-shm"] {
+        let data = tempfile::tempdir().unwrap();
+        let mut work = work(data.path(), LedgerConfig::default());
+        work.shared.push(failed(1));
+        work.step();
+        fs::remove_file(data.path().join(format!("ledger.db{suffix}"))).unwrap();
+        work.shared.push(failed(2));
+        work.step();
+        assert_eq!((all(&reader(data.path())).await, gaps(data.path()).await), (2, vec![]), "{suffix}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_was_not_closed_leaves_a_gap() {
+    let data = tempfile::tempdir().unwrap();
+    let start_at = |seconds| {
+        let shared = Arc::new(Shared::of(&LedgerConfig::default(), Clock::manual(after(seconds))));
+        Work::new(data.path().join("ledger.db"), LedgerConfig::default(), shared, Box::new(|_, _| None))
+    };
+    let mut killed = start_at(0);
+    advance(&killed, 10);
+    killed.shared.push(failed(after(10).0));
+    killed.step();
+    advance(&killed, 5);
+    killed.step();
+    drop(killed);
+    let mut next = start_at(100);
+    let reason = "the host stopped without closing the ledger".to_owned();
+    let expected = [Gap { from: after(10), until: after(100), lost: None, reason }];
+    assert_eq!(gaps(data.path()).await, expected);
+    next.close();
+    drop(next);
+    drop(start_at(200));
+    assert_eq!(gaps(data.path()).await, expected, "the next run was closed");
+}
+
+#[tokio::test]
+async fn an_earlier_version_of_the_tables_is_upgraded() {
+    let data = tempfile::tempdir().unwrap();
+    let mut first = work(data.path(), LedgerConfig::default());
+    first.shared.push(failed(1));
+    first.step();
+    first.close();
+    drop(first);
+    let connection = rusqlite::Connection::open(data.path().join("ledger.db")).unwrap();
+    let earlier = "DROP TABLE run; ALTER TABLE minutes DROP COLUMN wait; PRAGMA user_version = 1;
+        INSERT INTO minutes VALUES (7, 'mailer', 'welcome', 1, 0, 0, 5, 6, NULL, '[[15,1]]', '[[31,1]]')";
+    connection.execute_batch(earlier).unwrap();
+    drop(connection);
+    let mut second = work(data.path(), LedgerConfig::default());
+    second.shared.push(failed(2));
+    second.step();
+    assert_eq!(all(&reader(data.path())).await, 2);
+    let minutes = reader(data.path()).minutes(Timestamp(0), NOW, 10).await.unwrap();
+    assert_eq!((minutes[0].at, minutes[0].activity.succeeded), (Timestamp(7 * 60_000), 1));
+}
+
+#[tokio::test]
+async fn a_reader_sees_what_was_queued_before_it() {
+    let data = tempfile::tempdir().unwrap();
+    let ledger = ledger(data.path());
+    let (recorder, reader) = (ledger.recorder(), ledger.reader());
+    for count in 1..=20 {
+        recorder.record_request(request(0));
+        assert_eq!(reader.requests(None, None, usize::MAX).await.unwrap().len(), count);
+    }
+    // While the ledger cannot be written, a reader does not wait.
+    let locked = lock(data.path());
+    recorder.record_request(request(0));
+    let read = async || reader.requests(None, None, usize::MAX).await.unwrap().len();
+    assert_eq!(read().await, 20);
+    while recorder.counters().outage.is_none() {
+        tokio::task::yield_now().await;
+    }
+    let asked = std::time::Instant::now();
+    assert_eq!((read().await, asked.elapsed() < Duration::from_millis(400)), (20, true));
+    drop(locked);
 }
 
 #[tokio::test]
@@ -145,31 +325,86 @@ async fn old_records_and_the_oldest_of_a_large_ledger_are_deleted() {
     let recent = NOW.0 - 1;
     (0..10_000).for_each(|_| work.shared.push(failed(recent)));
     work.write_queue();
-    work.end_minute();
+    work.retain();
     let left = reader(data.path()).attempts(AttemptFilter::default(), None, usize::MAX).await.unwrap();
     assert!(left.len() < 5_000 && left.iter().all(|(_, attempt)| attempt.at == Timestamp(recent)), "{}", left.len());
     work.shared.push(failed(recent));
     work.write_queue();
-    work.end_minute();
+    work.retain();
     assert!(all(&reader(data.path())).await > 0, "a small ledger keeps its records");
 }
 
+fn welcome() -> Subject {
+    Subject::Subscription { owner: "mailer".to_owned(), name: "welcome".to_owned() }
+}
+
+/// Records a success.
+fn succeed(statistics: &SubjectStatistics) {
+    let usage = Usage { cpu_time: Duration::from_millis(1), ..Usage::default() };
+    statistics.record(Ending::Succeeded, Duration::from_millis(4), Some(Duration::from_millis(9)), &usage);
+}
+
+async fn minutes(data: &Path) -> Vec<Minute> {
+    reader(data).minutes(Timestamp(0), Timestamp(u64::MAX), 10).await.unwrap()
+}
+
 #[tokio::test]
-async fn minutes_are_written_with_the_backlog() {
+async fn a_minute_is_one_of_the_clock_and_has_its_beginning() {
     let data = tempfile::tempdir().unwrap();
     let mut work = work(data.path(), LedgerConfig::default());
-    let (owner, name) = ("mailer".to_owned(), "welcome".to_owned());
-    let subject = Subject::Subscription { owner, name };
-    let statistics = work.shared.statistics.subject(subject.clone());
-    let usage = Usage { cpu_time: Duration::from_millis(1), ..Usage::default() };
-    for _ in 0..SLOTS_PER_MINUTE {
-        statistics.record(super::super::statistics::Ending::Succeeded, Duration::from_millis(4), None, &usage);
-        work.end_slot();
+    let statistics = work.shared.statistics.subject(welcome());
+    // From 00:00:25 to 00:02:05.
+    work.shared.clock.set(after(25));
+    work.step();
+    for _ in 0..100 {
+        succeed(&statistics);
+        advance(&work, 1);
+        work.step();
     }
-    let minutes = reader(data.path()).minutes(Timestamp(0), NOW, 10).await.unwrap();
-    assert_eq!(minutes.len(), 1);
-    assert_eq!((&minutes[0].subject, minutes[0].backlog, minutes[0].at), (&subject, Some(3), NOW));
-    let activity = &minutes[0].activity;
-    assert_eq!((activity.succeeded, activity.cpu_time), (6, Duration::from_millis(6)));
-    assert!(activity.run().p50 >= Duration::from_millis(4));
+    let minutes = minutes(data.path()).await;
+    let shown: Vec<_> = minutes.iter().map(|minute| (minute.at.to_string(), minute.activity.succeeded)).collect();
+    let expected = |at: &str, count| (format!("2030-01-01T00:{at}:00.000Z"), count);
+    assert_eq!(shown, [expected("00", 35), expected("01", 60)]);
+    assert_eq!((&minutes[1].subject, minutes[1].backlog), (&welcome(), Some(3)));
+    let activity = &minutes[1].activity;
+    assert_eq!(activity.cpu_time, Duration::from_millis(60));
+    assert!(activity.run().p50 >= Duration::from_millis(4) && activity.wait().p50 >= Duration::from_millis(5));
+}
+
+#[tokio::test]
+async fn a_stop_writes_the_present_minute_and_a_restart_adds_to_it() {
+    let data = tempfile::tempdir().unwrap();
+    for (run, count) in [(1, 3), (2, 4), (3, 0)] {
+        let ledger = ledger(data.path());
+        let statistics = ledger.recorder().subject(welcome()).unwrap();
+        (0..count).for_each(|_| succeed(&statistics));
+        drop(ledger);
+        let minutes = minutes(data.path()).await;
+        assert_eq!(minutes.len(), 1, "run {run}");
+        assert_eq!((minutes[0].at, minutes[0].backlog), (NOW, Some(3)));
+    }
+    let activity = &minutes(data.path()).await[0].activity;
+    assert_eq!((activity.succeeded, activity.cpu_time), (7, Duration::from_millis(7)));
+    assert!((Duration::from_millis(4)..Duration::from_millis(5)).contains(&activity.run().p99));
+}
+
+#[tokio::test]
+async fn minutes_wait_while_the_ledger_cannot_be_written_and_the_clock_may_jump() {
+    let data = tempfile::tempdir().unwrap();
+    let mut work = work(data.path(), LedgerConfig::default());
+    let statistics = work.shared.statistics.subject(Subject::Routes { plugin: "shop".to_owned() });
+    let locked = lock(data.path());
+    // Forward, back, and far forward.
+    for seconds in [0, 60, 0, 3_600] {
+        work.shared.clock.set(after(seconds));
+        work.step();
+        succeed(&statistics);
+    }
+    assert_eq!(minutes(data.path()).await.len(), 0);
+    drop(locked);
+    work.close();
+    let found: Vec<_> = minutes(data.path()).await.iter().map(|minute| (minute.at, minute.activity.count())).collect();
+    let expected = [(0, 2), (60, 1), (3_600, 1)].map(|(seconds, count)| (after(seconds), count));
+    assert_eq!(found, expected);
+    assert_eq!(statistics.last_minute().count(), 1, "after the jump, the last minute has what came after it");
 }

@@ -71,6 +71,14 @@ pub fn check_type(event_type: &str) -> Result<(), InvalidAttribute> {
     demand("type", event_type.len() <= MAX_LENGTH, "is longer than 255 bytes")
 }
 
+/// Checks an attribute that an event must have, such as its id.
+///
+/// # Errors
+/// If no event can have this value.
+pub fn check_attribute(name: &str, value: &str) -> Result<(), InvalidAttribute> {
+    core(name, value)
+}
+
 fn demand(name: &str, holds: bool, what: &'static str) -> Result<(), InvalidAttribute> {
     if holds { Ok(()) } else { Err(InvalidAttribute { name: name.to_owned(), what }) }
 }

@@ -27,6 +27,8 @@ pub(crate) struct InvocationLog {
     pub(crate) plugin: Arc<str>,
     pub(crate) trigger: Trigger,
     bytes_left: AtomicUsize,
+    /// The text of the last error.
+    last_error: Mutex<Option<String>>,
     /// The context and the text of the last error that was dropped.
     dropped_error: Mutex<Option<(String, String)>>,
     calls: Mutex<OutboundCalls>,
@@ -34,12 +36,15 @@ pub(crate) struct InvocationLog {
 
 impl InvocationLog {
     pub(crate) fn new(plugin: Arc<str>, trigger: Trigger, limit_bytes: usize) -> Self {
-        let (dropped_error, calls) = Default::default();
-        Self { plugin, trigger, bytes_left: AtomicUsize::new(limit_bytes), dropped_error, calls }
+        let (last_error, dropped_error, calls) = Default::default();
+        Self { plugin, trigger, bytes_left: AtomicUsize::new(limit_bytes), last_error, dropped_error, calls }
     }
 
     /// Logs a line, within the limit of the invocation. Reaching the limit is logged once.
     pub(crate) fn add(&self, level: Level, context: &str, message: &str) {
+        if matches!(level, Level::Error | Level::Critical) {
+            *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(shortened(message));
+        }
         let size = LINE_BYTES + context.len() + message.len();
         let left = self.bytes_left.load(Ordering::Relaxed);
         if size <= left {
@@ -68,6 +73,11 @@ impl InvocationLog {
         if let Some((context, message)) = dropped {
             self.emit(Level::Error, &context, &message);
         }
+    }
+
+    /// Takes the text of the last error, for a call that failed: it may be the reason.
+    pub(crate) fn take_last_error(&self) -> Option<String> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Records a request that has a response or has failed.

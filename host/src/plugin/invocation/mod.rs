@@ -129,6 +129,11 @@ impl InvocationContext {
         }
     }
 
+    /// The text of the last error that the call has logged.
+    pub(crate) fn take_last_error(&self) -> Option<String> {
+        self.run.as_ref()?.log.take_last_error()
+    }
+
     /// The state of the standard interfaces, created on demand because most plugins do not use it.
     pub(crate) fn wasi(&mut self) -> &mut WasiState {
         let run = self.run.as_ref();

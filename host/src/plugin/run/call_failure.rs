@@ -8,7 +8,7 @@ use crate::outcome::{Cause, Failure};
 use crate::plugin::invocation::InvocationContext;
 
 /// The longest reason. It is stored with each attempt.
-const REASON_CHARACTERS: usize = 4_000;
+pub(super) const REASON_CHARACTERS: usize = 4_000;
 /// What is said of a call that needed more memory.
 const OUT_OF_MEMORY: &str = "it needs more memory than its limit allows";
 /// The longest function name that is shown. The plugin chooses the names.

@@ -4,6 +4,7 @@ pub(super) mod admission;
 pub(super) mod call_failure;
 pub(super) mod delivery;
 pub(super) mod engine;
+mod error_response;
 pub(super) mod generation;
 pub(super) mod health;
 pub(super) mod instance_pool;

@@ -8,6 +8,7 @@ use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::{StatusCode, Uri};
 
 use super::call_failure::out_of_memory;
+use super::error_response::failure_in;
 use super::generation::{Code, Generation};
 use super::pairs;
 use crate::event::{IdSeed, trace_of};
@@ -72,8 +73,8 @@ pub struct Response {
 pub enum RequestResult {
     /// A response that is sent once the effects are durable. If a reply was requested, the reply is sent instead.
     Commit(Response, Box<Effects>, Option<ReplyTo>),
-    /// A response without effects.
-    Discard(Response),
+    /// A response without effects, and the failure that it reports if its status is 500 or more.
+    Discard(Response, Option<Failure>),
     /// The handler failed.
     Failed(Failure),
 }
@@ -109,19 +110,25 @@ impl Generation {
             if status_of(&answer) >= 500 {
                 store.data().log_dropped_error();
             }
-            Ok((answer, store.data().reported))
+            let reported = store.data().reported;
+            let last_error = answer.is_err().then(|| store.data().take_last_error()).flatten();
+            Ok((answer, reported, last_error))
         });
         self.return_instance(instance);
         self.health.note(match &result.returned {
-            Ok((answer, _)) => status_of(answer) >= 500,
+            Ok((answer, ..)) => status_of(answer) >= 500,
             Err(_) => true,
         });
         let answer = match result.returned {
-            Ok((Ok(response), _)) => {
+            Ok((Ok(response), ..)) => {
                 RequestResult::Commit(response_of(response), Box::new(result.effects), result.reply)
             }
-            Ok((Err(_), Some(Cause::OutOfMemory))) => RequestResult::Failed(out_of_memory("")),
-            Ok((Err(response), _)) => RequestResult::Discard(response_of(response)),
+            Ok((Err(_), Some(Cause::OutOfMemory), _)) => RequestResult::Failed(out_of_memory("")),
+            Ok((Err(response), reported, last_error)) => {
+                let response = response_of(response);
+                let failure = failure_in(&response, reported, last_error);
+                RequestResult::Discard(response, failure)
+            }
             Err(failure) => RequestResult::Failed(failure),
         };
         (answer, result.usage)

@@ -82,7 +82,7 @@ impl Runner {
         self.record_invocation(&generation.name, &lines);
         let (response, mut effects, reply_to) = match answered {
             RequestResult::Commit(response, effects, reply_to) => (response, effects, reply_to),
-            RequestResult::Discard(response) => return Ok(respond::to_http(&generation.name, response)),
+            RequestResult::Discard(response, _) => return Ok(respond::to_http(&generation.name, response)),
             RequestResult::Failed(failure) => {
                 let (cause, reason) = (failure.cause.as_str(), &failure.reason);
                 self.record_line(&generation.name, format!("error request failed ({cause}): {reason}"));

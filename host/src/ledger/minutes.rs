@@ -1,0 +1,221 @@
+//! Aggregates: the activity of each subject in each minute of the UTC clock.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, Row, params};
+
+use super::distribution::Distribution;
+use super::statistics::{Activity, SLOT, SLOTS_PER_MINUTE, Statistics, Subject};
+use super::store::signed;
+use super::writer::BacklogSource;
+use crate::clock::Timestamp;
+use crate::duration::micros;
+
+/// The length of a minute, in milliseconds.
+pub(super) const MINUTE_MS: u64 = 60_000;
+/// The most rows that wait while the ledger cannot be written.
+const MAX_UNWRITTEN: usize = 4_096;
+
+/// The aggregates of a subject in a minute.
+#[derive(Clone, Debug)]
+pub struct Minute {
+    /// The beginning of the minute.
+    pub at: Timestamp,
+    /// The subject.
+    pub subject: Subject,
+    /// What happened.
+    pub activity: Activity,
+    /// The backlog of a subscription at the end of the minute.
+    pub backlog: Option<u64>,
+}
+
+/// The columns of a minute, in the order in which [`read_row`] reads them.
+const COLUMNS: &str = "minute, owner, name, succeeded, retried, failed, cpu, memory, backlog, run, latency, wait";
+
+impl Minute {
+    /// Adds what happened later in the same minute.
+    fn add(&mut self, later: &Self) {
+        self.activity.add(&later.activity);
+        self.backlog = later.backlog.or(self.backlog);
+    }
+}
+
+/// Reads the minutes from one to another, in order.
+pub(super) fn read(
+    connection: &Connection,
+    from: Timestamp,
+    until: Timestamp,
+    limit: usize,
+) -> rusqlite::Result<Vec<Minute>> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM minutes WHERE minute >= ?1 AND minute <= ?2 ORDER BY minute, owner, name LIMIT ?3"
+    ))?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let minutes = statement.query_map([signed(from.0 / MINUTE_MS), signed(until.0 / MINUTE_MS), limit], read_row)?;
+    minutes.collect()
+}
+
+/// Writes minutes. A minute that is stored already, since the host was restarted within it, is added to.
+pub(super) fn write<'a>(
+    connection: &Connection,
+    minutes: impl IntoIterator<Item = &'a Minute>,
+) -> rusqlite::Result<()> {
+    let mut stored = (None, BTreeMap::new());
+    for minute in minutes {
+        if stored.0 != Some(minute.at) {
+            stored = (Some(minute.at), stored_in(connection, minute.at)?);
+        }
+        match stored.1.remove(&minute.subject) {
+            Some((row, mut sum)) => {
+                sum.add(minute);
+                connection.prepare_cached("DELETE FROM minutes WHERE rowid = ?1")?.execute([row])?;
+                insert(connection, &sum)?;
+            }
+            None => insert(connection, minute)?,
+        }
+    }
+    Ok(())
+}
+
+/// The rows of a minute.
+fn stored_in(connection: &Connection, at: Timestamp) -> rusqlite::Result<BTreeMap<Subject, (i64, Minute)>> {
+    let sql = format!("SELECT {COLUMNS}, rowid FROM minutes WHERE minute = ?1");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map([signed(at.0 / MINUTE_MS)], |row| Ok((row.get(12)?, read_row(row)?)))?;
+    rows.map(|row| row.map(|(number, minute): (i64, Minute)| (minute.subject.clone(), (number, minute)))).collect()
+}
+
+fn insert(connection: &Connection, minute: &Minute) -> rusqlite::Result<()> {
+    let Minute { at, subject, activity, backlog } = minute;
+    let (owner, name) = match subject {
+        Subject::Subscription { owner, name } => (owner, Some(name)),
+        Subject::Routes { plugin } => (plugin, None),
+    };
+    let sql = format!("INSERT INTO minutes ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)");
+    let mut insert = connection.prepare_cached(&sql)?;
+    let row = params![
+        signed(at.0 / MINUTE_MS),
+        owner,
+        name,
+        signed(activity.succeeded),
+        signed(activity.retried),
+        signed(activity.failed),
+        signed(micros(activity.cpu_time)),
+        signed(activity.memory_bytes),
+        backlog.map(signed),
+        activity.run.encode(),
+        activity.latency.encode(),
+        activity.wait.encode(),
+    ];
+    insert.execute(row).map(drop)
+}
+
+fn read_row(row: &Row<'_>) -> rusqlite::Result<Minute> {
+    let unsigned = |index| row.get(index).map(|number: i64| u64::try_from(number).unwrap_or(0));
+    let owner: String = row.get(1)?;
+    let subject = match row.get(2)? {
+        Some(name) => Subject::Subscription { owner, name },
+        None => Subject::Routes { plugin: owner },
+    };
+    let distribution = |index| row.get::<_, String>(index).map(|text| Distribution::decode(&text));
+    let activity = Activity {
+        succeeded: unsigned(3)?,
+        retried: unsigned(4)?,
+        failed: unsigned(5)?,
+        cpu_time: std::time::Duration::from_micros(unsigned(6)?),
+        memory_bytes: unsigned(7)?,
+        run: distribution(9)?,
+        latency: distribution(10)?,
+        wait: distribution(11)?,
+    };
+    let backlog: Option<i64> = row.get(8)?;
+    let at = Timestamp(unsigned(0)?.saturating_mul(MINUTE_MS));
+    Ok(Minute { at, subject, activity, backlog: backlog.map(|backlog| u64::try_from(backlog).unwrap_or(0)) })
+}
+
+/// Collects the activity of all subjects into minutes.
+pub(super) struct MinuteCollector {
+    backlogs: BacklogSource,
+    /// The number of the present slot, since 1970.
+    slot: u64,
+    /// The sums of the slots of the present minute.
+    sums: BTreeMap<Subject, Activity>,
+    /// The minutes that have ended and are not written yet.
+    unwritten: BTreeMap<(u64, Subject), Minute>,
+}
+
+impl MinuteCollector {
+    pub(super) fn new(backlogs: BacklogSource, now: Timestamp) -> Self {
+        Self { backlogs, slot: slot_of(now), sums: BTreeMap::new(), unwritten: BTreeMap::new() }
+    }
+
+    /// Ends the slot, if it is over, and with the last slot of a minute, the minute. Returns whether a slot has ended.
+    pub(super) fn advance(&mut self, statistics: &Statistics, now: Timestamp) -> bool {
+        let slot = slot_of(now);
+        if slot == self.slot {
+            return false;
+        }
+        // The clock may jump. After a pause, no slot of the past is part of the last minute.
+        let ended = slot.saturating_sub(self.slot).clamp(1, SLOTS_PER_MINUTE as u64);
+        (0..ended).for_each(|_| self.add_slot(statistics));
+        let minute = self.slot / SLOTS_PER_MINUTE as u64;
+        if slot / SLOTS_PER_MINUTE as u64 != minute {
+            self.end_minute(minute);
+        }
+        self.slot = slot;
+        true
+    }
+
+    /// Ends the present minute before it is over.
+    pub(super) fn finish(&mut self, statistics: &Statistics) {
+        self.add_slot(statistics);
+        self.end_minute(self.slot / SLOTS_PER_MINUTE as u64);
+    }
+
+    fn add_slot(&mut self, statistics: &Statistics) {
+        for (subject, statistics) in statistics.all() {
+            let ended = statistics.rotate();
+            self.sums.entry(subject).or_default().add(&ended);
+        }
+    }
+
+    fn end_minute(&mut self, minute: u64) {
+        for (subject, activity) in std::mem::take(&mut self.sums) {
+            let backlog = match &subject {
+                Subject::Subscription { owner, name } => (self.backlogs)(owner, name),
+                Subject::Routes { .. } => None,
+            };
+            // A subject that did nothing and has nothing to do needs no row.
+            if activity.count() == 0 && backlog.is_none_or(|backlog| backlog == 0) {
+                continue;
+            }
+            let at = Timestamp(minute.saturating_mul(MINUTE_MS));
+            let ended = Minute { at, subject: subject.clone(), activity, backlog };
+            // The minute is there already if the clock was set back.
+            match self.unwritten.get_mut(&(minute, subject.clone())) {
+                Some(sum) => sum.add(&ended),
+                None => drop(self.unwritten.insert((minute, subject), ended)),
+            }
+        }
+        while self.unwritten.len() > MAX_UNWRITTEN {
+            self.unwritten.pop_first();
+        }
+    }
+
+    /// The minutes that are not written yet, in order.
+    pub(super) fn unwritten(&self) -> impl Iterator<Item = &Minute> {
+        self.unwritten.values()
+    }
+
+    pub(super) fn has_unwritten(&self) -> bool {
+        !self.unwritten.is_empty()
+    }
+
+    pub(super) fn note_written(&mut self) {
+        self.unwritten.clear();
+    }
+}
+
+fn slot_of(now: Timestamp) -> u64 {
+    now.0 / u64::try_from(SLOT.as_millis()).expect("a slot is short")
+}

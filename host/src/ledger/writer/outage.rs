@@ -1,0 +1,110 @@
+//! Tracks whether the ledger can be written. An outage is one state: it is reported when it begins and when it ends,
+//! however often writing fails in between.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::shared::{Outage, Shared};
+use super::super::store::StoreError;
+use crate::clock::Timestamp;
+
+/// How long a ledger that cannot be written is left alone.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How long writing must have worked before an outage is over.
+const RECOVERY: Duration = Duration::from_secs(3);
+
+/// Tracks outages.
+pub(super) struct OutageTracker {
+    path: PathBuf,
+    shared: Arc<Shared>,
+    current: Option<Current>,
+}
+
+/// The outage that lasts.
+struct Current {
+    reason: String,
+    /// The number of records that were lost before it.
+    lost_before: u64,
+    /// When writing was last tried and failed. None if it may be tried now.
+    failed_at: Option<Timestamp>,
+    /// Whether trying again is useless.
+    is_final: bool,
+    /// Since when writing has worked again.
+    works_since: Option<Timestamp>,
+}
+
+impl OutageTracker {
+    pub(super) fn new(path: PathBuf, shared: Arc<Shared>) -> Self {
+        Self { path, shared, current: None }
+    }
+
+    /// Whether the ledger may be tried now.
+    pub(super) fn may_try(&self) -> bool {
+        let Some(current) = &self.current else { return true };
+        !current.is_final && current.failed_at.is_none_or(|at| self.has_passed(PAUSE, at))
+    }
+
+    /// Whether a time has passed since a moment. The clock may have been set back.
+    fn has_passed(&self, time: Duration, since: Timestamp) -> bool {
+        u128::from(self.shared.clock.now().0.abs_diff(since.0)) >= time.as_millis()
+    }
+
+    /// Allows the next attempt at once.
+    pub(super) fn try_now(&mut self) {
+        if let Some(current) = &mut self.current {
+            current.failed_at = None;
+        }
+    }
+
+    /// The reason of the outage, if there is one.
+    pub(super) fn reason(&self) -> Option<&str> {
+        self.current.as_ref().map(|current| current.reason.as_str())
+    }
+
+    /// Notes that writing failed.
+    pub(super) fn begin(&mut self, error: &StoreError) {
+        self.fail(error, false, "the host tries again every few seconds");
+    }
+
+    /// Notes that the file can never be written by this process.
+    pub(super) fn begin_for_good(&mut self, error: &StoreError) {
+        self.fail(error, true, "run the Sandbus that wrote it, or move the file away and restart the host");
+    }
+
+    fn fail(&mut self, error: &StoreError, is_final: bool, advice: &str) {
+        let now = self.shared.clock.now();
+        if let Some(current) = &mut self.current {
+            (current.failed_at, current.works_since) = (Some(now), None);
+            current.is_final |= is_final;
+            return;
+        }
+        let (path, reason) = (self.path.display(), error.to_string());
+        tracing::warn!(
+            "the ledger {path} cannot be written: {reason}; attempts and requests are not recorded, everything else works; {advice}"
+        );
+        self.shared.set_outage(Some(Outage { since: now, reason: reason.clone() }));
+        let lost_before = self.shared.lost();
+        self.current = Some(Current { reason, lost_before, failed_at: Some(now), is_final, works_since: None });
+    }
+
+    /// Notes that writing worked.
+    pub(super) fn note_success(&mut self) {
+        if let Some(current) = &mut self.current {
+            current.works_since.get_or_insert_with(|| self.shared.clock.now());
+            current.failed_at = None;
+        }
+    }
+
+    /// Ends the outage if writing has worked for a while.
+    pub(super) fn end_if_over(&mut self) {
+        let works = self.current.as_ref().and_then(|current| current.works_since);
+        if !works.is_some_and(|since| self.has_passed(RECOVERY, since)) {
+            return;
+        }
+        let lost = self.current.take().map_or(0, |current| self.shared.lost() - current.lost_before);
+        self.shared.set_outage(None);
+        let path = self.path.display();
+        tracing::info!(lost, "the ledger {path} can be written again; {lost} records were lost");
+    }
+}

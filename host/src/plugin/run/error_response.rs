@@ -1,0 +1,67 @@
+//! The failures that HTTP handlers report in their responses.
+
+use serde::Deserialize;
+
+use super::call_failure::REASON_CHARACTERS;
+use super::request::Response;
+use crate::outcome::{Cause, Failure};
+
+/// The code of the problem with which an SDK responds after an exception. The reason is in the log only.
+const HANDLER_FAILED: &str = "handler-failed";
+/// How an SDK begins the log line with the reason.
+const REASON_PREFIX: &str = "the handler failed: ";
+
+/// The members of a problem (RFC 9457) that say why a request failed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ProblemBody {
+    code: Option<String>,
+    detail: Option<String>,
+}
+
+/// The failure that an error response with a status of 500 or more reports. `reported` is the cause that the handler
+/// has reported, and `last_error` the last error that it has logged.
+pub(super) fn failure_in(response: &Response, reported: Option<Cause>, last_error: Option<String>) -> Option<Failure> {
+    if response.status < 500 {
+        return None;
+    }
+    let ProblemBody { code, detail } = serde_json::from_slice(&response.body).unwrap_or_default();
+    let is_exception = code.as_deref() == Some(HANDLER_FAILED);
+    let cause = match response.status {
+        _ if is_exception => reported.unwrap_or(Cause::Exception),
+        503 => Cause::Retry,
+        _ => Cause::Rejected,
+    };
+    // The problem of an exception hides the reason from the client.
+    let reason = if is_exception { last_error.or(detail) } else { detail.or(last_error) };
+    let reason = reason.unwrap_or_else(|| format!("the handler responded with {}", response.status));
+    let reason = reason.strip_prefix(REASON_PREFIX).unwrap_or(&reason);
+    Some(Failure { cause, reason: reason.chars().take(REASON_CHARACTERS).collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_response_tells_the_cause_and_the_reason() {
+        let failure = |status, body: &str, reported, logged: Option<&str>| {
+            let response = Response { status, headers: Vec::new(), body: body.as_bytes().to_vec() };
+            let failure = failure_in(&response, reported, logged.map(str::to_owned));
+            failure.map(|Failure { cause, reason }| (cause, reason))
+        };
+        let expected = |cause, reason: &str| Some((cause, reason.to_owned()));
+        let hidden = r#"{"code":"handler-failed","detail":"see the log"}"#;
+        let own = r#"{"code":"no-stock","detail":"no stock"}"#;
+        let logged = Some("the handler failed: no row");
+        assert_eq!(failure(500, hidden, None, logged), expected(Cause::Exception, "no row"));
+        assert_eq!(failure(500, hidden, Some(Cause::Request), logged), expected(Cause::Request, "no row"));
+        assert_eq!(failure(500, hidden, None, None), expected(Cause::Exception, "see the log"));
+        assert_eq!(failure(503, own, None, Some("unrelated")), expected(Cause::Retry, "no stock"));
+        assert_eq!(failure(502, "oops", None, Some("no peer")), expected(Cause::Rejected, "no peer"));
+        assert_eq!(failure(500, "", None, None), expected(Cause::Rejected, "the handler responded with 500"));
+        assert_eq!(failure(422, own, None, logged), None);
+        let long = "x".repeat(REASON_CHARACTERS + 1);
+        assert_eq!(failure(500, hidden, None, Some(&long)).unwrap().1.len(), REASON_CHARACTERS);
+    }
+}
