@@ -425,6 +425,15 @@ impl Host {
         Self { process, agent: agent(), directory }
     }
 
+    /// Stops the host with SIGTERM and starts it again on the same directory.
+    #[must_use]
+    pub fn stop_and_restart(self) -> Self {
+        let Self { mut process, directory, .. } = self;
+        assert!(process.terminate(), "the host ends successfully");
+        let process = Process::start(directory.path()).unwrap_or_else(|log| panic!("no restart after a stop:\n{log}"));
+        Self { process, agent: agent(), directory }
+    }
+
     /// Kills `sandbus dev` with SIGKILL and starts it again on the same directory.
     #[must_use]
     pub fn develop_again(self, project: &Path, further: &[&str]) -> Self {

@@ -24,6 +24,12 @@ fn explain(host: &Host, id: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+fn metrics(host: &Host) -> String {
+    let answer = host.send("GET", &host.admin_url("/metrics"), &[], b"");
+    assert_eq!(answer.status, 200);
+    answer.body
+}
+
 fn items(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
@@ -137,6 +143,33 @@ fn a_request_is_found_by_the_id_in_its_response() {
 }
 
 #[test]
+fn a_failed_request_has_its_cause_and_its_reason() {
+    let host = Setup::new().plugin("hostile").plugin("numbers").config(ALL).start();
+    assert_eq!(host.send("PUT", &host.url("/numbers/total"), &[], b"many").status, 204);
+    for (method, path, status, cause, reason) in [
+        // The handler returned an error.
+        ("POST", "/numbers/add/x", 500, json!("exception"), "invalid digit"),
+        ("POST", "/numbers/add/1", 500, json!("exception"), "`total` is not a number"),
+        ("POST", "/hostile/trap", 500, json!("trap"), "as ordered"),
+        // The host refused the response.
+        ("GET", "/hostile/status", 502, json!("handler-response"), "malformed"),
+        // The client is to blame.
+        ("POST", "/hostile/nothing", 422, Value::Null, ""),
+    ] {
+        let answer = host.send(method, &host.url(path), &[], b"");
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+        let shown = eventually("the request", || {
+            let page = host.admin("/requests?limit=1");
+            let last = items(&page["requests"]).first().cloned()?;
+            (last["id"] == request_id(&answer).as_str()).then_some(last)
+        });
+        assert_eq!((&shown["cause"], &shown["status"]), (&cause, &json!(status)), "{shown}");
+        assert!(shown["reason"].as_str().unwrap_or_default().contains(reason), "{shown}");
+        assert_eq!(shown["reason"].is_null(), cause.is_null(), "{shown}");
+    }
+}
+
+#[test]
 fn every_reason_to_wait_is_named() {
     let failing = Webhook::start(&[500]);
     let busy = Webhook::start_answering(&["503 Busy\r\nretry-after: 3600"], "");
@@ -212,7 +245,7 @@ fn an_unknown_id_is_not_found_and_bad_queries_are_refused() {
         ("/cause-trees/nobody", 404, "not-found"),
         ("/attempts?limit=0", 400, "invalid-query"),
         ("/attempts?after=x", 400, "invalid-cursor"),
-        ("/attempts?subscription=none", 400, "invalid-subscription"),
+        ("/attempts?subscription=none", 400, "invalid-query"),
         ("/attempts?plugin=a&subscription=b/c", 400, "invalid-query"),
         ("/attempts?slower_than=soon", 400, "invalid-query"),
         ("/attempts?cause=none", 400, "invalid-query"),
@@ -221,7 +254,25 @@ fn an_unknown_id_is_not_found_and_bad_queries_are_refused() {
         ("/statistics?x=1", 400, "invalid-query"),
         ("/statistics/minutes?from=yesterday", 400, "invalid-query"),
         ("/statistics/minutes?from=2030-01-02T00:00:00Z&until=2030-01-01T00:00:00Z", 400, "invalid-query"),
+        ("/attempts?plugin=", 400, "invalid-query"),
+        ("/attempts?event=", 400, "invalid-query"),
+        ("/attempts?source=%00", 400, "invalid-query"),
+        ("/attempts?correlation=%0a", 400, "invalid-query"),
+        ("/attempts?digest=12", 400, "invalid-query"),
+        ("/requests?plugin=a%20b", 400, "invalid-query"),
+        ("/cause-trees/a%00b", 400, "invalid-query"),
+        ("/cause-trees/a?source=", 400, "invalid-query"),
         ("/stream?type=a..b", 400, "invalid-query"),
+        ("/stream?type=", 400, "invalid-query"),
+        ("/stream?nonsense=1", 400, "invalid-query"),
+        ("/stream?failed=perhaps", 400, "invalid-query"),
+        ("/stream?failed=", 400, "invalid-query"),
+        ("/stream?plugin=", 400, "invalid-query"),
+        ("/stream?plugin=a/b", 400, "invalid-query"),
+        ("/stream?subscription=none", 400, "invalid-query"),
+        ("/stream?subscription=a/b/c", 400, "invalid-query"),
+        ("/stream?plugin=a&subscription=b/c", 400, "invalid-query"),
+        ("/stream?plugin=a&plugin=a", 400, "invalid-query"),
     ] {
         let answer = host.operate("GET", path);
         assert_eq!((answer.status, answer.problem().as_str()), (status, code), "{path}: {}", answer.body);
@@ -230,6 +281,31 @@ fn an_unknown_id_is_not_found_and_bad_queries_are_refused() {
     assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid-event-id"));
     let output = host.cli(&["why", "nobody"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("no event and no recorded request"), "{output:?}");
+}
+
+/// A lock of the ledger by another process.
+struct LedgerLock(std::process::Child);
+
+impl LedgerLock {
+    fn take(host: &Host) -> Self {
+        let script = "import sqlite3, sys; ledger = sqlite3.connect(sys.argv[1], isolation_level=None); \
+            ledger.execute('BEGIN IMMEDIATE'); print('locked', flush=True); sys.stdin.read()";
+        let mut command = Command::new("python3");
+        command.args(["-c", script]).arg(host.path().join("data/ledger.db"));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "locked\n");
+        Self(child)
+    }
+}
+
+impl Drop for LedgerLock {
+    fn drop(&mut self) {
+        // The process ends with its input.
+        drop(self.0.stdin.take());
+        drop(self.0.wait());
+    }
 }
 
 /// A client of the live stream.
@@ -347,7 +423,10 @@ fn statistics_count_what_is_not_recorded() {
     let routes = subjects.iter().find(|subject| subject["subscription"].is_null()).unwrap();
     assert_eq!((&routes["plugin"], &routes["succeeded"]), (&json!("flaky"), &json!(1)));
     let top = String::from_utf8(host.cli(&["top"]).stdout).unwrap();
-    assert!(top.contains("flaky/job") && top.contains("flaky (routes)") && top.contains("ledger: available"), "{top}");
+    assert!(
+        top.contains("flaky/job") && top.contains("flaky (routes)") && top.contains("the ledger can be written"),
+        "{top}"
+    );
     assert!(items(&host.admin("/attempts")["attempts"]).is_empty(), "nothing is recorded");
 }
 
@@ -369,4 +448,130 @@ fn a_damaged_ledger_costs_only_its_records() {
     assert_eq!(host.get("/flaky").json(), 2, "both events are handled once");
     let tree = why(&host, "j1");
     assert_eq!(tree["events"][0]["deliveries"][0]["state"], "handled", "the bus still knows: {tree}");
+}
+
+/// The successes in the stored minutes.
+fn succeeded(host: &Host) -> u64 {
+    let minutes = host.admin("/statistics/minutes");
+    items(&minutes["minutes"]).iter().filter_map(|minute| minute["succeeded"].as_u64()).sum()
+}
+
+#[test]
+fn a_stop_keeps_the_aggregates_of_the_current_minute() {
+    let mut host = Setup::new().plugin("flaky").config("[ledger]\nrecord = \"off\"\n").start();
+    for run in 1..=2 {
+        for number in 1..=5 {
+            assert_eq!(host.publish("flaky.job", &format!("{run}-{number}"), json!({})).status, 202);
+        }
+        host.wait_until_idle();
+        host = host.stop_and_restart();
+        assert_eq!(succeeded(&host), run * 5);
+        assert!(!host.log().contains("without closing the ledger"), "{}", host.log());
+    }
+    let minutes = host.admin("/statistics/minutes");
+    let mut beginnings: Vec<_> = items(&minutes["minutes"]).iter().map(|minute| minute["at"].as_str()).collect();
+    assert!(beginnings.iter().all(|at| at.unwrap().ends_with(":00.000Z")), "{minutes}");
+    beginnings.dedup();
+    assert_eq!(beginnings.len(), items(&minutes["minutes"]).len(), "one row for each minute: {minutes}");
+}
+
+#[test]
+fn a_crash_leaves_a_gap() {
+    let host = Setup::new().plugin("flaky").config(ALL).start();
+    assert_eq!(host.publish("flaky.job", "j1", json!({})).status, 202);
+    eventually("its attempts are recorded", || (items(&host.admin("/attempts")["attempts"]).len() == 3).then_some(()));
+    let host = host.crash_and_restart();
+    let _ = host.wait_for_log(&["the host stopped without closing the ledger", "may lack records from"]);
+    let gaps = &why(&host, "j1")["gaps"];
+    let reason = json!("the host stopped without closing the ledger");
+    assert_eq!((items(gaps).len(), &gaps[0]["reason"], &gaps[0]["lost"]), (1, &reason, &Value::Null), "{gaps}");
+    let shown = explain(&host, "j1");
+    assert!(shown.contains("the ledger may lack records from ") && shown.contains("without closing"), "{shown}");
+    let host = host.stop_and_restart();
+    assert_eq!(items(&why(&host, "j1")["gaps"]).len(), 1, "a stop leaves none");
+}
+
+#[test]
+fn a_deleted_ledger_is_noticed() {
+    let host = Setup::new().plugin("flaky").config(ALL).start();
+    assert_eq!(host.publish("flaky.job", "j1", json!({})).status, 202);
+    eventually("its attempts are recorded", || (items(&host.admin("/attempts")["attempts"]).len() == 3).then_some(()));
+    std::fs::remove_file(host.path().join("data/ledger.db")).unwrap();
+    let _ = host.wait_for_log(&["the ledger", "was deleted or replaced while the host ran"]);
+    assert_eq!(host.publish("flaky.job", "j2", json!({})).status, 202);
+    eventually("attempts are recorded again", || {
+        (items(&host.admin("/attempts")["attempts"]).len() == 3).then_some(())
+    });
+    let shown = explain(&host, "j1");
+    assert!(shown.contains("was deleted or replaced while the host ran") && !shown.contains("attempt 1"), "{shown}");
+    assert_eq!(host.log().matches("was deleted or replaced").count(), 1, "it is reported once");
+}
+
+#[test]
+fn a_locked_ledger_is_one_outage() {
+    let host = Setup::new().plugin("flaky").config(ALL).start();
+    assert_eq!(host.publish("flaky.job", "j1", json!({})).status, 202);
+    eventually("its attempts are recorded", || (items(&host.admin("/attempts")["attempts"]).len() == 3).then_some(()));
+    assert!(metrics(&host).contains("sandbus_ledger_available 1"), "{}", metrics(&host));
+    let lock = LedgerLock::take(&host);
+    assert_eq!(host.publish("flaky.job", "j2", json!({})).status, 202);
+    let _ = host.wait_for_log(&["the ledger", "cannot be written: another process has locked it"]);
+    let shown = explain(&host, "j2");
+    assert!(shown.contains("the ledger cannot be written since ") && shown.contains("has locked it"), "{shown}");
+    assert!(why(&host, "j2")["ledger_error"].as_str().unwrap().contains("has locked it"));
+    let ledger = &host.admin("/statistics")["ledger"];
+    assert_eq!((&ledger["available"], &ledger["lost"]), (&json!(false), &json!(0)), "{ledger}");
+    assert!(ledger["unavailable_since"].is_string(), "{ledger}");
+    let top = String::from_utf8(host.cli(&["top"]).stdout).unwrap();
+    assert!(top.contains("the ledger cannot be written since "), "{top}");
+    assert!(metrics(&host).contains("sandbus_ledger_available 0"));
+    drop(lock);
+    let _ = host.wait_for_log(&["the ledger", "can be written again", "0 records were lost"]);
+    assert_eq!(items(&why(&host, "j2")["events"][0]["deliveries"][0]["attempts"]).len(), 3, "they have waited");
+    assert_eq!(why(&host, "j2")["ledger_error"], Value::Null);
+    let log = host.log();
+    assert_eq!((log.matches("cannot be written: ").count(), log.matches("can be written again").count()), (1, 1));
+}
+
+#[test]
+fn attempts_are_shown_as_soon_as_they_end() {
+    let host = Setup::new().plugin("echo").config(ALL).start();
+    for number in 0..20 {
+        let answer = host.post("/echo/x", json!(number));
+        let id = request_id(&answer);
+        let page = host.admin("/requests?limit=1");
+        assert_eq!(page["requests"][0]["id"], id.as_str(), "request {number}: {page}");
+    }
+}
+
+#[test]
+fn metrics_show_stuck_deliveries_and_losses_from_the_start() {
+    let failing = Webhook::start(&[500]);
+    let host = Setup::new().plugin("echo").config(ALL).start();
+    let start = metrics(&host);
+    for counter in ["sandbus_ledger_lost_total 0", "sandbus_ledger_records_total 0", "sandbus_lost_log_lines_total 0"] {
+        assert!(start.contains(counter), "{counter}: {start}");
+    }
+    let url = format!("http://{}/", failing.address);
+    let retrying = json!({ "rules": { "initial_delay": "1h", "max_delay": "1h" } });
+    webhook_subscription(&host, "retrying", &url, &retrying);
+    let parking = json!({ "ordering_key": "subject", "rules": { "max_attempts": 1, "dead_letter_policy": "park" } });
+    webhook_subscription(&host, "parking", &url, &parking);
+    publish(&host, "retrying.a", "r1", "k");
+    publish(&host, "parking.a", "p1", "k");
+    publish(&host, "parking.a", "p2", "k");
+    let _ = wait_for_reasons(&host, "r1", "operator/retrying", &["retry"]);
+    let _ = wait_for_reasons(&host, "p2", "operator/parking", &["parked-key"]);
+    let lag = |name: &str| {
+        let shown = metrics(&host);
+        let label = format!("sandbus_subscription_lag_seconds{{subscription=\"operator/{name}\"}} ");
+        let value = shown.lines().find_map(|line| line.strip_prefix(&label).map(str::to_owned));
+        value.unwrap_or_else(|| panic!("{name}: {shown}")).parse::<f64>().unwrap()
+    };
+    for name in ["retrying", "parking"] {
+        let before = lag(name);
+        eventually("the lag grows", || (lag(name) > before).then_some(()));
+    }
+    assert!(host.operate("DELETE", "/subscriptions/operator/retrying").status < 300);
+    eventually("the lag of a deleted subscription is 0", || (lag("retrying") == 0.0).then_some(()));
 }

@@ -49,7 +49,7 @@ impl Ledger {
     pub fn open(data: &Path, config: LedgerConfig, clock: Clock, backlogs: BacklogSource) -> std::io::Result<Self> {
         let path = data.join(store::FILE);
         let shared = Arc::new(Shared::of(&config, clock));
-        let writer = Writer::start(path.clone(), config, Arc::clone(&shared), backlogs)?;
+        let writer = Writer::start(path.clone(), config, &shared, backlogs)?;
         let reader = LedgerReader::new(path, Arc::clone(&shared));
         Ok(Self { recorder: Recorder(Some(shared)), reader, _writer: writer })
     }

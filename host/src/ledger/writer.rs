@@ -40,11 +40,11 @@ impl Writer {
     pub(super) fn start(
         path: PathBuf,
         config: LedgerConfig,
-        shared: Arc<Shared>,
+        shared: &Arc<Shared>,
         backlogs: BacklogSource,
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let mut work = Work::new(path, config, Arc::clone(&shared), backlogs);
+        let mut work = Work::new(path, config, Arc::clone(shared), backlogs);
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new().name("ledger".to_owned()).spawn(move || {
             while !stopped.load(Ordering::Acquire) {
