@@ -9,9 +9,9 @@ use crate::duration::micros;
 /// The longest duration, in microseconds. Longer ones count as this.
 const LONGEST_US: u64 = 3_600_000_000;
 
-/// A distribution of durations.
-#[derive(Clone, Debug)]
-pub(super) struct Distribution(Histogram<u32>);
+/// A distribution of durations. An empty one takes no memory: most subjects are idle most of the time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Distribution(Option<Histogram<u32>>);
 
 /// Percentiles of a distribution.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,34 +26,32 @@ pub struct Percentiles {
     pub max: Duration,
 }
 
-impl Default for Distribution {
-    fn default() -> Self {
-        // One significant digit: 16 buckets for each power of two.
-        Self(Histogram::new_with_bounds(1, LONGEST_US, 1).expect("the bounds are valid"))
-    }
-}
-
 impl Distribution {
     pub(super) fn record(&mut self, time: Duration) {
-        self.0.saturating_record(micros(time).clamp(1, LONGEST_US));
+        self.histogram().saturating_record(micros(time).clamp(1, LONGEST_US));
+    }
+
+    fn histogram(&mut self) -> &mut Histogram<u32> {
+        // One significant digit: 16 buckets for each power of two.
+        self.0.get_or_insert_with(|| Histogram::new_with_bounds(1, LONGEST_US, 1).expect("the bounds are valid"))
     }
 
     pub(super) fn add(&mut self, other: &Self) {
-        self.0.add(&other.0).expect("the bounds are the same");
+        if let Some(other) = &other.0 {
+            self.histogram().add(other).expect("the bounds are the same");
+        }
     }
 
     pub(super) fn percentiles(&self) -> Percentiles {
-        if self.0.is_empty() {
-            return Percentiles::default();
-        }
-        let of = |quantile| Duration::from_micros(self.0.value_at_quantile(quantile));
-        Percentiles { p50: of(0.5), p95: of(0.95), p99: of(0.99), max: Duration::from_micros(self.0.max()) }
+        let Some(histogram) = &self.0 else { return Percentiles::default() };
+        let of = |quantile| Duration::from_micros(histogram.value_at_quantile(quantile));
+        Percentiles { p50: of(0.5), p95: of(0.95), p99: of(0.99), max: Duration::from_micros(histogram.max()) }
     }
 
     /// The distribution as text: pairs of microseconds and counts.
     pub(super) fn encode(&self) -> String {
-        let pairs: Vec<_> =
-            self.0.iter_recorded().map(|step| (step.value_iterated_to(), step.count_since_last_iteration())).collect();
+        let steps = self.0.iter().flat_map(Histogram::iter_recorded);
+        let pairs: Vec<_> = steps.map(|step| (step.value_iterated_to(), step.count_since_last_iteration())).collect();
         serde_json::to_string(&pairs).unwrap_or_default()
     }
 
@@ -63,7 +61,7 @@ impl Distribution {
         let pairs: Vec<(u64, u64)> = serde_json::from_str(text).unwrap_or_default();
         for (value, count) in pairs {
             let count = u32::try_from(count).unwrap_or(u32::MAX);
-            distribution.0.saturating_record_n(value.clamp(1, LONGEST_US), count);
+            distribution.histogram().saturating_record_n(value.clamp(1, LONGEST_US), count);
         }
         distribution
     }
@@ -90,7 +88,7 @@ mod tests {
         }
         let mut sum = distribution.clone();
         sum.add(&decoded);
-        assert_eq!(sum.0.len(), 2 * 1_002);
-        assert_eq!(Distribution::decode("not a list").0.len(), 0);
+        assert_eq!(sum.0.map(|histogram| histogram.len()), Some(2 * 1_002));
+        assert!(Distribution::decode("not a list").0.is_none());
     }
 }

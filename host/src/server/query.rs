@@ -48,8 +48,25 @@ fn reason(text: &str) -> String {
             .replace(", expected one of ", "; this path accepts ")
             .replace(", expected ", "; this path accepts ")
             .replace(", there are no fields", "; this path accepts none"),
-        None => format!("`{name}`: {what}"),
+        None => match fault(what) {
+            Some(fault) => format!("`{name}` {fault}"),
+            None => format!("`{name}`: {what}"),
+        },
     }
+}
+
+/// Says what is wrong with a value, in place of a message of a parser that is for programmers.
+fn fault(what: &str) -> Option<&'static str> {
+    Some(match what {
+        "invalid digit found in string" | "cannot parse integer from empty string" => "is not a whole number",
+        "number too large to fit in target type" => "is too large",
+        "provided string was not `true` or `false`" => "is neither `true` nor `false`",
+        "value was empty" => "is empty",
+        _ if what.starts_with("expected number at") || what.starts_with("invalid character at") => {
+            "is not a duration, such as `250ms` or `1h 30m`"
+        }
+        _ => return None,
+    })
 }
 
 /// Checks each parameter before deserializing: the deserializer would replace invalid UTF-8 by U+FFFD.
@@ -90,6 +107,8 @@ pub(crate) struct NoParameters {}
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[derive(Debug, PartialEq, serde::Deserialize)]
@@ -97,6 +116,9 @@ mod tests {
     struct Choice {
         name: Option<String>,
         limit: Option<u64>,
+        all: Option<bool>,
+        #[serde(default, with = "crate::duration::option")]
+        wait: Option<Duration>,
     }
 
     fn read(query: &str) -> Result<Choice, String> {
@@ -106,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_query_is_read_once_and_decoded_once() {
-        let choice = |name: Option<&str>, limit| Choice { name: name.map(str::to_owned), limit };
+        let choice = |name: Option<&str>, limit| Choice { name: name.map(str::to_owned), limit, all: None, wait: None };
         for (query, expected) in [
             ("", choice(None, None)),
             ("?", choice(None, None)),
@@ -135,12 +157,18 @@ mod tests {
             ("?name=1&name=2", "`name`"),
             ("?name=1&n%61me=1", "`name`"),
             ("?limit=1&limit=1", "`limit`"),
-            ("?limits=1", "unknown parameter `limits`; this path accepts `name` or `limit`"),
+            ("?limits=1", "unknown parameter `limits`; this path accepts `name`, `limit`, `all`, `wait`"),
             ("?Limit=1", "`Limit`"),
             ("?=1", "``"),
-            ("?limit=many", "`limit`: invalid digit"),
-            ("?limit=-1", "limit"),
-            ("?limit", "limit"),
+            ("?limit=many", "`limit` is not a whole number"),
+            ("?limit=-1", "`limit` is not a whole number"),
+            ("?limit", "`limit` is not a whole number"),
+            ("?limit=99999999999999999999", "`limit` is too large"),
+            ("?all=perhaps", "`all` is neither `true` nor `false`"),
+            ("?wait=soon", "`wait` is not a duration, such as `250ms` or `1h 30m`"),
+            ("?wait=1_s", "`wait` is not a duration, such as `250ms` or `1h 30m`"),
+            ("?wait=", "`wait` is empty"),
+            ("?wait=1x", "`wait`: unknown time unit"),
         ] {
             let detail = read(query).unwrap_err();
             assert!(detail.contains(said), "{query}: {detail}");
