@@ -137,6 +137,12 @@ impl Store {
         Ok(self.connection.execute("DELETE FROM run WHERE id = ?1", [self.run]).map(drop)?)
     }
 
+    /// Limits the size of the file, as a full disk does.
+    #[cfg(test)]
+    pub(super) fn limit_pages(&self, pages: u32) {
+        self.connection.pragma_update(None, "max_page_count", pages).expect("a limit can be set");
+    }
+
     /// What has become of the files since they were opened.
     pub(super) fn file_change(&self) -> FileChange {
         self.files.change()

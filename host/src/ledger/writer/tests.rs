@@ -1,13 +1,13 @@
+mod minutes;
+
 use std::fs;
 use std::path::Path;
 
 use super::super::record::tests::{attempt, failed, handled, request};
-use super::super::statistics::{Ending, Subject, SubjectStatistics};
-use super::super::{AttemptFilter, AttemptVerdict, Entry, Gap, Ledger, LedgerReader, Minute};
+use super::super::{AttemptFilter, AttemptVerdict, Entry, Gap, Ledger, LedgerReader};
 use super::*;
 use crate::clock::{Clock, Timestamp};
 use crate::ledger::Recording;
-use crate::usage::Usage;
 
 const NOW: Timestamp = Timestamp(1_893_456_000_000);
 
@@ -198,6 +198,33 @@ async fn a_lock_is_one_outage_from_its_begin_to_a_stable_end() {
 }
 
 #[tokio::test]
+async fn a_full_disk_is_one_outage_although_small_writes_work() {
+    let data = tempfile::tempdir().unwrap();
+    let mut work = work(data.path(), LedgerConfig::default());
+    let limit = |work: &Work, pages| work.store.as_ref().unwrap().limit_pages(pages);
+    limit(&work, 30);
+    let mut outages = Vec::new();
+    for second in 0..40 {
+        if second < 20 {
+            (0..1_000).for_each(|_| work.shared.push(failed(NOW.0)));
+        } else {
+            limit(&work, u32::MAX);
+        }
+        advance(&work, 1);
+        work.step();
+        let since = work.shared.outage().map(|outage| (outage.since, outage.reason));
+        if outages.last() != Some(&since) {
+            outages.push(since);
+        }
+    }
+    assert_eq!(outages, [Some((after(1), "the disk is full".to_owned())), None]);
+    let (recorded, lost) = (all(&reader(data.path())).await as u64, work.shared.lost());
+    assert!(recorded + lost == 20_000 && lost > 0 && recorded > 16_000, "{recorded} recorded, {lost} lost");
+    let gaps = gaps(data.path()).await;
+    assert_eq!((gaps.len(), gaps[0].lost), (1, Some(lost)), "{gaps:?}");
+}
+
+#[tokio::test]
 async fn a_ledger_that_was_deleted_or_replaced_is_noticed() {
     for is_replaced in [false, true] {
         for with_companions in [false, true] {
@@ -332,79 +359,4 @@ async fn old_records_and_the_oldest_of_a_large_ledger_are_deleted() {
     work.write_queue();
     work.retain();
     assert!(all(&reader(data.path())).await > 0, "a small ledger keeps its records");
-}
-
-fn welcome() -> Subject {
-    Subject::Subscription { owner: "mailer".to_owned(), name: "welcome".to_owned() }
-}
-
-/// Records a success.
-fn succeed(statistics: &SubjectStatistics) {
-    let usage = Usage { cpu_time: Duration::from_millis(1), ..Usage::default() };
-    statistics.record(Ending::Succeeded, Duration::from_millis(4), Some(Duration::from_millis(9)), &usage);
-}
-
-async fn minutes(data: &Path) -> Vec<Minute> {
-    reader(data).minutes(Timestamp(0), Timestamp(u64::MAX), 10).await.unwrap()
-}
-
-#[tokio::test]
-async fn a_minute_is_one_of_the_clock_and_has_its_beginning() {
-    let data = tempfile::tempdir().unwrap();
-    let mut work = work(data.path(), LedgerConfig::default());
-    let statistics = work.shared.statistics.subject(welcome());
-    // From 00:00:25 to 00:02:05.
-    work.shared.clock.set(after(25));
-    work.step();
-    for _ in 0..100 {
-        succeed(&statistics);
-        advance(&work, 1);
-        work.step();
-    }
-    let minutes = minutes(data.path()).await;
-    let shown: Vec<_> = minutes.iter().map(|minute| (minute.at.to_string(), minute.activity.succeeded)).collect();
-    let expected = |at: &str, count| (format!("2030-01-01T00:{at}:00.000Z"), count);
-    assert_eq!(shown, [expected("00", 35), expected("01", 60)]);
-    assert_eq!((&minutes[1].subject, minutes[1].backlog), (&welcome(), Some(3)));
-    let activity = &minutes[1].activity;
-    assert_eq!(activity.cpu_time, Duration::from_millis(60));
-    assert!(activity.run().p50 >= Duration::from_millis(4) && activity.wait().p50 >= Duration::from_millis(5));
-}
-
-#[tokio::test]
-async fn a_stop_writes_the_present_minute_and_a_restart_adds_to_it() {
-    let data = tempfile::tempdir().unwrap();
-    for (run, count) in [(1, 3), (2, 4), (3, 0)] {
-        let ledger = ledger(data.path());
-        let statistics = ledger.recorder().subject(welcome()).unwrap();
-        (0..count).for_each(|_| succeed(&statistics));
-        drop(ledger);
-        let minutes = minutes(data.path()).await;
-        assert_eq!(minutes.len(), 1, "run {run}");
-        assert_eq!((minutes[0].at, minutes[0].backlog), (NOW, Some(3)));
-    }
-    let activity = &minutes(data.path()).await[0].activity;
-    assert_eq!((activity.succeeded, activity.cpu_time), (7, Duration::from_millis(7)));
-    assert!((Duration::from_millis(4)..Duration::from_millis(5)).contains(&activity.run().p99));
-}
-
-#[tokio::test]
-async fn minutes_wait_while_the_ledger_cannot_be_written_and_the_clock_may_jump() {
-    let data = tempfile::tempdir().unwrap();
-    let mut work = work(data.path(), LedgerConfig::default());
-    let statistics = work.shared.statistics.subject(Subject::Routes { plugin: "shop".to_owned() });
-    let locked = lock(data.path());
-    // Forward, back, and far forward.
-    for seconds in [0, 60, 0, 3_600] {
-        work.shared.clock.set(after(seconds));
-        work.step();
-        succeed(&statistics);
-    }
-    assert_eq!(minutes(data.path()).await.len(), 0);
-    drop(locked);
-    work.close();
-    let found: Vec<_> = minutes(data.path()).await.iter().map(|minute| (minute.at, minute.activity.count())).collect();
-    let expected = [(0, 2), (60, 1), (3_600, 1)].map(|(seconds, count)| (after(seconds), count));
-    assert_eq!(found, expected);
-    assert_eq!(statistics.last_minute().count(), 1, "after the jump, the last minute has what came after it");
 }
