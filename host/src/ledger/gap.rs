@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, Row, params};
 
+use super::integers::signed;
 use super::queue::Loss;
-use super::store::signed;
 use crate::clock::Timestamp;
 
 /// The most gaps that one query returns.

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, Row, params};
 
 use super::distribution::Distribution;
+use super::integers::signed;
 use super::statistics::{Activity, SLOT, SLOTS_PER_MINUTE, Statistics, Subject};
-use super::store::signed;
-use super::writer::BacklogSource;
 use crate::clock::Timestamp;
 use crate::duration::micros;
 
@@ -15,6 +14,9 @@ use crate::duration::micros;
 pub(super) const MINUTE_MS: u64 = 60_000;
 /// The most rows that wait while the ledger cannot be written.
 const MAX_UNWRITTEN: usize = 4_096;
+
+/// The backlog of a subscription, by its owner and name.
+pub type BacklogSource = Box<dyn Fn(&str, &str) -> Option<u64> + Send>;
 
 /// The aggregates of a subject in a minute.
 #[derive(Clone, Debug)]

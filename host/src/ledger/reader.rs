@@ -8,10 +8,11 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
 use super::gap::Gap;
+use super::integers::signed;
 use super::minutes::{self, Minute};
 use super::record::{AttemptEntry, AttemptVerdict, Details, RecordedFailure, RequestEntry};
 use super::shared::Shared;
-use super::store::{self, StoreError, signed};
+use super::store::{self, StoreError};
 use crate::clock::Timestamp;
 use crate::duration::micros;
 use crate::event::CauseTreeId;

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use super::config::LedgerConfig;
 use super::live::{Live, StreamPosition};
+use super::minutes::BacklogSource;
 use super::reader::LedgerReader;
 use super::record::{AttemptEntry, Entry, RequestEntry};
 use super::shared::{Outage, Shared};
 use super::statistics::{Ending, Subject, SubjectStatistics};
 use super::store;
-use super::writer::{BacklogSource, Writer};
+use super::writer::Writer;
 use crate::bus::{AttemptRecord, DeliveryStatus};
 use crate::clock::Clock;
 use crate::outcome::EffectNames;

@@ -15,6 +15,7 @@ pub(super) use files::FileChange;
 use self::files::OpenFiles;
 use self::schema::VERSION;
 use super::gap::Gap;
+use super::integers::signed;
 use super::minutes::{self, MINUTE_MS, Minute};
 use super::record::Entry;
 use crate::clock::Timestamp;
@@ -241,9 +242,4 @@ pub(super) fn set_aside(path: &Path, now: Timestamp) -> std::io::Result<PathBuf>
     }
     std::fs::rename(path, &aside)?;
     Ok(aside)
-}
-
-/// SQLite's integers are signed.
-pub(super) fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use self::outage::OutageTracker;
 use super::config::LedgerConfig;
 use super::gap::{Gap, UnstoredGaps};
-use super::minutes::MinuteCollector;
+use super::minutes::{BacklogSource, MinuteCollector};
 use super::queue::Loss;
 use super::record::Entry;
 use super::shared::Shared;
@@ -25,9 +25,6 @@ const INTERVAL: Duration = Duration::from_millis(100);
 const BATCH: usize = 2_000;
 /// The number of steps of retention per minute. Together they delete more than can be recorded in a minute by default.
 const RETENTION_STEPS: usize = 16;
-
-/// The backlog of a subscription, by its owner and name, for the aggregates.
-pub type BacklogSource = Box<dyn Fn(&str, &str) -> Option<u64> + Send>;
 
 /// The thread that writes. Dropping it writes what is queued and the present minute, and joins the thread.
 #[derive(Debug)]

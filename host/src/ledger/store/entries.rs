@@ -2,8 +2,9 @@
 
 use rusqlite::{Connection, params};
 
-use super::{StoreError, signed};
+use super::StoreError;
 use crate::duration::micros;
+use crate::ledger::integers::signed;
 use crate::ledger::record::{AttemptEntry, AttemptVerdict, Details, RequestEntry};
 use crate::usage::Usage;
 

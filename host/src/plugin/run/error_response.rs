@@ -3,7 +3,6 @@
 use serde::Deserialize;
 
 use super::call_failure::REASON_CHARACTERS;
-use super::request::Response;
 use crate::outcome::{Cause, Failure};
 
 /// The code of the problem with which an SDK responds after an exception. The reason is in the log only.
@@ -21,20 +20,25 @@ struct ProblemBody {
 
 /// The failure that an error response with a status of 500 or more reports. `reported` is the cause that the handler
 /// has reported, and `last_error` the last error that it has logged.
-pub(super) fn failure_in(response: &Response, reported: Option<Cause>, last_error: Option<String>) -> Option<Failure> {
-    if response.status < 500 {
+pub(super) fn failure_in(
+    status: u16,
+    body: &[u8],
+    reported: Option<Cause>,
+    last_error: Option<String>,
+) -> Option<Failure> {
+    if status < 500 {
         return None;
     }
-    let ProblemBody { code, detail } = serde_json::from_slice(&response.body).unwrap_or_default();
+    let ProblemBody { code, detail } = serde_json::from_slice(body).unwrap_or_default();
     let is_exception = code.as_deref() == Some(HANDLER_FAILED);
-    let cause = match response.status {
+    let cause = match status {
         _ if is_exception => reported.unwrap_or(Cause::Exception),
         503 => Cause::Retry,
         _ => Cause::Rejected,
     };
     // The problem of an exception hides the reason from the client.
     let reason = if is_exception { last_error.or(detail) } else { detail.or(last_error) };
-    let reason = reason.unwrap_or_else(|| format!("the handler responded with {}", response.status));
+    let reason = reason.unwrap_or_else(|| format!("the handler responded with {status}"));
     let reason = reason.strip_prefix(REASON_PREFIX).unwrap_or(&reason);
     Some(Failure { cause, reason: reason.chars().take(REASON_CHARACTERS).collect() })
 }
@@ -46,8 +50,7 @@ mod tests {
     #[test]
     fn an_error_response_tells_the_cause_and_the_reason() {
         let failure = |status, body: &str, reported, logged: Option<&str>| {
-            let response = Response { status, headers: Vec::new(), body: body.as_bytes().to_vec() };
-            let failure = failure_in(&response, reported, logged.map(str::to_owned));
+            let failure = failure_in(status, body.as_bytes(), reported, logged.map(str::to_owned));
             failure.map(|Failure { cause, reason }| (cause, reason))
         };
         let expected = |cause, reason: &str| Some((cause, reason.to_owned()));

@@ -126,7 +126,7 @@ impl Generation {
             Ok((Err(_), Some(Cause::OutOfMemory), _)) => RequestResult::Failed(out_of_memory("")),
             Ok((Err(response), reported, last_error)) => {
                 let response = response_of(response);
-                let failure = failure_in(&response, reported, last_error);
+                let failure = failure_in(response.status, &response.body, reported, last_error);
                 RequestResult::Discard(response, failure)
             }
             Err(failure) => RequestResult::Failed(failure),
