@@ -126,7 +126,8 @@ fn contradictory_requests_about_deliveries_and_state_are_rejected() {
         ("POST", "/deliveries/retry-now?type=a..b", 400, "invalid-query"),
         ("POST", "/deliveries/retry-now?subscription=poison/none", 404, "not-found"),
         ("GET", "/deliveries?state=handled", 400, "invalid-query"),
-        ("GET", "/deliveries?after=7", 400, "invalid-query"),
+        ("GET", "/deliveries?after=7", 400, "invalid-cursor"),
+        ("GET", "/deliveries?after=9223372036854775807-7", 400, "invalid-cursor"),
         ("GET", "/deliveries?limit=0", 400, "invalid-query"),
         ("GET", "/deliveries?subscription=poison", 400, "invalid-subscription"),
         ("GET", "/events?until=now", 400, "invalid-query"),
@@ -150,8 +151,6 @@ fn contradictory_requests_about_deliveries_and_state_are_rejected() {
         assert_eq!(refusal(&host, method, path, &body.to_string()), (status, code.into()), "{method} {path} {body}");
     }
     assert_eq!(host.dead_letters().len(), 3);
-    // A cursor of another store lists what follows it, and no more.
-    assert_eq!(host.operate("GET", "/deliveries?after=9223372036854775807-7").json()["deliveries"], json!([]));
 }
 
 #[test]

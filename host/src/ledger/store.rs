@@ -216,7 +216,7 @@ fn touch(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     connection.prepare_cached("UPDATE run SET written = ?1")?.execute([signed(now.0)]).map(drop)
 }
 
-/// Opens the file for reading. None if it does not exist yet.
+/// Opens the file for reading. None if it does not exist yet, or has no tables yet.
 pub(super) fn open_reader(path: &Path) -> Result<Option<Connection>, StoreError> {
     if !path.exists() {
         return Ok(None);
@@ -225,10 +225,12 @@ pub(super) fn open_reader(path: &Path) -> Result<Option<Connection>, StoreError>
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version != VERSION {
-        return Err(StoreError::Version(version));
+    match version {
+        // The writer is creating it.
+        0 => Ok(None),
+        VERSION => Ok(Some(connection)),
+        _ => Err(StoreError::Version(version)),
     }
-    Ok(Some(connection))
 }
 
 /// Moves a damaged ledger out of the way. Returns its new path.

@@ -263,6 +263,14 @@ async fn a_ledger_that_was_deleted_or_replaced_is_noticed() {
 }
 
 #[tokio::test]
+async fn a_ledger_that_is_being_created_is_empty() {
+    let data = tempfile::tempdir().unwrap();
+    assert_eq!(all(&reader(data.path())).await, 0, "no file");
+    fs::write(data.path().join("ledger.db"), []).unwrap();
+    assert_eq!(all(&reader(data.path())).await, 0, "no tables");
+}
+
+#[tokio::test]
 async fn a_deleted_write_ahead_log_costs_nothing() {
     for suffix in ["-wal", "-shm"] {
         let data = tempfile::tempdir().unwrap();
