@@ -10,33 +10,54 @@ use url::Url;
 /// The text shown in place of a secret.
 const HIDDEN: &str = "***";
 
-/// A URL without its secrets: the user name, the password, the values of query parameters and the fragment. Webhook
-/// tokens occur in all of these.
+/// A URL for people: its scheme, host, port and path. The user name, the password, the query and the fragment are left
+/// out, because webhook tokens occur in all of these. A text that is not a URL with a host may be a secret from its
+/// beginning to its end, so only its length is given, and where its first fault is.
 #[must_use]
 pub fn address(address: &str) -> String {
-    let Ok(mut url) = Url::parse(address) else {
-        let shown = address.split(['?', '#', '@']).next().unwrap_or_default();
-        return if shown.len() == address.len() { address.to_owned() } else { HIDDEN.to_owned() };
+    let parsed = Url::parse(address).ok();
+    let Some((url, host)) = parsed.as_ref().and_then(|url| Some((url, url.host_str()?))) else {
+        return unparsed(address, fault_in_url(address));
     };
-    // URLs without a host have no user name and no password.
-    if !url.username().is_empty() {
-        let _ = url.set_username(HIDDEN);
-    }
-    if url.password().is_some() {
-        let _ = url.set_password(Some(HIDDEN));
-    }
-    let query = url.query().map(|query| {
-        let parameter = |parameter: &str| match parameter.split_once('=') {
-            Some((name, _)) => format!("{name}={HIDDEN}"),
-            None => HIDDEN.to_owned(),
-        };
-        query.split('&').map(parameter).collect::<Vec<_>>().join("&")
-    });
-    url.set_query(query.as_deref());
-    if url.fragment().is_some() {
-        url.set_fragment(Some(HIDDEN));
-    }
-    url.into()
+    let scheme = url.scheme();
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{scheme}://{host}{port}{}", url.path())
+}
+
+/// A name from outside that is malformed, such as that of a method or a header, without its text.
+#[must_use]
+pub fn token(text: &str) -> String {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    unparsed(text, text.bytes().position(|byte| !is_token(byte)))
+}
+
+/// A text that could not be parsed, without the text. The fault is the index of a byte.
+fn unparsed(text: &str, fault: Option<usize>) -> String {
+    let length = text.len();
+    let unit = if length == 1 { "byte" } else { "bytes" };
+    let fault = fault.map(|index| format!(" with a fault at byte {}", index + 1)).unwrap_or_default();
+    format!("a text of {length} {unit}{fault}")
+}
+
+/// The first byte that prevents a text from being a URL with a host (RFC 3986, section 3), as far as that can be said of
+/// one byte.
+fn fault_in_url(text: &str) -> Option<usize> {
+    let is_in_scheme = |index: usize, byte: u8| {
+        byte.is_ascii_alphabetic() || index > 0 && (byte.is_ascii_digit() || b"+-.".contains(&byte))
+    };
+    let bytes = text.as_bytes();
+    let scheme = bytes.iter().enumerate().find(|(index, byte)| !is_in_scheme(*index, **byte));
+    let after = match scheme {
+        Some((index, b':')) if index > 0 => index + 1,
+        Some((index, _)) => return Some(index),
+        // It ends within what could be a scheme.
+        None => return None,
+    };
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte);
+    let malformed = bytes.iter().enumerate().skip(after).find(|(_, byte)| !is_allowed(**byte));
+    // Otherwise the fault is in the host or the port.
+    let host = after + if text[after..].starts_with("//") { 2 } else { 0 };
+    malformed.map(|(index, _)| index).or(Some(host).filter(|host| *host < bytes.len()))
 }
 
 /// The debug output of a secret.
@@ -102,18 +123,41 @@ mod tests {
     fn an_address_is_shown_without_its_secrets() {
         for (whole, shown) in [
             ("https://hooks.example.com/a/b", "https://hooks.example.com/a/b"),
-            ("https://hooks.example.com/?token=s3cret", "https://hooks.example.com/?token=***"),
-            ("https://hooks.example.com/a?x=s3cret&s3cret&y=", "https://hooks.example.com/a?x=***&***&y=***"),
-            ("https://ada:s3cret@hooks.example.com/", "https://***:***@hooks.example.com/"),
-            ("https://s3cret@hooks.example.com/", "https://***@hooks.example.com/"),
-            ("https://:s3cret@hooks.example.com:8443/", "https://:***@hooks.example.com:8443/"),
-            ("http://[::1]:9000/a#s3cret", "http://[::1]:9000/a#***"),
-            ("//ada:s3cret@host", "***"),
-            ("hooks.example.com?s3cret", "***"),
-            ("no address", "no address"),
-            ("", ""),
+            ("https://hooks.example.com/?token=s3cret", "https://hooks.example.com/"),
+            ("https://hooks.example.com/a?x=s3cret&s3cret&y=", "https://hooks.example.com/a"),
+            ("https://ada:s3cret@hooks.example.com/", "https://hooks.example.com/"),
+            ("https://s3cret@hooks.example.com/", "https://hooks.example.com/"),
+            ("https://:s3cret@hooks.example.com:8443/", "https://hooks.example.com:8443/"),
+            ("http://[::1]:9000/a#s3cret", "http://[::1]:9000/a"),
+            ("ftp://s3cret@host/", "ftp://host/"),
+            // URLs without a host.
+            ("mailto:s3cret@host", "a text of 18 bytes with a fault at byte 8"),
+            ("s3cret:8080/", "a text of 12 bytes with a fault at byte 8"),
+            ("//ada:s3cret@host", "a text of 17 bytes with a fault at byte 1"),
+            ("/hook?s3cret", "a text of 12 bytes with a fault at byte 1"),
+            ("hooks.example.com?s3cret", "a text of 24 bytes with a fault at byte 18"),
+            ("https://ada:s3cret@", "a text of 19 bytes with a fault at byte 9"),
+            ("https://ho st/s3cret", "a text of 20 bytes with a fault at byte 11"),
+            ("https://host:s3cret/", "a text of 20 bytes with a fault at byte 9"),
+            ("http://", "a text of 7 bytes"),
+            ("s3cret", "a text of 6 bytes"),
+            ("s3cret é", "a text of 9 bytes with a fault at byte 7"),
+            ("", "a text of 0 bytes"),
         ] {
-            assert_eq!(address(whole), shown);
+            assert_eq!(address(whole), shown, "{whole}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_name_is_not_shown() {
+        for (name, shown) in [
+            ("authorization: Bearer s3cret", "a text of 28 bytes with a fault at byte 14"),
+            ("s3cret\n", "a text of 7 bytes with a fault at byte 7"),
+            ("", "a text of 0 bytes"),
+            ("é", "a text of 2 bytes with a fault at byte 1"),
+            ("\0", "a text of 1 byte with a fault at byte 1"),
+        ] {
+            assert_eq!(token(name), shown, "{name:?}");
         }
     }
 

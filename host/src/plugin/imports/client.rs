@@ -15,6 +15,7 @@ use crate::plugin::bindings::sandbus::plugin::client;
 use crate::plugin::bindings::wasi::logging::logging::Level;
 use crate::plugin::invocation::InvocationContext;
 use crate::plugin::invocation::wasi_state::FIELDS_BYTES;
+use crate::secrecy;
 use crate::usage::OutboundCall;
 
 /// The context of its log lines.
@@ -75,18 +76,19 @@ fn request_of(request: client::Request) -> Result<Request<Body>, client::Error> 
     if method.len() > NAME_BYTES {
         return Err(invalid(format!("its method has more than {NAME_BYTES} bytes")));
     }
-    let uri: Uri = url.parse().map_err(|error| invalid(format!("its URL `{url}`: {error}")))?;
+    let uri: Uri = url.parse().map_err(|error| invalid(format!("its URL, {}: {error}", secrecy::address(&url))))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err(invalid(format!("`{url}` is not an http or https URL")));
+        return Err(invalid(format!("{} is not an http or https URL", secrecy::address(&url))));
     }
-    let method: Method = method.parse().map_err(|_| invalid(format!("`{method}` is not a method")))?;
+    let method: Method = method.parse().map_err(|_| invalid(format!("its method is {}", secrecy::token(&method))))?;
     let size: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     if size > FIELDS_BYTES {
         return Err(invalid(format!("its headers have more than {FIELDS_BYTES} bytes")));
     }
     let mut builder = Request::builder().method(method).uri(uri);
     for (name, value) in headers {
-        let name: HeaderName = name.parse().map_err(|_| invalid(format!("`{name}` is not the name of a header")))?;
+        let name: HeaderName =
+            name.parse().map_err(|_| invalid(format!("the name of a header is {}", secrecy::token(&name))))?;
         if is_reserved(&name) {
             return Err(invalid(format!("only the host may set the header `{name}`")));
         }
@@ -157,5 +159,35 @@ mod tests {
         let long = "x".repeat(FIELDS_BYTES);
         assert!(matches!(request(&long), Err(client::Error::Invalid(reason)) if reason.contains("32768")));
         assert_eq!(request("X-Tenant").unwrap().headers()["x-tenant"], "admin.internal");
+    }
+
+    #[test]
+    fn a_malformed_request_is_refused_without_its_secrets() {
+        let request = |method: &str, url: &str, header: &str| {
+            request_of(client::Request {
+                method: method.to_owned(),
+                url: url.to_owned(),
+                headers: vec![(header.to_owned(), "s3cret".to_owned())],
+                body: Vec::new(),
+                timeout_ms: None,
+            })
+        };
+        for (method, url, header) in [
+            ("GET", "http://ada:s3cret@ho st/", "a"),
+            ("GET", "//ada:s3cret@host/?s3cret", "a"),
+            ("GET", "/hook?token=s3cret", "a"),
+            ("GET", "ftp://ada:s3cret@host/?s3cret#s3cret", "a"),
+            ("GET", "s3cret", "a"),
+            ("GET", "host:s3cret", "a"),
+            ("GET s3cret", "http://host/", "a"),
+            ("GET", "http://host/?s3cret", "authorization: s3cret"),
+            ("GET", "http://host/?s3cret", "host"),
+        ] {
+            let refused = request(method, url, header);
+            let Err(client::Error::Invalid(reason)) = refused else { panic!("{method} {url} {header}: {refused:?}") };
+            assert!(!reason.contains("s3cret"), "{reason}");
+        }
+        let Err(client::Error::Invalid(reason)) = request("GET", "http://ho st/?s3cret", "a") else { panic!() };
+        assert!(reason.contains("a text of 20 bytes with a fault at byte 10"), "{reason}");
     }
 }
