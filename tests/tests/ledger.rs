@@ -117,7 +117,7 @@ fn a_request_is_found_by_the_id_in_its_response() {
         let answer = host.send("GET", &host.api_url(&format!("/cause-trees/{id}")), &[], b"");
         (answer.status == 200).then(|| answer.json())
     });
-    let request = &tree["request"];
+    let request = &tree["requests"][0];
     assert_eq!((&request["method"], &request["path"]), (&json!("POST"), &json!("/keeper/later")));
     assert_eq!((&request["status"], &request["plugin"]), (&json!(200), &json!("keeper")));
     assert_eq!(tree["delayed"][0]["event_type"], "keeper.later", "{tree}");
@@ -128,7 +128,7 @@ fn a_request_is_found_by_the_id_in_its_response() {
     );
     // The delayed event leads to its request.
     let event = tree["delayed"][0]["id"].as_str().unwrap();
-    assert_eq!(why(&host, event)["request"]["id"], id.as_str());
+    assert_eq!(why(&host, event)["requests"][0]["id"], id.as_str());
 
     let failed = host.send("POST", &host.url("/hostile/trap"), &[], b"");
     let failed_id = request_id(&failed);

@@ -7,10 +7,10 @@ use super::body::{self, Body, Path, Query};
 use super::cursor::List;
 use super::{Admin, Page, events, page_size, query};
 use crate::api::{
-    AttemptView, DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView, DropResult,
-    EditedRedriveRequest, RedriveResult,
+    AttemptView, DeadLetterGroupList, DeadLetterGroupQuery, DeadLetterGroupView, DeadLetterPage, DeadLetterQuery,
+    DeadLetterSelection, DeadLetterView, DropResult, EditedRedriveRequest, RedriveResult,
 };
-use crate::bus::{DeadLetter, DeadLetterFilter, DeadLetterId, FailedAttempt};
+use crate::bus::{DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterId, FailedAttempt};
 use crate::failure::Cause;
 use crate::problem::Problem;
 
@@ -65,6 +65,30 @@ pub(super) async fn list(
     let page = Page::of(letters, limit);
     let next = page.next(|letter| admin.cursor(List::DeadLetters, &letter.number.number().to_string()));
     Ok(Json(DeadLetterPage { dead_letters: page.views(view)?, next }))
+}
+
+/// Group dead letters that failed alike, the largest groups first
+///
+/// The dead letters of a group have the subscription, the cause, the signature of the reason and the component of the last
+/// attempt in common.
+#[utoipa::path(
+    get,
+    path = "/dead-letters/groups",
+    operation_id = "list_dead_letter_groups",
+    tag = "dead-letters",
+    params(DeadLetterGroupQuery),
+    responses((status = 200, body = DeadLetterGroupList, description = "The groups."))
+)]
+pub(super) async fn groups(
+    State(admin): State<Admin>,
+    Query(query): Query<DeadLetterGroupQuery>,
+) -> Result<Json<DeadLetterGroupList>, Problem> {
+    let limit = page_size(query.limit, 100, LIMIT)?;
+    let filter = filter(query.subscription.as_deref(), query.cause.as_deref())?;
+    let mut groups = admin.bus.dead_letter_groups(filter, limit + 1).await?;
+    let truncated = groups.len() > limit;
+    groups.truncate(limit);
+    Ok(Json(DeadLetterGroupList { groups: groups.iter().map(group).collect(), truncated }))
 }
 
 /// Show a dead letter and its attempts
@@ -206,5 +230,18 @@ fn attempt(attempt: &FailedAttempt) -> AttemptView {
         cause: attempt.cause.as_str().to_owned(),
         reason: attempt.reason.clone(),
         digest: attempt.digest.clone(),
+    }
+}
+
+fn group(group: &DeadLetterGroup) -> DeadLetterGroupView {
+    DeadLetterGroupView {
+        subscription: group.subscription.to_string(),
+        cause: group.cause.clone(),
+        signature: group.signature.clone(),
+        digest: group.digest.clone(),
+        count: group.count,
+        first_at: group.first.to_string(),
+        last_at: group.last.to_string(),
+        sample: group.sample.number(),
     }
 }

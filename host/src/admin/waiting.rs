@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Admin;
 use crate::api::WaitReasonView;
-use crate::bus::{DeliveryReport, DeliveryState, Overview, Reachability, StoreError};
+use crate::bus::{DeliveryReport, DeliveryState, NO_LONGER_DECLARED, Overview, Reachability, StoreError};
 use crate::clock::Timestamp;
 use crate::event::Position;
 
@@ -71,7 +71,10 @@ fn stopped(admin: &Admin, overview: Option<&Overview>) -> Vec<WaitReasonView> {
         reasons.push(reason("store-unreachable", format!("the store is unreachable: {why}")));
     }
     let Some(overview) = overview else { return reasons };
-    if let Some(why) = &overview.paused {
+    let handler = without_handler(admin, overview);
+    // The reason of the handler says the same, and what to do.
+    let is_said = |why: &str| why == NO_LONGER_DECLARED && handler.as_ref().is_some_and(|it| it.code == "not-declared");
+    if let Some(why) = overview.paused.as_deref().filter(|why| !is_said(why)) {
         let detail = format!("the subscription is paused: {why}");
         reasons.push(reason("paused", detail));
     }
@@ -79,7 +82,7 @@ fn stopped(admin: &Admin, overview: Option<&Overview>) -> Vec<WaitReasonView> {
         let detail = format!("the endpoint is on hold: {}", hold.reason);
         reasons.push(WaitReasonView { until: Some(hold.until.to_string()), ..reason("endpoint-hold", detail) });
     }
-    reasons.extend(without_handler(admin, overview));
+    reasons.extend(handler);
     reasons
 }
 

@@ -128,6 +128,58 @@ impl Page for DeadLetterPage {
     }
 }
 
+/// The dead letters to group: those that meet all conditions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct DeadLetterGroupQuery {
+    /// Only dead letters of this subscription, as `OWNER/NAME`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<String>,
+    /// Only dead letters with this cause.
+    #[param(value_type = Option<schemas::Cause>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// The largest number of groups, up to 1,000; 100 by default.
+    #[param(minimum = 1, maximum = 1000)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// Groups of dead letters, the largest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct DeadLetterGroupList {
+    /// The groups.
+    pub groups: Vec<DeadLetterGroupView>,
+    /// Whether there are more groups than are shown.
+    pub truncated: bool,
+}
+
+/// Dead letters of one subscription whose last attempts failed alike.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct DeadLetterGroupView {
+    /// The subscription, as `OWNER/NAME`.
+    pub subscription: String,
+    /// The cause of the last failure.
+    pub cause: String,
+    /// The first line of the reason of the last failure, with `#` in place of numbers and ids.
+    pub signature: String,
+    /// The digest of the component that made the last attempt; null if there was none.
+    pub digest: Option<String>,
+    /// The number of dead letters.
+    pub count: u64,
+    /// When the first of them became a dead letter, in RFC 3339.
+    #[schema(format = DateTime)]
+    pub first_at: String,
+    /// When the last of them became a dead letter, in RFC 3339.
+    #[schema(format = DateTime)]
+    pub last_at: String,
+    /// The number of the newest of them.
+    pub sample: i64,
+}
+
 /// Data to redrive a dead letter with: one of the two members.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]

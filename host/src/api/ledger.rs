@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{DeliveryStateView, schemas};
+use super::{DeliveryOutcomeView, DeliveryStateView, schemas};
 use crate::pattern::Pattern;
 
 /// A recorded attempt at a delivery.
@@ -27,8 +27,15 @@ pub struct RecordedAttemptView {
     pub correlation: String,
     /// The subscription, as `OWNER/NAME`.
     pub subscription: String,
-    /// The number of the replay; null for the subscription's own delivery.
+    /// The number of the replay; null for the subscription's own delivery, and for a redriven dead letter of a replay.
     pub replay: Option<i64>,
+    /// Whether the delivery belongs to a replay, which may have ended.
+    pub replayed: bool,
+    /// When an operator redrove the dead letter that the delivery was, in RFC 3339; null if it was none.
+    #[schema(format = DateTime)]
+    pub redriven_at: Option<String>,
+    /// Whether an operator has edited the data that was delivered.
+    pub edited: bool,
     /// The SHA-256 digest of the component that ran; null for a webhook.
     pub digest: Option<String>,
     /// The number of the attempt, from 1.
@@ -233,6 +240,11 @@ pub struct CauseTreeQuery {
     /// The source of the event, if events of several sources have its id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// The largest number of events, up to 10,000; 200 by default. The event with this id and the events that led to it
+    /// are always included.
+    #[param(minimum = 1, maximum = 10000)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
 }
 
 /// What an event belongs to, or what a request led to: the first event, and all events that followed from it.
@@ -241,12 +253,17 @@ pub struct CauseTreeQuery {
 pub struct CauseTreeView {
     /// The ids of the trees: of their first events, or assigned by the host. A request may start several.
     pub correlations: Vec<String>,
-    /// The recorded request whose handler published the first event; null if there is none.
-    pub request: Option<RecordedRequestView>,
-    /// The events of each tree, in the order of the log.
+    /// The recorded requests: the one with this id, and the one whose handler published the first event.
+    pub requests: Vec<RecordedRequestView>,
+    /// The events of each tree, in the order of the log. If there are more than the limit: the event with this id, those
+    /// that led to it, those that it led to, and then the others.
     pub events: Vec<TreeEventView>,
-    /// Whether there are more events than are shown.
-    pub truncated: bool,
+    /// The number of events that are left out, in all trees.
+    pub omitted: u64,
+    /// Whether the trees have more events than the host reads, so that more are left out than `omitted` counts.
+    pub partly_read: bool,
+    /// Whether the oldest recorded attempts are left out.
+    pub attempts_omitted: bool,
     /// The events that enter the log later.
     pub delayed: Vec<DelayedEventView>,
     /// The times in which the ledger lost records, so that attempts and requests may be missing.
@@ -276,6 +293,11 @@ pub struct TreeEventView {
     pub causation: Option<String>,
     /// The source of the event whose handler published it; null for the first event.
     pub causation_source: Option<String>,
+    /// The id of its tree.
+    pub correlation: String,
+    /// The number of events below it that are left out: those that it led to, without those below another event of the
+    /// list.
+    pub omitted: u64,
     /// Its deliveries.
     pub deliveries: Vec<TreeDeliveryView>,
 }
@@ -290,12 +312,31 @@ pub struct TreeDeliveryView {
     pub replayed: bool,
     /// Where it stands; null if only the ledger knows it, such as a replay that has ended.
     pub state: Option<DeliveryStateView>,
+    /// How it ended, as far as that is known; null if it has not ended.
+    pub outcome: Option<DeliveryOutcomeView>,
+    /// When its dead letter was redriven, in RFC 3339, if it is open again; else null.
+    #[schema(format = DateTime)]
+    pub redriven_at: Option<String>,
+    /// Whether an operator has edited its data, if it is open or a dead letter.
+    pub edited: bool,
     /// Why it waits.
     pub waits_for: Vec<WaitReasonView>,
-    /// The number of its dead letter; null if there is none.
-    pub dead_letter: Option<i64>,
+    /// Its dead letter; null if there is none.
+    pub dead_letter: Option<TreeDeadLetterView>,
     /// The recorded attempts, oldest first. Successful ones may be missing if they are sampled.
     pub attempts: Vec<RecordedAttemptView>,
+}
+
+/// The dead letter of a delivery.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct TreeDeadLetterView {
+    /// Its number.
+    pub number: i64,
+    /// The cause of the last failure.
+    pub cause: String,
+    /// The reason of the last failure.
+    pub reason: String,
 }
 
 /// Why a delivery waits.

@@ -29,8 +29,8 @@ use utoipa::IntoParams;
 pub use canary::{CanaryQuery, CanaryView, DifferenceView, DifferingDeliveryView, UsageView};
 pub use configuration::{ConfigurationView, SettingView};
 pub use dead_letters::{
-    AttemptView, DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView, DropResult,
-    EditedRedriveRequest, RedriveResult,
+    AttemptView, DeadLetterGroupList, DeadLetterGroupQuery, DeadLetterGroupView, DeadLetterPage, DeadLetterQuery,
+    DeadLetterSelection, DeadLetterView, DropResult, EditedRedriveRequest, RedriveResult,
 };
 pub use deliveries::{DeliveryPage, DeliveryQuery, DeliverySelection, DeliveryView, RetryResult};
 pub use events::{
@@ -41,9 +41,9 @@ pub use ledger::{
     CallView, CauseTreeQuery, CauseTreeView, DelayedEventView, GapView, InvocationUsageView, LedgerView, MinuteList,
     MinuteQuery, MinuteView, PercentilesView, PublishedView, RecordedAttemptPage, RecordedAttemptQuery,
     RecordedAttemptView, RecordedRequestPage, RecordedRequestQuery, RecordedRequestView, StatisticsView, StreamMessage,
-    StreamQuery, SubjectView, TreeDeliveryView, TreeEventView, VerdictView, WaitReasonView,
+    StreamQuery, SubjectView, TreeDeadLetterView, TreeDeliveryView, TreeEventView, VerdictView, WaitReasonView,
 };
-pub use open_enums::{DeadLetterPolicyView, DeliveryStateView, PluginStatus, SubscriptionStatus};
+pub use open_enums::{DeadLetterPolicyView, DeliveryOutcomeView, DeliveryStateView, PluginStatus, SubscriptionStatus};
 pub use plugins::{
     ConfigKeyView, DeclaredScheduleView, DeclaredSubscriptionView, DrainQuery, DrainResult, GenerationView, GrantsView,
     LimitsView, OverlapView, PinView, PluginList, PluginView, RequestedGrantsView, RollbackQuery, RollbackResult,

@@ -84,6 +84,20 @@ open_enum! {
 }
 
 open_enum! {
+    /// How a delivery ended, as far as that is known.
+    DeliveryOutcomeView {
+        /// An attempt that handled the event is recorded.
+        Handled = "handled",
+        /// It is a dead letter.
+        DeadLetter = "dead-letter",
+        /// An operator dropped its dead letter: no later attempt is recorded.
+        Dropped = "dropped",
+        /// It was handled, or an operator dropped its dead letter: the last attempt is not recorded.
+        NotRecorded = "not-recorded",
+    }
+}
+
+open_enum! {
     /// The status of a plugin, or of a file in the plugin folder.
     PluginStatus {
         /// The newest file runs.

@@ -130,7 +130,7 @@ mod tests {
         let logged = LoggedEvent { position: Position(1), stored_at: Timestamp(0), event: Arc::new(event("1")) };
         let subscription = crate::bus::conformance::id("s");
         let (kind, ids) = (DeliveryKind::Live, IdSeed::unique());
-        let delivery = Delivery { logged, subscription, is_dynamic: false, attempt: 1, kind, ids };
+        let delivery = Delivery { logged, subscription, is_dynamic: false, attempt: 1, kind, redriven_at: None, ids };
         let claim = Claim::new(delivery, Box::new(Asynchronous(Handle::current())));
         let (delivery, took) = (Arc::clone(claim.delivery()), Duration::ZERO);
         let record = AttemptRecord { delivery, verdict: Verdict::Ack, digest: None, took, usage: Usage::default() };

@@ -63,3 +63,24 @@ pub struct DeadLetterFilter {
     /// Only those with this cause.
     pub cause: Option<String>,
 }
+
+/// Dead letters of one subscription whose last attempts failed alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterGroup {
+    /// The subscription.
+    pub subscription: SubscriptionId,
+    /// The kind of failure.
+    pub cause: String,
+    /// The signature of the reasons ([`failure::signature`](crate::failure::signature)).
+    pub signature: String,
+    /// The digest of the component that ran, if one did.
+    pub digest: Option<String>,
+    /// The number of dead letters.
+    pub count: u64,
+    /// When the first of them became a dead letter.
+    pub first: Timestamp,
+    /// When the last of them became a dead letter.
+    pub last: Timestamp,
+    /// The newest of them.
+    pub sample: DeadLetterId,
+}

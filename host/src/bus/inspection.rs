@@ -24,6 +24,10 @@ pub struct DeliveryReport {
     pub logged: LoggedEvent,
     /// Where the delivery stands.
     pub state: DeliveryState,
+    /// When an operator redrove the dead letter that the delivery was, if it is open again.
+    pub redriven_at: Option<Timestamp>,
+    /// Whether an operator has edited its data, if it is open.
+    pub edited: bool,
 }
 
 /// Where a delivery stands. Whether the subscription is paused, held, drained or without a handler is not part of it;

@@ -45,7 +45,7 @@ pub use contract::{
     Bus, DeadLetters, EventLog, Inspection, Lifecycle, PluginState, SharedBus, SubscriptionFeed, Subscriptions,
 };
 pub use crash_point::{CommitMoment, Crash, CrashPoint};
-pub use dead_letter::{DeadLetter, DeadLetterFilter, FailedAttempt};
+pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterGroup, FailedAttempt};
 pub use delivery::{Delivery, DeliveryKind, DeliveryStatus};
 pub use embedded::Embedded;
 #[cfg(any(test, feature = "conformance"))]
@@ -60,6 +60,7 @@ pub use notification::DEAD_LETTER_TYPE;
 pub use overview::{EndpointHold, Overview, ReplayOverview};
 pub use replay_scope::{ReplayEnd, ReplayScope};
 pub use store_url::{StoreUrl, StoreUrlError};
+pub use window::NO_LONGER_DECLARED;
 
 /// The limits and the retention of a bus.
 #[derive(Clone, Debug)]

@@ -15,14 +15,15 @@ use serde_json::Value;
 use super::response::Response;
 use crate::api::{
     self, CanaryQuery, CanaryView, CancelQuery, CauseTreeQuery, CauseTreeView, CompactionResult, ConfigurationView,
-    DeadLetterSelection, DeadLetterView, DeliverySelection, DrainQuery, DrainResult, DropResult, EditedRedriveRequest,
-    EventList, NoContent, Page, PluginView, ProblemView, PublishResult, RedriveResult, ReplayRequest, ReplayResult,
-    RetryResult, RollbackQuery, RollbackResult, SecretRequest, SecretRotationResult, StateKeyPage, StateKeyQuery,
-    StateRequest, StateValueView, StatisticsView, StopReplaysResult, StreamQuery, SubscriptionChangeResult,
-    SubscriptionRequest,
+    DeadLetterGroupList, DeadLetterGroupQuery, DeadLetterSelection, DeadLetterView, DeliverySelection, DrainQuery,
+    DrainResult, DropResult, EditedRedriveRequest, EventList, NoContent, Page, PluginView, ProblemView, PublishResult,
+    RedriveResult, ReplayRequest, ReplayResult, RetryResult, RollbackQuery, RollbackResult, SecretRequest,
+    SecretRotationResult, StateKeyPage, StateKeyQuery, StateRequest, StateValueView, StatisticsView, StopReplaysResult,
+    StreamQuery, SubscriptionChangeResult, SubscriptionRequest,
 };
 use crate::outbound::{self, Fault, SendError};
 use crate::printable;
+use crate::secrecy;
 use crate::subscription::SubscriptionId;
 
 /// All characters except the unreserved ones (RFC 3986, section 2.3).
@@ -55,6 +56,11 @@ type Content = (&'static str, Vec<u8>);
 impl Client {
     pub(crate) fn new(base: &str, timeout: Duration) -> Self {
         Self { base: base.trim_end_matches('/').to_owned(), timeout, work: Duration::ZERO }
+    }
+
+    /// The URL of the host in messages.
+    fn shown(&self) -> String {
+        secrecy::address(&self.base).trim_end_matches('/').to_owned()
     }
 
     /// The same client, for a request that the host may work on for a while.
@@ -181,6 +187,10 @@ impl Client {
 
     pub(crate) async fn dead_letter(&self, number: i64) -> ClientResult<DeadLetterView> {
         self.get(&["dead-letters", &number.to_string()], &()).await
+    }
+
+    pub(crate) async fn dead_letter_groups(&self, query: &DeadLetterGroupQuery) -> ClientResult<DeadLetterGroupList> {
+        self.get(&["dead-letters", "groups"], query).await
     }
 
     pub(crate) async fn redrive(&self, selection: &DeadLetterSelection) -> ClientResult<RedriveResult> {
@@ -354,7 +364,7 @@ impl Client {
     async fn within<T>(&self, limit: Duration, part: impl Future<Output = T>) -> anyhow::Result<T> {
         tokio::time::timeout(limit, part).await.map_err(|_| {
             let limit = humantime::format_duration(limit);
-            anyhow::anyhow!("no response from {} within {limit}; is it a Sandbus host, and is it busy?", self.base)
+            anyhow::anyhow!("no response from {} within {limit}; is it a Sandbus host, and is it busy?", self.shown())
         })
     }
 
@@ -368,7 +378,7 @@ impl Client {
             let Ok(data) = frame.into_data() else { continue };
             if bytes.len() + data.len() > MAX_ANSWER_BYTES {
                 let limit = MAX_ANSWER_BYTES >> 20;
-                bail!("the response of {} is larger than {limit} MiB; ask for fewer items with --limit", self.base);
+                bail!("the response of {} is larger than {limit} MiB; ask for fewer items with --limit", self.shown());
             }
             bytes.extend_from_slice(&data);
         }
@@ -385,7 +395,7 @@ impl Client {
             SendError::Broken(Fault::Protocol, _) => "does it speak TLS? Then use https://",
             _ => "is it running? Start it with `sandbus serve`, or give the URL of its admin interface with --admin",
         };
-        let context = format!("no host responds at {}; {hint}", self.base);
+        let context = format!("no host responds at {}; {hint}", self.shown());
         anyhow::Error::new(error).context(context)
     }
 
@@ -411,7 +421,10 @@ impl Client {
             address.extend(utf8_percent_encode(value, ENCODED));
         }
         address.parse().with_context(|| {
-            format!("`{}` is not an HTTP URL; give the URL of the admin interface with --admin", self.base)
+            format!(
+                "{} is not an HTTP URL; give the URL of the admin interface with --admin",
+                secrecy::address(&self.base)
+            )
         })
     }
 }

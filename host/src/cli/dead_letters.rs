@@ -9,16 +9,21 @@ use clap::Subcommand;
 
 use super::paging::{Paging, next_page_hint};
 use super::{Group, output};
-use crate::api::{DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView, EditedRedriveRequest};
+use crate::api::{
+    DeadLetterGroupList, DeadLetterGroupQuery, DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView,
+    EditedRedriveRequest,
+};
 use crate::failure::Cause;
 use crate::printable;
 use crate::subscription::SubscriptionId;
-use output::{cell, table, truncate};
+use output::{cell, digest, table, truncate};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// List dead letters
     List(ListArguments),
+    /// Group dead letters that failed alike, the largest groups first
+    Groups(GroupArguments),
     /// Show a dead letter and its attempts
     Show {
         /// The number of the dead letter
@@ -37,6 +42,15 @@ pub(super) struct ListArguments {
     filter: Filter,
     #[command(flatten)]
     paging: Paging,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct GroupArguments {
+    #[command(flatten)]
+    filter: Filter,
+    /// Show at most N groups, up to 1,000
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    limit: u64,
 }
 
 #[derive(Debug, Default, clap::Args)]
@@ -98,6 +112,11 @@ pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
             let page = paging.fetch::<DeadLetterPage>(&client, &filter.query()).await?;
             output.print(&page, |page| list(&page.dead_letters) + &next_page_hint(page));
         }
+        Command::Groups(GroupArguments { filter, limit }) => {
+            let DeadLetterQuery { subscription, cause, .. } = filter.query();
+            let query = DeadLetterGroupQuery { subscription, cause, limit: usize::try_from(limit).ok() };
+            output.print(&client.dead_letter_groups(&query).await?, groups);
+        }
         Command::Show { number } => {
             let letter = client.dead_letter(number).await?;
             output.print(&letter, |_| printable::json(&letter.indented()));
@@ -134,4 +153,24 @@ fn list(letters: &[DeadLetterView]) -> String {
             truncate(&letter.reason, 80),
         ]
     })
+}
+
+fn groups(response: &DeadLetterGroupList) -> String {
+    let columns = ["COUNT", "SUBSCRIPTION", "CAUSE", "SIGNATURE", "DIGEST", "FIRST", "LAST", "SAMPLE"];
+    let mut text = table(&columns, &response.groups, |group| {
+        vec![
+            cell(group.count),
+            cell(&group.subscription),
+            cell(&group.cause),
+            truncate(&group.signature, 80),
+            digest(group.digest.as_deref()),
+            cell(&group.first_at),
+            cell(&group.last_at),
+            cell(group.sample),
+        ]
+    });
+    if response.truncated {
+        text.push_str("\n\nThere are more groups. Use --limit or a filter.");
+    }
+    text
 }

@@ -22,6 +22,7 @@ mod schedules;
 pub(crate) mod serve;
 mod server_sent_events;
 mod state;
+mod subscription_details;
 mod subscriptions;
 mod tail;
 mod test;
@@ -75,13 +76,13 @@ enum Command {
     Canary(canary::Arguments),
     /// Return to an earlier generation (loaded version) of a plugin, until its file changes
     Rollback(rollback::Arguments),
-    /// List, create, pause, resume, replay or delete subscriptions
+    /// List, show, create, pause, resume, replay or delete subscriptions
     Subscriptions(Group<subscriptions::Command>),
     /// List, search, show, export or compact the events in the log
     Events(Group<events::Command>),
     /// List pending deliveries, or retry those that wait for another attempt
     Deliveries(Group<deliveries::Command>),
-    /// List, show, redrive or drop dead letters
+    /// List, group, show, redrive or drop dead letters
     DeadLetters(Group<dead_letters::Command>),
     /// Show or change the state of a plugin
     State(state::Arguments),

@@ -1,7 +1,7 @@
 //! `sandbus plugins show`: a plugin with the rules that apply to it, for people.
 
-use super::output::{cell, list, optional};
-use crate::api::{GrantsView, PluginView, RetryView, SubscriptionView};
+use super::output::{cell, digest, list, optional};
+use crate::api::{GrantsView, PluginView, RequestedGrantsView, RetryView, SubscriptionView};
 use crate::printable;
 
 /// The lines about a plugin. The subscriptions are those that it owns.
@@ -20,6 +20,16 @@ pub(super) fn show(plugin: &PluginView, subscriptions: &[&SubscriptionView]) -> 
         let memory = limits.memory_bytes >> 20;
         let (timeout, concurrency) = (cell(&limits.timeout), limits.concurrency);
         line("limits", format!("{memory} MiB of memory, {timeout}, {concurrency} at a time"));
+    }
+    if let Some(pin) = &plugin.rolled_back {
+        let reason = printable::line(&pin.reason);
+        line("rolled back", format!("to {}, since {}: {reason}", digest(Some(&pin.runs)), cell(&pin.since)));
+    }
+    if let Some(RequestedGrantsView { publish, subscribe }) = &plugin.asks_for {
+        let requested = [("publish", publish), ("subscribe", subscribe)];
+        for (what, patterns) in requested.into_iter().filter(|(_, patterns)| !patterns.is_empty()) {
+            line("requests", format!("{what} {}", list(patterns)));
+        }
     }
     if let Some(granted) = &plugin.granted {
         show_grants(granted, &mut line);
@@ -76,7 +86,7 @@ fn show_subscription(subscription: &SubscriptionView, line: &mut impl FnMut(&str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{LimitsView, SubscriptionRules};
+    use crate::api::{LimitsView, PinView, SubscriptionRules};
 
     #[test]
     fn a_plugin_is_shown_with_its_rules() {
@@ -85,7 +95,17 @@ mod tests {
             version: Some("1.0.0".to_owned()),
             description: Some("sends\u{1b} mail".to_owned()),
             limits: Some(LimitsView { memory_bytes: 64 << 20, timeout: "5s".to_owned(), concurrency: 8 }),
+            asks_for: Some(RequestedGrantsView {
+                publish: vec!["a.>".to_owned(), "b.c".to_owned()],
+                subscribe: vec![],
+            }),
             withheld: vec!["publish a.>".to_owned()],
+            rolled_back: Some(PinView {
+                runs: "0123456789abcdef".to_owned(),
+                reason: "every invocation failed".to_owned(),
+                since: "2030-01-01T00:00:00.000Z".to_owned(),
+                ..PinView::default()
+            }),
             ..PluginView::default()
         };
         let retry = RetryView {
@@ -107,7 +127,8 @@ mod tests {
         for expected in [
             "mailer 1.0.0: sends",
             "limits        64 MiB of memory, 5s, 8 at a time",
-            "withheld      publish a.>",
+            "requests      publish a.>, b.c\nwithheld      publish a.>",
+            "rolled back   to 0123456789ab, since 2030-01-01T00:00:00.000Z: every invocation failed",
             "subscription  mailer/send: order.*, ordered by subject",
             "              4 at a time, 2s each, 5 attempts, 1s to 5m apart",
         ] {

@@ -4,13 +4,16 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use clap::Subcommand;
+use serde_json::value::RawValue;
 
+use super::client::Client;
 use super::paging::fetch_all;
+use super::response::Response;
+use super::subscription_details::{format_lag, format_target, show};
 use super::{Group, Renamed, output};
 use crate::api::{
     EventSelection, ReplayRequest, ReplayUntil, ReplayView, SecretRequest, SecretRotationResult,
-    SubscriptionChangeResult, SubscriptionList, SubscriptionRequest, SubscriptionView, TargetRequest, TargetView,
-    WebhookRequest,
+    SubscriptionChangeResult, SubscriptionList, SubscriptionRequest, SubscriptionView, TargetRequest, WebhookRequest,
 };
 use crate::clock::Timestamp;
 use crate::event::Position;
@@ -18,12 +21,18 @@ use crate::filter::{Filter, Filters};
 use crate::ordering::OrderingKey;
 use crate::pattern::Pattern;
 use crate::subscription::{Secret, Start, SubscriptionId};
-use output::{cell, optional, table, truncate_middle};
+use output::{cell, optional, table};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// List subscriptions and their replays
     List,
+    /// Show a subscription with the rules that apply to it, and its replays
+    Show {
+        /// The subscription
+        #[arg(value_name = "OWNER/NAME")]
+        id: SubscriptionId,
+    },
     /// Create or change a subscription that delivers to a plugin or a webhook
     Create(Create),
     /// Replace the secret of a webhook, and sign with both secrets for a while
@@ -231,6 +240,7 @@ pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
         Command::List => {
             output.print(&fetch_all::<SubscriptionList>(&client).await?, |response| list(&response.subscriptions))
         }
+        Command::Show { id } => output.print(&one(&client, &id).await?, |response| show(&response.subscriptions)),
         Command::Create(create) => {
             output.print(&client.put_subscription(&create.request()).await?, describe_change);
         }
@@ -257,6 +267,20 @@ pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A subscription and its replays.
+async fn one(client: &Client, id: &SubscriptionId) -> anyhow::Result<Response<SubscriptionList>> {
+    let all = fetch_all::<SubscriptionList>(client).await?;
+    let items = all.items("subscriptions")?;
+    let id = id.to_string();
+    let with_id = all.value().subscriptions.iter().zip(&items).filter(|(subscription, _)| subscription.id == id);
+    let found: Vec<_> = with_id.map(|(_, item)| item).collect();
+    if found.is_empty() {
+        anyhow::bail!("there is no subscription `{id}`; `sandbus subscriptions` lists them");
+    }
+    let found = serde_json::value::to_raw_value(&found)?;
+    Response::of(&[("subscriptions", &found), ("next", RawValue::NULL)])
+}
+
 fn list(subscriptions: &[SubscriptionView]) -> String {
     let columns = ["SUBSCRIPTION", "PATTERN", "TARGET", "STATUS", "BACKLOG", "LAG", "IN FLIGHT", "DEAD", "REPLAY"];
     let mut text = table(&columns, subscriptions, |subscription| {
@@ -279,17 +303,6 @@ fn list(subscriptions: &[SubscriptionView]) -> String {
     text
 }
 
-/// How much of an address a table shows.
-const ADDRESS_CHARACTERS: usize = 60;
-
-fn format_target(target: &TargetView) -> String {
-    match target {
-        TargetView::Plugin { plugin } => cell(plugin),
-        TargetView::Webhook { webhook, .. } => truncate_middle(webhook, ADDRESS_CHARACTERS),
-        TargetView::Other(target) => cell(target),
-    }
-}
-
 /// Warnings about a subscription.
 fn warnings(subscription: &SubscriptionView) -> Vec<String> {
     let id = cell(&subscription.id);
@@ -308,15 +321,6 @@ fn warnings(subscription: &SubscriptionView) -> Vec<String> {
         )
     });
     paused.into_iter().chain(parked).collect()
-}
-
-/// The age of the oldest unhandled event, rounded.
-fn format_lag(seconds: f64) -> Option<String> {
-    let age = Duration::try_from_secs_f64(seconds).ok()?;
-    // To tenths of a second below ten seconds, else to seconds.
-    let unit = if age.as_secs() < 10 { 100 } else { 1_000 };
-    let rounded = u64::try_from(age.as_millis() / unit * unit).unwrap_or(u64::MAX);
-    Some(humantime::format_duration(Duration::from_millis(rounded)).to_string())
 }
 
 /// The result of `rotate-secret`.

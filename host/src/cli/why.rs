@@ -4,6 +4,7 @@ pub(super) mod render;
 
 use super::Remote;
 use crate::api::CauseTreeQuery;
+use crate::event::ATTRIBUTE_LIMIT;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -12,13 +13,20 @@ pub(super) struct Arguments {
     /// Choose the event of this source, if several events have the id
     #[arg(long)]
     source: Option<String>,
+    /// Show at most N events, up to 10,000; the event and those that led to it are always shown
+    #[arg(long, value_name = "N", default_value = "200", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    limit: u64,
     #[command(flatten)]
     remote: Remote,
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
-    let query = CauseTreeQuery { source: arguments.source };
+    if arguments.id.len() > ATTRIBUTE_LIMIT {
+        anyhow::bail!("the id has {} bytes, and no id has more than {ATTRIBUTE_LIMIT}", arguments.id.len());
+    }
+    let limit = usize::try_from(arguments.limit).ok();
+    let query = CauseTreeQuery { source: arguments.source, limit };
     let tree = client.cause_tree(&arguments.id, &query).await?;
     output.print(&tree, render::render);
     Ok(())

@@ -25,7 +25,9 @@ pub(super) struct Reporter {
 
 impl Report for Reporter {
     fn needs_names(&self, record: &AttemptRecord) -> bool {
-        self.recorder.wants(record.verdict != Verdict::Ack, record.took)
+        // After a redrive, a success is recorded as well: without it, the dead letter would look dropped.
+        let is_failure = record.verdict != Verdict::Ack || record.delivery.redriven_at.is_some();
+        self.recorder.wants(is_failure, record.took)
     }
 
     fn settled(&self, record: &AttemptRecord, names: Option<EffectNames>, status: DeliveryStatus) {

@@ -236,7 +236,7 @@ impl Selection {
 }
 
 fn attempt_of(row: &Row<'_>) -> rusqlite::Result<(i64, AttemptEntry)> {
-    let Details { names, calls, .. } = details(row, 22)?;
+    let Details { names, calls, redriven_replay, redriven_at, edited, .. } = details(row, 22)?;
     let verdict = match row.get(18)? {
         0_i64 => AttemptVerdict::Handled,
         1 => AttemptVerdict::Retry(time(row, 19)?),
@@ -244,6 +244,7 @@ fn attempt_of(row: &Row<'_>) -> rusqlite::Result<(i64, AttemptEntry)> {
     };
     let usage =
         Usage { queued: duration(row, 14)?, cpu_time: duration(row, 16)?, memory_bytes: unsigned(row, 17)?, calls };
+    let replay: Option<i64> = row.get(11)?;
     let attempt = AttemptEntry {
         at: time(row, 1)?,
         position: unsigned(row, 2)?,
@@ -254,7 +255,10 @@ fn attempt_of(row: &Row<'_>) -> rusqlite::Result<(i64, AttemptEntry)> {
         tree: CauseTreeId { id: row.get(7)?, source: row.get(8)? },
         owner: row.get(9)?,
         subscription: row.get(10)?,
-        replay: row.get(11)?,
+        replay,
+        is_replay: replay.is_some() || redriven_replay,
+        redriven_at,
+        edited,
         digest: row.get(12)?,
         attempt: row.get(13)?,
         took: duration(row, 15)?,
@@ -267,7 +271,7 @@ fn attempt_of(row: &Row<'_>) -> rusqlite::Result<(i64, AttemptEntry)> {
 }
 
 fn request_of(row: &Row<'_>) -> rusqlite::Result<(i64, RequestEntry)> {
-    let Details { names, calls, trees } = details(row, 15)?;
+    let Details { names, calls, trees, .. } = details(row, 15)?;
     let usage =
         Usage { queued: duration(row, 9)?, cpu_time: duration(row, 11)?, memory_bytes: unsigned(row, 12)?, calls };
     let request = RequestEntry {

@@ -62,6 +62,12 @@ pub struct AttemptEntry {
     pub subscription: String,
     /// The number of the replay that the delivery belonged to, if any.
     pub replay: Option<i64>,
+    /// Whether the delivery belonged to a replay. That of a redriven dead letter may have ended, and has no number.
+    pub is_replay: bool,
+    /// When an operator redrove the dead letter that the delivery was, if it was one.
+    pub redriven_at: Option<Timestamp>,
+    /// Whether an operator had edited the data.
+    pub edited: bool,
     /// The digest of the component that ran, if one did.
     pub digest: Option<String>,
     /// The number of the attempt, from 1.
@@ -126,6 +132,9 @@ impl AttemptEntry {
             owner: delivery.subscription.owner.clone(),
             subscription: delivery.subscription.name.clone(),
             replay: delivery.kind.replay().map(FeedId::number),
+            is_replay: delivery.kind.is_replay(),
+            redriven_at: delivery.redriven_at,
+            edited: event.is_edited(),
             digest: record.digest.as_deref().map(str::to_owned),
             attempt: delivery.attempt,
             took: record.took,
@@ -177,6 +186,15 @@ pub(super) struct Details {
     pub(super) calls: OutboundCalls,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) trees: Vec<CauseTreeId>,
+    /// Whether the delivery was a redriven dead letter of a replay.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) redriven_replay: bool,
+    /// When an operator redrove the dead letter that the delivery was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) redriven_at: Option<Timestamp>,
+    /// Whether an operator had edited the data.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) edited: bool,
 }
 
 #[cfg(test)]
@@ -205,6 +223,9 @@ pub(super) mod tests {
             owner: "mailer".to_owned(),
             subscription: "welcome".to_owned(),
             replay: None,
+            is_replay: true,
+            redriven_at: Some(Timestamp(3)),
+            edited: true,
             digest: Some("ab12".to_owned()),
             attempt: 2,
             took: Duration::from_millis(3),

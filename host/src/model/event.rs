@@ -17,7 +17,7 @@ pub use ids::{IdKey, IdSeed};
 pub use json::AsJson;
 pub(crate) use json::{stored_data, stored_kind};
 pub use trace::trace_of;
-pub use validation::{InvalidAttribute, check_attribute, check_type};
+pub use validation::{ATTRIBUTE_LIMIT, InvalidAttribute, check_attribute, check_type};
 
 /// A position in the log. Positions increase with each event and are never reused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -171,6 +171,12 @@ impl Event {
         edited.extensions.insert(EDITED.to_owned(), "true".to_owned());
         edited.typed.insert(EDITED.to_owned());
         edited
+    }
+
+    /// Whether an operator has edited the data of this delivery.
+    #[must_use]
+    pub fn is_edited(&self) -> bool {
+        self.attribute(EDITED).is_some()
     }
 
     fn edited(&self, data: Vec<u8>) -> Data {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sandbus_host::bus::{
-    BoxFuture, Catalogue, CommitError, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetters, DeliveryCursor,
-    DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryStage, DeliveryState, EndpointHold, EventFilter, EventLog,
-    EventPage, FeedId, Inspection, Lifecycle, PendingReply, PluginSchedule, PluginState, PublishReceipt, Reachability,
-    Replay, ReplayScope, ScheduledCursor, ScheduledEvent, SharedBus, StoreError, SubscriptionFeed, Subscriptions,
+    BoxFuture, Catalogue, CommitError, DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterId, DeadLetters,
+    DeliveryCursor, DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryStage, DeliveryState, EndpointHold,
+    EventFilter, EventLog, EventPage, FeedId, Inspection, Lifecycle, PendingReply, PluginSchedule, PluginState,
+    PublishReceipt, Reachability, Replay, ReplayScope, ScheduledCursor, ScheduledEvent, SharedBus, StoreError,
+    SubscriptionFeed, Subscriptions,
 };
 use sandbus_host::clock::Timestamp;
 use sandbus_host::event::{CauseTreeId, Event, LoggedEvent, Position};
@@ -243,6 +244,20 @@ impl DeadLetters for FaultyBus {
 
     fn count_dead_letters(&self, filter: DeadLetterFilter) -> BoxFuture<'_, Result<u64, StoreError>> {
         self.bus.count_dead_letters(filter)
+    }
+
+    fn dead_letter_groups(
+        &self,
+        filter: DeadLetterFilter,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<DeadLetterGroup>, StoreError>> {
+        Box::pin(async move {
+            let mut groups = self.bus.dead_letter_groups(filter, limit).await?;
+            if self.has(Fault::GroupsByCause) {
+                groups.dedup_by(|one, other| one.cause == other.cause);
+            }
+            Ok(groups)
+        })
     }
 
     fn dead_letter_counts(&self) -> BoxFuture<'_, Result<BTreeMap<SubscriptionId, u64>, StoreError>> {

@@ -86,6 +86,8 @@ faults! {
     RedrivesNothing => "dead_letters::dead_letters_are_redriven_by_cause",
     /// Redrives a dead letter with its original data.
     RedrivesUnedited => "dead_letters::a_dead_letter_is_redriven_with_edited_data",
+    /// Groups dead letters by their causes alone.
+    GroupsByCause => "dead_letters::dead_letters_that_failed_alike_are_grouped",
     /// Replays no events.
     ReplaysNothing => "replay::history_is_delivered_in_addition_to_live_events",
     /// Replays events beyond the end of a replay.

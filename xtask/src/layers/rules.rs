@@ -40,7 +40,10 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("console", "printable stderr"),
     ("projects", "console"),
     ("dev", "bus config console host ingress model observer plugin printable projects telemetry"),
-    ("cli", "api admin config console dev host model observer outbound plugin printable projects scenario telemetry"),
+    (
+        "cli",
+        "api admin config console dev host model observer outbound plugin printable projects scenario secrecy telemetry",
+    ),
 ];
 
 /// The layers of `plugin/`, from the bottom up.

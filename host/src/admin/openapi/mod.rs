@@ -74,6 +74,7 @@ pub(super) fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(configuration::show))
         .routes(routes!(events::compact))
         .routes(routes!(dead_letters::list, dead_letters::drop_matching))
+        .routes(routes!(dead_letters::groups))
         .routes(routes!(dead_letters::show))
         .routes(routes!(dead_letters::redrive))
         .routes(routes!(dead_letters::redrive_edited))

@@ -134,6 +134,7 @@ fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
         "get_events" | "get_dead_letter" => vec![NAMED, READ, WRITE],
         "publish_events" => vec![COMMIT, PUBLISH],
         "compact" => vec![COMMIT],
+        "list_dead_letter_groups" => vec![READ, &[(400, "invalid-subscription")]],
         "list_dead_letters" => vec![PAGE, READ, WRITE, &[(400, "invalid-subscription")]],
         "redrive_edited_dead_letter" => {
             vec![NAMED, JSON, READ, COMMIT, &[(409, "delivery-open")]]

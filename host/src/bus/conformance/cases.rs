@@ -132,6 +132,7 @@ macro_rules! with_bus_cases {
                 dead_letters_are_redriven_by_cause,
                 dead_letters_of_one_key_are_redriven_in_order,
                 dropped_dead_letters_are_gone,
+                dead_letters_that_failed_alike_are_grouped,
                 a_dead_letter_is_redriven_with_edited_data,
                 dead_letters_are_announced_by_events,
                 a_full_log_stops_no_dead_letter,

@@ -1,7 +1,7 @@
 //! Dead letters: kept with their history, redriven and dropped.
 
 use super::*;
-use crate::bus::DeadLetterId;
+use crate::bus::{DeadLetterGroup, DeadLetterId};
 
 pub(super) async fn dead_letters_are_redriven_by_cause(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
@@ -75,6 +75,70 @@ pub(super) async fn dropped_dead_letters_are_gone(engine: &dyn Engine) {
     assert_eq!(harness.bus().redrive(DeadLetterFilter::default(), 10).await, Ok(1));
 }
 
+/// Makes a dead letter of the next delivery of a subscription.
+async fn fail_for_good(feed: &Arc<dyn SubscriptionFeed>, cause: Cause, reason: &str, digest: Option<&str>) {
+    let mut claimed = claim(feed).await;
+    let failure = Failure { cause, reason: reason.to_owned() };
+    let record = AttemptRecord {
+        delivery: Arc::clone(claimed.delivery()),
+        verdict: Verdict::DeadLetter { failure, exhausted: false },
+        digest: digest.map(Into::into),
+        took: Duration::ZERO,
+        usage: Usage::default(),
+    };
+    claimed.settle(Settlement { record, effects: None }).await.unwrap();
+}
+
+pub(super) async fn dead_letters_that_failed_alike_are_grouped(engine: &dyn Engine) {
+    let harness = open(engine, Settings::default()).await;
+    assert!(harness.bus().dead_letter_groups(DeadLetterFilter::default(), 10).await.unwrap().is_empty());
+    let s = declare(&harness, "s", definition("a.b", 5)).await;
+    publish_all(&harness, (1..=6).map(|number| event(&number.to_string()))).await;
+    for (reason, cause, digest) in [
+        ("no order 17\nat a", Cause::Trap, Some("d1")),
+        ("no server", Cause::Trap, Some("d1")),
+        ("no order 9", Cause::Trap, Some("d1")),
+        ("no order 4", Cause::Trap, Some("d2")),
+        ("no order 5", Cause::Timeout, None),
+        ("no order 0190c2a4", Cause::Trap, Some("d1")),
+    ] {
+        fail_for_good(&s, cause, reason, digest).await;
+        harness.clock().advance(Duration::from_secs(1));
+    }
+    let t = declare(&harness, "t", definition("a.b", 5)).await;
+    publish(&harness, event("7")).await;
+    fail_for_good(&t, Cause::Trap, "no order 17", Some("d1")).await;
+    drop((s, t));
+
+    let harness = harness.crash().await;
+    let groups = async |filter: DeadLetterFilter, limit: usize| {
+        let groups = harness.bus().dead_letter_groups(filter, limit).await.unwrap();
+        let after = |time: Timestamp| time.since(START).as_secs();
+        let show = |group: &DeadLetterGroup| {
+            let DeadLetterGroup { subscription, cause, signature, digest, count, first, last, sample } = group;
+            let (digest, sample) = (digest.as_deref().unwrap_or("-"), sample.number());
+            let (first, last) = (after(*first), after(*last));
+            format!("{} {cause} {digest} `{signature}` {count}: {first}..{last}, {sample}", subscription.name)
+        };
+        groups.iter().map(show).collect::<Vec<_>>()
+    };
+    let all = groups(DeadLetterFilter::default(), 10).await;
+    assert_eq!(
+        all,
+        [
+            "s trap d1 `no order #` 3: 0..5, 6",
+            "t trap d1 `no order #` 1: 6..6, 7",
+            "s timeout - `no order #` 1: 4..4, 5",
+            "s trap d2 `no order #` 1: 3..3, 4",
+            "s trap d1 `no server` 1: 1..1, 2",
+        ]
+    );
+    assert_eq!(groups(DeadLetterFilter::default(), 2).await, all[..2]);
+    let of_cause = DeadLetterFilter { cause: Some("timeout".to_owned()), ..of_subscription("s") };
+    assert_eq!(groups(of_cause, 10).await, all[2..3]);
+    assert_eq!(groups(of_subscription("t"), 10).await, all[1..2]);
+}
+
 pub(super) async fn a_dead_letter_is_redriven_with_edited_data(engine: &dyn Engine) {
     let mut harness = open(engine, Settings::default()).await;
     let mut feed = declare(&harness, "s", ordered_by("subject")).await;
@@ -98,6 +162,9 @@ pub(super) async fn a_dead_letter_is_redriven_with_edited_data(engine: &dyn Engi
         let expected = (if crash { 2 } else { 1 }, &original.with_edited_data(b"2".to_vec()));
         assert_eq!((claimed.delivery().attempt, &**claimed.event()), expected, "crash: {crash}");
         assert_eq!(claimed.event().attribute("sandbusedited"), Some("true"));
+        assert_eq!(claimed.delivery().redriven_at, Some(START));
+        let reports = harness.bus().deliveries_of(claimed.delivery().logged.position).await.unwrap();
+        assert_eq!((reports[0].redriven_at, reports[0].edited), (Some(START), true), "{reports:?}");
         if crash {
             reject(&mut claimed).await;
         } else {
@@ -113,6 +180,9 @@ pub(super) async fn a_dead_letter_is_redriven_with_edited_data(engine: &dyn Engi
     let mut last = Vec::new();
     for _ in 0..2 {
         let mut claimed = claim(&feed).await;
+        let redriven_at = claimed.delivery().redriven_at;
+        let again = (claimed.event().id == "1").then(|| START.after(Duration::from_secs(1)));
+        assert_eq!(redriven_at, again, "the other one was never redriven");
         last.push((claimed.event().id.clone(), claimed.event().data.as_deref().map(<[u8]>::to_vec)));
         ack(&mut claimed, Effects::default()).await.unwrap();
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::bus::{BoxFuture, CommitError, DeadLetter, DeadLetterFilter, DeadLetterId, StoreError};
+use crate::bus::{BoxFuture, CommitError, DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterId, StoreError};
 use crate::subscription::SubscriptionId;
 
 /// The dead letters of all subscriptions.
@@ -46,6 +46,19 @@ pub trait DeadLetters {
     /// # Errors
     /// If the store cannot be read.
     fn count_dead_letters(&self, filter: DeadLetterFilter) -> BoxFuture<'_, Result<u64, StoreError>>;
+
+    /// Groups dead letters by subscription, and by cause, signature of the reason ([`failure::signature`]) and component
+    /// of the last attempt. Lists up to `limit` groups, the largest first, and of equal ones the newest first.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    ///
+    /// [`failure::signature`]: crate::failure::signature
+    fn dead_letter_groups(
+        &self,
+        filter: DeadLetterFilter,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<DeadLetterGroup>, StoreError>>;
 
     /// Counts the dead letters of each subscription, including those of its replays. Subscriptions without dead
     /// letters are left out.

@@ -165,6 +165,7 @@ impl EmbeddedFeed {
             is_dynamic: subscription.dynamic,
             attempt: delivery.attempts + 1,
             kind,
+            redriven_at: delivery.redriven_at,
             ids,
         };
         Claim::new(delivery, Box::new(EmbeddedClaim { from: self.clone(), position, open: true }))

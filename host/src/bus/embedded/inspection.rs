@@ -53,16 +53,19 @@ pub(super) fn deliveries_of(
         let letters = letters.iter().filter(|letter| letter.subscription == one.number && one.replay.is_none());
         let (replayed, own): (Vec<_>, Vec<_>) = letters.partition(|letter| letter.replay);
         let found = match (&view.in_memory, rows.get(&one.number), own.first()) {
-            (Some(found), _, _) => Some((inspector.state_in_memory(one, found)?, is_replayed(one, &found.delivery))),
-            (None, Some(row), _) => Some((inspector.state_of_row(one, row)?, is_replayed(one, &row.delivery))),
-            (None, None, Some(letter)) => Some((DeliveryState::DeadLetter { number: letter.number }, false)),
+            (Some(found), _, _) => Some((inspector.state_in_memory(one, found)?, Marks::of(one, &found.delivery))),
+            (None, Some(row), _) => Some((inspector.state_of_row(one, row)?, Marks::of(one, &row.delivery))),
+            (None, None, Some(letter)) => {
+                Some((DeliveryState::DeadLetter { number: letter.number }, Marks::replay(false)))
+            }
             (None, None, None) => {
-                inspector.state_without_row(one, &view, &logged)?.map(|state| (state, one.replay.is_some()))
+                let marks = Marks::replay(one.replay.is_some());
+                inspector.state_without_row(one, &view, &logged)?.map(|state| (state, marks))
             }
         };
-        reports.extend(found.map(|(state, replayed)| inspector.report(one, &logged, state, replayed)));
+        reports.extend(found.map(|(state, marks)| inspector.report(one, &logged, state, marks)));
         let letters = replayed.into_iter().map(|letter| DeliveryState::DeadLetter { number: letter.number });
-        reports.extend(letters.map(|state| inspector.report(one, &logged, state, true)));
+        reports.extend(letters.map(|state| inspector.report(one, &logged, state, Marks::replay(true))));
     }
     Ok(reports)
 }
@@ -92,9 +95,25 @@ impl FeedView {
     }
 }
 
-/// Whether a delivery of a feed is part of a replay.
-fn is_replayed(subscription: &Subscription, delivery: &PendingDelivery) -> bool {
-    subscription.replay.is_some() || delivery.redriven_replay.is_some()
+/// What a report says of a delivery besides its state.
+#[derive(Clone, Copy)]
+struct Marks {
+    replayed: bool,
+    redriven_at: Option<Timestamp>,
+    edited: bool,
+}
+
+impl Marks {
+    /// A delivery that is not open, or is only in the log.
+    fn replay(replayed: bool) -> Self {
+        Self { replayed, redriven_at: None, edited: false }
+    }
+
+    /// An open delivery of a feed.
+    fn of(feed: &Subscription, delivery: &PendingDelivery) -> Self {
+        let replayed = feed.replay.is_some() || delivery.redriven_replay.is_some();
+        Self { replayed, redriven_at: delivery.redriven_at, edited: delivery.is_edited }
+    }
 }
 
 /// A page of the pending deliveries that match a filter.
@@ -186,7 +205,7 @@ impl Inspector<'_> {
         subscription: &Subscription,
         logged: &LoggedEvent,
         state: DeliveryState,
-        replayed: bool,
+        Marks { replayed, redriven_at, edited }: Marks,
     ) -> DeliveryReport {
         DeliveryReport {
             as_of: self.now,
@@ -195,6 +214,8 @@ impl Inspector<'_> {
             replayed,
             logged: logged.clone(),
             state,
+            redriven_at,
+            edited,
         }
     }
 
@@ -360,12 +381,12 @@ impl Inspector<'_> {
         {
             return Ok(None);
         }
-        let (state, replayed) = match standing {
-            Standing::Window(found) => (self.state_in_memory(feed, &found)?, is_replayed(feed, &found.delivery)),
-            Standing::Row(row) => (self.state_of_row(feed, &row)?, is_replayed(feed, &row.delivery)),
-            Standing::Log { ahead } => (DeliveryState::NotReached { ahead }, feed.replay.is_some()),
+        let (state, marks) = match standing {
+            Standing::Window(found) => (self.state_in_memory(feed, &found)?, Marks::of(feed, &found.delivery)),
+            Standing::Row(row) => (self.state_of_row(feed, &row)?, Marks::of(feed, &row.delivery)),
+            Standing::Log { ahead } => (DeliveryState::NotReached { ahead }, Marks::replay(feed.replay.is_some())),
         };
-        Ok(stage.is_none_or(|stage| state.stage() == stage).then(|| self.report(feed, logged, state, replayed)))
+        Ok(stage.is_none_or(|stage| state.stage() == stage).then(|| self.report(feed, logged, state, marks)))
     }
 }
 

@@ -41,10 +41,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::group_commit::Queue;
 use super::window::StopReason;
 use super::{
-    BoxFuture, Catalogue, Claim, CommitError, DeadLetter, DeadLetterFilter, DeadLetterId, DeadLetters, DeliveryCursor,
-    DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryStage, EndpointHold, EventFilter, EventLog, EventPage,
-    FeedId, Inspection, Lifecycle, PendingReply, PluginSchedule, PluginState, PublishReceipt, Reachability, Replay,
-    ReplayScope, ScheduledCursor, ScheduledEvent, StoreError, StoreErrorKind, SubscriptionFeed, Subscriptions,
+    BoxFuture, Catalogue, Claim, CommitError, DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterId, DeadLetters,
+    DeliveryCursor, DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryStage, EndpointHold, EventFilter, EventLog,
+    EventPage, FeedId, Inspection, Lifecycle, PendingReply, PluginSchedule, PluginState, PublishReceipt, Reachability,
+    Replay, ReplayScope, ScheduledCursor, ScheduledEvent, StoreError, StoreErrorKind, SubscriptionFeed, Subscriptions,
 };
 use crate::clock::Timestamp;
 use crate::event::{CauseTreeId, Event, LoggedEvent, Position};
@@ -310,6 +310,14 @@ impl DeadLetters for Embedded {
 
     fn count_dead_letters(&self, filter: DeadLetterFilter) -> BoxFuture<'_, Result<u64, StoreError>> {
         Box::pin(self.read(move |connection| rows::count_dead_letters(connection, &filter)))
+    }
+
+    fn dead_letter_groups(
+        &self,
+        filter: DeadLetterFilter,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<DeadLetterGroup>, StoreError>> {
+        Box::pin(self.read(move |connection| rows::dead_letter_groups(connection, &filter, limit)))
     }
 
     fn dead_letter_counts(&self) -> BoxFuture<'_, Result<BTreeMap<SubscriptionId, u64>, StoreError>> {

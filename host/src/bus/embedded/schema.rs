@@ -16,6 +16,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::error::EngineError;
 use crate::bus::StoreError;
 use crate::clock::Timestamp;
+use crate::failure;
 use migrations::MIGRATIONS;
 
 /// SQLite before 3.51.3 could lose commits when it reset the write-ahead log.
@@ -174,7 +175,8 @@ pub(super) const SUBSCRIPTION_SUMMED: &str = "number, owner, name, dynamic, defi
 pub(super) const DEAD_LETTER_SUMMED: &str =
     "number, subscription, position, key, parks, replay, cause, reason, attempts, history, buried_at, edited";
 /// The columns that the checksum of a delivery's row covers.
-pub(super) const PENDING_SUMMED: &str = "subscription, position, key, attempts, due, replayed, history, edited";
+pub(super) const PENDING_SUMMED: &str =
+    "subscription, position, key, attempts, due, replayed, history, edited, redriven_at";
 
 /// The first tables, and the columns that the checksums of their rows cover. Later versions are in [`migrations`].
 const FIRST_SUMMED: [(&str, &str); 11] = [
@@ -206,7 +208,7 @@ pub(super) fn open(path: &Path, now: Timestamp) -> Result<Connection, StoreError
     }
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    add_checksum(&connection)?;
+    add_functions(&connection)?;
     migrations::check(&connection, path, MIGRATIONS)?;
 
     let journal: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
@@ -245,7 +247,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    add_checksum(&connection)?;
+    add_functions(&connection)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }
@@ -301,10 +303,14 @@ pub(super) fn log_pages(connection: &Connection) -> Result<LogPages, StoreError>
     Ok(LogPages { all, outstanding: all - checkpointed })
 }
 
-/// Adds the function `checksum`: CRC-32 of its arguments, each with its type and its length.
-fn add_checksum(connection: &Connection) -> Result<(), StoreError> {
+/// Adds the functions `checksum`, the CRC-32 of its arguments, each with its type and its length; and `failure_signature`,
+/// the signature of the reason of a failure.
+fn add_functions(connection: &Connection) -> Result<(), StoreError> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     connection.create_scalar_function("checksum", -1, flags, |arguments| Ok(i64::from(checksum(arguments))))?;
+    connection.create_scalar_function("failure_signature", 1, flags, |arguments| {
+        Ok(failure::signature(&arguments.get::<String>(0)?))
+    })?;
     Ok(())
 }
 

@@ -314,7 +314,7 @@ async fn an_older_store_is_upgraded() {
         "DROP TABLE secret; DROP TABLE publishers; DROP TABLE holds; DELETE FROM types WHERE name = 'only.later';
          DROP INDEX events_by_correlation; ALTER TABLE subscriptions DROP COLUMN selects_after;
          ALTER TABLE subscriptions DROP COLUMN replay_filter;
-         ALTER TABLE pending DROP COLUMN edited; ALTER TABLE dead_letters DROP COLUMN edited;
+         ALTER TABLE pending DROP COLUMN edited; ALTER TABLE pending DROP COLUMN redriven_at; ALTER TABLE dead_letters DROP COLUMN edited;
          DELETE FROM writers WHERE version > 4; PRAGMA user_version = {}",
         version.min(4)
     );

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::bus::DeadLetterId;
+use crate::clock::Timestamp;
 use crate::event::{LoggedEvent, Position};
 use crate::subscription::Definition;
 
@@ -22,12 +23,14 @@ pub(crate) struct PendingDelivery {
     pub(crate) redriven_replay: Option<DeadLetterId>,
     /// Whether an operator has edited its data.
     pub(crate) is_edited: bool,
+    /// When an operator redrove the dead letter that it was.
+    pub(crate) redriven_at: Option<Timestamp>,
 }
 
 impl PendingDelivery {
     pub(crate) fn new(logged: LoggedEvent, definition: &Definition) -> Self {
         let key = definition.ordering_key.as_ref().and_then(|key| key.of(&logged.event));
-        Self { logged, key, attempts: 0, has_row: false, redriven_replay: None, is_edited: false }
+        Self { logged, key, attempts: 0, has_row: false, redriven_replay: None, is_edited: false, redriven_at: None }
     }
 }
 

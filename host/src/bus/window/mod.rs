@@ -25,6 +25,7 @@ pub(crate) use delivery::{FirstRow, Gap, Key, PendingDelivery, RedrivenDelivery}
 pub(crate) use due::Due;
 pub(crate) use inspection::InMemory;
 pub(crate) use ordering_keys::{OrderingKeys, Turn};
+pub use pause::NO_LONGER_DECLARED;
 pub(crate) use pause::{Pause, StopReason};
 pub(crate) use publishers::{CountReductions, PublisherCounts};
 use rate_limit::RateLimit;

@@ -212,6 +212,7 @@ mod tests {
             attempts: 0,
             has_row: true,
             redriven_replay: None,
+            redriven_at: None,
             is_edited: false,
         }
     }

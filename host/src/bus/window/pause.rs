@@ -1,5 +1,8 @@
 //! Why a subscription is paused.
 
+/// The reason of a pause that lasts until a version of the plugin declares the subscription again.
+pub const NO_LONGER_DECLARED: &str = "the plugin no longer declares it";
+
 /// Why a subscription is stopped until an operator resumes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StopReason {
@@ -25,7 +28,7 @@ impl Pause {
             Self { stopped: Some(StopReason::EndpointGone), .. } => {
                 Some("the webhook answered 410 Gone; resume the subscription or change its URL to continue".to_owned())
             }
-            Self { orphaned: true, .. } => Some("the plugin no longer declares it".to_owned()),
+            Self { orphaned: true, .. } => Some(NO_LONGER_DECLARED.to_owned()),
             _ => None,
         }
     }

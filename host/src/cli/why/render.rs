@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::api::{
-    CallView, CauseTreeView, DelayedEventView, DeliveryStateView, InvocationUsageView, RecordedAttemptView,
+    CallView, CauseTreeView, DelayedEventView, DeliveryOutcomeView, InvocationUsageView, RecordedAttemptView,
     RecordedRequestView, TreeDeliveryView, TreeEventView, VerdictView,
 };
 use crate::cli::output::{cell, truncate};
@@ -48,18 +48,18 @@ impl<'a> TreeWriter<'a> {
 
     fn write(&mut self) {
         let known: HashSet<Identity<'a>> = self.tree.events.iter().map(identity).collect();
-        let roots: Vec<_> =
-            self.tree.events.iter().filter(|event| cause(event).is_none_or(|cause| !known.contains(&cause))).collect();
-        let indent = match &self.tree.request {
-            Some(request) => {
-                self.line("", &describe_request(request));
-                "  "
-            }
-            None => "",
-        };
-        for root in roots {
-            self.event(root, indent);
+        let is_root = |event: &&TreeEventView| cause(event).is_none_or(|cause| !known.contains(&cause));
+        let mut roots: Vec<_> = self.tree.events.iter().filter(is_root).collect();
+        for request in &self.tree.requests {
+            self.line("", &describe_request(request));
+            let published = |root: &&TreeEventView| request.correlations.contains(&root.correlation);
+            let (below, rest) = roots.into_iter().partition::<Vec<_>, _>(published);
+            roots = rest;
+            below.into_iter().for_each(|root| self.event(root, "  "));
         }
+        roots.into_iter().for_each(|root| self.event(root, ""));
+        // Those that requests published.
+        let indent = if self.tree.requests.is_empty() { "" } else { "  " };
         for delayed in self.delayed.remove("").unwrap_or_default() {
             self.delayed_event(delayed, indent);
         }
@@ -71,8 +71,13 @@ impl<'a> TreeWriter<'a> {
 
     fn remarks(&mut self) {
         let tree = self.tree;
-        if tree.truncated {
-            self.line("", &format!("only the first {} events are shown", tree.events.len()));
+        if tree.omitted > 0 {
+            let (shown, all) = (tree.events.len(), tree.events.len() as u64 + tree.omitted);
+            let or_more = if tree.partly_read { " or more" } else { "" };
+            self.line("", &format!("{shown} of {all}{or_more} events are shown; --limit N shows more"));
+        }
+        if tree.attempts_omitted {
+            self.line("", "the oldest attempts are left out");
         }
         for gap in &tree.gaps {
             let (from, until, reason) = (&gap.from, &gap.until, &gap.reason);
@@ -108,18 +113,18 @@ impl<'a> TreeWriter<'a> {
         for delayed in self.delayed.remove(event.id.as_str()).unwrap_or_default() {
             self.delayed_event(delayed, &below);
         }
+        match event.omitted {
+            0 => {}
+            1 => self.line(&below, "+ 1 more event is left out here"),
+            omitted => self.line(&below, &format!("+ {omitted} more events are left out here")),
+        }
     }
 
     /// Writes a delivery with its attempts. An event that an attempt published follows that attempt.
     fn delivery(&mut self, delivery: &'a TreeDeliveryView, caused: &mut Vec<&'a TreeEventView>, indent: &str) {
-        let name = if delivery.replayed {
-            format!("{} (replay)", delivery.subscription)
-        } else {
-            delivery.subscription.clone()
-        };
         let below = format!("{indent}    ");
         for attempt in &delivery.attempts {
-            self.line(indent, &describe_attempt(&name, attempt));
+            self.line(indent, &describe_attempt(&delivery.subscription, attempt));
             let (published, rest) = std::mem::take(caused).into_iter().partition::<Vec<_>, _>(|event| {
                 attempt.usage.published.iter().any(|published| published.id == event.id)
             });
@@ -128,25 +133,41 @@ impl<'a> TreeWriter<'a> {
                 self.event(event, &below);
             }
         }
-        let has_success = delivery.attempts.last().is_some_and(|last| last.verdict == VerdictView::Handled);
-        match &delivery.state {
-            Some(DeliveryStateView::Handled) if !has_success => self.line(indent, &format!("✓ {name} (not recorded)")),
-            Some(DeliveryStateView::DeadLetter) => {
-                let number = delivery.dead_letter.map(|number| format!(" {number}")).unwrap_or_default();
-                self.line(indent, &format!("✗ {name}: dead letter{number}"));
-            }
-            _ => {}
+        if let Some(outcome) = &delivery.outcome {
+            self.outcome(delivery, outcome, indent);
+            return;
         }
+        let name = marked(delivery);
         for reason in &delivery.waits_for {
             let until = reason.until.as_ref().filter(|until| !reason.detail.contains(until.as_str()));
             let until = until.map(|until| format!(", until {until}")).unwrap_or_default();
             self.line(indent, &format!("… {name}: {}{until}", reason.detail));
         }
-        let is_silent = delivery.attempts.is_empty() && delivery.waits_for.is_empty();
-        let is_over = matches!(delivery.state, None | Some(DeliveryStateView::Handled | DeliveryStateView::DeadLetter));
-        if is_silent && !is_over {
+        let is_pending = delivery.state.is_some();
+        if is_pending && delivery.attempts.is_empty() && delivery.waits_for.is_empty() {
             self.line(indent, &format!("… {name}: it is about to run"));
         }
+    }
+
+    /// Writes how a delivery ended, unless its attempts say it.
+    fn outcome(&mut self, delivery: &TreeDeliveryView, outcome: &DeliveryOutcomeView, indent: &str) {
+        let name = marked(delivery);
+        let text = match outcome {
+            DeliveryOutcomeView::Handled => return,
+            DeliveryOutcomeView::DeadLetter => {
+                let Some(letter) = &delivery.dead_letter else { return };
+                let is_said = delivery.attempts.last().is_some_and(|last| last.verdict == VerdictView::Dead);
+                let cause = Some(letter.cause.as_str()).filter(|_| !is_said);
+                let failure = failure(cause, Some(&letter.reason));
+                format!("✗ {name}: dead letter {}{failure}", letter.number)
+            }
+            DeliveryOutcomeView::Dropped => format!("✗ {name}: dead letter dropped; no later attempt is recorded"),
+            DeliveryOutcomeView::NotRecorded => {
+                format!("? {name}: handled, or its dead letter was dropped; not recorded")
+            }
+            DeliveryOutcomeView::Other(other) => format!("? {name}: {other}"),
+        };
+        self.line(indent, &text);
     }
 
     fn delayed_event(&mut self, event: &DelayedEventView, indent: &str) {
@@ -186,12 +207,31 @@ pub(in crate::cli) fn describe_attempt(name: &str, attempt: &RecordedAttemptView
         _ => String::new(),
     };
     let failure = failure(attempt.cause.as_deref(), attempt.reason.as_deref());
+    let replay = attempt.replay.map(|number| format!("replay {number}"));
+    let replay = replay.or_else(|| attempt.replayed.then(|| "replay".to_owned()));
+    let name = with_marks(name, attempt.redriven_at.as_deref(), attempt.edited, replay);
     format!("{mark} {name} attempt {number}{} at {}{failure}{next}", describe_usage(&attempt.usage), attempt.at)
+}
+
+/// The subscription of a delivery, with what is special about its present state.
+fn marked(delivery: &TreeDeliveryView) -> String {
+    let replay = delivery.replayed.then(|| "replay".to_owned());
+    with_marks(&delivery.subscription, delivery.redriven_at.as_deref(), delivery.edited, replay)
+}
+
+fn with_marks(name: &str, redriven_at: Option<&str>, edited: bool, replay: Option<String>) -> String {
+    let redriven = redriven_at.map(|at| format!("redriven at {at}"));
+    let edited = edited.then(|| "with edited data".to_owned());
+    let marks: Vec<_> = redriven.into_iter().chain(edited).chain(replay).collect();
+    if marks.is_empty() { name.to_owned() } else { format!("{name} ({})", marks.join(", ")) }
 }
 
 fn failure(cause: Option<&str>, reason: Option<&str>) -> String {
     let Some(cause) = cause else { return String::new() };
-    format!(": {cause}: {}", truncate(reason.unwrap_or_default(), REASON_CHARACTERS))
+    match truncate(reason.unwrap_or_default(), REASON_CHARACTERS) {
+        reason if reason.is_empty() => format!(": {cause}"),
+        reason => format!(": {cause}: {reason}"),
+    }
 }
 
 /// What an invocation used and did.
@@ -236,111 +276,4 @@ pub(in crate::cli) fn format_micros(micros: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::{GapView, PublishedView, WaitReasonView};
-
-    fn event(id: &str, causation: Option<&str>, deliveries: Vec<TreeDeliveryView>) -> TreeEventView {
-        TreeEventView {
-            position: Some(1),
-            stored_at: "2030-01-01T00:00:00.000Z".to_owned(),
-            id: id.to_owned(),
-            source: "/s".to_owned(),
-            event_type: format!("t.{id}"),
-            causation: causation.map(str::to_owned),
-            causation_source: causation.map(|_| "/s".to_owned()),
-            deliveries,
-            ..TreeEventView::default()
-        }
-    }
-
-    fn attempt(number: u32, verdict: VerdictView, published: &[&str]) -> RecordedAttemptView {
-        let is_failure = verdict != VerdictView::Handled;
-        let published = published.iter().map(|id| PublishedView { id: (*id).to_owned(), ..PublishedView::default() });
-        RecordedAttemptView {
-            at: "T".to_owned(),
-            attempt: number,
-            verdict,
-            retry_at: (verdict == VerdictView::Retried).then(|| "U".to_owned()),
-            cause: is_failure.then(|| "exception".to_owned()),
-            reason: is_failure.then(|| "no server\nat x".to_owned()),
-            usage: InvocationUsageView {
-                took_us: 1_500,
-                published: published.collect(),
-                ..InvocationUsageView::default()
-            },
-            ..RecordedAttemptView::default()
-        }
-    }
-
-    fn delivery(state: &str, attempts: Vec<RecordedAttemptView>, waits_for: &[&str]) -> TreeDeliveryView {
-        let reason = |detail: &&str| WaitReasonView { detail: (*detail).to_owned(), ..WaitReasonView::default() };
-        TreeDeliveryView {
-            subscription: "p/s".to_owned(),
-            state: Some(state.to_owned().into()),
-            waits_for: waits_for.iter().map(reason).collect(),
-            attempts,
-            ..TreeDeliveryView::default()
-        }
-    }
-
-    #[test]
-    fn a_tree_shows_what_each_attempt_led_to_and_what_waits() {
-        let tree = CauseTreeView {
-            events: vec![
-                event(
-                    "a",
-                    None,
-                    vec![delivery(
-                        "handled",
-                        vec![attempt(1, VerdictView::Retried, &[]), attempt(2, VerdictView::Handled, &["b"])],
-                        &[],
-                    )],
-                ),
-                event("b", Some("a"), vec![delivery("ready", vec![], &["the subscription is paused"])]),
-                event("c", Some("a"), vec![delivery("handled", vec![], &[])]),
-            ],
-            delayed: vec![DelayedEventView {
-                due: "D".to_owned(),
-                id: "d".to_owned(),
-                event_type: "t.d".to_owned(),
-                causation: Some("b".to_owned()),
-                ..DelayedEventView::default()
-            }],
-            gaps: vec![GapView {
-                lost: Some(3),
-                from: "F".to_owned(),
-                until: "G".to_owned(),
-                reason: "full".to_owned(),
-            }],
-            ..CauseTreeView::default()
-        };
-        let at = "2030-01-01T00:00:00.000Z";
-        let expected = format!(
-            "t.a a from /s at {at}
-  ✗ p/s attempt 1 in 1.5 ms at T: exception: no server; next at U
-  ✓ p/s attempt 2 in 1.5 ms at T
-      t.b b from /s at {at}
-        … p/s: the subscription is paused
-        t.d d enters the log at D
-  t.c c from /s at {at}
-    ✓ p/s (not recorded)
-the ledger lost 3 records from F to G: full
-"
-        );
-        assert_eq!(render(&tree), expected);
-    }
-
-    #[test]
-    fn nothing_that_a_terminal_would_obey_is_shown() {
-        let tree = CauseTreeView { events: vec![event("a\u{1b}[2J\n", None, vec![])], ..CauseTreeView::default() };
-        assert_eq!(render(&tree).lines().count(), 2);
-        assert!(!render(&tree).contains('\u{1b}'));
-    }
-
-    #[test]
-    fn durations_have_a_fitting_unit() {
-        let shown = [0, 999, 1_000, 999_949, 61_000_000].map(format_micros);
-        assert_eq!(shown, ["0 µs", "999 µs", "1.0 ms", "999.9 ms", "61.0 s"]);
-    }
-}
+mod tests;

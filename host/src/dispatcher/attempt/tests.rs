@@ -92,7 +92,7 @@ impl Invoke for Hanging {
 fn claim(error: CommitError, lost: &CancellationToken) -> Claim {
     let logged = LoggedEvent { position: Position(1), stored_at: Timestamp(0), event: Arc::new(event("1")) };
     let (subscription, kind, ids) = (id("s"), DeliveryKind::Live, IdSeed::unique());
-    let delivery = Delivery { logged, subscription, is_dynamic: false, attempt: 1, kind, ids };
+    let delivery = Delivery { logged, subscription, is_dynamic: false, attempt: 1, kind, redriven_at: None, ids };
     Claim::new(delivery, Box::new(RefusingClaim { error, lost: lost.clone() }))
 }
 

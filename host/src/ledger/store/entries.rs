@@ -18,9 +18,15 @@ pub(super) fn insert_attempt(connection: &Connection, attempt: &AttemptEntry) ->
         AttemptVerdict::Retry(due) => (1, Some(signed(due.0))),
         AttemptVerdict::Dead => (2, None),
     };
-    let details =
-        serde_json::to_string(&Details { names: attempt.names.clone(), calls: calls.clone(), trees: Vec::new() })
-            .unwrap_or_default();
+    let details = serde_json::to_string(&Details {
+        names: attempt.names.clone(),
+        calls: calls.clone(),
+        redriven_replay: attempt.is_replay && attempt.replay.is_none(),
+        redriven_at: attempt.redriven_at,
+        edited: attempt.edited,
+        ..Details::default()
+    })
+    .unwrap_or_default();
     let mut insert = connection.prepare_cached(
         "INSERT INTO attempts VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
          ?18, ?19, ?20, ?21, ?22)",
@@ -58,6 +64,7 @@ pub(super) fn insert_request(connection: &Connection, request: &RequestEntry) ->
         names: request.names.clone(),
         calls: calls.clone(),
         trees: request.trees.clone(),
+        ..Details::default()
     })
     .unwrap_or_default();
     let mut insert = connection.prepare_cached(

@@ -6,7 +6,7 @@ use crate::pattern::{MAX_LENGTH, is_forbidden};
 
 /// The longest value of an attribute, in bytes. Events of 64 KiB must be accepted (CloudEvents 1.0.2, section 5), and a
 /// single attribute may make up all of one.
-const ATTRIBUTE_LIMIT: usize = 64 << 10;
+pub const ATTRIBUTE_LIMIT: usize = 64 << 10;
 
 /// An attribute, or the data, violates the specification.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

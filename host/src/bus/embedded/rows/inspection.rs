@@ -60,9 +60,9 @@ pub(in super::super) struct StoredDelivery {
 }
 
 fn stored(row: &Row<'_>) -> rusqlite::Result<StoredDelivery> {
-    let due = due_from_column(row.get(EVENT_WIDTH + 4)?);
-    let history: String = row.get(EVENT_WIDTH + 5)?;
-    let mut history: Vec<FailedAttempt> = from_json_column(EVENT_WIDTH + 5, &history)?;
+    let due = due_from_column(row.get(EVENT_WIDTH + 5)?);
+    let history: String = row.get(EVENT_WIDTH + 6)?;
+    let mut history: Vec<FailedAttempt> = from_json_column(EVENT_WIDTH + 6, &history)?;
     Ok(StoredDelivery { delivery: waiting(row)?, due, last: history.pop() })
 }
 
@@ -72,10 +72,11 @@ fn stored_deliveries(
     values: impl rusqlite::Params,
 ) -> Result<Vec<(i64, StoredDelivery)>, StoreError> {
     let sql = format!(
-        "SELECT {EVENT_COLUMNS}, p.key, p.attempts, p.replayed, p.edited, p.due, p.history, p.subscription FROM {PENDING} WHERE {which}"
+        "SELECT {EVENT_COLUMNS}, p.key, p.attempts, p.replayed, p.edited, p.redriven_at, p.due, p.history,
+           p.subscription FROM {PENDING} WHERE {which}"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(values, |row| Ok((row.get(EVENT_WIDTH + 6)?, stored(row)?)))?;
+    let rows = statement.query_map(values, |row| Ok((row.get(EVENT_WIDTH + 7)?, stored(row)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

@@ -43,6 +43,7 @@ pub(in super::super) struct PendingRow<'a> {
     pub(in super::super) history: &'a [FailedAttempt],
     /// The data, if an operator has edited it.
     pub(in super::super) edited: Option<&'a [u8]>,
+    pub(in super::super) redriven_at: Option<Timestamp>,
 }
 
 /// Inserts or replaces a delivery's row.
@@ -57,8 +58,8 @@ pub(in super::super) fn add_pending(connection: &Connection, row: &PendingRow<'_
 
 fn insert(connection: &Connection, how: &str, row: &PendingRow<'_>) -> Result<bool, StoreError> {
     let sql = format!(
-        "{how} INTO pending (subscription, position, key, attempts, due, replayed, history, edited, sum)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8))"
+        "{how} INTO pending (subscription, position, key, attempts, due, replayed, history, edited, redriven_at, sum)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9))"
     );
     let changed = connection.prepare_cached(&sql)?.execute(params![
         row.subscription,
@@ -68,7 +69,8 @@ fn insert(connection: &Connection, how: &str, row: &PendingRow<'_>) -> Result<bo
         due_column(row.due),
         row.redriven_replay.map_or(0, DeadLetterId::number),
         to_json(&row.history),
-        row.edited
+        row.edited,
+        row.redriven_at.map(|time| signed(time.0))
     ])?;
     Ok(changed == 1)
 }
@@ -134,6 +136,7 @@ pub(super) fn waiting(row: &Row<'_>) -> rusqlite::Result<PendingDelivery> {
     let key: Option<String> = row.get(EVENT_WIDTH)?;
     let edited: Option<Vec<u8>> = row.get(EVENT_WIDTH + 3)?;
     let is_edited = edited.is_some();
+    let redriven_at: Option<i64> = row.get(EVENT_WIDTH + 4)?;
     let logged = logged(row)?;
     Ok(PendingDelivery {
         logged: match edited {
@@ -144,6 +147,7 @@ pub(super) fn waiting(row: &Row<'_>) -> rusqlite::Result<PendingDelivery> {
         key: key.map(Into::into),
         attempts: row.get(EVENT_WIDTH + 1)?,
         redriven_replay: Some(row.get(EVENT_WIDTH + 2)?).filter(|number| *number != 0).map(DeadLetterId::new),
+        redriven_at: redriven_at.map(|time| Timestamp(u64::try_from(time).unwrap_or(0))),
         has_row: true,
     })
 }
@@ -153,7 +157,9 @@ fn query(
     which: &str,
     values: impl rusqlite::Params,
 ) -> Result<Vec<PendingDelivery>, StoreError> {
-    let sql = format!("SELECT {EVENT_COLUMNS}, p.key, p.attempts, p.replayed, p.edited FROM {PENDING} WHERE {which}");
+    let sql = format!(
+        "SELECT {EVENT_COLUMNS}, p.key, p.attempts, p.replayed, p.edited, p.redriven_at FROM {PENDING} WHERE {which}"
+    );
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(values, waiting)?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -193,12 +199,12 @@ pub(in super::super) fn first_of_key(
     key: &str,
 ) -> Result<Option<FirstRow>, StoreError> {
     let sql = format!(
-        "SELECT {EVENT_COLUMNS}, p.key, p.attempts, p.replayed, p.edited, p.due FROM {PENDING}
+        "SELECT {EVENT_COLUMNS}, p.key, p.attempts, p.replayed, p.edited, p.redriven_at, p.due FROM {PENDING}
          WHERE p.subscription = ?1 AND p.key = ?2 ORDER BY p.position LIMIT 1"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let row = |row: &Row<'_>| {
-        let awaits_turn = row.get::<_, i64>(EVENT_WIDTH + 4)? == ON_TURN;
+        let awaits_turn = row.get::<_, i64>(EVENT_WIDTH + 5)? == ON_TURN;
         Ok(FirstRow { delivery: waiting(row)?, awaits_turn })
     };
     Ok(statement.query_row(params![subscription, key], row).optional()?)
@@ -261,7 +267,8 @@ pub(in super::super) fn make_due(
 ) -> Result<usize, StoreError> {
     let DueRows { event, key, types } = which;
     let mut statement = connection.prepare_cached(
-        "UPDATE pending SET due = 0, sum = checksum(subscription, position, key, attempts, 0, replayed, history, edited)
+        "UPDATE pending SET due = 0, sum = checksum(subscription, position, key, attempts, 0, replayed, history, edited,
+             redriven_at)
          WHERE subscription = ?1 AND due > ?2 AND due < ?3
            AND (?4 IS NULL OR position = ?4) AND (?5 IS NULL OR key = ?5)
            AND (?6 IS NULL OR (SELECT type FROM events WHERE position = pending.position) IN (SELECT value FROM json_each(?6)))",
@@ -296,7 +303,8 @@ pub(in super::super) fn shift_pending(
     connection
         .prepare_cached(
             "UPDATE pending SET due = max(0, due - ?1),
-                 sum = checksum(subscription, position, key, attempts, max(0, due - ?1), replayed, history, edited)
+                 sum = checksum(subscription, position, key, attempts, max(0, due - ?1), replayed, history, edited,
+                     redriven_at)
              WHERE due > ?2 AND due < ?3",
         )?
         .execute(params![by, signed(now.0), ON_TURN])?;

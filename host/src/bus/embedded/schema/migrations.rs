@@ -145,6 +145,14 @@ UPDATE dead_letters SET sum = checksum(number, subscription, position, key, park
             ),
         ],
     },
+    Migration {
+        subject: "when dead letters were redriven",
+        sql: "
+-- When an operator redrove the dead letter that the delivery was. Null for other deliveries.
+ALTER TABLE pending ADD COLUMN redriven_at INTEGER;
+UPDATE pending SET sum = checksum(subscription, position, key, attempts, due, replayed, history, edited, redriven_at);",
+        summed: &[("pending", "subscription, position, key, attempts, due, replayed, history, edited, redriven_at")],
+    },
 ];
 
 /// The version after all steps.

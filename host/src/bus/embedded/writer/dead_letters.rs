@@ -75,6 +75,7 @@ impl Writer {
             redriven_replay: letter.replay.then(|| DeadLetterId::new(letter.number)),
             history: &[],
             edited: letter.edited.as_deref(),
+            redriven_at: Some(batch.now),
         };
         // The event may have an open delivery: the two become one.
         if rows::add_pending(&self.connection, &row)? {

@@ -230,6 +230,7 @@ pub(super) fn row(subscription: i64, delivery: &PendingDelivery, due: Due) -> Pe
         redriven_replay: delivery.redriven_replay,
         history: &[],
         edited: delivery.edited(),
+        redriven_at: delivery.redriven_at,
     }
 }
 

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use super::super::{MIGRATIONS, add_checksum};
+use super::super::{MIGRATIONS, add_functions};
 use super::*;
 use crate::bus::StoreErrorKind;
 
@@ -46,7 +46,7 @@ impl Old {
 
 fn open(path: &Path) -> Connection {
     let connection = Connection::open(path).unwrap();
-    add_checksum(&connection).unwrap();
+    add_functions(&connection).unwrap();
     connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0").unwrap();
     connection
 }

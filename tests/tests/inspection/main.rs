@@ -1,6 +1,8 @@
 //! Pending deliveries, searches, selective replays, edited dead letters and plugin state, by the command line.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod why;
 
 use sandbus_tests::command_line::{expect_code, run};
 use sandbus_tests::{Host, Setup, Webhook, eventually};
@@ -142,6 +144,49 @@ fn a_replay_delivers_one_event_or_a_selection() {
 }
 
 #[test]
+fn dead_letters_that_failed_alike_are_listed_as_one_group() {
+    let host = Setup::new().plugin("poison").plugin("keeper").plugin("hostile").start();
+    assert_eq!(run(&host, &["dead-letters", "groups"]).trim(), "none");
+    for id in ["1", "2", "3"] {
+        publish(&host, "poison.pill", id, &json!({}));
+    }
+    publish(&host, "keeper.bad", "4", &json!({}));
+    publish(&host, "hostile.order", "5", &json!({ "data": { "deed": "spin" } }));
+    eventually("there are five dead letters", || (host.dead_letters().len() == 5).then_some(()));
+    let found = |arguments: &[&str]| -> Vec<String> {
+        let list = read(&host, &[&["dead-letters", "groups"], arguments].concat());
+        let word = |value: &Value| value.as_str().unwrap().to_owned();
+        let show =
+            |group: &Value| format!("{} {} {}", group["count"], word(&group["subscription"]), word(&group["cause"]));
+        list["groups"].as_array().unwrap().iter().map(show).collect()
+    };
+    let mut all = found(&[]);
+    assert_eq!(all.remove(0), "3 poison/swallow trap");
+    all.sort();
+    assert_eq!(all, ["1 hostile/obey timeout", "1 keeper/bad rejected"]);
+    assert_eq!(found(&["--cause", "rejected"]), ["1 keeper/bad rejected"]);
+    assert_eq!(found(&["--subscription", "hostile/obey", "--limit", "1"]), ["1 hostile/obey timeout"]);
+    assert_eq!(found(&["--subscription", "hostile/obey", "--cause", "trap"]), [""; 0]);
+
+    let first = &read(&host, &["dead-letters", "groups", "--limit", "1"]);
+    assert_eq!(first["truncated"], true);
+    let group = &first["groups"][0];
+    let letters = host.dead_letters();
+    let of_group = letters.iter().filter(|letter| letter["subscription"] == "poison/swallow").collect::<Vec<_>>();
+    assert_eq!(group["sample"], of_group[2]["number"]);
+    assert_eq!(group["digest"], of_group[0]["history"][0]["digest"]);
+    assert!(group["signature"].as_str().unwrap().contains("this handler cannot swallow"), "{group}");
+    assert!(group["first_at"].as_str() <= group["last_at"].as_str(), "{group}");
+    let shown = run(&host, &["dead-letters", "groups", "--limit", "1"]);
+    assert!(shown.contains("cannot swallow") && shown.contains("There are more groups."), "{shown}");
+    assert_eq!(found(&["--subscription", "none/none"]), [""; 0]);
+    for path in ["/dead-letters/groups?limit=0", "/dead-letters/groups?cause=none", "/dead-letters/groups?number=1"] {
+        let answer = host.operate("GET", path);
+        assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid-query"), "{path}");
+    }
+}
+
+#[test]
 fn a_dead_letter_is_redriven_with_edited_data() {
     let host = Setup::new().plugin("keeper").start();
     publish(&host, "keeper.bad", "b1", &json!({ "data": { "wrong": 1 } }));
@@ -236,4 +281,59 @@ fn plugins_and_webhooks_receive_dead_letter_notifications() {
     // Only the host may publish notifications.
     let forged = host.publish("sandbus.dead-letter", "forged", json!({}));
     assert_eq!((forged.status, forged.problem().as_str()), (403, "reserved-type"));
+}
+
+#[test]
+fn a_plugin_and_a_subscription_are_shown_with_their_rules() {
+    let host = Setup::new().plugin("keeper").start();
+    let shown = run(&host, &["subscriptions", "show", "keeper/entry"]);
+    for line in [
+        "keeper/entry",
+        "status          active",
+        "created         declared by its plugin",
+        "backlog         0",
+        "lag             -",
+        "pattern         keeper.entry",
+        "filters         -",
+        "plugin          keeper",
+        "concurrency     8",
+        "ordering key    /account",
+        "next attempt    -",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
+    }
+    publish(&host, "keeper.job", "j1", &json!({}));
+    eventually("it says when the next attempt is due", || {
+        let shown = run(&host, &["subscriptions", "show", "keeper/job"]);
+        let due = shown.lines().find_map(|line| line.strip_prefix("next attempt    ")).unwrap().starts_with("20");
+        (due && shown.contains("\nbacklog         1\n") && shown.contains("\nattempts        4\n")).then_some(())
+    });
+    let _ = run(&host, &["subscriptions", "pause", "keeper/job"]);
+    let paused = run(&host, &["subscriptions", "show", "keeper/job"]);
+    assert!(paused.contains("\nstatus          paused: an operator paused it\n"), "{paused}");
+    let list = read(&host, &["subscriptions", "show", "keeper/job"]);
+    let all = read(&host, &["subscriptions"]);
+    let [one] = &list["subscriptions"].as_array().unwrap()[..] else { panic!("{list}") };
+    assert_eq!((&one["id"], &one["retry"]["max_attempts"]), (&json!("keeper/job"), &json!(4)), "{list}");
+    assert!(all["subscriptions"].as_array().unwrap().iter().any(|other| other["retry"] == one["retry"]), "{all}");
+    let refused = expect_code(&host, 1, &["subscriptions", "show", "keeper/none"]);
+    assert!(
+        refused.contains("there is no subscription `keeper/none`; `sandbus subscriptions` lists them"),
+        "{refused}"
+    );
+    let _ = expect_code(&host, 2, &["subscriptions", "show", "none"]);
+
+    let plugin = run(&host, &["plugins", "show", "keeper"]);
+    for part in [
+        "keeper 0.1.0",
+        "\nstatus        running\n",
+        "\nfile          keeper.wasm\n",
+        "\nrequests      publish keeper.later, schedule.keeper.each_minute\n",
+        "\nroute         POST /keeper/count\n",
+        "\nsubscription  keeper/entry: keeper.entry, ordered by /account\n",
+        "\nschedule      ",
+        "\ngeneration    ",
+    ] {
+        assert!(plugin.contains(part), "{part:?}: {plugin}");
+    }
 }
