@@ -7,8 +7,8 @@ use crate::outcome::{Cause, Failure};
 
 /// The code of the problem with which an SDK responds after an exception. The reason is in the log only.
 const HANDLER_FAILED: &str = "handler-failed";
-/// How an SDK begins the log line with the reason.
-const REASON_PREFIX: &str = "the handler failed: ";
+/// What an SDK logs before the reason of an exception, after `the handler` or the route.
+const FAILED: &str = " failed: ";
 
 /// The members of a problem (RFC 9457) that say why a request failed.
 #[derive(Debug, Default, Deserialize)]
@@ -39,8 +39,16 @@ pub(super) fn failure_in(
     // The problem of an exception hides the reason from the client.
     let reason = if is_exception { last_error.or(detail) } else { detail.or(last_error) };
     let reason = reason.unwrap_or_else(|| format!("the handler responded with {status}"));
-    let reason = reason.strip_prefix(REASON_PREFIX).unwrap_or(&reason);
+    let reason = without_subject(&reason);
     Some(Failure { cause, reason: reason.chars().take(REASON_CHARACTERS).collect() })
+}
+
+/// A reason without the handler or the route, which the record has.
+fn without_subject(reason: &str) -> &str {
+    match reason.split_once(FAILED) {
+        Some((subject, rest)) if subject == "the handler" || subject.starts_with("route ") => rest,
+        _ => reason,
+    }
 }
 
 #[cfg(test)]
@@ -59,6 +67,10 @@ mod tests {
         let logged = Some("the handler failed: no row");
         assert_eq!(failure(500, hidden, None, logged), expected(Cause::Exception, "no row"));
         assert_eq!(failure(500, hidden, Some(Cause::Request), logged), expected(Cause::Request, "no row"));
+        let route = Some("route POST /a failed: TypeError: x failed: y");
+        assert_eq!(failure(500, hidden, None, route), expected(Cause::Exception, "TypeError: x failed: y"));
+        let other = Some("the disk failed: no space");
+        assert_eq!(failure(500, hidden, None, other), expected(Cause::Exception, "the disk failed: no space"));
         assert_eq!(failure(500, hidden, None, None), expected(Cause::Exception, "see the log"));
         assert_eq!(failure(503, own, None, Some("unrelated")), expected(Cause::Retry, "no stock"));
         assert_eq!(failure(502, "oops", None, Some("no peer")), expected(Cause::Rejected, "no peer"));
