@@ -222,3 +222,22 @@ fn settings_for_development_apply_to_dev_and_test_and_are_not_shipped() {
     let message = host.wait_for_log(&["cannot apply its sidecar", "orders.dev.toml: line 2"]);
     assert!(!message.to_string().contains("s3cret2"), "{message}");
 }
+
+#[test]
+fn a_warning_of_the_python_compiler_is_shown_by_the_build_and_not_by_each_call() {
+    let setup = Setup::new();
+    let new = ["new", "greeter", "--lang", "python", "--route", "GET /answer"];
+    let output = Command::new(binary()).args(new).current_dir(setup.path()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let source = "from sandbus import Plugin\n\nplugin = Plugin()\n\n\n@plugin.route(\"GET /answer\")\ndef answer(request):\n    return {\"answer\": 1 if request is \"\\d\" else 2}\n";
+    std::fs::write(setup.path().join("greeter/src/greeter.py"), source).unwrap();
+    let host = setup.develop_project(Path::new("greeter"));
+    for _ in 0..3 {
+        assert_eq!(host.get("/answer").json(), json!({ "answer": 2 }));
+    }
+    let _ = wait_for_line(&host, "GET /answer");
+    let warnings = lines(&host, "greeter.py:8");
+    let count = |words: &str| warnings.iter().filter(|line| line.contains(words)).count();
+    assert_eq!((count("invalid escape sequence"), count("is\" with")), (1, 1), "{}", host.log());
+    assert!(!host.log().contains("SyntaxWarning"), "{}", host.log());
+}

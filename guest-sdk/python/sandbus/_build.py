@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -66,17 +67,20 @@ def main(form: str, module: str, project: str, roots: list[str]) -> int:
         path = sources[name] = _source(name, roots)
         if path is None:
             continue
+        is_own = path.startswith(project + os.sep) and not path.startswith(others)
         try:
-            tree = _parsed(path)
+            tree, warned = _parsed(path)
         except SyntaxError as error:
             if sys.version_info < COMPONENT_VERSION:
                 continue  # The syntax may be newer than this Python. If it is wrong, the build reports it.
             print(f"{os.path.relpath(path, project)}:{error.lineno}: {error.msg}", file=sys.stderr)
             return 1
+        if is_own:
+            for line, text in warned:
+                print(f"{os.path.relpath(path, project)}:{line}: warning: {text}", file=sys.stderr)
         reads_files = reads_files or _reads_files(tree)
         for each in _imports(tree, path, name):
             exists = _exists(each.name, roots)
-            is_own = path.startswith(project + os.sep) and not path.startswith(others)
             if not exists and not each.is_optional and is_own:
                 missing.append(f"{os.path.relpath(path, project)}:{each.line}: there is no module `{each.name}`")
             if exists:
@@ -146,9 +150,16 @@ def _parents(name: str) -> Iterator[str]:
         yield name
 
 
-def _parsed(path: str) -> ast.Module:
-    with open(path, "rb") as file:
-        return ast.parse(file.read(), path)
+def _parsed(path: str) -> tuple[ast.Module, list[tuple[int, str]]]:
+    """A source, and the lines and texts of the compiler's warnings about it."""
+    with open(path, "rb") as file, warnings.catch_warnings(record=True) as warned:
+        # Before Python 3.12, an invalid escape sequence is a DeprecationWarning.
+        warnings.simplefilter("always")
+        source = file.read()
+        tree = ast.parse(source, path)
+        # Some warnings come from the compiler, not from the parser.
+        compile(source, path, "exec")
+        return tree, sorted({(each.lineno, str(each.message)) for each in warned})
 
 
 def _reads_files(tree: ast.AST) -> bool:

@@ -11,6 +11,7 @@ import importlib.util
 import json
 import pkgutil
 import sys
+import warnings
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
@@ -87,7 +88,11 @@ class _Modules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         name = module.__name__
-        exec(compile(self.get_source(name), self._modules[name]["path"], "exec"), module.__dict__)
+        with warnings.catch_warnings():
+            # The build has printed them. Here they would be in the log of each call.
+            warnings.simplefilter("ignore", SyntaxWarning)
+            code = compile(self.get_source(name), self._modules[name]["path"], "exec")
+        exec(code, module.__dict__)
 
 
 _exported: tuple[type, type, type] | None = None

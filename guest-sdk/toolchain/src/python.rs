@@ -53,8 +53,8 @@ pub(crate) fn build(project: &Project, profile: BuildProfile, say: &mut dyn FnMu
     let environment = dependencies.install(&project.directory, say)?;
     build_cache.record_read(&workspaces::python_sources(&project.path_dependencies))?;
     let (module, roots) = (module(&manifest), roots(project, &manifest, &environment, &sdk));
-    let found = match run::json(finder(&sdk, "snapshot", &module, project).args(&roots))? {
-        Ok((found, _)) => found,
+    let (found, warnings) = match run::json(finder(&sdk, "snapshot", &module, project).args(&roots))? {
+        Ok(found) => found,
         Err(said) => return Ok(BuildReport::failed(said)),
     };
     let modules: Vec<_> = found["modules"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -71,6 +71,7 @@ pub(crate) fn build(project: &Project, profile: BuildProfile, say: &mut dyn FnMu
     }
     let mut report = run::tool(&mut python, project, &build_cache)?;
     report.messages.iter_mut().for_each(|message| *message = without_tool(message, &shown));
+    report.messages.extend(warnings);
     Ok(report)
 }
 
@@ -114,8 +115,8 @@ fn build_program(
     let sdk = UnpackedSdk::ensure()?;
     let environment = dependencies.install(&project.directory, say)?;
     let (module, roots) = (module(manifest), roots(project, manifest, &environment, &sdk));
-    let made = match run::json(finder(&sdk, "program", &module, project).args(&roots))? {
-        Ok((made, _)) => made,
+    let (made, warnings) = match run::json(finder(&sdk, "program", &module, project).args(&roots))? {
+        Ok(made) => made,
         Err(said) => return Ok(Some(BuildReport::failed(said))),
     };
     if let Some(reason) = made["unsupported"].as_str() {
@@ -140,7 +141,7 @@ fn build_program(
         made["read"].as_array().into_iter().flatten().filter_map(Value::as_str).map(PathBuf::from).collect();
     build_cache.record_read(&read)?;
     build_cache.mark_current()?;
-    Ok(Some(BuildReport::made(artifact())))
+    Ok(Some(BuildReport { messages: warnings.into_iter().collect(), ..BuildReport::made(artifact()) }))
 }
 
 /// Builds the prepared runtime of an SDK.

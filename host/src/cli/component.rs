@@ -8,13 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow};
 use sandbus_toolchain::{cache_directory, causes};
 use serde::Serialize;
-use wit_component::DecodedWasm;
 
 use super::output::{cell, list};
 use crate::config::SandboxConfig;
 use crate::plugin::{
-    Descriptor, Digest, EngineConfig, Environment, LoadError, Loader, Sidecar, Symlinks, as_component, read_plugin,
-    read_sidecar,
+    ComponentInterface, Descriptor, Digest, EngineConfig, Environment, LoadError, Loader, Sidecar, Symlinks,
+    as_component, read_plugin, read_sidecar,
 };
 use crate::printable;
 
@@ -164,12 +163,7 @@ fn missing_sidecar_hint(error: &anyhow::Error) -> Option<String> {
 /// that the host makes from it.
 fn list_interfaces(bytes: &[u8]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     let component = as_component(bytes)?;
-    let DecodedWasm::Component(resolve, world) = wit_component::decode(&component)? else {
-        return Err(anyhow!("the file is a WIT package, not a component"));
-    };
-    let world = &resolve.worlds[world];
-    let [exports, imports] = [&world.exports, &world.imports]
-        .map(|items| items.keys().map(|key| resolve.name_world_key(key)).collect::<Vec<_>>());
+    let ComponentInterface { imports, exports } = ComponentInterface::of(&component)?;
     Ok((exports, imports))
 }
 

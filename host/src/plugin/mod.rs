@@ -28,6 +28,7 @@ pub use load::compile::CompileError;
 pub(crate) use load::compile::as_component;
 pub use load::loader::{LoadError, Loader};
 pub use load::program::{PreparedRuntimePaths, ProgramError};
+pub(crate) use load::screening::ComponentInterface;
 pub use load::screening::{Features, ScreeningError};
 pub use load::source::{FILE_LIMIT_BYTES, SourceError};
 pub(crate) use load::source::{SIDECAR_LIMIT_BYTES, Symlinks, read_plugin, read_sidecar};

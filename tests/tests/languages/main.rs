@@ -245,6 +245,16 @@ fn projects_that_cannot_be_created_or_loaded_are_reported() {
     let foreign = wat::parse_str("(component (import \"their:own/thing\" (instance)))").unwrap();
     std::fs::write(home.path().join("foreign.wasm"), foreign).unwrap();
     assert!(fails(&["inspect", "foreign.wasm"]).contains("rejects foreign.wasm"));
+    // Types, modules and components are exports, too.
+    let others = wat::parse_str(
+        "(component
+            (type $record (record (field \"a\" u32))) (export \"record\" (type $record))
+            (core module $module) (export \"module\" (core module $module))
+            (component $inner) (export \"inner\" (component $inner)))",
+    );
+    std::fs::write(home.path().join("others.wasm"), others.unwrap()).unwrap();
+    let said = fails(&["inspect", "others.wasm"]);
+    assert!(said.contains("rejects others.wasm") && said.contains("does not export"), "{said}");
 }
 
 #[test]

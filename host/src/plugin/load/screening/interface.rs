@@ -10,7 +10,8 @@ use super::module::BuildTools;
 pub(crate) struct ComponentInterface {
     /// The imports, without types, which need nothing from the host.
     pub(crate) imports: Vec<String>,
-    exports: Vec<String>,
+    /// The exports, of any kind.
+    pub(crate) exports: Vec<String>,
 }
 
 impl ComponentInterface {
