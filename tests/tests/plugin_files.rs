@@ -114,7 +114,7 @@ fn a_disabled_plugin_keeps_its_backlog_and_a_removed_one_its_state() {
     assert_eq!(operate("POST", "/plugins/poison/disable"), 204);
     assert_eq!((host.get("/poison").status, host.publish("poison.pill", "1", json!({})).status), (503, 202));
     assert_eq!(operate("POST", "/plugins/poison-fixed/disable"), 204, "it is disabled already");
-    assert_eq!(operate("POST", "/plugins/poison-fixed/enable"), 204);
+    assert_eq!(operate("POST", "/plugins/poison/enable"), 204, "also by the name of the plugin");
     eventually("the backlog is handled", || (host.get("/poison").body == "1").then_some(()));
     assert_eq!(operate("DELETE", "/plugins/poison"), 204);
     assert_eq!((operate("DELETE", "/plugins/poison"), files(&host).len()), (404, 0));
@@ -145,10 +145,15 @@ fn the_command_line_changes_plugins() {
     expect(&["plugins", "sidecar", "poison"], "concurrency = 3");
     expect(&["plugins", "show", "poison"], "3 at a time");
     expect(&["plugins", "disable", "poison"], "disabled");
-    expect(&["plugins"], "disabled");
+    expect(&["plugins", "list"], "disabled");
+    let plugins = host.admin("/plugins");
+    assert_eq!((plugins["plugins"].as_array().unwrap().len(), &plugins["plugins"][0]["name"]), (1, &json!("poison")));
+    let waits = host.subscription("poison/swallow").unwrap()["waits_for"].as_str().unwrap().to_owned();
+    assert!(waits.contains("is disabled; run `sandbus plugins enable poison`"), "{waits}");
     expect(&["plugins", "sidecar", "poison"], "enabled = false\n[limits]");
     expect(&["plugins", "enable", "poison"], "enabled");
     expect(&["plugins", "sidecar", "poison", "--remove"], "removed the sidecar");
+    expect(&["plugins", "sidecar", "nobody", "--file", sidecar.to_str().unwrap()], "there is no plugin nobody yet");
     expect(&["plugins", "remove", "poison"], "removed poison");
     let (success, text) = run(&["plugins", "remove", "poison"]);
     assert!(!success && text.contains("there is no plugin `poison`"), "{text}");

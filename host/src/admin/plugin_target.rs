@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 
 use super::Admin;
 use super::precondition::EntityTag;
+use crate::plugin::Status;
 use crate::problem::Problem;
 use crate::subscription;
 
@@ -18,7 +19,9 @@ pub(super) struct TargetFile {
 /// The file of a plugin, by the name of the plugin or of the file. A new file has the name of the plugin.
 pub(super) fn target(admin: &Admin, name: &str) -> Result<TargetFile, Problem> {
     let statuses = admin.folder.statuses();
-    let of_plugin = statuses.iter().find(|(_, status)| status.plugin.as_deref() == Some(name));
+    let of_plugin = statuses.iter().find(|(_, status)| {
+        [&status.plugin, &status.disabled_plugin].into_iter().any(|plugin| plugin.as_deref() == Some(name))
+    });
     if let Some(stem) = of_plugin.map(|(stem, _)| stem).or_else(|| statuses.get_key_value(name).map(|(stem, _)| stem)) {
         return Ok(TargetFile { stem: stem.clone(), exists: true });
     }
@@ -29,6 +32,24 @@ pub(super) fn target(admin: &Admin, name: &str) -> Result<TargetFile, Problem> {
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-plugin-name", detail));
     }
     Ok(TargetFile { stem: name.to_owned(), exists: false })
+}
+
+/// The name of the plugin in a file that is disabled. A plugin that was not loaded since the start has, as far as is
+/// known, the name of its file.
+pub(super) fn disabled_plugin<'a>(stem: &'a str, status: &'a Status) -> Option<&'a str> {
+    status.disabled.then(|| status.disabled_plugin.as_deref().unwrap_or(stem))
+}
+
+/// Why a plugin that is not running does not run, and what to do.
+pub(super) fn absence(admin: &Admin, plugin: &str) -> String {
+    let is_disabled =
+        admin.folder.statuses().iter().any(|(stem, status)| disabled_plugin(stem, status) == Some(plugin));
+    match is_disabled {
+        true => format!("the plugin `{plugin}` is disabled; run `sandbus plugins enable {plugin}`"),
+        false => format!(
+            "the plugin `{plugin}` is not loaded; put {plugin}.wasm into the plugin folder, or see `sandbus plugins`"
+        ),
+    }
 }
 
 /// The tag of what clients can change about a plugin: its files, and whether it is drained.

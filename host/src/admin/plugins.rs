@@ -11,6 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::body::{Path, Query};
 use super::cursor::List;
+use super::plugin_target::disabled_plugin;
 use super::precondition::Tagged;
 use super::{Admin, Page, page_size, plugin_target};
 use crate::api::{
@@ -158,7 +159,9 @@ fn list_plugins(admin: &Admin) -> Vec<PluginView> {
         error: Some(reason),
         ..PluginView::default()
     }));
-    plugins.extend(snapshot.absent.iter().map(|(name, routes)| PluginView {
+    let is_disabled = |name: &str| statuses.iter().any(|(stem, status)| disabled_plugin(stem, status) == Some(name));
+    let removed = snapshot.absent.iter().filter(|(name, _)| !is_disabled(name));
+    plugins.extend(removed.map(|(name, routes)| PluginView {
         name: Some(name.clone()),
         status: PluginStatus::Removed,
         routes: to_strings(routes),
@@ -201,7 +204,10 @@ fn view_file(stem: &str, status: &Status, snapshot: &Snapshot, drained: &BTreeSe
             since: pin.since.to_string(),
         }),
         generations: kept.collect(),
-        ..generation.map(|generation| view_generation(generation)).unwrap_or_default()
+        ..generation.map(|generation| view_generation(generation)).unwrap_or_else(|| PluginView {
+            name: disabled_plugin(stem, status).map(str::to_owned),
+            ..PluginView::default()
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 
 use super::body::{Body, Path, Query};
 use super::cursor::List;
+use super::plugin_target::absence;
 use super::precondition::{EntityTag, IfMatch, IfMatchHeader, Tagged};
 use super::subscription_rules::{self as rules, changes};
 use super::{Admin, Page, events, page_size};
@@ -352,5 +353,5 @@ fn wait_reason(admin: &Admin, overview: &Overview, snapshot: &Snapshot) -> Optio
     if admin.bus.is_drained(handler) {
         return Some(format!("plugin `{handler}` is drained"));
     }
-    (!snapshot.plugins.contains_key(handler)).then(|| format!("plugin `{handler}` is not loaded"))
+    (!snapshot.plugins.contains_key(handler)).then(|| absence(admin, handler))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Admin;
+use super::plugin_target::absence;
 use crate::api::WaitReasonView;
 use crate::bus::{DeliveryReport, DeliveryState, NO_LONGER_DECLARED, Overview, Reachability, StoreError};
 use crate::clock::Timestamp;
@@ -95,10 +96,7 @@ fn without_handler(admin: &Admin, overview: &Overview) -> Option<WaitReasonView>
     }
     let snapshot = admin.registry.snapshot();
     let Some(generation) = snapshot.plugins.get(plugin) else {
-        let detail = format!(
-            "the plugin `{plugin}` is not loaded; put {plugin}.wasm into the plugin folder, or see `sandbus plugins list`"
-        );
-        return Some(reason("no-plugin", detail));
+        return Some(reason("no-plugin", absence(admin, plugin)));
     };
     let name = &overview.id.name;
     let is_declared = overview.dynamic || generation.declares(name);

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use clap::Subcommand;
@@ -122,7 +121,7 @@ pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
             output.print(&letter, |_| printable::json(&letter.indented()));
         }
         Command::Redrive(Redrive { which: Selection { number: Some(number), .. }, data: Some(file) }) => {
-            let data = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let data = super::read_file_or_standard_input(&file)?;
             let data_base64 = Some(BASE64_STANDARD.encode(data));
             let request = EditedRedriveRequest { data: None, data_base64 };
             let response = client.redrive_edited(number, &request).await?;

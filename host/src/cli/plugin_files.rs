@@ -74,7 +74,11 @@ pub(super) async fn run(command: Command, client: &Client, output: Output) -> an
         Command::Sidecar(Sidecar { name, file: Some(file), .. }) => {
             let text = super::read_file_or_standard_input(&file)?;
             let response = client.put_sidecar(&name, text).await?;
-            output.print(&response, |_| format!("{} runs with the new sidecar", cell(&name)));
+            let is_alone = client.plugin(&name).await.is_err();
+            output.print(&response, |_| match is_alone {
+                true => format!("stored the sidecar; there is no plugin {} yet, so upload its component", cell(&name)),
+                false => format!("{} has the new sidecar", cell(&name)),
+            });
         }
         Command::Sidecar(Sidecar { name, remove: true, .. }) => {
             let response = client.remove_sidecar(&name).await?;

@@ -23,6 +23,8 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// List plugins and files that are not loaded
+    List,
     /// Show a plugin with the rules that apply to it
     Show {
         /// The name of the plugin
@@ -70,7 +72,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             let owned: Vec<_> = subscriptions.value().subscriptions.iter().filter(owned).collect();
             output.print(&plugin, |plugin| plugin_details::show(plugin, &owned));
         }
-        (None, None) => output.print(&fetch_all::<PluginList>(&client).await?, show),
+        (None, None) | (Some(Command::List), _) => output.print(&fetch_all::<PluginList>(&client).await?, show),
     }
     Ok(())
 }

@@ -58,7 +58,7 @@ fn show_rules(rules: &SubscriptionRules, line: &mut impl FnMut(&str, String)) {
     line("concurrency", cell(rules.concurrency));
     line("timeout", cell(&rules.timeout));
     line("ordering key", optional(rules.ordering_key.as_ref()));
-    line("dead letters do", cell(rules.dead_letter_policy.as_str()));
+    line("on dead letter", format!("{} the key", cell(rules.dead_letter_policy.as_str())));
     let RetryView { max_attempts, initial_delay, backoff_multiplier, max_delay, jitter, non_retryable } = &rules.retry;
     line("attempts", cell(max_attempts));
     line("retry delay", format!("{}, times {backoff_multiplier}, up to {}", cell(initial_delay), cell(max_delay)));
@@ -186,7 +186,7 @@ mod tests {
             "concurrency     4",
             "timeout         2s",
             "ordering key    subject",
-            "dead letters do park",
+            "on dead letter  park the key",
             "attempts        5",
             "retry delay     1s, times 2.5, up to 5m",
             "jitter          0.2 of each delay",

@@ -61,13 +61,15 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
     }
 
     async fn record_load(&mut self, stem: &str, swapped: Option<SwapResult>, took: Duration) {
-        let former = self.folder.statuses().remove(stem).and_then(|before| before.plugin);
+        let before = self.folder.statuses().remove(stem).unwrap_or_default();
+        let (former, former_disabled) = (before.plugin.clone(), before.plugin.or(before.disabled_plugin));
         let name = swapped.as_ref().map(|swapped| swapped.generation.name.to_string());
         if let Some(former) = former.filter(|former| name.as_ref() != Some(former)) {
             self.remove_plugin(former).await;
             self.retry_refused();
         }
         let disabled = swapped.is_none();
+        let disabled_plugin = former_disabled.filter(|_| disabled);
         let (mut rolled_back, mut generations) = (None, Vec::new());
         if let Some(SwapResult { generation, pin, generations: archived, is_new }) = swapped {
             if is_new {
@@ -75,7 +77,8 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
             }
             (rolled_back, generations) = (pin, archived);
         }
-        self.folder.set(stem, Some(Status { plugin: name, error: None, disabled, rolled_back, generations }));
+        self.folder
+            .set(stem, Some(Status { plugin: name, error: None, disabled, disabled_plugin, rolled_back, generations }));
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Status {
     pub error: Option<String>,
     /// Whether the sidecar disables the plugin.
     pub disabled: bool,
+    /// The plugin that was loaded from the file before it was disabled, if this process has loaded it.
+    pub disabled_plugin: Option<String>,
     /// The pin, if an operator or a rule rolled the plugin back.
     pub rolled_back: Option<Pin>,
     /// The archived generations, in the order in which they last took over.
