@@ -64,7 +64,10 @@ fn a_refused_upload_changes_nothing() {
     eventually("the former file counts as loaded", || {
         host.plugin("poison-fixed.wasm").filter(|plugin| plugin["error"].is_null() && plugin["status"] == "running")
     });
-    assert_eq!(refused(&upload(&host, "other", "echo")), (422, "unloadable".to_owned()), "it is another plugin");
+    for name in ["other", "poison", "poison-fixed"] {
+        let another = upload(&host, name, "echo");
+        assert_eq!(refused(&another), (422, "unloadable".to_owned()), "it is another plugin than {name}");
+    }
     let garbage = send(&host, "PUT", "/plugins/new/component", &[WASM], b"garbage");
     assert_eq!(refused(&garbage), (422, "unloadable".to_owned()));
     let text = send(&host, "PUT", "/plugins/new/component", &[("content-type", "text/html")], b"<p>");
@@ -76,6 +79,50 @@ fn a_refused_upload_changes_nothing() {
         assert!((400..500).contains(&send(&host, "DELETE", &format!("/plugins/{name}"), &[], b"").status), "{name}");
     }
     assert_eq!(files(&host), ["echo.wasm", "poison-fixed.toml", "poison-fixed.wasm"].map(str::to_owned));
+}
+
+#[test]
+fn an_upload_that_a_crash_interrupted_is_undone() {
+    let host = Setup::new().plugin("poison-fixed").start();
+    let present = guest("poison");
+    std::fs::rename(host.file("poison-fixed.wasm"), former(&host, &digest(&present))).unwrap();
+    std::fs::write(host.file("poison-fixed.wasm"), present).unwrap();
+    let host = host.crash_and_restart();
+    assert_eq!(host.get("/poison").body, "0", "the former file runs");
+    assert_eq!(std::fs::read_dir(host.file("")).unwrap().count(), 1);
+    let _ = host.wait_for_log(&["restored the former file"]);
+}
+
+/// The hidden name of the file that an upload replaces.
+fn former(host: &Host, digest: &str) -> std::path::PathBuf {
+    host.file(&format!(".poison-fixed.wasm.former-{}", &digest[..12]))
+}
+
+#[test]
+fn an_upload_of_what_was_rolled_back_from_does_not_count_as_running() {
+    let host = Setup::new().start();
+    assert_eq!(upload(&host, "poison", "poison-fixed").status, 201);
+    assert_eq!(upload(&host, "poison", "poison").status, 200);
+    assert_eq!(host.operate("POST", "/plugins/poison/rollback").status, 200);
+    let again = upload(&host, "poison", "poison");
+    assert_eq!(refused(&again), (409, "change-superseded".to_owned()), "{}", again.body);
+    assert_eq!(host.get("/poison").body, "0");
+}
+
+#[test]
+fn the_tag_of_a_plugin_is_that_of_its_content() {
+    let host = Setup::new().plugin("poison-fixed").sidecar("poison-fixed", "[canary]\nmin_conclusive = 0\n").start();
+    assert_eq!(host.publish("poison.pill", "1", json!({})).status, 202);
+    host.wait_until_idle();
+    let before = tag(&host, "/plugins/poison");
+    assert_eq!(upload(&host, "poison", "poison-fixed").status, 200);
+    assert_eq!(tag(&host, "/plugins/poison"), before, "the same content");
+    assert_eq!(refused(&upload(&host, "poison", "poison")).0, 409);
+    assert_eq!(tag(&host, "/plugins/poison"), before, "a refused change");
+    let host = host.crash_and_restart();
+    assert_eq!(tag(&host, "/plugins/poison"), before, "a restart");
+    assert_eq!(put_sidecar(&host, "poison", "").status, 204);
+    assert_ne!(tag(&host, "/plugins/poison"), before);
 }
 
 #[test]
@@ -206,6 +253,8 @@ fn a_change_with_a_condition_is_refused_once_the_resource_has_changed() {
     let answer = send(&host, "POST", "/subscriptions", &[json, ("if-match", "*")], &body(&wanted("a.b")));
     assert_eq!(refused(&answer), (412, "precondition-failed".to_owned()));
     let answer = send(&host, "POST", "/dead-letters/redrive?all=true", &[("if-match", "*")], b"");
+    assert_eq!(refused(&answer), (400, "precondition-unsupported".to_owned()));
+    let answer = send(&host, "PUT", value, &[json, ("if-none-match", "*")], br#"{"value":"3"}"#);
     assert_eq!(refused(&answer), (400, "precondition-unsupported".to_owned()));
 }
 

@@ -88,8 +88,9 @@ pub(super) async fn check(State(contract): State<Arc<Contract>>, request: Reques
     {
         return problem.into_response();
     }
-    if !reads.condition && request.method() != Method::GET && precondition::is_conditional(request.headers()) {
-        let detail = format!("{} {} does not support `If-Match`; omit it", request.method(), request.uri().path());
+    let unsupported = precondition::unsupported(request.method(), request.headers(), reads.condition);
+    if let Some(header) = unsupported.filter(|_| path.starts_with(api::ROOT)) {
+        let detail = format!("{} {} does not support `{header}`; omit it", request.method(), request.uri().path());
         return Problem::bad_request("precondition-unsupported", detail).into_response();
     }
     if reads.body {

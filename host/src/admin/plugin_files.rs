@@ -14,8 +14,8 @@ use super::body::{Path, require_media_type};
 use super::plugin_target::{TargetFile, tag_of, target, unreadable};
 use super::plugins::{find, no_plugin};
 use super::precondition::{EntityTag, IfMatch, IfMatchHeader};
-use crate::api::{PluginView, schemas};
-use crate::plugin::{FILE_LIMIT_BYTES, FileChange, FileChangeError, Sidecar};
+use crate::api::{PluginStatus, PluginView, schemas};
+use crate::plugin::{Digest, FILE_LIMIT_BYTES, FileChange, FileChangeError, Sidecar};
 use crate::problem::Problem;
 use crate::server::MediaType;
 
@@ -53,8 +53,15 @@ pub(super) async fn upload(
     check_condition(&admin, &condition, &target, &name).await?;
     let sidecar = admin.folder.sidecar(&target.stem).await.map_err(unreadable)?;
     let bytes = check_component(&admin, &name, &target, bytes.into(), sidecar.as_deref()).await?;
+    let uploaded = Digest::of(&bytes);
     admin.folder.change(&target.stem, FileChange::PutComponent(bytes)).await.map_err(|error| problem(&error, &name))?;
     let view = find(&admin, &name).ok_or_else(|| no_plugin(&admin, &name))?;
+    if view.status != PluginStatus::Disabled && view.digest.as_deref() != Some(uploaded.as_str()) {
+        let detail = format!(
+            "the component is in the folder, but plugin `{name}` runs another one: it was rolled back from this one, or its file was changed at the same moment; see `sandbus plugins show {name}`"
+        );
+        return Err(Problem::new(StatusCode::CONFLICT, "change-superseded", detail));
+    }
     Ok((if target.exists { StatusCode::OK } else { StatusCode::CREATED }, Json(view)))
 }
 
@@ -241,11 +248,13 @@ async fn check_component(
         )
     })?;
     let unloadable = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unloadable", detail);
-    // The name may also be that of an existing file.
-    let is_file = target.exists && target.stem == name;
+    // The name may also be that of the file. Then the plugin is the one that the file has.
+    let expected = target.plugin.as_deref().unwrap_or(name);
     match loaded {
-        Ok(loaded) if loaded == name || is_file => Ok(bytes),
-        Ok(other) => Err(unloadable(format!("the component is the plugin `{other}`, not `{name}`; upload it as that"))),
+        Ok(loaded) if loaded == expected => Ok(bytes),
+        Ok(other) => {
+            Err(unloadable(format!("the component is the plugin `{other}`, not `{expected}`; upload it as `{other}`")))
+        }
         Err(error) => Err(unloadable(format!("the component cannot be loaded: {error}"))),
     }
 }
@@ -273,6 +282,7 @@ fn problem(error: &FileChangeError, name: &str) -> Problem {
     match error {
         FileChangeError::Name(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-plugin-name", detail),
         FileChangeError::NoFile(_) => Problem::not_found(detail),
+        FileChangeError::Superseded => Problem::new(StatusCode::CONFLICT, "change-superseded", detail),
         FileChangeError::Busy => Problem::new(StatusCode::CONFLICT, "change-in-progress", detail),
         FileChangeError::Unwritable(_) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "folder-unwritable", detail),
         FileChangeError::Refused(_) => {

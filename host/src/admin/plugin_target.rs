@@ -14,6 +14,8 @@ pub(super) struct TargetFile {
     pub(super) stem: String,
     /// Whether there is such a file.
     pub(super) exists: bool,
+    /// The plugin in the file, if it is known.
+    pub(super) plugin: Option<String>,
 }
 
 /// The file of a plugin, by the name of the plugin or of the file. A new file has the name of the plugin.
@@ -22,8 +24,9 @@ pub(super) fn target(admin: &Admin, name: &str) -> Result<TargetFile, Problem> {
     let of_plugin = statuses.iter().find(|(_, status)| {
         [&status.plugin, &status.disabled_plugin].into_iter().any(|plugin| plugin.as_deref() == Some(name))
     });
-    if let Some(stem) = of_plugin.map(|(stem, _)| stem).or_else(|| statuses.get_key_value(name).map(|(stem, _)| stem)) {
-        return Ok(TargetFile { stem: stem.clone(), exists: true });
+    if let Some((stem, status)) = of_plugin.or_else(|| statuses.get_key_value(name)) {
+        let plugin = status.plugin.clone().or_else(|| status.disabled_plugin.clone());
+        return Ok(TargetFile { stem: stem.clone(), exists: true, plugin });
     }
     if !subscription::is_valid_name(name) {
         let detail = format!(
@@ -31,7 +34,7 @@ pub(super) fn target(admin: &Admin, name: &str) -> Result<TargetFile, Problem> {
         );
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-plugin-name", detail));
     }
-    Ok(TargetFile { stem: name.to_owned(), exists: false })
+    Ok(TargetFile { stem: name.to_owned(), exists: false, plugin: None })
 }
 
 /// The name of the plugin in a file that is disabled. A plugin that was not loaded since the start has, as far as is

@@ -5,9 +5,9 @@ use std::fmt;
 
 use axum::Json;
 use axum::extract::FromRequestParts;
-use axum::http::header::{ETAG, IF_MATCH};
+use axum::http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest as _, Sha256};
 use utoipa::IntoParams;
@@ -140,9 +140,13 @@ impl FromRequestParts<Admin> for IfMatch {
     }
 }
 
-/// The raw header, for operations that do not support it.
-pub(super) fn is_conditional(headers: &HeaderMap) -> bool {
-    headers.contains_key(IF_MATCH)
+/// The condition of a request that its operation does not support, if it has one. `If-None-Match` of a GET saves a
+/// transfer, and may be ignored (RFC 9110, section 13.1.2).
+pub(super) fn unsupported(method: &Method, headers: &HeaderMap, reads_if_match: bool) -> Option<&'static str> {
+    let is_reading = matches!(*method, Method::GET | Method::HEAD);
+    let has_match = !reads_if_match && headers.contains_key(IF_MATCH);
+    let has_none_match = !is_reading && headers.contains_key(IF_NONE_MATCH);
+    has_match.then_some("If-Match").or(has_none_match.then_some("If-None-Match"))
 }
 
 #[cfg(test)]

@@ -528,7 +528,7 @@ fn secrets() {
     let overlap = Some(Duration::from_hours(24));
     request(
         &SecretRequest { secret: Some(secret.clone()), overlap },
-        &format!(r#"{{"secret":"{SECRET}","overlap":"1day"}}"#),
+        &format!(r#"{{"secret":"{SECRET}","overlap":"1d"}}"#),
     );
     request(&SecretRequest::default(), "{}");
     let rotated = SecretRotationResult {

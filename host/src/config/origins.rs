@@ -229,6 +229,7 @@ mod tests {
             ("listen", "\"127.0.0.1:8080\"", "default", None),
             ("log_format", "\"auto\"", "default", None),
             ("ledger.record", "\"sampled\"", "default", None),
+            ("ledger.retain_aggregates_for", "\"90d\"", "default", None),
             (
                 "ingress.events",
                 r#"[{"types":["a.>"],"sources":["/a/*","*","/b"],"token_file":null,"replies":false}]"#,

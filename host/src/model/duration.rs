@@ -15,7 +15,14 @@ pub fn micros(duration: Duration) -> u64 {
 /// # Errors
 /// The serializer's.
 pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&humantime::format_duration(*duration))
+    const DAY: u64 = 24 * 60 * 60;
+    match (duration.as_secs(), duration.subsec_nanos()) {
+        // `humantime` would write months of 30.44 days.
+        (seconds, 0) if seconds >= DAY && seconds % DAY == 0 => {
+            serializer.collect_str(&format_args!("{}d", seconds / DAY))
+        }
+        _ => serializer.collect_str(&humantime::format_duration(*duration)),
+    }
 }
 
 /// Deserializes a duration.

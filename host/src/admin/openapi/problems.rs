@@ -61,6 +61,7 @@ const FILES: &[Code] = &[(422, "invalid-plugin-name"), (500, "folder-unreadable"
 const CHANGE: &[Code] = &[
     (409, "change-in-progress"),
     (409, "change-refused"),
+    (409, "change-superseded"),
     (422, "invalid-sidecar"),
     (500, "folder-unwritable"),
     (503, "not-ready"),

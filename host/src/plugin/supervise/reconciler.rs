@@ -131,6 +131,8 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
     /// leaves slow ones to [`Reconciler::run`].
     pub async fn load_all(&mut self) {
         let started = Instant::now();
+        let path = self.path.clone();
+        tokio::task::spawn_blocking(move || file_changes::restore_interrupted(&path)).await.ok();
         loop {
             let pending = self.reconcile().await;
             if !self.loads.is_empty() {
@@ -191,7 +193,7 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
         let scanned = tokio::task::spawn_blocking(move || folder::scan(&path, &known)).await;
         let Ok(scanned) = scanned else { return false };
         let Some(scan) = self.accept(scanned) else { return false };
-        self.end_removals(&scan);
+        self.end_superseded(&scan).await;
         let Scan { found, ignored, .. } = scan;
         self.folder.set_ignored(ignored);
         self.present = found.keys().cloned().collect();

@@ -80,6 +80,9 @@ pub enum FileChangeError {
     /// The plugin folder cannot be written to.
     #[error("cannot write to the plugin folder: {0}; check its permissions and the disk")]
     Unwritable(String),
+    /// Somebody else changed the files before they were loaded. Their files stay.
+    #[error("the plugin's files were changed in the folder at the same moment; see `sandbus plugins`, and try again")]
+    Superseded,
     /// The host refuses to run the new file.
     #[error("{0}")]
     Refused(String),

@@ -10,6 +10,9 @@ use super::command::{Command, FileChange, FileChangeError};
 use super::loading::run_blocking_io;
 use super::{CanaryRunner, Folder, Reconciler, Scan, SubscriptionRegistrar};
 use crate::files;
+use crate::plugin::load::source::{self, Symlinks};
+use crate::plugin::manifest::digest::Digest;
+use crate::plugin::supervise::folder::FileFingerprint;
 use crate::plugin::supervise::{file_name, folder};
 
 /// A change that is waiting for the new file to be loaded or refused.
@@ -20,7 +23,8 @@ pub(super) struct PendingChange {
     file: PathBuf,
     /// The former file under another name; `None` if there was none.
     former: Option<PathBuf>,
-    is_removal: bool,
+    /// The plugin's files after the change; `None` if it was removed.
+    written: Option<FileFingerprint>,
     answer: oneshot::Sender<Result<(), FileChangeError>>,
 }
 
@@ -49,14 +53,27 @@ impl Folder {
         .await
     }
 
-    /// A text that changes whenever one of a plugin's files does; `None` if there is no component.
+    /// A text that changes with the content of a plugin's files; `None` if there is no component.
     ///
     /// # Errors
     /// If the folder cannot be read.
     pub async fn revision(&self, stem: &str) -> io::Result<Option<String>> {
-        let (path, stem) = (self.path.clone(), stem.to_owned());
-        let fingerprint = run_blocking_io(move || folder::fingerprint(&path, &stem)).await?;
-        Ok(fingerprint.map(|fingerprint| format!("{fingerprint:?}")))
+        let (path, name) = (self.path.clone(), stem.to_owned());
+        let Some(found) = run_blocking_io(move || folder::fingerprint(&path, &name)).await? else { return Ok(None) };
+        if let Some((_, revision)) = self.revisions().get(stem).filter(|(known, _)| *known == found) {
+            return Ok(Some(revision.clone()));
+        }
+        let (wasm, sidecar) = (folder::wasm_path(&self.path, stem), folder::sidecar_path(&self.path, stem));
+        let revision = run_blocking_io(move || {
+            let digest = |path: &Path| match source::digest(path, Symlinks::Refuse) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+                digest => digest.map(|digest| digest.as_str().to_owned()),
+            };
+            Ok(format!("{} {}", digest(&wasm)?, digest(&sidecar)?))
+        });
+        let revision = revision.await?;
+        self.revisions().insert(stem.to_owned(), (found, revision.clone()));
+        Ok(Some(revision))
     }
 }
 
@@ -77,11 +94,14 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
             Err(error) => Err(error),
         };
         match result {
-            Ok(Applied { file, former, is_removal, awaits_load: true }) => {
-                self.changes.push(PendingChange { stem, file, former, is_removal, answer });
+            Ok(Applied { file, former, written, awaits_load: true }) => {
+                self.changes.push(PendingChange { stem, file, former, written, answer });
             }
             // The client may have disconnected, here and below.
-            Ok(_) => drop(answer.send(Ok(()))),
+            Ok(Applied { former, .. }) => {
+                discard(former).await;
+                drop(answer.send(Ok(())));
+            }
             Err(error) => drop(answer.send(Err(error))),
         }
     }
@@ -109,7 +129,11 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
             let PendingChange { file, former, answer, .. } = pending;
             let refusal = refusal.map(str::to_owned);
             let ended = tokio::task::spawn_blocking(move || match refusal {
-                None => former.map_or(Ok(()), std::fs::remove_file).or(Ok(())),
+                None => {
+                    // A failure leaves a hidden file, which the next start removes.
+                    former.map_or(Ok(()), std::fs::remove_file).ok();
+                    Ok(())
+                }
                 Some(refusal) => Err(restore(&file, former.as_deref(), refusal)),
             });
             let ended = ended.await.unwrap_or_else(|error| Err(FileChangeError::Unwritable(error.to_string())));
@@ -117,9 +141,16 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
         }
     }
 
-    /// Answers the removals of files that the folder no longer has.
-    pub(super) fn end_removals(&mut self, scan: &Scan) {
-        let is_gone = |pending: &mut PendingChange| pending.is_removal && !scan.found.contains_key(&pending.stem);
+    /// Answers the changes whose files the scan no longer finds as they were written: removals, and those that somebody
+    /// has changed since. Nothing is restored then.
+    pub(super) async fn end_superseded(&mut self, scan: &Scan) {
+        let differs = |pending: &mut PendingChange| scan.found.get(&pending.stem) != pending.written.as_ref();
+        let superseded: Vec<_> = self.changes.extract_if(.., differs).collect();
+        for PendingChange { former, answer, .. } in superseded {
+            discard(former).await;
+            drop(answer.send(Err(FileChangeError::Superseded)));
+        }
+        let is_gone = |pending: &mut PendingChange| pending.written.is_none();
         self.changes.extract_if(.., is_gone).for_each(|pending| drop(pending.answer.send(Ok(()))));
     }
 
@@ -135,7 +166,7 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
 struct Applied {
     file: PathBuf,
     former: Option<PathBuf>,
-    is_removal: bool,
+    written: Option<FileFingerprint>,
     /// Whether the change leads to a load or to the removal of a plugin. A sidecar without a component leads to neither.
     awaits_load: bool,
 }
@@ -143,34 +174,35 @@ struct Applied {
 fn apply(folder: &Path, stem: &str, change: FileChange) -> Result<Applied, FileChangeError> {
     let (wasm, sidecar) = (folder::wasm_path(folder, stem), folder::sidecar_path(folder, stem));
     let has_component = wasm.is_file();
-    let applied = |file: &Path, former: Option<PathBuf>, is_removal| Applied {
-        file: file.to_owned(),
-        former,
-        is_removal,
-        awaits_load: true,
+    let applied = |file: &Path, former: Option<PathBuf>| {
+        let written = folder::fingerprint(folder, stem).map_err(unwritable)?;
+        Ok(Applied { file: file.to_owned(), former, written, awaits_load: true })
     };
     match change {
         FileChange::PutComponent(bytes) => {
             let former = write(&wasm, &bytes)?;
-            Ok(applied(&wasm, former, false))
+            applied(&wasm, former)
         }
         FileChange::PutSidecar(text) => {
             let former = write(&sidecar, text.as_bytes())?;
-            Ok(Applied { awaits_load: has_component, ..applied(&sidecar, former, false) })
+            Ok(Applied { awaits_load: has_component, ..applied(&sidecar, former)? })
         }
         FileChange::RemoveSidecar => {
-            let former = keep(&sidecar).map_err(unwritable)?.ok_or_else(|| no_file(&sidecar))?;
+            let former = keep(&sidecar, None).map_err(unwritable)?.ok_or_else(|| no_file(&sidecar))?;
             remove(&sidecar)?;
-            Ok(Applied { awaits_load: has_component, ..applied(&sidecar, Some(former), false) })
+            Ok(Applied { awaits_load: has_component, ..applied(&sidecar, Some(former))? })
         }
         FileChange::RemovePlugin => {
             if !has_component {
                 return Err(no_file(&wasm));
             }
+            if sidecar.is_dir() {
+                return Err(FileChangeError::Unwritable(format!("{} is a directory", sidecar.display())));
+            }
             // The component first: without its sidecar, the plugin would have more rights for a moment.
             remove(&wasm)?;
             match remove(&sidecar) {
-                Ok(()) | Err(FileChangeError::NoFile(_)) => Ok(applied(&wasm, None, true)),
+                Ok(()) | Err(FileChangeError::NoFile(_)) => applied(&wasm, None),
                 Err(error) => Err(error),
             }
         }
@@ -179,22 +211,63 @@ fn apply(folder: &Path, stem: &str, change: FileChange) -> Result<Applied, FileC
 
 /// Writes a file, and keeps the former one under another name.
 fn write(path: &Path, bytes: &[u8]) -> Result<Option<PathBuf>, FileChangeError> {
-    let former = keep(path).map_err(unwritable)?;
-    files::write_durably(path, bytes).map_err(unwritable)?;
-    Ok(former)
+    let former = keep(path, Some(bytes)).map_err(unwritable)?;
+    match files::write_durably(path, bytes) {
+        Ok(()) => Ok(former),
+        Err(error) => {
+            former.map_or(Ok(()), std::fs::remove_file).ok();
+            Err(unwritable(error))
+        }
+    }
 }
 
-/// Links a file under a hidden name, which no scan reads; `None` if there is no file.
-fn keep(path: &Path) -> io::Result<Option<PathBuf>> {
+/// Links a file under a hidden name, which no scan reads; `None` if there is no file. The name has the digest of the new
+/// content, so that a start after a crash can tell whether the file is still the one of this change.
+fn keep(path: &Path, new: Option<&[u8]>) -> io::Result<Option<PathBuf>> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let former = path.with_file_name(format!(".{name}.former"));
+    let former = path.with_file_name(format!(".{name}{FORMER}{}", mark(new.map(Digest::of).as_ref())));
     let absent = |result: io::Result<()>| match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         result => result.map(|()| true),
     };
-    // Left over by a host that was killed.
     absent(std::fs::remove_file(&former))?;
     Ok(absent(std::fs::hard_link(path, &former))?.then_some(former))
+}
+
+/// What precedes the digest in the name of a former file.
+const FORMER: &str = ".former-";
+
+/// The digest of a file's new content in the name of the former file.
+fn mark(digest: Option<&Digest>) -> &str {
+    digest.map_or("none", Digest::short)
+}
+
+/// Restores the files of changes that a crash interrupted, if they have not been changed since. Nobody was told that
+/// such a change has taken effect.
+pub(super) fn restore_interrupted(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for former in entries.flatten().map(|entry| entry.path()) {
+        let name = former.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let Some((file, written)) = name.strip_prefix('.').and_then(|name| name.rsplit_once(FORMER)) else { continue };
+        let path = folder.join(file);
+        let present = source::digest(&path, Symlinks::Refuse).ok();
+        let is_of_change = mark(present.as_ref()) == written && (present.is_some() || !path.exists());
+        let ended = if is_of_change { std::fs::rename(&former, &path) } else { std::fs::remove_file(&former) };
+        match ended.and_then(|()| files::sync_directory(folder)) {
+            Ok(()) if is_of_change => {
+                tracing::warn!(file, "restored the former file, because a crash interrupted a change of it");
+            }
+            Ok(()) => {}
+            Err(error) => tracing::error!(file, %error, "cannot restore the former file after a crash"),
+        }
+    }
+}
+
+/// Removes the former file of a change that has ended.
+async fn discard(former: Option<PathBuf>) {
+    let Some(former) = former else { return };
+    // A failure leaves a hidden file, which the next start removes.
+    tokio::task::spawn_blocking(move || std::fs::remove_file(former).ok()).await.ok();
 }
 
 fn remove(path: &Path) -> Result<(), FileChangeError> {
@@ -246,8 +319,9 @@ mod tests {
         let refused = restore(&file, None, "no".to_owned());
         assert!(matches!(refused, FileChangeError::Refused(_)) && entries(home.path()).is_empty());
         drop(put(b"1"));
-        // A host that was killed leaves the link of the former file.
-        drop(put(b"2"));
+        // The link of the former file stays until the change has ended.
+        let second = put(b"2");
+        std::fs::remove_file(second.former.unwrap()).unwrap();
         let third = put(b"3");
         assert_eq!(std::fs::read(&file).unwrap(), b"3");
         drop(restore(&file, third.former.as_deref(), "no".to_owned()));
@@ -263,7 +337,29 @@ mod tests {
         assert!(!change(FileChange::PutSidecar("enabled = false\n".to_owned())).unwrap().awaits_load);
         assert!(change(FileChange::PutComponent(b"1".to_vec())).unwrap().awaits_load);
         assert!(change(FileChange::PutSidecar(String::new())).unwrap().awaits_load);
-        assert!(change(FileChange::RemovePlugin).unwrap().is_removal);
+        assert!(change(FileChange::RemovePlugin).unwrap().written.is_none());
         assert!(entries(home.path()).iter().all(|name| name.starts_with('.')), "{:?}", entries(home.path()));
+    }
+
+    #[test]
+    fn a_change_that_a_crash_interrupted_is_undone_unless_the_file_has_changed_since() {
+        for (change, by_hand, expected) in [
+            (FileChange::PutComponent(b"2".to_vec()), None, "1"),
+            (FileChange::PutComponent(b"2".to_vec()), Some("3"), "3"),
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            let file = home.path().join("a.wasm");
+            std::fs::write(&file, "1").unwrap();
+            drop(apply(home.path(), "a", change).unwrap());
+            by_hand.into_iter().for_each(|text| std::fs::write(&file, text).unwrap());
+            restore_interrupted(home.path());
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), expected);
+            assert_eq!(entries(home.path()), ["a.wasm"]);
+        }
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("a.toml"), "x = 1").unwrap();
+        drop(apply(home.path(), "a", FileChange::RemoveSidecar).unwrap());
+        restore_interrupted(home.path());
+        assert_eq!(entries(home.path()), ["a.toml"]);
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 
 use super::command::Command;
+use crate::plugin::supervise::folder::FileFingerprint;
 use crate::plugin::supervise::record::{ArchivedGeneration, Pin};
 
 /// The status of one file in the folder.
@@ -26,6 +27,9 @@ pub struct Status {
     pub generations: Vec<ArchivedGeneration>,
 }
 
+/// The revision of each file's content, by stem, with the fingerprint that it belongs to.
+pub(super) type Revisions = BTreeMap<String, (FileFingerprint, String)>;
+
 /// A handle for reading the folder's status and for sending commands to its reconciler. Clones are cheap.
 #[derive(Clone, Debug)]
 pub struct Folder {
@@ -35,12 +39,25 @@ pub struct Folder {
     pub(super) commands: mpsc::Sender<Command>,
     /// The path of the folder.
     pub(super) path: PathBuf,
+    revisions: Arc<Mutex<Revisions>>,
 }
 
 impl Folder {
     /// Creates a handle that sends commands to a reconciler.
     pub(super) fn new(commands: mpsc::Sender<Command>, path: PathBuf) -> Self {
-        Self { statuses: Arc::default(), ignored: Arc::default(), fault: Arc::default(), commands, path }
+        Self {
+            statuses: Arc::default(),
+            ignored: Arc::default(),
+            fault: Arc::default(),
+            commands,
+            path,
+            revisions: Arc::default(),
+        }
+    }
+
+    /// The revisions of files that were read, so that an unchanged file is read once.
+    pub(super) fn revisions(&self) -> MutexGuard<'_, Revisions> {
+        self.revisions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The status of each plugin file, by stem.
