@@ -24,6 +24,10 @@ use tree_views::by_event;
 const DEFAULT_EVENTS: usize = 200;
 /// The most events that are shown.
 const MAX_EVENTS: usize = 10_000;
+/// The most events whose attempts are read alone, because those of their tree are too many.
+const MAX_EVENTS_READ_ALONE: usize = 1_000;
+/// The most attempts at one event that are read alone.
+const MAX_ATTEMPTS_AT_EVENT: usize = 1_000;
 /// The most attempts of a tree that are read.
 const MAX_ATTEMPTS: usize = 20_000;
 /// The number of delayed events that are searched for those of the tree.
@@ -99,14 +103,21 @@ async fn add_events(
     let asked = found.asked.as_ref().and_then(|asked| nodes.index_of(asked));
     let selection = selection::select(&nodes.causes(), asked, limit);
     let mut by_event = by_event(attempts);
+    let (has_unread, mut remaining) = (view.attempts_omitted, MAX_EVENTS_READ_ALONE);
     for index in selection.chosen {
         let node = nodes.get(index);
-        let attempts = by_event.remove(&(node.source.as_str(), node.id.as_str())).unwrap_or_default();
+        let read = by_event.remove(&(node.source.as_str(), node.id.as_str())).unwrap_or_default();
+        // The attempts at these events may be among those of the tree that were not read.
+        let is_unread = read.is_empty() && has_unread && remaining > 0;
+        remaining -= usize::from(is_unread);
+        let own = if is_unread { attempts_at(admin, node).await.unwrap_or_default() } else { Vec::new() };
+        let attempts = if is_unread { own.iter().collect() } else { read };
         let deliveries = tree_views::deliveries(admin, node.position, &attempts).await?;
         let omitted = selection.omitted_below.get(&index).copied().unwrap_or_default();
         view.events.push(TreeEventView { omitted, deliveries, ..node.clone() });
     }
     view.omitted = selection.omitted;
+    view.attempts_omitted = has_unread && remaining == 0;
     view.partly_read = nodes.is_partial();
     Ok(())
 }
@@ -116,6 +127,17 @@ async fn attempts(admin: &Admin, tree: &CauseTreeId) -> Result<Vec<AttemptEntry>
     let filter = AttemptFilter { tree: Some(tree.id.clone()), ..AttemptFilter::default() };
     let attempts = admin.ledger.attempts(filter, None, MAX_ATTEMPTS).await?;
     Ok(attempts.into_iter().rev().map(|(_, attempt)| attempt).filter(|attempt| attempt.tree == *tree).collect())
+}
+
+/// The recorded attempts at an event, oldest first.
+async fn attempts_at(admin: &Admin, event: &TreeEventView) -> Result<Vec<AttemptEntry>, ReadError> {
+    let filter = AttemptFilter {
+        event_id: Some(event.id.clone()),
+        event_source: Some(event.source.clone()),
+        ..AttemptFilter::default()
+    };
+    let attempts = admin.ledger.attempts(filter, None, MAX_ATTEMPTS_AT_EVENT).await?;
+    Ok(attempts.into_iter().rev().map(|(_, attempt)| attempt).collect())
 }
 
 /// The delayed events, as many as are searched.
