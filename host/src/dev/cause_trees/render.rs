@@ -49,33 +49,43 @@ struct TreeWriter<'a> {
     roots: Vec<&'a TreeEvent>,
     /// The other new events that are not written yet, by their cause.
     branches: HashMap<Identity<'a>, Vec<&'a TreeEvent>>,
-    /// The last new attempt at each delivery, by event. Earlier attempts show only in the attempt's number.
-    attempts: HashMap<Identity<'a>, Vec<&'a Attempt>>,
+    /// The new attempts at each delivery, by event.
+    attempts: HashMap<Identity<'a>, Vec<NewAttempts<'a>>>,
     /// The events of new attempts that were printed earlier, or are not known.
     continued: Vec<&'a Arc<Event>>,
     lines: String,
 }
 
+/// The attempts at one delivery that are printed in one line.
+#[derive(Clone, Copy)]
+struct NewAttempts<'a> {
+    last: &'a Attempt,
+    /// The one before, if it was not printed either.
+    before: Option<&'a Attempt>,
+}
+
 impl<'a> TreeWriter<'a> {
     fn new(events: &'a [TreeEvent], attempts: &'a [Attempt]) -> Self {
-        let mut last: HashMap<_, usize> = HashMap::new();
+        let mut last: HashMap<_, (usize, Option<usize>)> = HashMap::new();
         for (index, attempt) in attempts.iter().enumerate().filter(|(_, attempt)| !attempt.is_printed) {
             let delivery = &attempt.record.delivery;
             let replay = delivery.kind.replay().map(FeedId::number);
-            last.insert((identity(delivery.event()), &delivery.subscription, replay), index);
+            let key = (identity(delivery.event()), &delivery.subscription, replay);
+            let before = last.get(&key).map(|(before, _)| *before);
+            last.insert(key, (index, before));
         }
         let new = events.iter().filter(|event| !event.is_printed).map(|event| identity(&event.event));
         let new: HashSet<_> = new.collect();
         let mut by_event: HashMap<_, Vec<_>> = HashMap::new();
         let mut continued: Vec<&Arc<Event>> = Vec::new();
         // In the order in which they ended.
-        for index in last.into_values().collect::<BTreeSet<_>>() {
+        for (index, before) in last.into_values().collect::<BTreeSet<_>>() {
             let event = &attempts[index].record.delivery.logged.event;
             let of_event = by_event.entry(identity(event)).or_default();
             if of_event.is_empty() && !new.contains(&identity(event)) {
                 continued.push(event);
             }
-            of_event.push(&attempts[index]);
+            of_event.push(NewAttempts { last: &attempts[index], before: before.map(|before| &attempts[before]) });
         }
         let (mut roots, mut branches): (Vec<_>, HashMap<_, Vec<_>>) = Default::default();
         for event in events.iter().filter(|event| !event.is_printed) {
@@ -133,8 +143,9 @@ impl<'a> TreeWriter<'a> {
         let mut caused = self.branches.remove(&identity(event)).unwrap_or_default();
         let mut taken = Vec::new();
         for attempt in self.attempts.remove(&identity(event)).unwrap_or_default() {
-            let source = plugin_source(&attempt.record.delivery.subscription.owner);
-            let is_own = |event: &&TreeEvent| attempt.record.verdict == Verdict::Ack && event.event.source == source;
+            let record = &attempt.last.record;
+            let source = plugin_source(&record.delivery.subscription.owner);
+            let is_own = |event: &&TreeEvent| record.verdict == Verdict::Ack && event.event.source == source;
             let (published, rest) = caused.into_iter().partition::<Vec<_>, _>(is_own);
             caused = rest;
             taken.push((attempt, published));
@@ -155,9 +166,9 @@ impl<'a> TreeWriter<'a> {
     }
 }
 
-/// Formats the last of a delivery's attempts in a line.
-fn format_attempt(attempt: &Attempt, event: Option<&Event>) -> String {
-    let Attempt { record, status, failure, max_attempts, .. } = attempt;
+/// Formats the last of a delivery's attempts in a line. If it succeeded, the line also has the failure before it.
+fn format_attempt(attempts: NewAttempts<'_>, event: Option<&Event>) -> String {
+    let Attempt { record, status, failure, max_attempts, .. } = attempts.last;
     let (subscription, number) = (&record.delivery.subscription, record.delivery.attempt);
     let is_held = matches!(record.verdict, Verdict::RetryAfter { delay, .. } if delay == HELD_DELAY);
     let is_rejected = matches!(record.verdict, Verdict::DeadLetter { exhausted: false, .. });
@@ -168,7 +179,14 @@ fn format_attempt(attempt: &Attempt, event: Option<&Event>) -> String {
     let which = if is_only { String::new() } else { format!(" attempt {number}{of}") };
     let at = event.map(|event| format!(" at {} {}", event.event_type, event.id)).unwrap_or_default();
     let Some(failure) = failure else {
-        return format!("✓ {subscription}{which}{at} in {}", format_duration(record.took));
+        let former =
+            attempts.before.and_then(|before| Some((before.record.delivery.attempt, before.failure.as_ref()?)));
+        let former = former.map(|(number, failure)| format!("; attempt {number} failed: {failure}"));
+        return format!(
+            "✓ {subscription}{which}{at} in {}{}",
+            format_duration(record.took),
+            former.unwrap_or_default()
+        );
     };
     let next = match (&record.verdict, status) {
         _ if is_held => format!("held until the next version of {}", subscription.owner),

@@ -112,6 +112,12 @@ fn a_retry_is_one_line_and_not_the_whole_tree_again() {
     let recovered = "└─ ✓ mailer/it attempt 2 of 3 at user.registered 1 in 1.5 ms\n   └─ mail.sent 2\n";
     assert_eq!(tree.render_new(), recovered);
 
+    // A recovery between two prints has the failure before it.
+    tree.attempts.push(attempt(&registered, "audit", 1, again(Duration::from_millis(300))));
+    tree.attempts.push(attempt(&registered, "audit", 2, Verdict::Ack));
+    let both = format!("└─ ✓ audit/it attempt 2 of 3 at user.registered 1 in 1.5 ms; attempt 1 failed: {reason}\n");
+    assert_eq!(tree.render_new(), both);
+
     // A delayed event that comes later is no longer below its cause.
     tree.events.push(logged(&event("3", "mail.overdue", "/plugins/mailer", Some(&registered)), None));
     assert_eq!(tree.render_new(), "mail.overdue 3\n");

@@ -98,10 +98,7 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
                 self.changes.push(PendingChange { stem, file, former, written, answer });
             }
             // The client may have disconnected, here and below.
-            Ok(Applied { former, .. }) => {
-                discard(former).await;
-                drop(answer.send(Ok(())));
-            }
+            Ok(Applied { former, .. }) => drop(answer.send(discard(former).await)),
             Err(error) => drop(answer.send(Err(error))),
         }
     }
@@ -129,11 +126,7 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
             let PendingChange { file, former, answer, .. } = pending;
             let refusal = refusal.map(str::to_owned);
             let ended = tokio::task::spawn_blocking(move || match refusal {
-                None => {
-                    // A failure leaves a hidden file, which the next start removes.
-                    former.map_or(Ok(()), std::fs::remove_file).ok();
-                    Ok(())
-                }
+                None => remove_former(former.as_deref()),
                 Some(refusal) => Err(restore(&file, former.as_deref(), refusal)),
             });
             let ended = ended.await.unwrap_or_else(|error| Err(FileChangeError::Unwritable(error.to_string())));
@@ -147,7 +140,8 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
         let differs = |pending: &mut PendingChange| scan.found.get(&pending.stem) != pending.written.as_ref();
         let superseded: Vec<_> = self.changes.extract_if(.., differs).collect();
         for PendingChange { former, answer, .. } in superseded {
-            discard(former).await;
+            // The start after a crash does not restore it, because the file is another one.
+            discard(former).await.ok();
             drop(answer.send(Err(FileChangeError::Superseded)));
         }
         let is_gone = |pending: &mut PendingChange| pending.written.is_none();
@@ -263,11 +257,22 @@ pub(super) fn restore_interrupted(folder: &Path) {
     }
 }
 
-/// Removes the former file of a change that has ended.
-async fn discard(former: Option<PathBuf>) {
-    let Some(former) = former else { return };
-    // A failure leaves a hidden file, which the next start removes.
-    tokio::task::spawn_blocking(move || std::fs::remove_file(former).ok()).await.ok();
+/// Removes the former file of a change that has ended, on a thread that may block.
+async fn discard(former: Option<PathBuf>) -> Result<(), FileChangeError> {
+    let removed = tokio::task::spawn_blocking(move || remove_former(former.as_deref())).await;
+    removed.unwrap_or_else(|error| Err(FileChangeError::Unwritable(error.to_string())))
+}
+
+/// Removes the former file durably. Otherwise, the start after a crash would undo a change that was acknowledged.
+fn remove_former(former: Option<&Path>) -> Result<(), FileChangeError> {
+    let Some(former) = former else { return Ok(()) };
+    let removed = std::fs::remove_file(former).and_then(|()| files::sync_directory(files::parent(former)));
+    removed.map_err(|error| {
+        let former = former.display();
+        FileChangeError::Unwritable(format!(
+            "the change has taken effect, but the next start undoes it unless you remove {former}: {error}"
+        ))
+    })
 }
 
 fn remove(path: &Path) -> Result<(), FileChangeError> {
