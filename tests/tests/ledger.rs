@@ -253,6 +253,8 @@ fn an_unknown_id_is_not_found_and_bad_queries_are_refused() {
         ("/requests?after=1&after=2", 400, "invalid-query"),
         ("/statistics?x=1", 400, "invalid-query"),
         ("/statistics/minutes?from=yesterday", 400, "invalid-query"),
+        ("/statistics/minutes?after=x", 400, "invalid-cursor"),
+        ("/statistics/minutes?limit=0", 400, "invalid-query"),
         ("/statistics/minutes?from=2030-01-02T00:00:00Z&until=2030-01-01T00:00:00Z", 400, "invalid-query"),
         ("/attempts?plugin=", 400, "invalid-query"),
         ("/attempts?event=", 400, "invalid-query"),
@@ -473,6 +475,14 @@ fn a_stop_keeps_the_aggregates_of_the_current_minute() {
     assert!(beginnings.iter().all(|at| at.unwrap().ends_with(":00.000Z")), "{minutes}");
     beginnings.dedup();
     assert_eq!(beginnings.len(), items(&minutes["minutes"]).len(), "one row for each minute: {minutes}");
+    let (mut pages, mut query) = (Vec::new(), "limit=1".to_owned());
+    loop {
+        let page = host.admin(&format!("/statistics/minutes?{query}"));
+        pages.extend(items(&page["minutes"]).to_vec());
+        let Some(next) = page["next"].as_str() else { break };
+        query = format!("limit=1&after={next}");
+    }
+    assert_eq!(pages, items(&minutes["minutes"]), "page by page");
 }
 
 #[test]

@@ -6,13 +6,14 @@ use sandbus_tests::{Host, Setup, eventually};
 use serde_json::{Value, json};
 
 /// The lists: the path, and the member with the items.
-const LISTS: [(&str, &str); 9] = [
+const LISTS: [(&str, &str); 10] = [
     ("/plugins", "plugins"),
     ("/subscriptions", "subscriptions"),
     ("/schedules", "schedules"),
     ("/scheduled", "scheduled"),
     ("/events", "events"),
     ("/dead-letters", "dead_letters"),
+    ("/dead-letters/groups", "groups"),
     ("/deliveries", "deliveries"),
     ("/attempts", "attempts"),
     ("/plugins/keeper/state", "keys"),

@@ -20,6 +20,8 @@ pub(super) enum List {
     StateKeys = 8,
     Attempts = 9,
     Requests = 10,
+    DeadLetterGroups = 11,
+    Minutes = 12,
 }
 
 /// The length of the parts around the place: the list and the store before it, and the checksum after it.

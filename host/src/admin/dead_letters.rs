@@ -7,7 +7,7 @@ use super::body::{self, Body, Path, Query};
 use super::cursor::List;
 use super::{Admin, Page, events, page_size, query};
 use crate::api::{
-    AttemptView, DeadLetterGroupList, DeadLetterGroupQuery, DeadLetterGroupView, DeadLetterPage, DeadLetterQuery,
+    AttemptView, DeadLetterGroupPage, DeadLetterGroupQuery, DeadLetterGroupView, DeadLetterPage, DeadLetterQuery,
     DeadLetterSelection, DeadLetterView, DropResult, EditedRedriveRequest, RedriveResult,
 };
 use crate::bus::{DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterId, FailedAttempt};
@@ -77,18 +77,21 @@ pub(super) async fn list(
     operation_id = "list_dead_letter_groups",
     tag = "dead-letters",
     params(DeadLetterGroupQuery),
-    responses((status = 200, body = DeadLetterGroupList, description = "The groups."))
+    responses((status = 200, body = DeadLetterGroupPage, description = "The groups."))
 )]
 pub(super) async fn groups(
     State(admin): State<Admin>,
     Query(query): Query<DeadLetterGroupQuery>,
-) -> Result<Json<DeadLetterGroupList>, Problem> {
+) -> Result<Json<DeadLetterGroupPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
     let filter = filter(query.subscription.as_deref(), query.cause.as_deref())?;
-    let mut groups = admin.bus.dead_letter_groups(filter, limit + 1).await?;
-    let truncated = groups.len() > limit;
-    groups.truncate(limit);
-    Ok(Json(DeadLetterGroupList { groups: groups.iter().map(group).collect(), truncated }))
+    // The order of groups changes with their sizes, so the place is the number of groups before it.
+    let before: usize = admin.parsed_place(List::DeadLetterGroups, query.after.as_deref())?.unwrap_or_default();
+    let mut groups = admin.bus.dead_letter_groups(filter, before.saturating_add(Page::<()>::to_read(limit))).await?;
+    groups.drain(..before.min(groups.len()));
+    let page = Page::of(groups, limit);
+    let next = page.next(|_| admin.cursor(List::DeadLetterGroups, &(before + limit).to_string()));
+    Ok(Json(DeadLetterGroupPage { groups: page.items.iter().map(group).collect(), next }))
 }
 
 /// Show a dead letter and its attempts

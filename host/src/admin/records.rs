@@ -12,7 +12,7 @@ use super::dead_letters::check_cause;
 use super::ledger_query::{self, Owner};
 use super::{Admin, Page, ledger_views as views, page_size, query};
 use crate::api::{
-    MinuteList, MinuteQuery, MinuteView, RecordedAttemptPage, RecordedAttemptQuery, RecordedRequestPage,
+    MinutePage, MinuteQuery, MinuteView, RecordedAttemptPage, RecordedAttemptQuery, RecordedRequestPage,
     RecordedRequestQuery, StatisticsView, SubjectView,
 };
 use crate::clock::Timestamp;
@@ -141,12 +141,12 @@ pub(super) async fn statistics(State(admin): State<Admin>) -> Result<Json<Statis
     operation_id = "list_minutes",
     tag = "ledger",
     params(MinuteQuery),
-    responses((status = 200, body = MinuteList, description = "The aggregates."))
+    responses((status = 200, body = MinutePage, description = "The aggregates."))
 )]
 pub(super) async fn minutes(
     State(admin): State<Admin>,
     Query(query): Query<MinuteQuery>,
-) -> Result<Json<MinuteList>, Problem> {
+) -> Result<Json<MinutePage>, Problem> {
     let now = admin.clock.now();
     let until = query::time("until", query.until.as_deref())?.unwrap_or(now);
     let an_hour_before = Timestamp(until.0.saturating_sub(LAST_HOUR.as_millis() as u64));
@@ -154,12 +154,36 @@ pub(super) async fn minutes(
     if from > until {
         return Err(query::invalid(format!("`from` ({from}) is later than `until` ({until})")));
     }
-    let mut minutes = admin.ledger.minutes(from, until, MAX_MINUTES + 1).await?;
-    let truncated = minutes.len() > MAX_MINUTES;
-    minutes.truncate(MAX_MINUTES);
+    let limit = page_size(query.limit, LIMIT, MAX_MINUTES)?;
+    let place =
+        admin.place(List::Minutes, query.after.as_deref())?.map(|place| MinutePlace::parse(&place)).transpose()?;
+    let MinutePlace { minute, before } = place.unwrap_or(MinutePlace { minute: from, before: 0 });
+    let mut read = admin.ledger.minutes(minute, until, before + Page::<Minute>::to_read(limit)).await?;
+    read.drain(..before.min(read.len()));
+    let page = Page::of(read, limit);
+    let next = page.next(|last| {
+        let of_minute = page.items.iter().filter(|one| one.at == last.at).count();
+        let before = if last.at == minute { before + of_minute } else { of_minute };
+        admin.cursor(List::Minutes, &format!("{}/{before}", last.at.0))
+    });
     let view = |minute: &Minute| MinuteView {
         at: minute.at.to_string(),
         subject: SubjectView { backlog: minute.backlog, ..views::subject(&minute.subject, &minute.activity) },
     };
-    Ok(Json(MinuteList { minutes: minutes.iter().map(view).collect(), truncated }))
+    Ok(Json(MinutePage { minutes: page.items.iter().map(view).collect(), next }))
+}
+
+/// The place after an entry of the aggregates: its minute, and the number of entries of this minute up to it.
+struct MinutePlace {
+    minute: Timestamp,
+    before: usize,
+}
+
+impl MinutePlace {
+    fn parse(place: &str) -> Result<Self, Problem> {
+        let parsed = place.split_once('/').and_then(|(minute, before)| {
+            Some(Self { minute: Timestamp(minute.parse().ok()?), before: before.parse().ok()? })
+        });
+        parsed.ok_or_else(|| Problem::bad_request("invalid-cursor", "`after`: it is not a cursor of this list"))
+    }
 }

@@ -140,20 +140,32 @@ pub struct DeadLetterGroupQuery {
     #[param(value_type = Option<schemas::Cause>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
-    /// The largest number of groups, up to 1,000; 100 by default.
+    /// The `next` of the previous page. Groups change places while dead letters are added or removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// The size of the page, up to 1,000; 100 by default.
     #[param(minimum = 1, maximum = 1000)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
 
-/// Groups of dead letters, the largest first.
+/// A page of the groups of dead letters, the largest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
-pub struct DeadLetterGroupList {
+pub struct DeadLetterGroupPage {
     /// The groups.
     pub groups: Vec<DeadLetterGroupView>,
-    /// Whether there are more groups than are shown.
-    pub truncated: bool,
+    /// The `after` of the next page; null on the last page.
+    pub next: Option<String>,
+}
+
+impl Page for DeadLetterGroupPage {
+    const PATH: &'static str = "dead-letters/groups";
+    const ITEMS: &'static str = "groups";
+
+    fn next(&self) -> Option<String> {
+        self.next.clone()
+    }
 }
 
 /// Dead letters of one subscription whose last attempts failed alike.

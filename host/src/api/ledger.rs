@@ -476,17 +476,24 @@ pub struct MinuteQuery {
     /// A time in the last minute, in RFC 3339. Now by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+    /// The `next` of the previous page, with the same times.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// The number of entries of the page, up to 20,000; 1,000 by default.
+    #[param(minimum = 1, maximum = 20000)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
 }
 
-/// The aggregates of a time.
+/// A page of the aggregates of a time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
-pub struct MinuteList {
+pub struct MinutePage {
     /// The minutes that have ended, in order, one entry for each subject that did something. A stop of the host ends its
     /// last minute early.
     pub minutes: Vec<MinuteView>,
-    /// Whether there are more than are shown. Then ask for a shorter time.
-    pub truncated: bool,
+    /// The `after` of the next page; null on the last page.
+    pub next: Option<String>,
 }
 
 /// What a subject did in a minute.

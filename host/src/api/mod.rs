@@ -29,7 +29,7 @@ use utoipa::IntoParams;
 pub use canary::{CanaryQuery, CanaryView, DifferenceView, DifferingDeliveryView, UsageView};
 pub use configuration::{ConfigurationView, SettingView};
 pub use dead_letters::{
-    AttemptView, DeadLetterGroupList, DeadLetterGroupQuery, DeadLetterGroupView, DeadLetterPage, DeadLetterQuery,
+    AttemptView, DeadLetterGroupPage, DeadLetterGroupQuery, DeadLetterGroupView, DeadLetterPage, DeadLetterQuery,
     DeadLetterSelection, DeadLetterView, DropResult, EditedRedriveRequest, RedriveResult,
 };
 pub use deliveries::{DeliveryPage, DeliveryQuery, DeliverySelection, DeliveryView, RetryResult};
@@ -38,7 +38,7 @@ pub use events::{
     PublishResult, ReceiptView,
 };
 pub use ledger::{
-    CallView, CauseTreeQuery, CauseTreeView, DelayedEventView, GapView, InvocationUsageView, LedgerView, MinuteList,
+    CallView, CauseTreeQuery, CauseTreeView, DelayedEventView, GapView, InvocationUsageView, LedgerView, MinutePage,
     MinuteQuery, MinuteView, PercentilesView, PublishedView, RecordedAttemptPage, RecordedAttemptQuery,
     RecordedAttemptView, RecordedRequestPage, RecordedRequestQuery, RecordedRequestView, StatisticsView, StreamMessage,
     StreamQuery, SubjectView, TreeDeadLetterView, TreeDeliveryView, TreeEventView, VerdictView, WaitReasonView,

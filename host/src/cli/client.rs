@@ -15,11 +15,11 @@ use serde_json::Value;
 use super::response::Response;
 use crate::api::{
     self, CanaryQuery, CanaryView, CancelQuery, CauseTreeQuery, CauseTreeView, CompactionResult, ConfigurationView,
-    DeadLetterGroupList, DeadLetterGroupQuery, DeadLetterSelection, DeadLetterView, DeliverySelection, DrainQuery,
-    DrainResult, DropResult, EditedRedriveRequest, EventList, NoContent, Page, PluginView, ProblemView, PublishResult,
-    RedriveResult, ReplayRequest, ReplayResult, RetryResult, RollbackQuery, RollbackResult, SecretRequest,
-    SecretRotationResult, StateKeyPage, StateKeyQuery, StateRequest, StateValueView, StatisticsView, StopReplaysResult,
-    StreamQuery, SubscriptionChangeResult, SubscriptionRequest,
+    DeadLetterSelection, DeadLetterView, DeliverySelection, DrainQuery, DrainResult, DropResult, EditedRedriveRequest,
+    EventList, NoContent, Page, PluginView, ProblemView, PublishResult, RedriveResult, ReplayRequest, ReplayResult,
+    RetryResult, RollbackQuery, RollbackResult, SecretRequest, SecretRotationResult, StateKeyPage, StateKeyQuery,
+    StateRequest, StateValueView, StatisticsView, StopReplaysResult, StreamQuery, SubscriptionChangeResult,
+    SubscriptionRequest,
 };
 use crate::outbound::{self, Fault, SendError};
 use crate::printable;
@@ -189,10 +189,6 @@ impl Client {
         self.get(&["dead-letters", &number.to_string()], &()).await
     }
 
-    pub(crate) async fn dead_letter_groups(&self, query: &DeadLetterGroupQuery) -> ClientResult<DeadLetterGroupList> {
-        self.get(&["dead-letters", "groups"], query).await
-    }
-
     pub(crate) async fn redrive(&self, selection: &DeadLetterSelection) -> ClientResult<RedriveResult> {
         self.allowing(WORK).post(&["dead-letters", "redrive"], selection).await
     }
@@ -294,7 +290,8 @@ impl Client {
         let mut query = query_pairs(filter)?;
         query.push(("limit".to_owned(), limit.to_string()));
         query.extend(cursor.map(|cursor| ("after".to_owned(), cursor)));
-        self.send_request(Method::GET, &[P::PATH], &query, None).await
+        let path: Vec<_> = P::PATH.split('/').collect();
+        self.send_request(Method::GET, &path, &query, None).await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &impl Serialize) -> ClientResult<T> {

@@ -9,7 +9,7 @@ use clap::Subcommand;
 use super::paging::{Paging, next_page_hint};
 use super::{Group, output};
 use crate::api::{
-    DeadLetterGroupList, DeadLetterGroupQuery, DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView,
+    DeadLetterGroupPage, DeadLetterGroupQuery, DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView,
     EditedRedriveRequest,
 };
 use crate::failure::Cause;
@@ -47,9 +47,8 @@ pub(super) struct ListArguments {
 pub(super) struct GroupArguments {
     #[command(flatten)]
     filter: Filter,
-    /// Show at most N groups, up to 1,000
-    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u64).range(1..=1_000))]
-    limit: u64,
+    #[command(flatten)]
+    paging: Paging,
 }
 
 #[derive(Debug, Default, clap::Args)]
@@ -111,10 +110,11 @@ pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
             let page = paging.fetch::<DeadLetterPage>(&client, &filter.query()).await?;
             output.print(&page, |page| list(&page.dead_letters) + &next_page_hint(page));
         }
-        Command::Groups(GroupArguments { filter, limit }) => {
+        Command::Groups(GroupArguments { filter, paging }) => {
             let DeadLetterQuery { subscription, cause, .. } = filter.query();
-            let query = DeadLetterGroupQuery { subscription, cause, limit: usize::try_from(limit).ok() };
-            output.print(&client.dead_letter_groups(&query).await?, groups);
+            let query = DeadLetterGroupQuery { subscription, cause, ..DeadLetterGroupQuery::default() };
+            let page = paging.fetch::<DeadLetterGroupPage>(&client, &query).await?;
+            output.print(&page, |page| groups(page) + &next_page_hint(page));
         }
         Command::Show { number } => {
             let letter = client.dead_letter(number).await?;
@@ -154,9 +154,9 @@ fn list(letters: &[DeadLetterView]) -> String {
     })
 }
 
-fn groups(response: &DeadLetterGroupList) -> String {
+fn groups(response: &DeadLetterGroupPage) -> String {
     let columns = ["COUNT", "SUBSCRIPTION", "CAUSE", "SIGNATURE", "DIGEST", "FIRST", "LAST", "SAMPLE"];
-    let mut text = table(&columns, &response.groups, |group| {
+    table(&columns, &response.groups, |group| {
         vec![
             cell(group.count),
             cell(&group.subscription),
@@ -167,9 +167,5 @@ fn groups(response: &DeadLetterGroupList) -> String {
             cell(&group.last_at),
             cell(group.sample),
         ]
-    });
-    if response.truncated {
-        text.push_str("\n\nThere are more groups. Use --limit or a filter.");
-    }
-    text
+    })
 }

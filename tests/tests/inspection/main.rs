@@ -169,7 +169,7 @@ fn dead_letters_that_failed_alike_are_listed_as_one_group() {
     assert_eq!(found(&["--subscription", "hostile/obey", "--cause", "trap"]), [""; 0]);
 
     let first = &read(&host, &["dead-letters", "groups", "--limit", "1"]);
-    assert_eq!(first["truncated"], true);
+    assert!(first["next"].is_string(), "{first}");
     let group = &first["groups"][0];
     let letters = host.dead_letters();
     let of_group = letters.iter().filter(|letter| letter["subscription"] == "poison/swallow").collect::<Vec<_>>();
@@ -178,7 +178,7 @@ fn dead_letters_that_failed_alike_are_listed_as_one_group() {
     assert!(group["signature"].as_str().unwrap().contains("this handler cannot swallow"), "{group}");
     assert!(group["first_at"].as_str() <= group["last_at"].as_str(), "{group}");
     let shown = run(&host, &["dead-letters", "groups", "--limit", "1"]);
-    assert!(shown.contains("cannot swallow") && shown.contains("There are more groups."), "{shown}");
+    assert!(shown.contains("cannot swallow") && shown.contains("There are more. Continue with --after"), "{shown}");
     assert_eq!(found(&["--subscription", "none/none"]), [""; 0]);
     for path in ["/dead-letters/groups?limit=0", "/dead-letters/groups?cause=none", "/dead-letters/groups?number=1"] {
         let answer = host.operate("GET", path);

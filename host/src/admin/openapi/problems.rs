@@ -135,7 +135,7 @@ fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
         "get_events" | "get_dead_letter" => vec![NAMED, READ, WRITE],
         "publish_events" => vec![COMMIT, PUBLISH],
         "compact" => vec![COMMIT],
-        "list_dead_letter_groups" => vec![READ, &[(400, "invalid-subscription")]],
+        "list_dead_letter_groups" => vec![PAGE, READ, &[(400, "invalid-subscription")]],
         "list_dead_letters" => vec![PAGE, READ, WRITE, &[(400, "invalid-subscription")]],
         "redrive_edited_dead_letter" => {
             vec![NAMED, JSON, READ, COMMIT, &[(409, "delivery-open")]]
@@ -148,7 +148,7 @@ fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
         "put_state" => vec![NAMED, JSON, READ, COMMIT, &[(409, "state-changed")]],
         "get_cause_tree" => vec![NAMED, READ, &[(400, "ambiguous-id")]],
         "list_attempts" | "list_requests" => vec![PAGE, LEDGER],
-        "list_minutes" => vec![LEDGER],
+        "list_minutes" => vec![PAGE, LEDGER],
         "get_statistics" => vec![READ],
         "follow_stream" => vec![LEDGER, &[(400, "invalid-event-id")]],
         "redrive_dead_letters" | "drop_dead_letters" => vec![READ, COMMIT, SELECTION],
