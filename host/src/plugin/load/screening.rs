@@ -2,6 +2,7 @@
 //! of WebAssembly that this host does not run, or has no handler to call.
 
 mod features;
+mod functions;
 mod instances;
 mod interface;
 mod module;
@@ -70,6 +71,12 @@ pub enum ScreeningError {
         instances::LIMIT
     )]
     TooManyInstances,
+    /// The file has too many functions, each of which costs the compiler memory.
+    #[error(
+        "it has {0} functions, and a plugin has at most {limit}; split it into several plugins, or build it without what it does not use",
+        limit = functions::LIMIT
+    )]
+    TooManyFunctions(u64),
     /// The file exports no handler that this host calls.
     #[error(
         "it does not export `sandbus:plugin/descriptor`, `wasi:http/incoming-handler` or `wasi:messaging/incoming-handler`; build it with a Sandbus SDK, or see wit/plugin.wit"
@@ -86,6 +93,7 @@ impl ScreeningError {
 /// Checks that a file is WebAssembly that the engine can run, without compiling it.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), ScreeningError> {
     outline::check_magic(bytes)?;
+    functions::check(bytes)?;
     match Validator::new_with_features(SUPPORTED).validate_all(bytes) {
         Ok(_) if Parser::is_component(bytes) => instances::check(bytes),
         Ok(_) => module::check(bytes),
