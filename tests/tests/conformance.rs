@@ -1,9 +1,9 @@
 //! CloudEvents conformance from the producer to the store and out again: the cases of `conformance/`, which re-express
 //! the CloudEvents conformance suite and the specification's examples, and data that must pass unchanged.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking, and says what it counted")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -11,6 +11,20 @@ use sandbus_tests::{Hook, Host, Setup, Webhook, eventually};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+
+/// The files of cases, with the media type of their requests and the status of the responses.
+const FILES: [(&str, &str, u16); 4] = [
+    (include_str!("../conformance/events.json"), "application/cloudevents+json", 202),
+    (include_str!("../conformance/invalid-events.json"), "application/cloudevents+json", 400),
+    (include_str!("../conformance/batches.json"), "application/cloudevents-batch+json", 202),
+    (include_str!("../conformance/http.json"), "", 202),
+];
+
+/// The cases of cloudevents/conformance, by file.
+#[derive(Debug, Deserialize)]
+struct Upstream {
+    files: BTreeMap<String, Vec<String>>,
+}
 
 /// A file of cases.
 #[derive(Debug, Deserialize)]
@@ -33,6 +47,8 @@ struct Group<'a> {
 #[derive(Debug, Deserialize)]
 struct Case<'a> {
     name: String,
+    /// The case of cloudevents/conformance that this one re-expresses: the file, `#` and the name.
+    upstream: Option<String>,
     /// The body in the JSON format. Without it, `headers` and `body` are the request's.
     #[serde(borrow)]
     json: Option<&'a RawValue>,
@@ -188,30 +204,39 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn every_upstream_case_is_re_expressed() {
+    let Upstream { files } = serde_json::from_str(include_str!("../conformance/upstream.json")).unwrap();
+    let mut upstream = BTreeSet::new();
+    for (file, names) in files {
+        upstream.extend(names.iter().map(|name| format!("{file}#{name}")));
+    }
+    assert_eq!(upstream.len(), 68, "the table is complete");
+
+    let groups = FILES.into_iter().flat_map(|(file, ..)| serde_json::from_str::<File<'_>>(file).unwrap().groups);
+    let cases: Vec<_> = groups.flat_map(|group| group.cases).map(|case| case.upstream).collect();
+    let covered: BTreeSet<_> = cases.iter().flatten().cloned().collect();
+    assert_eq!(covered, upstream);
+    assert_eq!(cases.iter().flatten().count(), covered.len(), "one case re-expresses each");
+    let (covered, upstream, own) = (covered.len(), upstream.len(), cases.len() - covered.len());
+    println!("conformance: {covered} of {upstream} upstream cases, {own} of our own");
+}
+
+#[test]
 fn events_are_those_of_the_standard() {
     let host = Setup::new().start();
     let webhook = Webhook::start(&[204]);
     subscribe(&host, ">", &webhook, None);
     let (mut count, mut all) = (0, Vec::new());
-    for (file, media_type, status) in [
-        (include_str!("../conformance/events.json"), "application/cloudevents+json", 202),
-        (include_str!("../conformance/invalid-events.json"), "application/cloudevents+json", 400),
-        (include_str!("../conformance/batches.json"), "application/cloudevents-batch+json", 202),
-        (include_str!("../conformance/http.json"), "", 202),
-    ] {
+    for (file, media_type, status) in FILES {
         let (played, expected) = play(&host, file, media_type, status);
         count += played;
         all.extend(expected);
     }
-    assert_eq!(count, 161, "all of the cases were played");
+    assert_eq!(count, 173, "all of the cases were played");
 
     let log = log(&host);
-    let identities: std::collections::BTreeSet<_> = all.iter().map(|(event, _)| identity(event)).collect();
-    assert_eq!(
-        log.keys().cloned().collect::<std::collections::BTreeSet<_>>(),
-        identities,
-        "and nothing else is stored"
-    );
+    let identities: BTreeSet<_> = all.iter().map(|(event, _)| identity(event)).collect();
+    assert_eq!(log.keys().cloned().collect::<BTreeSet<_>>(), identities, "and nothing else is stored");
     for (event, _) in &all {
         assert_eq!(&log[&identity(event)], event);
     }
