@@ -1,6 +1,8 @@
 //! What the sandbox costs: events through publish → durable → handle → ack, in a component with a fresh
 //! instance for each event, for a batch of them, and reused, against the same host with a native function in
 //! place of the component. All read the same JSON and publish one event.
+//!
+//! The same events with an attempt ledger show what recording costs: with the default policy, and of all attempts.
 
 #![allow(
     missing_docs,
@@ -25,6 +27,7 @@ use sandbus_host::bus::{self, Embedded, SharedBus};
 use sandbus_host::clock::Clock;
 use sandbus_host::dispatcher::{Dispatcher, Webhooks};
 use sandbus_host::event::{Data, Event};
+use sandbus_host::ledger::{Ledger, LedgerConfig, Recording};
 use sandbus_host::outbound;
 use sandbus_host::outcome::{Cause, Failure, Outcome, Publish};
 use sandbus_host::plugin::{Defaults, EngineConfig, Environment, Generation, Limits, Loader, Registry, Sidecar};
@@ -45,10 +48,19 @@ fn main() {
     let batched = Arc::new(load(cache.path(), "[subscriptions.invoice]\ndeliveries_per_instance = 64\n"));
     let reused = Arc::new(load(cache.path(), "[limits]\ncalls_per_instance = 1000000\n"));
     let native = Arc::new(fresh.with_native_handler(invoice));
-    let measure = |generation: &Arc<Generation>| runtime.block_on(events_per_second(Arc::clone(generation)));
-    let [native, fresh, batched, reused] = in_turn(
+    let measure = |generation: &Arc<Generation>, recording: Option<Recording>| {
+        runtime.block_on(events_per_second(Arc::clone(generation), recording))
+    };
+    let [native, fresh, batched, reused, sampled, recorded] = in_turn(
         ROUNDS,
-        [&mut || measure(&native), &mut || measure(&fresh), &mut || measure(&batched), &mut || measure(&reused)],
+        [
+            &mut || measure(&native, None),
+            &mut || measure(&fresh, None),
+            &mut || measure(&batched, None),
+            &mut || measure(&reused, None),
+            &mut || measure(&fresh, Some(Recording::Sampled)),
+            &mut || measure(&fresh, Some(Recording::All)),
+        ],
     );
     let title = format!("sandbox-tax: {EVENTS} events of some 500 bytes, published, handled, acked, {ROUNDS} rounds");
     let mut report = Report::new(title);
@@ -56,9 +68,13 @@ fn main() {
     report.figure("fresh instance for each event, events/s", &fresh);
     report.figure("fresh instance for 64 events, events/s", &batched);
     report.figure("reused instance, events/s", &reused);
+    report.figure("fresh, ledger with the default policy, events/s", &sampled);
+    report.figure("fresh, ledger of all attempts, events/s", &recorded);
     report.goal("fresh / native", &fresh.over(&native), Goal::AtLeast(0.75));
     report.goal("batch / native", &batched.over(&native), Goal::AtLeast(0.95));
     report.goal("reused / native", &reused.over(&native), Goal::AtLeast(0.95));
+    report.goal("default ledger / none", &sampled.over(&fresh), Goal::AtLeast(0.95));
+    report.figure("ledger of all attempts / none", &recorded.over(&fresh));
     println!("{report}");
 }
 
@@ -113,7 +129,7 @@ fn order(number: usize) -> Value {
     })
 }
 
-async fn events_per_second(generation: Arc<Generation>) -> f64 {
+async fn events_per_second(generation: Arc<Generation>, recording: Option<Recording>) -> f64 {
     let directory = tempfile::tempdir().unwrap();
     let bus = Embedded::open(directory.path(), Clock::System, bus::Settings::default()).unwrap();
     let bus: SharedBus = Arc::new(bus);
@@ -124,7 +140,12 @@ async fn events_per_second(generation: Arc<Generation>) -> f64 {
     let (client, origin) =
         (outbound::Client::new(outbound::Listeners::default()).unwrap(), HeaderValue::from_static("bench"));
     let webhooks = Webhooks::new(client, origin, Clock::System);
-    let dispatcher = Dispatcher::new(bus.clone(), registry, capacity, webhooks, 64);
+    let ledger = recording.map(|record| {
+        let config = LedgerConfig { record, ..LedgerConfig::default() };
+        Ledger::open(directory.path(), config, Clock::System, Box::new(|_, _| None)).unwrap()
+    });
+    let recorder = ledger.as_ref().map(Ledger::recorder).unwrap_or_default();
+    let dispatcher = Dispatcher::new(bus.clone(), registry, capacity, webhooks, 64).recorded_by(recorder);
     let stop = CancellationToken::new();
     let running = tokio::spawn(dispatcher.run(stop.clone()));
 

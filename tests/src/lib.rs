@@ -16,6 +16,7 @@
 )]
 
 pub mod command_line;
+mod database_lock;
 pub mod languages;
 mod listener;
 pub mod measure;
@@ -31,6 +32,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub use database_lock::DatabaseLock;
 pub use listener::{Hook, Webhook};
 pub use process::{Launch, Process, Starting};
 pub use wire::Wire;

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use sandbus_tests::{Answer, Host, Setup, Webhook, eventually};
+use sandbus_tests::{Answer, DatabaseLock, Host, Setup, Webhook, eventually};
 use serde_json::{Value, json};
 
 /// Records everything.
@@ -252,10 +252,10 @@ fn an_unknown_id_is_not_found_and_bad_queries_are_refused() {
         ("/attempts?nonsense=1", 400, "invalid-query"),
         ("/requests?after=1&after=2", 400, "invalid-query"),
         ("/statistics?x=1", 400, "invalid-query"),
-        ("/statistics/minutes?from=yesterday", 400, "invalid-query"),
+        ("/statistics/minutes?since=yesterday", 400, "invalid-query"),
         ("/statistics/minutes?after=x", 400, "invalid-cursor"),
         ("/statistics/minutes?limit=0", 400, "invalid-query"),
-        ("/statistics/minutes?from=2030-01-02T00:00:00Z&until=2030-01-01T00:00:00Z", 400, "invalid-query"),
+        ("/statistics/minutes?since=2030-01-02T00:00:00Z&until=2030-01-01T00:00:00Z", 400, "invalid-query"),
         ("/attempts?plugin=", 400, "invalid-query"),
         ("/attempts?event=", 400, "invalid-query"),
         ("/attempts?source=%00", 400, "invalid-query"),
@@ -283,31 +283,6 @@ fn an_unknown_id_is_not_found_and_bad_queries_are_refused() {
     assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid-event-id"));
     let output = host.cli(&["why", "nobody"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("no event and no recorded request"), "{output:?}");
-}
-
-/// A lock of the ledger by another process.
-struct LedgerLock(std::process::Child);
-
-impl LedgerLock {
-    fn take(host: &Host) -> Self {
-        let script = "import sqlite3, sys; ledger = sqlite3.connect(sys.argv[1], isolation_level=None); \
-            ledger.execute('BEGIN IMMEDIATE'); print('locked', flush=True); sys.stdin.read()";
-        let mut command = Command::new("python3");
-        command.args(["-c", script]).arg(host.path().join("data/ledger.db"));
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, "locked\n");
-        Self(child)
-    }
-}
-
-impl Drop for LedgerLock {
-    fn drop(&mut self) {
-        // The process ends with its input.
-        drop(self.0.stdin.take());
-        drop(self.0.wait());
-    }
 }
 
 /// A client of the live stream.
@@ -523,7 +498,7 @@ fn a_locked_ledger_is_one_outage() {
     assert_eq!(host.publish("flaky.job", "j1", json!({})).status, 202);
     eventually("its attempts are recorded", || (items(&host.admin("/attempts")["attempts"]).len() == 3).then_some(()));
     assert!(metrics(&host).contains("sandbus_ledger_available 1"), "{}", metrics(&host));
-    let lock = LedgerLock::take(&host);
+    let lock = DatabaseLock::take(&host.path().join("data/ledger.db"));
     assert_eq!(host.publish("flaky.job", "j2", json!({})).status, 202);
     let _ = host.wait_for_log(&["the ledger", "cannot be written: another process has locked it"]);
     let shown = explain(&host, "j2");

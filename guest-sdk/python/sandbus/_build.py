@@ -155,10 +155,9 @@ def _parsed(path: str) -> tuple[ast.Module, list[tuple[int, str]]]:
     with open(path, "rb") as file, warnings.catch_warnings(record=True) as warned:
         # Before Python 3.12, an invalid escape sequence is a DeprecationWarning.
         warnings.simplefilter("always")
-        source = file.read()
-        tree = ast.parse(source, path)
+        tree = ast.parse(file.read(), path)
         # Some warnings come from the compiler, not from the parser.
-        compile(source, path, "exec")
+        compile(tree, path, "exec")
         return tree, sorted({(each.lineno, str(each.message)) for each in warned})
 
 

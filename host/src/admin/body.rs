@@ -8,6 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::Admin;
+use crate::plugin::FILE_LIMIT_BYTES;
 use crate::problem::Problem;
 use crate::retry::RENAMED_RULES;
 use crate::server::MediaType;
@@ -103,6 +104,17 @@ pub(super) fn require_media_type(headers: &HeaderMap, accepted: &[&str]) -> Resu
     }
     let detail = format!("the body is `{essence}`; send {}", accepted.join(" or "));
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail))
+}
+
+/// Reads a component from the body.
+///
+/// # Errors
+/// A problem if the body has another media type, or is too large or malformed.
+pub(super) async fn component(admin: &Admin, request: Request) -> Result<Vec<u8>, Problem> {
+    require_media_type(request.headers(), &["application/wasm", "application/octet-stream"])?;
+    let max_body_bytes = usize::try_from(FILE_LIMIT_BYTES).unwrap_or(usize::MAX);
+    let (parts, body) = request.into_parts();
+    Ok(admin.body_reader.up_to(max_body_bytes).read(&parts.headers, body).await?.into())
 }
 
 /// The parameters of the path.

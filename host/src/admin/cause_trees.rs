@@ -106,12 +106,14 @@ async fn add_events(
     let (has_unread, mut remaining) = (view.attempts_omitted, MAX_EVENTS_READ_ALONE);
     for index in selection.chosen {
         let node = nodes.get(index);
-        let read = by_event.remove(&(node.source.as_str(), node.id.as_str())).unwrap_or_default();
-        // The attempts at these events may be among those of the tree that were not read.
-        let is_unread = read.is_empty() && has_unread && remaining > 0;
-        remaining -= usize::from(is_unread);
-        let own = if is_unread { attempts_at(admin, node).await.unwrap_or_default() } else { Vec::new() };
-        let attempts = if is_unread { own.iter().collect() } else { read };
+        let mut attempts = by_event.remove(&(node.source.as_str(), node.id.as_str())).unwrap_or_default();
+        let own;
+        // Some of the attempts at this event may be among those of the tree that were not read.
+        if has_unread && remaining > 0 {
+            remaining -= 1;
+            own = attempts_at(admin, node).await.unwrap_or_default();
+            attempts = own.iter().collect();
+        }
         let deliveries = tree_views::deliveries(admin, node.position, &attempts).await?;
         let omitted = selection.omitted_below.get(&index).copied().unwrap_or_default();
         view.events.push(TreeEventView { omitted, deliveries, ..node.clone() });
@@ -125,8 +127,14 @@ async fn add_events(
 /// The recorded attempts of a tree, oldest first.
 async fn attempts(admin: &Admin, tree: &CauseTreeId) -> Result<Vec<AttemptEntry>, ReadError> {
     let filter = AttemptFilter { tree: Some(tree.id.clone()), ..AttemptFilter::default() };
-    let attempts = admin.ledger.attempts(filter, None, MAX_ATTEMPTS).await?;
-    Ok(attempts.into_iter().rev().map(|(_, attempt)| attempt).filter(|attempt| attempt.tree == *tree).collect())
+    let mut attempts = oldest_first(admin, filter, MAX_ATTEMPTS).await?;
+    attempts.retain(|attempt| attempt.tree == *tree);
+    Ok(attempts)
+}
+
+async fn oldest_first(admin: &Admin, filter: AttemptFilter, limit: usize) -> Result<Vec<AttemptEntry>, ReadError> {
+    let attempts = admin.ledger.attempts(filter, None, limit).await?;
+    Ok(attempts.into_iter().rev().map(|(_, attempt)| attempt).collect())
 }
 
 /// The recorded attempts at an event, oldest first.
@@ -136,8 +144,7 @@ async fn attempts_at(admin: &Admin, event: &TreeEventView) -> Result<Vec<Attempt
         event_source: Some(event.source.clone()),
         ..AttemptFilter::default()
     };
-    let attempts = admin.ledger.attempts(filter, None, MAX_ATTEMPTS_AT_EVENT).await?;
-    Ok(attempts.into_iter().rev().map(|(_, attempt)| attempt).collect())
+    oldest_first(admin, filter, MAX_ATTEMPTS_AT_EVENT).await
 }
 
 /// The delayed events, as many as are searched.

@@ -59,20 +59,21 @@ fn operations(path: &str, item: &PathItem) -> Vec<((String, &'static str), Reads
 
 impl Reads {
     fn of(operation: &Operation) -> Self {
-        let parameters = operation.parameters.iter().flatten();
-        let places: Vec<_> = parameters
-            .filter_map(|parameter| match parameter {
-                RefOr::T(parameter) => Some(&parameter.parameter_in),
-                RefOr::Ref(_) => None,
-            })
-            .collect();
         Self {
             body: operation.request_body.is_some(),
-            query: places.contains(&&ParameterIn::Query),
+            query: has_parameter(operation, &ParameterIn::Query),
             // The only documented header is `If-Match`.
-            condition: places.contains(&&ParameterIn::Header),
+            condition: has_parameter(operation, &ParameterIn::Header),
         }
     }
+}
+
+/// Whether an operation has a parameter in this part of the request.
+pub(super) fn has_parameter(operation: &Operation, place: &ParameterIn) -> bool {
+    operation.parameters.iter().flatten().any(|parameter| match parameter {
+        RefOr::T(parameter) => parameter.parameter_in == *place,
+        RefOr::Ref(_) => false,
+    })
 }
 
 /// Passes requests on that have nothing which their operation ignores.

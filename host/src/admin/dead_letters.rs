@@ -22,7 +22,22 @@ const CHUNK: usize = 500;
 fn filter(subscription: Option<&str>, cause: Option<&str>) -> Result<DeadLetterFilter, Problem> {
     let subscription = query::subscription(subscription)?;
     check_cause(cause)?;
-    Ok(DeadLetterFilter { number: None, subscription, cause: cause.map(str::to_owned) })
+    Ok(DeadLetterFilter { subscription, cause: cause.map(str::to_owned), ..DeadLetterFilter::default() })
+}
+
+/// The conditions of a list or a selection. `like` stands for the group of a dead letter.
+async fn conditions(
+    admin: &Admin,
+    subscription: Option<&str>,
+    cause: Option<&str>,
+    like: Option<i64>,
+) -> Result<DeadLetterFilter, Problem> {
+    let filter = filter(subscription, cause)?;
+    let Some(number) = like else { return Ok(filter) };
+    if subscription.is_some() || cause.is_some() {
+        return Err(query::invalid("`like` cannot be combined with `subscription` or `cause`"));
+    }
+    Ok(find(admin, number).await?.group())
 }
 
 /// Checks that a cause to filter by exists.
@@ -33,14 +48,14 @@ pub(super) fn check_cause(cause: Option<&str>) -> Result<(), Problem> {
 }
 
 /// The dead letters to redrive or drop. All of them only if the request says so.
-fn selected(selection: &DeadLetterSelection) -> Result<DeadLetterFilter, Problem> {
-    let DeadLetterSelection { all, number, subscription, cause, limit: _ } = selection;
-    let is_filtered = number.is_some() || subscription.is_some() || cause.is_some();
+async fn selected(admin: &Admin, selection: &DeadLetterSelection) -> Result<DeadLetterFilter, Problem> {
+    let DeadLetterSelection { all, number, subscription, cause, like, limit: _ } = selection;
+    let is_filtered = number.is_some() || subscription.is_some() || cause.is_some() || like.is_some();
     if selection.limit == Some(0) {
         return Err(query::invalid("`limit` is 0; select at least 1"));
     }
-    query::check_selection(*all, is_filtered, "dead letters", "`number`, `subscription` or `cause`")?;
-    let filter = filter(subscription.as_deref(), cause.as_deref())?;
+    query::check_selection(*all, is_filtered, "dead letters", "`number`, `like`, `subscription` or `cause`")?;
+    let filter = conditions(admin, subscription.as_deref(), cause.as_deref(), *like).await?;
     Ok(DeadLetterFilter { number: number.map(DeadLetterId::new), ..filter })
 }
 
@@ -59,7 +74,7 @@ pub(super) async fn list(
 ) -> Result<Json<DeadLetterPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
     let after = admin.parsed_place(List::DeadLetters, query.after.as_deref())?.map(DeadLetterId::new);
-    let filter = filter(query.subscription.as_deref(), query.cause.as_deref())?;
+    let filter = conditions(&admin, query.subscription.as_deref(), query.cause.as_deref(), query.like).await?;
     let filter = DeadLetterFilter { number: query.number.map(DeadLetterId::new), ..filter };
     let letters = admin.bus.dead_letters(filter, after, Page::<DeadLetter>::to_read(limit)).await?;
     let page = Page::of(letters, limit);
@@ -87,9 +102,8 @@ pub(super) async fn groups(
     let filter = filter(query.subscription.as_deref(), query.cause.as_deref())?;
     // The order of groups changes with their sizes, so the place is the number of groups before it.
     let before: usize = admin.parsed_place(List::DeadLetterGroups, query.after.as_deref())?.unwrap_or_default();
-    let mut groups = admin.bus.dead_letter_groups(filter, before.saturating_add(Page::<()>::to_read(limit))).await?;
-    groups.drain(..before.min(groups.len()));
-    let page = Page::of(groups, limit);
+    let to_read = Page::<DeadLetterGroup>::to_read(limit).saturating_add(before);
+    let page = Page::of_following(admin.bus.dead_letter_groups(filter, to_read).await?, before, limit);
     let next = page.next(|_| admin.cursor(List::DeadLetterGroups, &(before + limit).to_string()));
     Ok(Json(DeadLetterGroupPage { groups: page.items.iter().map(group).collect(), next }))
 }
@@ -119,7 +133,7 @@ fn not_found(number: i64) -> Problem {
 
 /// Deliver dead letters again
 ///
-/// Select them with `number`, `subscription` or `cause`, or all of them with `all`.
+/// Select them with `number`, `like`, `subscription` or `cause`, or all of them with `all`.
 #[utoipa::path(
     post,
     path = "/dead-letters/redrive",
@@ -132,7 +146,7 @@ pub(super) async fn redrive(
     State(admin): State<Admin>,
     Query(selection): Query<DeadLetterSelection>,
 ) -> Result<Json<RedriveResult>, Problem> {
-    let filter = selected(&selection)?;
+    let filter = selected(&admin, &selection).await?;
     let mut redriven = 0;
     // Counted once, so that a delivery that dies again is not redriven in an endless loop.
     let mut left = count(&admin, &filter, selection.limit).await?;
@@ -172,7 +186,7 @@ pub(super) async fn redrive_edited(
 
 /// Delete dead letters
 ///
-/// Select them with `number`, `subscription` or `cause`, or all of them with `all`.
+/// Select them with `number`, `like`, `subscription` or `cause`, or all of them with `all`.
 #[utoipa::path(
     delete,
     path = "/dead-letters",
@@ -185,7 +199,7 @@ pub(super) async fn drop_matching(
     State(admin): State<Admin>,
     Query(selection): Query<DeadLetterSelection>,
 ) -> Result<Json<DropResult>, Problem> {
-    let filter = selected(&selection)?;
+    let filter = selected(&admin, &selection).await?;
     let mut dropped = 0;
     let mut left = count(&admin, &filter, selection.limit).await?;
     while left > 0 {

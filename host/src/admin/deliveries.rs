@@ -5,7 +5,7 @@ use axum::extract::State;
 
 use super::body::Query;
 use super::cursor::List;
-use super::{Admin, events, page_size, query};
+use super::{Admin, events, page_size, query, waiting};
 use crate::api::{DeliveryPage, DeliveryQuery, DeliverySelection, DeliveryStateView, DeliveryView, RetryResult};
 use crate::bus::{DeliveryFilter, DeliveryReport, DeliveryStage, DeliveryState, FailedAttempt};
 use crate::event::Position;
@@ -33,7 +33,7 @@ pub(super) async fn list(
     let stage = query.state.as_deref().map(pending_stage).transpose()?;
     let filter = filter(query.subscription.as_deref(), query.event, query.key, query.pattern)?;
     let page = admin.bus.deliveries(filter, stage, after, limit).await?;
-    let deliveries = page.deliveries.iter().map(view).collect::<Result<_, _>>()?;
+    let deliveries = page.deliveries.iter().map(|report| view(&admin, report)).collect::<Result<_, _>>()?;
     Ok(Json(DeliveryPage { deliveries, next: page.next.map(|next| admin.cursor(List::Deliveries, &next.to_string())) }))
 }
 
@@ -80,12 +80,13 @@ fn pending_stage(name: &str) -> Result<DeliveryStage, Problem> {
 }
 
 /// A delivery in the API's form.
-pub(super) fn view(report: &DeliveryReport) -> Result<DeliveryView, Problem> {
+pub(super) fn view(admin: &Admin, report: &DeliveryReport) -> Result<DeliveryView, Problem> {
     let view = DeliveryView {
         as_of: report.as_of.to_string(),
         subscription: report.subscription.to_string(),
         replay: report.replayed,
         state: DeliveryStateView::from(report.state.stage().as_str().to_owned()),
+        blocked_by: waiting::blocked_by(admin, report),
         logged: events::view(&report.logged)?,
         ..DeliveryView::default()
     };

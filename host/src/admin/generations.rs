@@ -7,13 +7,13 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 
 use super::Admin;
-use super::body::{Path, Query, require_media_type};
+use super::body::{self, Path, Query};
 use super::plugins::no_plugin;
 use crate::api::{
     CanaryQuery, CanaryView, DifferenceView, DifferingDeliveryView, RollbackQuery, RollbackResult, UsageView, schemas,
 };
 use crate::canary::{Canary, CanaryError, CanaryReport, Difference, DifferingDelivery, Usage};
-use crate::plugin::{CanaryRule, FILE_LIMIT_BYTES, RollbackError, RollbackReport};
+use crate::plugin::{CanaryRule, RollbackError, RollbackReport};
 use crate::problem::Problem;
 
 /// Roll a plugin back to an earlier generation
@@ -71,10 +71,7 @@ pub(super) async fn canary(
         let detail = format!("`events` is {max_events}; a canary handles 1 to {} events", CanaryRule::MAX_EVENTS);
         return Err(Problem::bad_request("invalid-query", detail));
     }
-    require_media_type(request.headers(), &["application/wasm", "application/octet-stream"])?;
-    let max_body_bytes = usize::try_from(FILE_LIMIT_BYTES).unwrap_or(usize::MAX);
-    let (parts, body) = request.into_parts();
-    let bytes = admin.body_reader.up_to(max_body_bytes).read(&parts.headers, body).await?;
+    let bytes = body::component(&admin, request).await?;
     let (loader, beside) = (Arc::clone(&admin.loader), Arc::clone(&live));
     let loaded = tokio::task::spawn_blocking(move || loader.load_beside(&bytes, &beside)).await;
     let broken = |detail: String| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "canary-failed", detail);

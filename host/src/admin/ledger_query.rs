@@ -19,7 +19,7 @@ pub(super) struct Owner {
 impl Owner {
     /// Reads `plugin` and `subscription`.
     pub(super) fn of(plugin: Option<String>, subscription: Option<&str>) -> Result<Self, Problem> {
-        let plugin = plugin.map(|plugin| name("plugin", plugin)).transpose()?;
+        let plugin = self::plugin(plugin)?;
         let Some(text) = subscription else { return Ok(Self { plugin, subscription: None }) };
         let id: SubscriptionId = text.parse().map_err(|error| invalid(format!("`subscription`: {error}")))?;
         if let Some(plugin) = plugin.filter(|plugin| *plugin != id.owner) {

@@ -149,6 +149,11 @@ impl<T> Page<T> {
         Self { items, has_more }
     }
 
+    /// Makes a page of the items that were read after the first `before` ones.
+    fn of_following(items: Vec<T>, before: usize, limit: usize) -> Self {
+        Self::of(items.into_iter().skip(before).collect(), limit)
+    }
+
     /// Makes a page of a whole list that has the keys of its items in ascending order. It begins after a key.
     fn of_sorted(items: Vec<T>, key: impl Fn(&T) -> &str, after: Option<&str>, limit: usize) -> Self {
         let following = items.into_iter().filter(|item| after.is_none_or(|after| key(item) > after));

@@ -10,12 +10,12 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
 use super::Admin;
-use super::body::{Path, require_media_type};
+use super::body::{self, Path, require_media_type};
 use super::plugin_target::{TargetFile, tag_of, target, unreadable};
 use super::plugins::{find, no_plugin};
 use super::precondition::{EntityTag, IfMatch, IfMatchHeader};
 use crate::api::{PluginStatus, PluginView, schemas};
-use crate::plugin::{Digest, FILE_LIMIT_BYTES, FileChange, FileChangeError, Sidecar};
+use crate::plugin::{Digest, FileChange, FileChangeError, Sidecar};
 use crate::problem::Problem;
 use crate::server::MediaType;
 
@@ -25,7 +25,7 @@ const SIDECAR_LIMIT: usize = crate::plugin::SIDECAR_LIMIT_BYTES as usize;
 /// Upload a plugin
 ///
 /// Writes the component in the body to the plugin folder, and waits until it runs. If the host refuses it, for instance
-/// because its canary fails, the former file is restored. The name is that of the plugin, or of its file.
+/// because its canary fails, it restores the previous file. The name is that of the plugin or of its file.
 #[utoipa::path(
     put,
     path = "/plugins/{name}/component",
@@ -34,7 +34,7 @@ const SIDECAR_LIMIT: usize = crate::plugin::SIDECAR_LIMIT_BYTES as usize;
     params(("name" = String, Path, description = "The name of the plugin."), IfMatchHeader),
     request_body(content((schemas::Component = "application/wasm"), (schemas::Component = "application/octet-stream")), description = "The component."),
     responses(
-        (status = 200, body = PluginView, description = "The component runs in place of the former one."),
+        (status = 200, body = PluginView, description = "The component has replaced the previous one, and runs."),
         (status = 201, body = PluginView, description = "The plugin is new, and runs."),
     )
 )]
@@ -44,16 +44,12 @@ pub(super) async fn upload(
     condition: IfMatch,
     request: Request,
 ) -> Result<(StatusCode, Json<PluginView>), Problem> {
-    require_media_type(request.headers(), &["application/wasm", "application/octet-stream"])?;
-    let max_body_bytes = usize::try_from(FILE_LIMIT_BYTES).unwrap_or(usize::MAX);
-    let (parts, body) = request.into_parts();
-    let bytes = admin.body_reader.up_to(max_body_bytes).read(&parts.headers, body).await?;
+    let bytes = body::component(&admin, request).await?;
     let _lock = admin.changes.plugins.lock().await;
     let target = target(&admin, &name)?;
     check_condition(&admin, &condition, &target, &name).await?;
     let sidecar = admin.folder.sidecar(&target.stem).await.map_err(unreadable)?;
-    let bytes = check_component(&admin, &name, &target, bytes.into(), sidecar.as_deref()).await?;
-    let uploaded = Digest::of(&bytes);
+    let (bytes, uploaded) = check_component(&admin, &name, &target, bytes, sidecar.as_deref()).await?;
     admin.folder.change(&target.stem, FileChange::PutComponent(bytes)).await.map_err(|error| problem(&error, &name))?;
     let view = find(&admin, &name).ok_or_else(|| no_plugin(&admin, &name))?;
     if view.status != PluginStatus::Disabled && view.digest.as_deref() != Some(uploaded.as_str()) {
@@ -108,7 +104,7 @@ pub(super) async fn sidecar(State(admin): State<Admin>, Path(name): Path<String>
 
 /// Replace a plugin's sidecar
 ///
-/// Waits until the plugin runs with it. If the host refuses it, the former sidecar is restored. A plugin that does not
+/// Waits until the plugin runs with it. If the host refuses it, it restores the previous sidecar. A plugin that does not
 /// describe itself needs its sidecar before its component.
 #[utoipa::path(
     put,
@@ -225,19 +221,19 @@ async fn change_sidecar(admin: &Admin, name: &str, target: &TargetFile, text: St
     changed.map_err(|error| problem(&error, name))
 }
 
-/// Checks that a component can run with its sidecar as the plugin of this name. Returns its bytes.
+/// Checks that a component can run with its sidecar as the plugin of this name. Returns its bytes and their digest.
 async fn check_component(
     admin: &Admin,
     name: &str,
     target: &TargetFile,
     bytes: Vec<u8>,
     sidecar: Option<&str>,
-) -> Result<Vec<u8>, Problem> {
+) -> Result<(Vec<u8>, Digest), Problem> {
     let sidecar = Sidecar::parse(sidecar.unwrap_or_default()).map_err(|error| invalid_sidecar(&error))?;
     let sidecar = Sidecar { stem: target.stem.clone(), ..sidecar };
     let loader = Arc::clone(&admin.loader);
     let loaded = tokio::task::spawn_blocking(move || {
-        let loaded = loader.load(&bytes, &sidecar).map(|generation| generation.name.to_string());
+        let loaded = loader.load(&bytes, &sidecar).map(|generation| (generation.name.to_string(), generation.digest));
         (bytes, loaded)
     });
     let (bytes, loaded) = loaded.await.map_err(|error| {
@@ -251,8 +247,8 @@ async fn check_component(
     // The name may also be that of the file. Then the plugin is the one that the file has.
     let expected = target.plugin.as_deref().unwrap_or(name);
     match loaded {
-        Ok(loaded) if loaded == expected => Ok(bytes),
-        Ok(other) => {
+        Ok((loaded, digest)) if loaded == expected => Ok((bytes, digest)),
+        Ok((other, _)) => {
             Err(unloadable(format!("the component is the plugin `{other}`, not `{expected}`; upload it as `{other}`")))
         }
         Err(error) => Err(unloadable(format!("the component cannot be loaded: {error}"))),
@@ -260,7 +256,11 @@ async fn check_component(
 }
 
 async fn check_condition(admin: &Admin, condition: &IfMatch, target: &TargetFile, name: &str) -> Result<(), Problem> {
-    let tag = if target.exists { tag_of(admin, name).await? } else { None };
+    // A tag costs reading the files.
+    if *condition == IfMatch::Absent {
+        return Ok(());
+    }
+    let tag = tag_of(admin, target, name).await?;
     condition.check(&format!("the plugin `{name}`"), tag.as_ref())
 }
 

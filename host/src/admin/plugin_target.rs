@@ -55,9 +55,9 @@ pub(super) fn absence(admin: &Admin, plugin: &str) -> String {
     }
 }
 
-/// The tag of what clients can change about a plugin: its files, and whether it is drained.
-pub(super) async fn tag_of(admin: &Admin, name: &str) -> Result<Option<EntityTag>, Problem> {
-    let target = target(admin, name)?;
+/// The tag of what clients can change about a plugin: its files, and whether it is drained. None if there is no
+/// component.
+pub(super) async fn tag_of(admin: &Admin, target: &TargetFile, name: &str) -> Result<Option<EntityTag>, Problem> {
     let revision = admin.folder.revision(&target.stem).await.map_err(unreadable)?;
     let drained = if admin.bus.is_drained(name) { "drained" } else { "" };
     Ok(revision.map(|revision| EntityTag::of(format!("{revision} {drained}").as_bytes())))

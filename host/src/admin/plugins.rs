@@ -74,7 +74,7 @@ fn sort_key(plugin: &PluginView) -> String {
 pub(super) async fn show(State(admin): State<Admin>, Path(name): Path<String>) -> Result<Response, Problem> {
     let view = find(&admin, &name).ok_or_else(|| no_plugin(&admin, &name))?;
     // A plugin whose file was removed has no tag.
-    Ok(match plugin_target::tag_of(&admin, &name).await? {
+    Ok(match plugin_target::tag_of(&admin, &plugin_target::target(&admin, &name)?, &name).await? {
         Some(tag) => Tagged(tag, view).into_response(),
         None => Json(view).into_response(),
     })
@@ -263,7 +263,7 @@ fn view_declared(descriptor: &Descriptor) -> PluginView {
 fn view_limits(settings: &Settings) -> LimitsView {
     LimitsView {
         memory_bytes: settings.limits.memory_bytes as u64,
-        timeout: humantime::format_duration(settings.limits.timeout).to_string(),
+        timeout: crate::duration::format(settings.limits.timeout),
         concurrency: settings.concurrency.get(),
     }
 }

@@ -1,5 +1,6 @@
 //! Lists recorded attempts and requests, and statistics.
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,9 @@ use crate::api::{
     RecordedRequestQuery, StatisticsView, SubjectView,
 };
 use crate::clock::Timestamp;
-use crate::ledger::{AttemptEntry, AttemptFilter, Minute, ReadError, RequestEntry, Subject};
+use crate::ledger::{
+    AttemptEntry, AttemptFilter, Minute, MinuteFilter, ReadError, RequestEntry, RequestFilter, Subject,
+};
 use crate::problem::Problem;
 use crate::subscription::SubscriptionId;
 
@@ -73,6 +76,8 @@ fn filter(query: RecordedAttemptQuery) -> Result<AttemptFilter, Problem> {
         slower_than: query.slower_than,
         cause: query.cause,
         digest: query.digest,
+        since: query::time("since", query.since.as_deref())?,
+        until: query::time("until", query.until.as_deref())?,
     })
 }
 
@@ -91,8 +96,14 @@ pub(super) async fn requests(
 ) -> Result<Json<RecordedRequestPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
     let after = admin.parsed_place(List::Requests, query.after.as_deref())?;
-    let plugin = ledger_query::plugin(query.plugin)?;
-    let read = admin.ledger.requests(plugin, after, Page::<RequestEntry>::to_read(limit)).await?;
+    let filter = RequestFilter {
+        id: None,
+        plugin: ledger_query::plugin(query.plugin)?,
+        failed: query.failed.unwrap_or(false),
+        since: query::time("since", query.since.as_deref())?,
+        until: query::time("until", query.until.as_deref())?,
+    };
+    let read = admin.ledger.requests(filter, after, Page::<RequestEntry>::to_read(limit)).await?;
     let page = Page::of(read, limit);
     let next = page.next(|(number, _)| admin.cursor(List::Requests, &number.to_string()));
     let requests = page.items.iter().map(|(_, request)| views::request(request)).collect();
@@ -149,18 +160,17 @@ pub(super) async fn minutes(
 ) -> Result<Json<MinutePage>, Problem> {
     let now = admin.clock.now();
     let until = query::time("until", query.until.as_deref())?.unwrap_or(now);
-    let an_hour_before = Timestamp(until.0.saturating_sub(LAST_HOUR.as_millis() as u64));
-    let from = query::time("from", query.from.as_deref())?.unwrap_or(an_hour_before);
-    if from > until {
-        return Err(query::invalid(format!("`from` ({from}) is later than `until` ({until})")));
+    let since = query::time("since", query.since.as_deref())?.unwrap_or(until.before(LAST_HOUR));
+    if since > until {
+        return Err(query::invalid(format!("`since` ({since}) is later than `until` ({until})")));
     }
+    let Owner { plugin: owner, subscription } = Owner::of(query.plugin, query.subscription.as_deref())?;
     let limit = page_size(query.limit, LIMIT, MAX_MINUTES)?;
-    let place =
-        admin.place(List::Minutes, query.after.as_deref())?.map(|place| MinutePlace::parse(&place)).transpose()?;
-    let MinutePlace { minute, before } = place.unwrap_or(MinutePlace { minute: from, before: 0 });
-    let mut read = admin.ledger.minutes(minute, until, before + Page::<Minute>::to_read(limit)).await?;
-    read.drain(..before.min(read.len()));
-    let page = Page::of(read, limit);
+    let place = admin.parsed_place(List::Minutes, query.after.as_deref())?;
+    let MinutePlace { minute, before } = place.unwrap_or(MinutePlace { minute: since, before: 0 });
+    let to_read = Page::<Minute>::to_read(limit).saturating_add(before);
+    let filter = MinuteFilter { since: minute, until, owner, subscription };
+    let page = Page::of_following(admin.ledger.minutes(filter, to_read).await?, before, limit);
     let next = page.next(|last| {
         let of_minute = page.items.iter().filter(|one| one.at == last.at).count();
         let before = if last.at == minute { before + of_minute } else { of_minute };
@@ -179,11 +189,15 @@ struct MinutePlace {
     before: usize,
 }
 
-impl MinutePlace {
-    fn parse(place: &str) -> Result<Self, Problem> {
-        let parsed = place.split_once('/').and_then(|(minute, before)| {
-            Some(Self { minute: Timestamp(minute.parse().ok()?), before: before.parse().ok()? })
-        });
-        parsed.ok_or_else(|| Problem::bad_request("invalid-cursor", "`after`: it is not a cursor of this list"))
+impl FromStr for MinutePlace {
+    type Err = MalformedPlace;
+
+    fn from_str(place: &str) -> Result<Self, MalformedPlace> {
+        let (minute, before) = place.split_once('/').ok_or(MalformedPlace)?;
+        let minute = minute.parse().map(Timestamp).map_err(|_| MalformedPlace)?;
+        Ok(Self { minute, before: before.parse().map_err(|_| MalformedPlace)? })
     }
 }
+
+/// A text is not a place in the aggregates.
+struct MalformedPlace;

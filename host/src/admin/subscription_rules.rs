@@ -157,7 +157,7 @@ pub(super) fn view(definition: &Definition) -> SubscriptionRules {
         },
         retry: (&definition.retry).into(),
         max_backlog: definition.max_backlog,
-        timeout: humantime::format_duration(definition.timeout).to_string(),
+        timeout: crate::duration::format(definition.timeout),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use tokio::sync::MutexGuard;
 
 use super::body::{Body, Path, Query};
 use super::cursor::List;
@@ -94,11 +95,17 @@ fn tag_of(overview: &Overview) -> EntityTag {
     EntityTag::of(&[&rules, paused].join(&0))
 }
 
-/// Checks the condition of a change. The caller holds the lock of the changes.
-pub(super) fn check_condition(admin: &Admin, condition: &IfMatch, id: &SubscriptionId) -> Result<(), Problem> {
+/// Locks the subscriptions for a change, and checks the condition of the change.
+pub(super) async fn lock<'a>(
+    admin: &'a Admin,
+    condition: &IfMatch,
+    id: &SubscriptionId,
+) -> Result<MutexGuard<'a, ()>, Problem> {
+    let guard = admin.changes.subscriptions.lock().await;
     let feed = admin.bus.catalogue().borrow().subscription(id).map(|entry| entry.feed);
     let tag = feed.and_then(|feed| admin.bus.feed(feed)).map(|feed| tag_of(&feed.overview()));
-    condition.check(&format!("the subscription `{id}`"), tag.as_ref())
+    condition.check(&format!("the subscription `{id}`"), tag.as_ref())?;
+    Ok(guard)
 }
 
 /// Create or change a subscription of the operator
@@ -122,8 +129,7 @@ pub(super) async fn put(
     Body(request): Body<SubscriptionRequest>,
 ) -> Result<(StatusCode, Json<SubscriptionChangeResult>), Problem> {
     let id = SubscriptionId { owner: OPERATOR.to_owned(), name: request.name.clone() };
-    let _lock = admin.changes.subscriptions.lock().await;
-    check_condition(&admin, &condition, &id)?;
+    let _lock = lock(&admin, &condition, &id).await?;
     let present = admin.bus.catalogue().borrow().subscription(&id).map(|entry| Arc::clone(&entry.definition));
     if present.is_some() && request.start.is_some() {
         let detail = format!(
@@ -159,8 +165,7 @@ pub(super) async fn delete(
     condition: IfMatch,
 ) -> Result<StatusCode, Problem> {
     let id = SubscriptionId { owner, name };
-    let _lock = admin.changes.subscriptions.lock().await;
-    check_condition(&admin, &condition, &id)?;
+    let _lock = lock(&admin, &condition, &id).await?;
     let declared = admin.registry.snapshot().plugins.get(&id.owner).is_some_and(|plugin| plugin.declares(&id.name));
     if declared {
         let detail = format!("plugin `{}` declares the subscription `{}`; remove the plugin first", id.owner, id.name);
@@ -186,8 +191,7 @@ pub(super) async fn pause(
     condition: IfMatch,
 ) -> Result<StatusCode, Problem> {
     let id = SubscriptionId { owner, name };
-    let _lock = admin.changes.subscriptions.lock().await;
-    check_condition(&admin, &condition, &id)?;
+    let _lock = lock(&admin, &condition, &id).await?;
     admin.bus.pause(id, true).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -210,8 +214,7 @@ pub(super) async fn resume(
     condition: IfMatch,
 ) -> Result<StatusCode, Problem> {
     let id = SubscriptionId { owner, name };
-    let _lock = admin.changes.subscriptions.lock().await;
-    check_condition(&admin, &condition, &id)?;
+    let _lock = lock(&admin, &condition, &id).await?;
     admin.bus.pause(id, false).await?;
     Ok(StatusCode::NO_CONTENT)
 }

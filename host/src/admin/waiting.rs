@@ -20,12 +20,11 @@ fn reason(code: &str, detail: String) -> WaitReasonView {
 /// If the store cannot be read.
 pub(super) async fn reasons(admin: &Admin, report: &DeliveryReport) -> Result<Vec<WaitReasonView>, StoreError> {
     let overview = admin.bus.feed(report.feed).map(|feed| feed.overview());
-    let mut reasons = match &report.state {
+    let (mut reasons, busy) = match &report.state {
         DeliveryState::DeadLetter { .. } | DeliveryState::Handled => return Ok(Vec::new()),
         DeliveryState::InFlight { attempt } => return Ok(vec![running(*attempt)]),
-        _ => stopped(admin, overview.as_ref()),
+        state => blocking(admin, overview.as_ref(), state),
     };
-    let is_stopped = !reasons.is_empty();
     match &report.state {
         DeliveryState::NotReached { ahead } => reasons.extend(backlog(*ahead)),
         DeliveryState::Retrying { attempts, due, last } => {
@@ -46,10 +45,32 @@ pub(super) async fn reasons(admin: &Admin, report: &DeliveryReport) -> Result<Ve
         | DeliveryState::DeadLetter { .. }
         | DeliveryState::Handled => {}
     }
-    if !is_stopped && matches!(report.state, DeliveryState::Ready | DeliveryState::NotReached { .. }) {
-        reasons.extend(overview.and_then(|overview| permits(admin, &overview)));
-    }
+    reasons.extend(busy);
     Ok(reasons)
+}
+
+/// What blocks the deliveries of the subscription, the most important first. Reads no store.
+pub(super) fn blocked_by(admin: &Admin, report: &DeliveryReport) -> Vec<WaitReasonView> {
+    match &report.state {
+        DeliveryState::DeadLetter { .. } | DeliveryState::Handled | DeliveryState::InFlight { .. } => Vec::new(),
+        state => {
+            let overview = admin.bus.feed(report.feed).map(|feed| feed.overview());
+            let (stopped, busy) = blocking(admin, overview.as_ref(), state);
+            stopped.into_iter().chain(busy).collect()
+        }
+    }
+}
+
+/// What stops the subscription, and if nothing does, the permit that a delivery in this state waits for.
+fn blocking(
+    admin: &Admin,
+    overview: Option<&Overview>,
+    state: &DeliveryState,
+) -> (Vec<WaitReasonView>, Option<WaitReasonView>) {
+    let stopped = stopped(admin, overview);
+    let needs_permit = matches!(state, DeliveryState::Ready | DeliveryState::NotReached { .. });
+    let busy = overview.filter(|_| stopped.is_empty() && needs_permit).and_then(|overview| permits(admin, overview));
+    (stopped, busy)
 }
 
 fn running(attempt: u32) -> WaitReasonView {

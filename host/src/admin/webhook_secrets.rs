@@ -37,8 +37,7 @@ pub(super) async fn rotate(
     Body(request): Body<SecretRequest>,
 ) -> Result<Json<SecretRotationResult>, Problem> {
     let id = SubscriptionId { owner, name };
-    let _lock = admin.changes.subscriptions.lock().await;
-    subscriptions::check_condition(&admin, &condition, &id)?;
+    let _lock = subscriptions::lock(&admin, &condition, &id).await?;
     let found = admin.bus.catalogue().borrow().subscription(&id).map(|entry| (*entry.definition).clone());
     let mut definition = found.ok_or_else(|| Problem::not_found(format!("there is no subscription `{id}`")))?;
     let Target::Webhook(webhook) = &mut definition.target else {

@@ -76,6 +76,10 @@ pub struct DeadLetterQuery {
     #[param(value_type = Option<schemas::Cause>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+    /// Only dead letters that failed like the one with this number: the group that it belongs to. Cannot be combined with
+    /// `subscription` and `cause`, which the group has in common.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub like: Option<i64>,
     /// The `next` of the previous page, which had the same conditions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
@@ -103,6 +107,10 @@ pub struct DeadLetterSelection {
     #[param(value_type = Option<schemas::Cause>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+    /// Only dead letters that failed like the one with this number: the group that it belongs to. Cannot be combined with
+    /// `subscription` and `cause`, which the group has in common.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub like: Option<i64>,
     /// At most this many.
     #[param(minimum = 1)]
     #[serde(skip_serializing_if = "Option::is_none")]

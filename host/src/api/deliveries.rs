@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{DeliveryStateView, EventView, Page, schemas};
+use super::{DeliveryStateView, EventView, Page, WaitReasonView, schemas};
 use crate::pattern::Pattern;
 
 /// Where a delivery stands.
@@ -36,6 +36,9 @@ pub struct DeliveryView {
     pub behind: Option<u64>,
     /// `parked`, `dead-letter`: the number of the dead letter.
     pub dead_letter: Option<i64>,
+    /// What blocks the deliveries of its subscription, such as a pause, a missing plugin or a busy host. Empty if nothing
+    /// does.
+    pub blocked_by: Vec<WaitReasonView>,
     /// The event with its position in the log.
     pub logged: EventView,
 }

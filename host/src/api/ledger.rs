@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{DeliveryOutcomeView, DeliveryStateView, schemas};
+use super::{DeliveryOutcomeView, DeliveryStateView, Page, schemas};
 use crate::pattern::Pattern;
 
 /// A recorded attempt at a delivery.
@@ -172,6 +172,24 @@ pub struct RecordedRequestPage {
     pub next: Option<String>,
 }
 
+impl Page for RecordedAttemptPage {
+    const PATH: &'static str = "attempts";
+    const ITEMS: &'static str = "attempts";
+
+    fn next(&self) -> Option<String> {
+        self.next.clone()
+    }
+}
+
+impl Page for RecordedRequestPage {
+    const PATH: &'static str = "requests";
+    const ITEMS: &'static str = "requests";
+
+    fn next(&self) -> Option<String> {
+        self.next.clone()
+    }
+}
+
 /// Which recorded attempts to list.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
@@ -206,6 +224,14 @@ pub struct RecordedAttemptQuery {
     #[param(value_type = Option<schemas::Duration>)]
     #[serde(with = "crate::duration::option", skip_serializing_if = "Option::is_none")]
     pub slower_than: Option<Duration>,
+    /// Only attempts that ended at this time or later, in RFC 3339.
+    #[param(format = DateTime)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Only attempts that ended before this time, in RFC 3339.
+    #[param(format = DateTime)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
     /// The `next` of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
@@ -223,6 +249,17 @@ pub struct RecordedRequestQuery {
     /// Only requests for this plugin's routes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plugin: Option<String>,
+    /// Only requests with a status from 500.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<bool>,
+    /// Only requests that ended at this time or later, in RFC 3339.
+    #[param(format = DateTime)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Only requests that ended before this time, in RFC 3339.
+    #[param(format = DateTime)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
     /// The `next` of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
@@ -469,10 +506,16 @@ pub struct LedgerView {
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub struct MinuteQuery {
+    /// Only subscriptions and routes of this plugin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
+    /// Only this subscription, `OWNER/NAME`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<String>,
     /// A time in the first minute, in RFC 3339. An hour before `until` by default.
     #[param(format = DateTime)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
+    pub since: Option<String>,
     /// A time in the last minute, in RFC 3339. Now by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
@@ -494,6 +537,15 @@ pub struct MinutePage {
     pub minutes: Vec<MinuteView>,
     /// The `after` of the next page; null on the last page.
     pub next: Option<String>,
+}
+
+impl Page for MinutePage {
+    const PATH: &'static str = "statistics/minutes";
+    const ITEMS: &'static str = "minutes";
+
+    fn next(&self) -> Option<String> {
+        self.next.clone()
+    }
 }
 
 /// What a subject did in a minute.

@@ -193,9 +193,9 @@ impl From<&RetryPolicy> for RetryView {
     fn from(policy: &RetryPolicy) -> Self {
         Self {
             max_attempts: policy.max_attempts.get(),
-            initial_delay: humantime::format_duration(policy.initial_delay).to_string(),
+            initial_delay: crate::duration::format(policy.initial_delay),
             backoff_multiplier: policy.backoff_multiplier.number(),
-            max_delay: humantime::format_duration(policy.max_delay).to_string(),
+            max_delay: crate::duration::format(policy.max_delay),
             jitter: policy.jitter.number(),
             non_retryable: policy.non_retryable.iter().map(|cause| cause.as_str().to_owned()).collect(),
         }

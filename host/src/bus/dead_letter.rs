@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::DeadLetterId;
 use crate::clock::Timestamp;
 use crate::event::{Event, LoggedEvent};
+use crate::failure;
 use crate::outcome::Cause;
 use crate::subscription::SubscriptionId;
 
@@ -62,6 +63,31 @@ pub struct DeadLetterFilter {
     pub subscription: Option<SubscriptionId>,
     /// Only those with this cause.
     pub cause: Option<String>,
+    /// Only those whose last attempts failed alike.
+    pub failure: Option<FailureKind>,
+}
+
+impl DeadLetter {
+    /// Selects the dead letters that failed like this one.
+    #[must_use]
+    pub fn group(&self) -> DeadLetterFilter {
+        let digest = self.history.last().and_then(|attempt| attempt.digest.clone());
+        DeadLetterFilter {
+            number: None,
+            subscription: Some(self.subscription.clone()),
+            cause: Some(self.cause.clone()),
+            failure: Some(FailureKind { signature: failure::signature(&self.reason), digest }),
+        }
+    }
+}
+
+/// What the last attempts of dead letters have in common if they failed alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailureKind {
+    /// The signature of the reasons ([`failure::signature`](crate::failure::signature)).
+    pub signature: String,
+    /// The digest of the component that ran, if one did.
+    pub digest: Option<String>,
 }
 
 /// Dead letters of one subscription whose last attempts failed alike.

@@ -20,7 +20,7 @@ pub struct Delivery {
     pub attempt: u32,
     /// Whether the delivery is part of a replay.
     pub kind: DeliveryKind,
-    /// When an operator redrove the dead letter that the delivery was. None if it was none.
+    /// When an operator redrove this delivery from a dead letter. None if nobody has.
     pub redriven_at: Option<Timestamp>,
     /// The seed of the ids of the events that the handler publishes. It is the same for each attempt.
     pub ids: IdSeed,

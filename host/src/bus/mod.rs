@@ -45,7 +45,7 @@ pub use contract::{
     Bus, DeadLetters, EventLog, Inspection, Lifecycle, PluginState, SharedBus, SubscriptionFeed, Subscriptions,
 };
 pub use crash_point::{CommitMoment, Crash, CrashPoint};
-pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterGroup, FailedAttempt};
+pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterGroup, FailedAttempt, FailureKind};
 pub use delivery::{Delivery, DeliveryKind, DeliveryStatus};
 pub use embedded::Embedded;
 #[cfg(any(test, feature = "conformance"))]

@@ -9,8 +9,7 @@ use clap::Subcommand;
 use super::paging::{Paging, next_page_hint};
 use super::{Group, output};
 use crate::api::{
-    DeadLetterGroupPage, DeadLetterGroupQuery, DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView,
-    EditedRedriveRequest,
+    DeadLetterGroupPage, DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView, EditedRedriveRequest,
 };
 use crate::failure::Cause;
 use crate::printable;
@@ -40,6 +39,8 @@ pub(super) struct ListArguments {
     #[command(flatten)]
     filter: Filter,
     #[command(flatten)]
+    group: GroupMember,
+    #[command(flatten)]
     paging: Paging,
 }
 
@@ -61,18 +62,27 @@ pub(super) struct Filter {
     cause: Option<String>,
 }
 
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct GroupMember {
+    /// Select the dead letters that failed like this one, such as the sample of a group
+    #[arg(long, value_name = "NUMBER", value_parser = parse_number, conflicts_with_all = ["subscription", "cause"])]
+    like: Option<i64>,
+}
+
 /// The dead letters to redrive or drop. An explicit choice prevents accidents.
 #[derive(Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("which").required(true).multiple(true).args(["number", "all", "subscription", "cause"])))]
+#[command(group(clap::ArgGroup::new("which").required(true).multiple(true).args(["number", "all", "like", "subscription", "cause"])))]
 pub(super) struct Selection {
     /// The number of a dead letter
-    #[arg(conflicts_with_all = ["all", "subscription", "cause"], value_parser = parse_number)]
+    #[arg(conflicts_with_all = ["all", "like", "subscription", "cause"], value_parser = parse_number)]
     number: Option<i64>,
     /// Select all dead letters
-    #[arg(long, conflicts_with_all = ["subscription", "cause"])]
+    #[arg(long, conflicts_with_all = ["like", "subscription", "cause"])]
     all: bool,
     #[command(flatten)]
     filter: Filter,
+    #[command(flatten)]
+    group: GroupMember,
 }
 
 #[derive(Debug, clap::Args)]
@@ -80,7 +90,7 @@ pub(super) struct Redrive {
     #[command(flatten)]
     which: Selection,
     /// Deliver the data in this file instead, for one dead letter; the event in the log stays as it is
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["all", "subscription", "cause"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["all", "like", "subscription", "cause"])]
     data: Option<PathBuf>,
 }
 
@@ -99,21 +109,20 @@ impl Filter {
 impl Selection {
     fn query(&self) -> DeadLetterSelection {
         let DeadLetterQuery { subscription, cause, .. } = self.filter.query();
-        DeadLetterSelection { all: self.all, number: self.number, subscription, cause, limit: None }
+        DeadLetterSelection { all: self.all, number: self.number, subscription, cause, like: self.group.like, limit: None }
     }
 }
 
 pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
     let (client, output) = arguments.remote.connect();
     match arguments.command.unwrap_or(Command::List(ListArguments::default())) {
-        Command::List(ListArguments { filter, paging }) => {
-            let page = paging.fetch::<DeadLetterPage>(&client, &filter.query()).await?;
+        Command::List(ListArguments { filter, group, paging }) => {
+            let query = DeadLetterQuery { like: group.like, ..filter.query() };
+            let page = paging.fetch::<DeadLetterPage>(&client, &query).await?;
             output.print(&page, |page| list(&page.dead_letters) + &next_page_hint(page));
         }
         Command::Groups(GroupArguments { filter, paging }) => {
-            let DeadLetterQuery { subscription, cause, .. } = filter.query();
-            let query = DeadLetterGroupQuery { subscription, cause, ..DeadLetterGroupQuery::default() };
-            let page = paging.fetch::<DeadLetterGroupPage>(&client, &query).await?;
+            let page = paging.fetch::<DeadLetterGroupPage>(&client, &filter.query()).await?;
             output.print(&page, |page| groups(page) + &next_page_hint(page));
         }
         Command::Show { number } => {

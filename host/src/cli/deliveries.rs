@@ -94,6 +94,9 @@ fn list(deliveries: &[DeliveryView]) -> String {
 fn describe_wait(delivery: &DeliveryView) -> String {
     let number = |number: Option<u64>| number.map_or_else(|| "?".to_owned(), |number| number.to_string());
     let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
+    if let (DeliveryStateView::Ready, Some(reason)) = (&delivery.state, delivery.blocked_by.first()) {
+        return reason.detail.clone();
+    }
     match &delivery.state {
         DeliveryStateView::NotReached => format!("{} earlier events", number(delivery.ahead)),
         DeliveryStateView::Ready => "its handler".to_owned(),

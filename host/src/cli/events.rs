@@ -42,8 +42,8 @@ pub(super) enum Command {
         /// Print only the newest N events
         #[arg(long, value_name = "N", value_parser = super::parse_count::<NonZeroUsize>)]
         last: Option<NonZeroUsize>,
-        /// Print only events from this position or time on
-        #[arg(long, value_name = "POSITION|TIME", value_parser = parse_since)]
+        /// Print only events from this position or time on, or that are at most this old
+        #[arg(long, value_name = "POSITION|TIME|AGE", value_parser = parse_since)]
         since: Option<Since>,
     },
     /// Apply the retention rules now
@@ -74,11 +74,11 @@ pub(super) struct SearchFilter {
     /// List only events with this subject
     #[arg(long)]
     subject: Option<String>,
-    /// List only events stored at this time or later
-    #[arg(long, value_name = "TIME", value_parser = super::parse_time)]
+    /// List only events stored at this time or later, or at most this long ago
+    #[arg(long, value_name = "TIME|AGE", value_parser = super::parse_past_time)]
     since: Option<Timestamp>,
-    /// List only events stored before this time
-    #[arg(long, value_name = "TIME", value_parser = super::parse_time)]
+    /// List only events stored before this time, or longer ago than this
+    #[arg(long, value_name = "TIME|AGE", value_parser = super::parse_past_time)]
     until: Option<Timestamp>,
     /// List only events of the cause trees with this correlation id
     #[arg(long, value_name = "ID")]
@@ -113,7 +113,7 @@ pub(super) enum Since {
 fn parse_since(text: &str) -> Result<Since, String> {
     let position = text.parse().map(Since::Position);
     position
-        .or_else(|_| super::parse_time(text).map(Since::Time))
+        .or_else(|_| super::parse_past_time(text).map(Since::Time))
         .map_err(|error| format!("{error}, or a position in the log"))
 }
 

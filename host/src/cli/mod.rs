@@ -16,6 +16,7 @@ mod plugin_details;
 mod plugin_files;
 mod plugins;
 pub(crate) mod publish;
+mod records;
 mod response;
 mod rollback;
 mod schedules;
@@ -38,7 +39,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::console;
 use crate::dev;
 use client::Client;
@@ -92,6 +93,12 @@ enum Command {
     Tail(tail::Arguments),
     /// Show throughput, latency, lag and CPU time of each subscription and plugin
     Top(top::Arguments),
+    /// List recorded attempts at deliveries, newest first
+    Attempts(records::AttemptArguments),
+    /// List recorded requests for plugins' routes, newest first
+    Requests(records::RequestArguments),
+    /// List throughput, errors and latency of each subscription and plugin in past minutes
+    Minutes(records::MinuteArguments),
     /// List schedules and delayed events, or cancel a delayed event
     Schedules(Group<schedules::Command>),
     /// Show the effective configuration of a running host, and the origin of each setting
@@ -192,6 +199,14 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
     Timestamp::parse(text).ok_or_else(|| "write a time such as 2030-01-31T12:00:00Z (RFC 3339)".to_owned())
 }
 
+/// Parses an argument that is a time in the past, or how long ago it was.
+fn parse_past_time(text: &str) -> Result<Timestamp, String> {
+    let ago = |age| Clock::System.now().before(age);
+    Timestamp::parse(text).or_else(|| humantime::parse_duration(text).ok().map(ago)).ok_or_else(|| {
+        "write a time such as 2030-01-31T12:00:00Z (RFC 3339), or how long ago it was, such as 15m".to_owned()
+    })
+}
+
 /// The command line. The help of `dev` shows the defaults of `dev`.
 fn command() -> clap::Command {
     Arguments::command().mut_subcommand("dev", dev::with_dev_defaults)
@@ -254,6 +269,9 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Why(arguments) => why::run(arguments).await,
         Command::Tail(arguments) => tail::run(arguments).await,
         Command::Top(arguments) => top::run(arguments).await,
+        Command::Attempts(arguments) => records::attempts(arguments).await,
+        Command::Requests(arguments) => records::requests(arguments).await,
+        Command::Minutes(arguments) => records::minutes(arguments).await,
         Command::Schedules(arguments) => schedules::run(arguments).await,
         Command::Config(arguments) => config::run(arguments).await,
         Command::Compact(_) => Renamed::exit("sandbus compact", "sandbus events compact"),

@@ -50,7 +50,7 @@ pub(super) fn show(plugin: &PluginView, subscriptions: &[&SubscriptionView]) -> 
         line("config", format!("{}{}", cell(&key.name), default.unwrap_or_default()));
     }
     for generation in &plugin.generations {
-        let digest: String = cell(&generation.digest).chars().take(12).collect();
+        let digest = digest(Some(&generation.digest));
         line("generation", format!("{digest} {}, since {}", cell(&generation.version), cell(&generation.since)));
     }
     lines.join("\n")

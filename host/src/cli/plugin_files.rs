@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::Subcommand;
 
 use super::client::Client;
-use super::output::{Output, cell, optional};
+use super::output::{Output, cell, digest, optional};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -58,8 +58,8 @@ pub(super) async fn run(command: Command, client: &Client, output: Output) -> an
             let component = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
             let response = client.upload(&name, component).await?;
             output.print(&response, |plugin| {
-                let digest: String = optional(plugin.digest.as_ref()).chars().take(12).collect();
-                format!("{} {} {digest}: {}", cell(&name), optional(plugin.version.as_ref()), plugin.status.as_str())
+                let (version, digest) = (optional(plugin.version.as_ref()), digest(plugin.digest.as_deref()));
+                format!("{} {version} {digest}: {}", cell(&name), plugin.status.as_str())
             });
         }
         Command::Remove { name } => {

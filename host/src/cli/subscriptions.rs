@@ -117,8 +117,8 @@ pub(super) struct Replay {
     /// Replay from the oldest event on
     #[arg(long)]
     from_beginning: bool,
-    /// Replay events stored at this time or later
-    #[arg(long, value_name = "TIME", value_parser = super::parse_time)]
+    /// Replay events stored at this time or later, or at most this long ago
+    #[arg(long, value_name = "TIME|AGE", value_parser = super::parse_past_time)]
     since: Option<Timestamp>,
     /// Replay from this position on
     #[arg(long, value_parser = super::parse_position)]
@@ -126,8 +126,8 @@ pub(super) struct Replay {
     /// Replay the event at this position only
     #[arg(long, value_name = "POSITION", value_parser = super::parse_position, conflicts_with = "until")]
     event: Option<u64>,
-    /// Replay up to this position, or events stored before this time
-    #[arg(long, value_name = "POSITION|TIME", conflicts_with = "stop", value_parser = parse_until)]
+    /// Replay up to this position, or events stored before this time, or longer ago than this
+    #[arg(long, value_name = "POSITION|TIME|AGE", conflicts_with = "stop", value_parser = parse_until)]
     until: Option<ReplayUntil>,
     #[command(flatten)]
     only: ReplayFilter,
@@ -217,7 +217,7 @@ impl Replay {
 fn parse_until(text: &str) -> Result<ReplayUntil, String> {
     let position = text.parse().map(|position| ReplayUntil::Position(Position(position)));
     position
-        .or_else(|_| super::parse_time(text).map(ReplayUntil::Time))
+        .or_else(|_| super::parse_past_time(text).map(ReplayUntil::Time))
         .map_err(|error| format!("{error}, or a position in the log"))
 }
 

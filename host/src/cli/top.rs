@@ -49,7 +49,7 @@ fn clear_screen() -> std::io::Result<()> {
 
 fn show(statistics: &StatisticsView) -> String {
     let mut subjects: Vec<_> = statistics.subjects.iter().collect();
-    subjects.sort_by_key(|subject| (std::cmp::Reverse(subject.cpu_us), name(subject)));
+    subjects.sort_by_key(|subject| (std::cmp::Reverse(subject.cpu_us), subject_name(subject)));
     let columns = [
         "SUBSCRIPTION OR ROUTES",
         "PER S",
@@ -65,7 +65,7 @@ fn show(statistics: &StatisticsView) -> String {
     ];
     let rows = table(&columns, &subjects, |subject| {
         vec![
-            cell(name(subject)),
+            cell(subject_name(subject)),
             format!("{:.1}", rate(subject)),
             cell(subject.failed),
             cell(subject.retried),
@@ -93,11 +93,11 @@ fn describe_ledger(ledger: &LedgerView) -> String {
 }
 
 /// A time of at least a microsecond; a dash if nothing was measured.
-fn time(micros: u64) -> String {
+pub(super) fn time(micros: u64) -> String {
     output::optional((micros > 0).then(|| format_micros(micros)))
 }
 
-fn name(subject: &SubjectView) -> String {
+pub(super) fn subject_name(subject: &SubjectView) -> String {
     subject.subscription.clone().unwrap_or_else(|| format!("{} (routes)", subject.plugin))
 }
 

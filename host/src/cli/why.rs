@@ -14,8 +14,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     source: Option<String>,
     /// Show at most N events, up to 10,000; the event and those that led to it are always shown
-    #[arg(long, value_name = "N", default_value = "200", value_parser = clap::value_parser!(u64).range(1..=10_000))]
-    limit: u64,
+    #[arg(long, value_name = "N", default_value = "200", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    limit: u16,
     #[command(flatten)]
     remote: Remote,
 }
@@ -25,8 +25,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if arguments.id.len() > ATTRIBUTE_LIMIT {
         anyhow::bail!("the id has {} bytes, and no id has more than {ATTRIBUTE_LIMIT}", arguments.id.len());
     }
-    let limit = usize::try_from(arguments.limit).ok();
-    let query = CauseTreeQuery { source: arguments.source, limit };
+    let query = CauseTreeQuery { source: arguments.source, limit: Some(arguments.limit.into()) };
     let tree = client.cause_tree(&arguments.id, &query).await?;
     output.print(&tree, render::render);
     Ok(())

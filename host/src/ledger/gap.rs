@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::integers::signed;
+use super::integers::{signed, time};
 use super::queue::Loss;
 use crate::clock::Timestamp;
 
@@ -61,9 +61,8 @@ impl Gap {
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Gap> {
-    let time = |index| row.get(index).map(|time: i64| Timestamp(u64::try_from(time).unwrap_or(0)));
     let lost: i64 = row.get(2)?;
-    Ok(Gap { from: time(0)?, until: time(1)?, lost: u64::try_from(lost).ok(), reason: row.get(3)? })
+    Ok(Gap { from: time(row, 0)?, until: time(row, 1)?, lost: u64::try_from(lost).ok(), reason: row.get(3)? })
 }
 
 /// The gaps that are not stored yet.

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params};
 
 use super::distribution::Distribution;
-use super::integers::signed;
+use super::integers::{duration, signed, unsigned};
+use super::selection::Selection;
 use super::statistics::{Activity, SLOT, SLOTS_PER_MINUTE, Statistics, Subject};
 use crate::clock::Timestamp;
 use crate::duration::micros;
@@ -42,19 +44,27 @@ impl Minute {
     }
 }
 
-/// Reads the minutes from one to another, in order.
-pub(super) fn read(
-    connection: &Connection,
-    from: Timestamp,
-    until: Timestamp,
-    limit: usize,
-) -> rusqlite::Result<Vec<Minute>> {
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM minutes WHERE minute >= ?1 AND minute <= ?2 ORDER BY minute, owner, name LIMIT ?3"
-    ))?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let minutes = statement.query_map([signed(from.0 / MINUTE_MS), signed(until.0 / MINUTE_MS), limit], read_row)?;
-    minutes.collect()
+/// Selects the aggregates of minutes. Every part that is set must match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MinuteFilter {
+    /// A time in the first minute.
+    pub since: Timestamp,
+    /// A time in the last minute.
+    pub until: Timestamp,
+    /// The owner of the subscription, or the plugin of the routes.
+    pub owner: Option<String>,
+    /// The name of the subscription.
+    pub subscription: Option<String>,
+}
+
+/// Reads minutes, in order.
+pub(super) fn read(connection: &Connection, filter: MinuteFilter, limit: usize) -> rusqlite::Result<Vec<Minute>> {
+    let mut selection = Selection::default();
+    selection.add("minute >= ?", Value::Integer(signed(filter.since.0 / MINUTE_MS)));
+    selection.add("minute <= ?", Value::Integer(signed(filter.until.0 / MINUTE_MS)));
+    selection.equal("owner", filter.owner);
+    selection.equal("name", filter.subscription);
+    selection.read(connection, ("minutes", COLUMNS, "minute, owner, name"), limit, read_row)
 }
 
 /// Writes minutes. A minute that is stored already, since the host was restarted within it, is added to.
@@ -113,7 +123,6 @@ fn insert(connection: &Connection, minute: &Minute) -> rusqlite::Result<()> {
 }
 
 fn read_row(row: &Row<'_>) -> rusqlite::Result<Minute> {
-    let unsigned = |index| row.get(index).map(|number: i64| u64::try_from(number).unwrap_or(0));
     let owner: String = row.get(1)?;
     let subject = match row.get(2)? {
         Some(name) => Subject::Subscription { owner, name },
@@ -121,17 +130,17 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<Minute> {
     };
     let distribution = |index| row.get::<_, String>(index).map(|text| Distribution::decode(&text));
     let activity = Activity {
-        succeeded: unsigned(3)?,
-        retried: unsigned(4)?,
-        failed: unsigned(5)?,
-        cpu_time: std::time::Duration::from_micros(unsigned(6)?),
-        memory_bytes: unsigned(7)?,
+        succeeded: unsigned(row, 3)?,
+        retried: unsigned(row, 4)?,
+        failed: unsigned(row, 5)?,
+        cpu_time: duration(row, 6)?,
+        memory_bytes: unsigned(row, 7)?,
         run: distribution(9)?,
         latency: distribution(10)?,
         wait: distribution(11)?,
     };
     let backlog: Option<i64> = row.get(8)?;
-    let at = Timestamp(unsigned(0)?.saturating_mul(MINUTE_MS));
+    let at = Timestamp(unsigned(row, 0)?.saturating_mul(MINUTE_MS));
     Ok(Minute { at, subject, activity, backlog: backlog.map(|backlog| u64::try_from(backlog).unwrap_or(0)) })
 }
 

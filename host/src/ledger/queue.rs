@@ -43,8 +43,7 @@ impl Loss {
     }
 
     /// This loss together with a later one.
-    pub(super) fn and(self, later: Option<Self>) -> Self {
-        let Some(later) = later else { return self };
+    pub(super) fn and(self, later: Self) -> Self {
         Self { from: self.from.min(later.from), until: self.until.max(later.until), count: self.count + later.count }
     }
 }
@@ -64,7 +63,7 @@ impl Queue {
             return true;
         }
         let loss = Loss { from: entry.at(), until: entry.at(), count: 1 };
-        state.lost = Some(state.lost.map_or(loss, |lost| lost.and(Some(loss))));
+        state.lost = Some(state.lost.map_or(loss, |lost| lost.and(loss)));
         false
     }
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params_from_iter};
+use rusqlite::{Connection, Row};
 
 use super::gap::Gap;
-use super::integers::signed;
-use super::minutes::{self, Minute};
+use super::integers::{duration, signed, time, unsigned};
+use super::minutes::{self, Minute, MinuteFilter};
 use super::record::{AttemptEntry, AttemptVerdict, Details, RecordedFailure, RequestEntry};
+use super::selection::Selection;
 use super::shared::Shared;
 use super::store::{self, StoreError};
 use crate::clock::Timestamp;
@@ -64,6 +65,25 @@ pub struct AttemptFilter {
     pub cause: Option<String>,
     /// The digest of the component.
     pub digest: Option<String>,
+    /// Those that ended at this time or later.
+    pub since: Option<Timestamp>,
+    /// Those that ended before this time.
+    pub until: Option<Timestamp>,
+}
+
+/// Selects requests. Every part that is set must match.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestFilter {
+    /// The id.
+    pub id: Option<String>,
+    /// The plugin.
+    pub plugin: Option<String>,
+    /// Only those with a status from 500.
+    pub failed: bool,
+    /// Those that ended at this time or later.
+    pub since: Option<Timestamp>,
+    /// Those that ended before this time.
+    pub until: Option<Timestamp>,
 }
 
 /// The columns of an attempt, in the order in which [`attempt_of`] reads them.
@@ -104,25 +124,32 @@ impl LedgerReader {
             if let Some(slower) = filter.slower_than {
                 selection.add("took >= ?", Value::Integer(signed(micros(slower))));
             }
-            selection.run(connection, "attempts", ATTEMPT, before, limit, attempt_of)
+            selection.ended_in(filter.since, filter.until);
+            newest_first(selection, connection, ("attempts", ATTEMPT), before, limit, attempt_of)
         })
         .await
     }
 
-    /// The requests of a plugin, or of all plugins, newest first, starting before a number or with the newest one.
+    /// The requests that match, newest first, starting before a number or with the newest one. Each comes with its
+    /// number.
     ///
     /// # Errors
     /// If the ledger cannot be read.
     pub async fn requests(
         &self,
-        plugin: Option<String>,
+        filter: RequestFilter,
         before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<(i64, RequestEntry)>, ReadError> {
         self.read(move |connection| {
             let mut selection = Selection::default();
-            selection.equal("plugin", plugin);
-            selection.run(connection, "requests", REQUEST, before, limit, request_of)
+            selection.equal("id", filter.id);
+            selection.equal("plugin", filter.plugin);
+            if filter.failed {
+                selection.add("status >= ?", Value::Integer(500));
+            }
+            selection.ended_in(filter.since, filter.until);
+            newest_first(selection, connection, ("requests", REQUEST), before, limit, request_of)
         })
         .await
     }
@@ -132,13 +159,8 @@ impl LedgerReader {
     /// # Errors
     /// If the ledger cannot be read.
     pub async fn request(&self, id: String) -> Result<Option<RequestEntry>, ReadError> {
-        self.read(move |connection| {
-            let mut selection = Selection::default();
-            selection.equal("id", Some(id));
-            let found = selection.run(connection, "requests", REQUEST, None, 1, request_of)?;
-            Ok(found.into_iter().next().map(|(_, request)| request))
-        })
-        .await
+        let filter = RequestFilter { id: Some(id), ..RequestFilter::default() };
+        Ok(self.requests(filter, None, 1).await?.into_iter().next().map(|(_, request)| request))
     }
 
     /// The request whose handler published the first event of a cause tree.
@@ -171,12 +193,12 @@ impl LedgerReader {
         self.read(move |connection| Ok(Gap::overlapping(connection, from, until)?)).await
     }
 
-    /// The aggregates of the minutes in a time, in order, at most `limit` of them.
+    /// The aggregates of the minutes that match, in order, at most `limit` of them.
     ///
     /// # Errors
     /// If the ledger cannot be read.
-    pub async fn minutes(&self, from: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Minute>, ReadError> {
-        self.read(move |connection| Ok(minutes::read(connection, from, until, limit)?)).await
+    pub async fn minutes(&self, filter: MinuteFilter, limit: usize) -> Result<Vec<Minute>, ReadError> {
+        self.read(move |connection| Ok(minutes::read(connection, filter, limit)?)).await
     }
 
     /// Reads on a thread that may block. A ledger that does not exist yet is empty.
@@ -194,45 +216,17 @@ impl LedgerReader {
     }
 }
 
-/// The conditions of a query.
-#[derive(Default)]
-struct Selection {
-    conditions: Vec<String>,
-    values: Vec<Value>,
-}
-
-impl Selection {
-    /// Adds a condition with one parameter.
-    fn add(&mut self, condition: &'static str, value: Value) {
-        self.conditions.push(condition.to_owned());
-        self.values.push(value);
-    }
-
-    /// Adds that a column has a value, if there is one.
-    fn equal(&mut self, column: &'static str, value: Option<String>) {
-        if let Some(value) = value {
-            self.conditions.push(format!("{column} = ?"));
-            self.values.push(Value::Text(value));
-        }
-    }
-
-    fn run<T>(
-        mut self,
-        connection: &Connection,
-        table: &str,
-        columns: &str,
-        before: Option<i64>,
-        limit: usize,
-        read: fn(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Vec<T>, ReadError> {
-        self.add("number < ?", Value::Integer(before.unwrap_or(i64::MAX)));
-        self.values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
-        let conditions = self.conditions.join(" AND ");
-        let sql = format!("SELECT {columns} FROM {table} WHERE {conditions} ORDER BY number DESC LIMIT ?");
-        let mut statement = connection.prepare(&sql)?;
-        let rows = statement.query_map(params_from_iter(self.values), read)?;
-        rows.map(|row| row.map_err(ReadError::from)).collect()
-    }
+/// Reads records, newest first, starting before a number or with the newest one.
+fn newest_first<T>(
+    mut selection: Selection,
+    connection: &Connection,
+    (table, columns): (&str, &str),
+    before: Option<i64>,
+    limit: usize,
+    read: fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, ReadError> {
+    selection.add("number < ?", Value::Integer(before.unwrap_or(i64::MAX)));
+    Ok(selection.read(connection, (table, columns, "number DESC"), limit, read)?)
 }
 
 fn attempt_of(row: &Row<'_>) -> rusqlite::Result<(i64, AttemptEntry)> {
@@ -299,16 +293,4 @@ fn details(row: &Row<'_>, index: usize) -> rusqlite::Result<Details> {
 fn failure(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<RecordedFailure>> {
     let (cause, reason): (Option<String>, Option<String>) = (row.get(index)?, row.get(index + 1)?);
     Ok(cause.map(|cause| RecordedFailure { cause, reason: reason.unwrap_or_default() }))
-}
-
-fn unsigned(row: &Row<'_>, index: usize) -> rusqlite::Result<u64> {
-    Ok(u64::try_from(row.get::<_, i64>(index)?).unwrap_or(0))
-}
-
-fn duration(row: &Row<'_>, index: usize) -> rusqlite::Result<Duration> {
-    unsigned(row, index).map(Duration::from_micros)
-}
-
-fn time(row: &Row<'_>, index: usize) -> rusqlite::Result<Timestamp> {
-    unsigned(row, index).map(Timestamp)
 }

@@ -189,12 +189,18 @@ pub(super) struct Details {
     /// Whether the delivery was a redriven dead letter of a replay.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) redriven_replay: bool,
-    /// When an operator redrove the dead letter that the delivery was.
+    /// When an operator redrove this delivery from a dead letter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) redriven_at: Option<Timestamp>,
     /// Whether an operator had edited the data.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) edited: bool,
+}
+
+impl Details {
+    pub(super) fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]

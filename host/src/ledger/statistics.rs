@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::distribution::{Distribution, Percentiles};
 use crate::usage::Usage;
 
-/// The length of one slot of the recent past. Slots begin with the ten seconds of the clock.
+/// The length of one slot of the recent past. Slots start at multiples of ten seconds of the UTC clock.
 pub(super) const SLOT: Duration = Duration::from_secs(10);
 /// The number of slots in a minute.
 pub(super) const SLOTS_PER_MINUTE: usize = 6;

@@ -15,7 +15,7 @@ pub(super) use files::FileChange;
 use self::files::OpenFiles;
 use self::schema::VERSION;
 use super::gap::Gap;
-use super::integers::signed;
+use super::integers::{signed, time};
 use super::minutes::{self, MINUTE_MS, Minute};
 use super::record::Entry;
 use crate::clock::Timestamp;
@@ -83,7 +83,7 @@ impl Store {
     pub(super) fn open(path: &Path, run: i64, now: Timestamp) -> Result<(Self, Option<Gap>), StoreError> {
         // Reasons of failures may quote data. SQLite gives its other files the permissions of this one.
         drop(open_private(path).map_err(|error| StoreError::Unavailable(error.to_string()))?);
-        let connection = Connection::open(path)?;
+        let mut connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         if !(0..=VERSION).contains(&version) {
@@ -102,30 +102,9 @@ impl Store {
             return Err(StoreError::Damaged(sound));
         }
         connection.set_prepared_statement_cache_capacity(32);
-        let mut store = Self { connection, files: OpenFiles::at(path), run };
-        let gap = store.begin_run(now)?;
-        // The first write creates the files next to it.
-        store.files = OpenFiles::at(path);
-        Ok((store, gap))
-    }
-
-    /// Marks the ledger as in use. If another run has left its mark, there is a gap from its last write on.
-    fn begin_run(&mut self, now: Timestamp) -> Result<Option<Gap>, StoreError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let left: Option<(i64, i64)> = transaction
-            .query_row("SELECT id, written FROM run LIMIT 1", [], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        let gap = left.filter(|(id, _)| *id != self.run).map(|(_, written)| {
-            let from = Timestamp(u64::try_from(written).unwrap_or(0)).min(now);
-            Gap { from, until: now, lost: None, reason: NOT_CLOSED.to_owned() }
-        });
-        if let Some(gap) = &gap {
-            gap.insert(&transaction)?;
-        }
-        transaction.execute("DELETE FROM run", [])?;
-        transaction.execute("INSERT INTO run VALUES (?1, ?2)", params![self.run, signed(now.0)])?;
-        transaction.commit()?;
-        Ok(gap)
+        let gap = begin_run(&mut connection, run, now)?;
+        // The first write has created the files next to it.
+        Ok((Self { connection, files: OpenFiles::at(path), run }, gap))
     }
 
     /// Notes that everything up to now is written.
@@ -244,4 +223,25 @@ pub(super) fn set_aside(path: &Path, now: Timestamp) -> std::io::Result<PathBuf>
     }
     std::fs::rename(path, &aside)?;
     Ok(aside)
+}
+
+/// Marks the ledger as in use. If another run has left its mark, there is a gap from its last write on.
+fn begin_run(connection: &mut Connection, run: i64, now: Timestamp) -> Result<Option<Gap>, StoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let left: Option<(i64, Timestamp)> = transaction
+        .query_row("SELECT id, written FROM run LIMIT 1", [], |row| Ok((row.get(0)?, time(row, 1)?)))
+        .optional()?;
+    let gap = left.filter(|(id, _)| *id != run).map(|(_, written)| Gap {
+        from: written.min(now),
+        until: now,
+        lost: None,
+        reason: NOT_CLOSED.to_owned(),
+    });
+    if let Some(gap) = &gap {
+        gap.insert(&transaction)?;
+    }
+    transaction.execute("DELETE FROM run", [])?;
+    transaction.execute("INSERT INTO run VALUES (?1, ?2)", params![run, signed(now.0)])?;
+    transaction.commit()?;
+    Ok(gap)
 }

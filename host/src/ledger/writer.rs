@@ -16,8 +16,6 @@ use super::queue::Loss;
 use super::record::Entry;
 use super::shared::Shared;
 use super::store::{FileChange, Store, StoreError, set_aside};
-use crate::clock::Timestamp;
-use crate::duration::micros;
 
 /// How often the queue is written.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -75,8 +73,6 @@ struct Work {
     run: i64,
     store: Option<Store>,
     outage: OutageTracker,
-    /// Whether the file belongs to a newer version, and is left alone.
-    is_foreign: bool,
     /// Records that were taken from the queue and are not written yet.
     batch: Vec<Arc<Entry>>,
     /// How many records were taken from the queue.
@@ -95,7 +91,6 @@ impl Work {
             shared,
             run: uuid::Uuid::new_v4().as_u64_pair().0.cast_signed(),
             store: None,
-            is_foreign: false,
             batch: Vec::new(),
             taken: 0,
             gaps: UnstoredGaps::default(),
@@ -107,7 +102,7 @@ impl Work {
 
     fn step(&mut self) {
         self.check_files();
-        if self.store.is_none() && !self.is_foreign && self.outage.may_try() {
+        if self.store.is_none() && self.outage.may_try() {
             self.open();
         }
         self.write_queue();
@@ -128,7 +123,7 @@ impl Work {
     /// Writes what is left, and marks the ledger as closed.
     fn close(&mut self) {
         self.check_files();
-        if self.store.is_none() && !self.is_foreign {
+        if self.store.is_none() && !self.outage.is_final() {
             self.open();
         }
         self.outage.try_now();
@@ -202,7 +197,7 @@ impl Work {
     /// Notes that nothing that was written before now is left.
     fn note_all_lost(&mut self, reason: &str) {
         let until = self.shared.clock.now();
-        let from = before(until, self.config.retain_for);
+        let from = until.before(self.config.retain_for);
         self.gaps.add(Gap { from, until, lost: None, reason: reason.to_owned() });
     }
 
@@ -211,27 +206,26 @@ impl Work {
             if self.batch.is_empty() {
                 self.take_batch();
             }
-            if self.is_foreign && !self.batch.is_empty() {
+            if self.outage.is_final() && !self.batch.is_empty() {
                 self.lose_batch("a newer version of Sandbus wrote the ledger");
                 continue;
             }
             let is_idle = self.batch.is_empty() && self.gaps.all().is_empty();
-            if is_idle || self.store.is_none() || !self.outage.may_try() {
+            if is_idle || !self.outage.may_try() {
                 return;
             }
-            let (batch, now) = (std::mem::take(&mut self.batch), self.shared.clock.now());
-            let gaps = std::mem::take(&mut self.gaps);
-            match self.write_store(|store| store.write(&batch, gaps.all(), now)) {
+            let now = self.shared.clock.now();
+            let Some(store) = &mut self.store else { return };
+            let written = store.write(&self.batch, self.gaps.all(), now);
+            match self.note_write(written) {
                 Written::Done => {
-                    self.shared.count_written(batch.len() as u64);
+                    self.shared.count_written(self.batch.len() as u64);
                     self.shared.note_settled(self.taken);
+                    self.batch.clear();
+                    self.gaps = UnstoredGaps::default();
                 }
-                Written::Refused(reason) => {
-                    self.gaps = gaps;
-                    self.batch = batch;
-                    self.lose_batch(&format!("they could not be written: {reason}"));
-                }
-                Written::Failed => (self.batch, self.gaps) = (batch, gaps),
+                Written::Refused(reason) => self.lose_batch(&format!("they could not be written: {reason}")),
+                Written::Failed => {}
             }
         }
     }
@@ -275,8 +269,8 @@ impl Work {
     /// Deletes what is too old, and what is too much.
     fn retain(&mut self) {
         let now = self.shared.clock.now();
-        let records_from = before(now, self.config.retain_for);
-        let minutes_from = before(now, self.config.retain_aggregates_for);
+        let records_from = now.before(self.config.retain_for);
+        let minutes_from = now.before(self.config.retain_aggregates_for);
         let max_bytes = self.config.retain_bytes;
         for _ in 0..RETENTION_STEPS {
             let mut has_more = false;
@@ -318,10 +312,6 @@ impl Work {
     fn fail(&mut self, error: &StoreError) {
         match error {
             StoreError::Damaged(_) if self.store.take().is_some() => self.open(),
-            StoreError::Version(_) => {
-                self.is_foreign = true;
-                self.outage.begin_for_good(error);
-            }
             _ => self.outage.begin(error),
         }
     }
@@ -331,14 +321,10 @@ impl Work {
 enum Written {
     /// It is written.
     Done,
-    /// The ledger works, and does not accept this.
+    /// The ledger works, but rejected this.
     Refused(String),
     /// The ledger does not work.
     Failed,
-}
-
-fn before(now: Timestamp, age: Duration) -> Timestamp {
-    Timestamp(now.0.saturating_sub(micros(age) / 1_000))
 }
 
 #[cfg(test)]

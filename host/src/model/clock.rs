@@ -35,6 +35,12 @@ impl Timestamp {
         Self(self.0.saturating_add(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)))
     }
 
+    /// The time before a duration; the beginning of 1970 at the earliest.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// The time elapsed since an earlier time; zero if that is in the future.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

@@ -10,19 +10,23 @@ pub fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// A duration as people write it.
+#[must_use]
+pub fn format(duration: Duration) -> String {
+    const DAY: u64 = 24 * 60 * 60;
+    match (duration.as_secs(), duration.subsec_nanos()) {
+        // `humantime` would write months of 30.44 days.
+        (seconds, 0) if seconds >= DAY && seconds % DAY == 0 => format!("{}d", seconds / DAY),
+        _ => humantime::format_duration(duration).to_string(),
+    }
+}
+
 /// Serializes a duration.
 ///
 /// # Errors
 /// The serializer's.
 pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    const DAY: u64 = 24 * 60 * 60;
-    match (duration.as_secs(), duration.subsec_nanos()) {
-        // `humantime` would write months of 30.44 days.
-        (seconds, 0) if seconds >= DAY && seconds % DAY == 0 => {
-            serializer.collect_str(&format_args!("{}d", seconds / DAY))
-        }
-        _ => serializer.collect_str(&humantime::format_duration(*duration)),
-    }
+    serializer.serialize_str(&format(*duration))
 }
 
 /// Deserializes a duration.

@@ -24,12 +24,8 @@ const BUCKETS: [f64; 16] =
 const FOLD: Duration = Duration::from_secs(1);
 
 /// The counters of what was lost or dropped.
-const LOSSES: [&str; 4] = [
-    "sandbus_lost_log_lines_total",
-    "sandbus_event_collisions_total",
-    "sandbus_differing_duplicates_total",
-    "sandbus_ledger_lost_total",
-];
+const LOSSES: [&str; 3] =
+    ["sandbus_lost_log_lines_total", "sandbus_event_collisions_total", "sandbus_differing_duplicates_total"];
 
 /// The gauges of each subscription.
 const SUBSCRIPTION_GAUGES: [&str; 7] = [

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod records;
 mod why;
 
 use sandbus_tests::command_line::{expect_code, run};
@@ -74,6 +75,9 @@ fn a_delivery_shows_what_holds_its_key() {
         (shown() == ["keeper/entry 1 ready", "keeper/entry 2 ready", "keeper/entry 3 ready"]).then_some(())
     });
     assert_eq!(pending(&host, &["--key", "b"]), ["keeper/entry 3 ready"]);
+    let listed = &read(&host, &["deliveries", "list"])["deliveries"];
+    assert!(listed.as_array().unwrap().iter().all(|one| one["blocked_by"][0]["code"] == "paused"), "{listed}");
+    assert!(run(&host, &["deliveries"]).contains("the subscription is paused"));
     assert!(run(&host, &["subscriptions", "resume", "keeper/entry"]).contains("resumed"));
     eventually("all are handled", || shown().is_empty().then_some(()));
 }
@@ -184,6 +188,39 @@ fn dead_letters_that_failed_alike_are_listed_as_one_group() {
         let answer = host.operate("GET", path);
         assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid-query"), "{path}");
     }
+}
+
+#[test]
+fn a_group_of_dead_letters_is_redriven_and_dropped() {
+    let host = Setup::new().plugin("poison").plugin("keeper").start();
+    for (event_type, id) in [("poison.pill", "1"), ("keeper.bad", "2"), ("poison.pill", "3"), ("keeper.bad", "4")] {
+        publish(&host, event_type, id, &json!({}));
+    }
+    let numbers = |subscription: &str| -> Vec<i64> {
+        let letters = host.dead_letters();
+        let of_subscription = letters.iter().filter(|letter| letter["subscription"] == subscription);
+        of_subscription.map(|letter| letter["number"].as_i64().unwrap()).collect()
+    };
+    let all = || (numbers("poison/swallow"), numbers("keeper/bad"));
+    let (poisoned, bad) =
+        eventually("there are four dead letters", || Some(all()).filter(|(one, other)| one.len() + other.len() == 4));
+    let sample = poisoned[0].to_string();
+    let listed = read(&host, &["dead-letters", "list", "--like", &sample]);
+    assert_eq!(listed["dead_letters"].as_array().unwrap().len(), 2, "{listed}");
+    assert_eq!(run(&host, &["dead-letters", "redrive", "--like", &sample]).trim(), "redriven: 2");
+    let again = eventually("both failed again", || {
+        let now = numbers("poison/swallow");
+        (now.len() == 2 && now[0] > poisoned[1]).then_some(now)
+    });
+    assert_eq!(numbers("keeper/bad"), bad, "the other group was not redriven");
+    assert_eq!(run(&host, &["dead-letters", "drop", "--like", &again[1].to_string()]).trim(), "dropped: 2");
+    assert_eq!(all(), (vec![], bad));
+    assert!(expect_code(&host, 1, &["dead-letters", "redrive", "--like", &sample]).contains("there is no dead letter"));
+    for other in [&["--all"][..], &["--cause", "trap"], &["--subscription", "keeper/bad"], &["7"]] {
+        let _ = expect_code(&host, 2, &[&["dead-letters", "redrive", "--like", "1"], other].concat());
+    }
+    let answer = host.operate("POST", "/dead-letters/redrive?like=1&cause=trap");
+    assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid-query"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `sandbus why`: what is known of an event, how much of a large tree is shown, and what operators did.
 
 use sandbus_tests::command_line::{expect_code, run};
-use sandbus_tests::{Host, Setup, Webhook, digest, eventually, guest, put};
+use sandbus_tests::{DatabaseLock, Host, Setup, Webhook, digest, eventually, guest, put};
 use serde_json::{Value, json};
 
 use super::{publish, read};
@@ -223,33 +223,11 @@ fn an_event_and_a_request_with_one_id_are_both_shown() {
     assert!(refused.contains("the id has 65537 bytes, and no id has more than 65536"), "{refused}");
 }
 
-/// Holds the lock of the store's writer until it is dropped.
-struct LockedStore(std::process::Child);
-
-impl LockedStore {
-    fn lock(host: &Host) -> Self {
-        use std::io::BufRead as _;
-        const LOCK: &str = "import sqlite3, sys, time\nstore = sqlite3.connect(sys.argv[1], isolation_level=None)\n\
-            store.execute('BEGIN IMMEDIATE')\nprint('locked', flush=True)\ntime.sleep(600)";
-        let mut command = std::process::Command::new("python3");
-        let file = std::fs::read_dir(host.path().join("data"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .find(|path| path.extension().is_some_and(|end| end == "db") && !path.ends_with("ledger.db"))
-            .unwrap();
-        let mut child = command.args(["-c", LOCK]).arg(file).stdout(std::process::Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line.trim(), "locked");
-        Self(child)
-    }
-}
-
-impl Drop for LockedStore {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
+/// The file of the bus.
+fn store(host: &Host) -> std::path::PathBuf {
+    let entries = std::fs::read_dir(host.path().join("data")).unwrap().map(|entry| entry.unwrap().path());
+    let mut databases = entries.filter(|path| path.extension().is_some_and(|end| end == "db"));
+    databases.find(|path| !path.ends_with("ledger.db")).unwrap()
 }
 
 /// The codes of the reasons why the only delivery of an event waits.
@@ -295,7 +273,7 @@ fn a_delivery_waits_for_the_store() {
     assert_eq!(answer.status, 201, "{}", answer.body);
     publish(&host, "a.b", "s1", &json!({}));
     eventually("it waits for another attempt", || (reasons(&host, "s1") == ["retry"]).then_some(()));
-    let lock = LockedStore::lock(&host);
+    let lock = DatabaseLock::take(&store(&host));
     let refused = host.publish("a.b", "s2", json!({}));
     assert_eq!((refused.status, refused.problem().as_str()), (503, "store-unavailable"));
     assert_eq!(reasons(&host, "s1"), ["store-unreachable", "retry"]);

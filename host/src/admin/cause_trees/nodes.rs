@@ -105,8 +105,8 @@ impl Nodes {
         let mut causes = Vec::with_capacity(self.events.len());
         for (index, event) in self.events.iter().enumerate() {
             let cause = event.causation_source.as_deref().zip(event.causation.as_deref());
-            causes.push(cause.and_then(|(source, id)| indexes.get(&Identity::new(source, id)).copied()));
-            indexes.insert(Identity::of(event), index);
+            causes.push(cause.and_then(|cause| indexes.get(&cause).copied()));
+            indexes.insert((event.source.as_str(), event.id.as_str()), index);
         }
         causes
     }

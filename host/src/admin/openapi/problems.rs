@@ -7,6 +7,7 @@ use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::response::Response;
 use utoipa::openapi::{OpenApi, Ref, RefOr};
 
+use crate::admin::contract;
 use crate::api::schemas;
 
 /// The status and the code of a problem.
@@ -136,7 +137,9 @@ fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
         "publish_events" => vec![COMMIT, PUBLISH],
         "compact" => vec![COMMIT],
         "list_dead_letter_groups" => vec![PAGE, READ, &[(400, "invalid-subscription")]],
-        "list_dead_letters" => vec![PAGE, READ, WRITE, &[(400, "invalid-subscription")]],
+        "list_dead_letters" => {
+            vec![PAGE, READ, WRITE, &[(400, "invalid-subscription"), (404, "not-found")]]
+        }
         "redrive_edited_dead_letter" => {
             vec![NAMED, JSON, READ, COMMIT, &[(409, "delivery-open")]]
         }
@@ -147,8 +150,7 @@ fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
         "delete_state" => vec![NAMED, READ, COMMIT],
         "put_state" => vec![NAMED, JSON, READ, COMMIT, &[(409, "state-changed")]],
         "get_cause_tree" => vec![NAMED, READ, &[(400, "ambiguous-id")]],
-        "list_attempts" | "list_requests" => vec![PAGE, LEDGER],
-        "list_minutes" => vec![PAGE, LEDGER],
+        "list_attempts" | "list_requests" | "list_minutes" => vec![PAGE, LEDGER],
         "get_statistics" => vec![READ],
         "follow_stream" => vec![LEDGER, &[(400, "invalid-event-id")]],
         "redrive_dead_letters" | "drop_dead_letters" => vec![READ, COMMIT, SELECTION],
@@ -171,7 +173,8 @@ fn add_to(operation: &mut Operation) {
     let body = if operation.request_body.is_some() { BODY } else { NO_BODY };
     let name = operation.operation_id.as_deref().unwrap_or_default();
     let own = of(name).expect("each operation is in the table above");
-    let condition = has_condition(operation).then_some(CONDITION);
+    // The only documented header is `If-Match`.
+    let condition = contract::has_parameter(operation, &ParameterIn::Header).then_some(CONDITION);
     for (status, codes) in by_status([ANY, body].into_iter().chain(condition).chain(own)) {
         let response = match is_shared(status) {
             true => RefOr::Ref(Ref::from_response_name(shared_name(status))),
@@ -179,14 +182,6 @@ fn add_to(operation: &mut Operation) {
         };
         operation.responses.responses.insert(status.to_string(), response);
     }
-}
-
-/// Whether an operation reads `If-Match`, the only documented header.
-fn has_condition(operation: &Operation) -> bool {
-    operation.parameters.iter().flatten().any(|parameter| match parameter {
-        RefOr::T(parameter) => parameter.parameter_in == ParameterIn::Header,
-        RefOr::Ref(_) => false,
-    })
 }
 
 /// The codes of each status.

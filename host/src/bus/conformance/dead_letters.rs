@@ -137,6 +137,19 @@ pub(super) async fn dead_letters_that_failed_alike_are_grouped(engine: &dyn Engi
     let of_cause = DeadLetterFilter { cause: Some("timeout".to_owned()), ..of_subscription("s") };
     assert_eq!(groups(of_cause, 10).await, all[2..3]);
     assert_eq!(groups(of_subscription("t"), 10).await, all[1..2]);
+
+    // One group is redriven, and one without a component is dropped.
+    let letters = harness.bus().dead_letters(DeadLetterFilter::default(), None, 10).await.unwrap();
+    let group_of = |number: i64| {
+        let letter = letters.iter().find(|letter| letter.number.number() == number);
+        letter.expect("a dead letter of the groups above").group()
+    };
+    assert_eq!(harness.bus().count_dead_letters(group_of(1)).await, Ok(3));
+    assert_eq!(harness.bus().redrive(group_of(1), 2).await, Ok(2));
+    assert_eq!(harness.bus().redrive(group_of(1), 2).await, Ok(1));
+    assert_eq!(groups(DeadLetterFilter::default(), 10).await, all[1..]);
+    assert_eq!(harness.bus().drop_dead_letters(group_of(5), 10).await, Ok(1));
+    assert_eq!(groups(DeadLetterFilter::default(), 10).await, [&all[1..2], &all[3..]].concat());
 }
 
 pub(super) async fn a_dead_letter_is_redriven_with_edited_data(engine: &dyn Engine) {

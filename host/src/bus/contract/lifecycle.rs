@@ -10,7 +10,7 @@ pub trait Lifecycle {
     /// runs, even if nobody uses the bus. A change may show up to one second late.
     fn reachable(&self) -> watch::Receiver<Reachability>;
 
-    /// A number that tells this store from others. It never changes, and a copy of the store has the same number.
+    /// A number that identifies this store. It never changes, and a copy of the store has the same number.
     fn store_id(&self) -> u64;
 
     /// Waits until the store fails for good, and returns the reason: the store is damaged, was written by a newer

@@ -1,32 +1,34 @@
 //! Writes records as rows.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, params};
 
 use super::StoreError;
 use crate::duration::micros;
 use crate::ledger::integers::signed;
-use crate::ledger::record::{AttemptEntry, AttemptVerdict, Details, RequestEntry};
+use crate::ledger::record::{AttemptEntry, AttemptVerdict, Details, RecordedFailure, RequestEntry};
 use crate::usage::Usage;
 
 /// The most cause trees by which a request is found.
 const MAX_TREES: usize = 20;
 
 pub(super) fn insert_attempt(connection: &Connection, attempt: &AttemptEntry) -> Result<(), StoreError> {
-    let Usage { queued, cpu_time, memory_bytes, calls } = &attempt.usage;
+    let [queued, took, cpu_time, memory_bytes] = usage_columns(&attempt.usage, attempt.took);
+    let (cause, reason) = failure_columns(attempt.failure.as_ref());
     let (verdict, due) = match attempt.verdict {
         AttemptVerdict::Handled => (0, None),
         AttemptVerdict::Retry(due) => (1, Some(signed(due.0))),
         AttemptVerdict::Dead => (2, None),
     };
-    let details = serde_json::to_string(&Details {
+    let details = Details {
         names: attempt.names.clone(),
-        calls: calls.clone(),
+        calls: attempt.usage.calls.clone(),
         redriven_replay: attempt.is_replay && attempt.replay.is_none(),
         redriven_at: attempt.redriven_at,
         edited: attempt.edited,
         ..Details::default()
-    })
-    .unwrap_or_default();
+    };
     let mut insert = connection.prepare_cached(
         "INSERT INTO attempts VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
          ?18, ?19, ?20, ?21, ?22)",
@@ -45,28 +47,28 @@ pub(super) fn insert_attempt(connection: &Connection, attempt: &AttemptEntry) ->
         attempt.replay,
         attempt.digest,
         attempt.attempt,
-        signed(micros(*queued)),
-        signed(micros(attempt.took)),
-        signed(micros(*cpu_time)),
-        signed(*memory_bytes),
+        queued,
+        took,
+        cpu_time,
+        memory_bytes,
         verdict,
         due,
-        attempt.failure.as_ref().map(|failure| &failure.cause),
-        attempt.failure.as_ref().map(|failure| &failure.reason),
-        details,
+        cause,
+        reason,
+        details.to_json(),
     ])?;
     Ok(())
 }
 
 pub(super) fn insert_request(connection: &Connection, request: &RequestEntry) -> Result<(), StoreError> {
-    let Usage { queued, cpu_time, memory_bytes, calls } = &request.usage;
-    let details = serde_json::to_string(&Details {
+    let [queued, took, cpu_time, memory_bytes] = usage_columns(&request.usage, request.took);
+    let (cause, reason) = failure_columns(request.failure.as_ref());
+    let details = Details {
         names: request.names.clone(),
-        calls: calls.clone(),
+        calls: request.usage.calls.clone(),
         trees: request.trees.clone(),
         ..Details::default()
-    })
-    .unwrap_or_default();
+    };
     let mut insert = connection.prepare_cached(
         "INSERT INTO requests VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
     )?;
@@ -79,13 +81,13 @@ pub(super) fn insert_request(connection: &Connection, request: &RequestEntry) ->
         request.route,
         request.path,
         request.status,
-        signed(micros(*queued)),
-        signed(micros(request.took)),
-        signed(micros(*cpu_time)),
-        signed(*memory_bytes),
-        request.failure.as_ref().map(|failure| &failure.cause),
-        request.failure.as_ref().map(|failure| &failure.reason),
-        details,
+        queued,
+        took,
+        cpu_time,
+        memory_bytes,
+        cause,
+        reason,
+        details.to_json(),
     ])?;
     let number = connection.last_insert_rowid();
     let mut insert = connection.prepare_cached("INSERT INTO request_trees VALUES (?1, ?2)")?;
@@ -93,4 +95,14 @@ pub(super) fn insert_request(connection: &Connection, request: &RequestEntry) ->
         insert.execute(params![tree.id, number])?;
     }
     Ok(())
+}
+
+/// The queue wait, the run time, the CPU time and the memory.
+fn usage_columns(usage: &Usage, took: Duration) -> [i64; 4] {
+    [micros(usage.queued), micros(took), micros(usage.cpu_time), usage.memory_bytes].map(signed)
+}
+
+/// The cause and the reason.
+fn failure_columns(failure: Option<&RecordedFailure>) -> (Option<&str>, Option<&str>) {
+    failure.map(|failure| (failure.cause.as_str(), failure.reason.as_str())).unzip()
 }

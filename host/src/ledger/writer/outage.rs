@@ -21,14 +21,14 @@ pub(super) struct OutageTracker {
     current: Option<Current>,
 }
 
-/// The outage that lasts.
+/// The outage in progress.
 struct Current {
     reason: String,
     /// The number of records that were lost before it.
     lost_before: u64,
     /// When writing was last tried and failed. None if it may be tried now.
     failed_at: Option<Timestamp>,
-    /// Whether trying again is useless.
+    /// Whether retrying is pointless.
     is_final: bool,
     /// Since when writing has worked again.
     works_since: Option<Timestamp>,
@@ -62,17 +62,18 @@ impl OutageTracker {
         self.current.as_ref().map(|current| current.reason.as_str())
     }
 
+    /// Whether this process can never write the file, because a newer version wrote it.
+    pub(super) fn is_final(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.is_final)
+    }
+
     /// Notes that writing failed.
     pub(super) fn begin(&mut self, error: &StoreError) {
-        self.fail(error, false, "the host tries again every few seconds");
-    }
-
-    /// Notes that the file can never be written by this process.
-    pub(super) fn begin_for_good(&mut self, error: &StoreError) {
-        self.fail(error, true, "run the Sandbus that wrote it, or move the file away and restart the host");
-    }
-
-    fn fail(&mut self, error: &StoreError, is_final: bool, advice: &str) {
+        let is_final = matches!(error, StoreError::Version(_));
+        let advice = match is_final {
+            true => "run the Sandbus that wrote it, or move the file away and restart the host",
+            false => "the host tries again every few seconds",
+        };
         let now = self.shared.clock.now();
         if let Some(current) = &mut self.current {
             (current.failed_at, current.works_since) = (Some(now), None);

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use super::super::record::tests::{attempt, failed, handled, request};
-use super::super::{AttemptFilter, AttemptVerdict, Entry, Gap, Ledger, LedgerReader};
+use super::super::{
+    AttemptFilter, AttemptVerdict, Entry, Gap, Ledger, LedgerReader, MinuteFilter, RequestFilter,
+};
 use super::*;
 use crate::clock::{Clock, Timestamp};
 use crate::ledger::Recording;
@@ -30,6 +32,14 @@ fn work(data: &Path, config: LedgerConfig) -> Work {
 fn reader(data: &Path) -> LedgerReader {
     let shared = Arc::new(Shared::of(&LedgerConfig::default(), Clock::manual(NOW)));
     LedgerReader::new(data.join(super::super::store::FILE), shared)
+}
+
+fn of_plugin(plugin: &str) -> RequestFilter {
+    RequestFilter { plugin: Some(plugin.to_owned()), ..RequestFilter::default() }
+}
+
+fn all_minutes() -> MinuteFilter {
+    MinuteFilter { since: Timestamp(0), until: Timestamp(u64::MAX), owner: None, subscription: None }
 }
 
 fn after(seconds: u64) -> Timestamp {
@@ -65,7 +75,7 @@ async fn records_are_read_as_they_were_written() {
     assert_eq!(read, expected);
     assert_eq!(reader.request("r8".to_owned()).await.unwrap(), Some(request(8)));
     assert_eq!(reader.request("r9".to_owned()).await.unwrap(), None);
-    assert_eq!(reader.requests(Some("other".to_owned()), None, 9).await.unwrap(), []);
+    assert_eq!(reader.requests(of_plugin("other"), None, 9).await.unwrap(), []);
     let count = async |filter, before| reader.attempts(filter, before, 10).await.unwrap().len();
     let filter = AttemptFilter::default;
     assert_eq!(count(filter(), Some(3)).await, 2);
@@ -83,7 +93,7 @@ async fn queued_records_are_written_when_the_ledger_closes() {
     let (recorder, reader) = (ledger.recorder(), ledger.reader());
     (0..5_000).for_each(|_| recorder.record_request(request(0)));
     drop(ledger);
-    let requests = reader.requests(None, None, usize::MAX).await.unwrap();
+    let requests = reader.requests(RequestFilter::default(), None, usize::MAX).await.unwrap();
     assert_eq!((requests.len(), requests[0].1.at), (5_000, NOW));
     assert_eq!(gaps(data.path()).await, []);
     assert_eq!((recorder.counters().written, recorder.counters().lost), (5_000, 0));
@@ -116,6 +126,28 @@ async fn a_damaged_ledger_is_set_aside_and_a_new_one_is_used() {
         let gaps = gaps(data.path()).await;
         assert_eq!((gaps.len(), gaps[0].until, gaps[0].lost), (1, NOW, None), "{gaps:?}");
     }
+}
+
+#[tokio::test]
+async fn damage_that_a_write_finds_leaves_a_gap() {
+    let data = tempfile::tempdir().unwrap();
+    let mut work = work(data.path(), LedgerConfig::default());
+    // Another process overwrites the pages of a table that the writer has opened.
+    work.shared.push(failed(0));
+    work.write_queue();
+    let connection = rusqlite::Connection::open(data.path().join("ledger.db")).unwrap();
+    connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    drop(connection);
+    let path = data.path().join("ledger.db");
+    let length = fs::metadata(&path).unwrap().len();
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &vec![0xff; usize::try_from(length).unwrap() - 4_096], 4_096)
+        .unwrap();
+    work.shared.push(failed(1));
+    work.write_queue();
+    work.write_queue();
+    let reasons: Vec<_> = gaps(data.path()).await.into_iter().map(|gap| gap.reason).collect();
+    assert!(reasons.iter().any(|reason| reason.contains("was damaged")), "{reasons:?}");
 }
 
 #[tokio::test]
@@ -325,7 +357,7 @@ async fn an_earlier_version_of_the_tables_is_upgraded() {
     second.shared.push(failed(2));
     second.step();
     assert_eq!(all(&reader(data.path())).await, 2);
-    let minutes = reader(data.path()).minutes(Timestamp(0), NOW, 10).await.unwrap();
+    let minutes = reader(data.path()).minutes(all_minutes(), 10).await.unwrap();
     assert_eq!((minutes[0].at, minutes[0].activity.succeeded), (Timestamp(7 * 60_000), 1));
 }
 
@@ -336,12 +368,12 @@ async fn a_reader_sees_what_was_queued_before_it() {
     let (recorder, reader) = (ledger.recorder(), ledger.reader());
     for count in 1..=20 {
         recorder.record_request(request(0));
-        assert_eq!(reader.requests(None, None, usize::MAX).await.unwrap().len(), count);
+        assert_eq!(reader.requests(RequestFilter::default(), None, usize::MAX).await.unwrap().len(), count);
     }
     // While the ledger cannot be written, a reader does not wait.
     let locked = lock(data.path());
     recorder.record_request(request(0));
-    let read = async || reader.requests(None, None, usize::MAX).await.unwrap().len();
+    let read = async || reader.requests(RequestFilter::default(), None, usize::MAX).await.unwrap().len();
     assert_eq!(read().await, 20);
     while recorder.counters().outage.is_none() {
         tokio::task::yield_now().await;

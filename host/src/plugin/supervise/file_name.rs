@@ -18,6 +18,12 @@ pub(crate) fn check_stem(stem: &OsStr) -> Result<&str, &'static str> {
     if stem.chars().any(printable::is_unprintable) {
         return Err("its name has a control character or an invisible one; rename it");
     }
+    if stem.contains('/') {
+        return Err("its name has a slash; rename it");
+    }
+    if stem.is_empty() || stem.starts_with('.') {
+        return Err("its name is empty or begins with a dot, which hides the file; rename it");
+    }
     if stem.starts_with('-') {
         return Err("its name begins with `-`, which would make an option of it on a command line; rename it");
     }
@@ -76,6 +82,13 @@ mod tests {
             ("a\u{9b}", "control character"),
             ("a\u{202e}", "invisible"),
             ("a\u{200b}", "invisible"),
+            ("", "empty"),
+            (".", "dot"),
+            ("..", "dot"),
+            (".hidden", "dot"),
+            ("a/b", "slash"),
+            ("../a", "slash"),
+            ("a\0", "control character"),
             ("-rf", "option"),
             ("--", "option"),
             (" a", "white space"),

@@ -9,17 +9,21 @@ use rusqlite::{Connection, params};
 use super::super::schema::DEAD_LETTER_SUMMED;
 use super::events::{EVENT_COLUMNS, EVENT_WIDTH, logged};
 use super::{from_json_column, signed, to_json, unsigned};
-use crate::bus::{DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterId, FailedAttempt, StoreError};
+use crate::bus::{DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterId, FailedAttempt, FailureKind, StoreError};
 use crate::clock::Timestamp;
 use crate::event::Position;
 use crate::subscription::SubscriptionId;
+
+/// The digest of the component in the last attempt.
+const LAST_DIGEST: &str = "d.history ->> '$[#-1].digest'";
 
 fn conditions(filter: &DeadLetterFilter) -> (String, Vec<Value>) {
     let mut sql = String::from("1");
     let mut values = Vec::new();
     let mut add = |condition: &str, value: Value| {
         values.push(value);
-        sql.push_str(&format!(" AND {condition} = ?{}", values.len()));
+        // `IS` also compares with NULL.
+        sql.push_str(&format!(" AND {condition} IS ?{}", values.len()));
     };
     if let Some(number) = filter.number {
         add("d.number", number.number().into());
@@ -30,6 +34,10 @@ fn conditions(filter: &DeadLetterFilter) -> (String, Vec<Value>) {
     }
     if let Some(cause) = &filter.cause {
         add("d.cause", cause.clone().into());
+    }
+    if let Some(FailureKind { signature, digest }) = &filter.failure {
+        add(LAST_DIGEST, digest.clone().into());
+        add("failure_signature(d.reason)", signature.clone().into());
     }
     (sql, values)
 }
@@ -141,7 +149,7 @@ pub(in super::super) fn dead_letter_groups(
     let (conditions, mut values) = conditions(filter);
     values.push(signed(limit as u64).into());
     let sql = format!(
-        "SELECT s.owner, s.name, d.cause, failure_signature(d.reason) AS signature, d.history ->> '$[#-1].digest' AS digest,
+        "SELECT s.owner, s.name, d.cause, failure_signature(d.reason) AS signature, {LAST_DIGEST} AS digest,
            count(*) AS count, min(d.buried_at), max(d.buried_at), max(d.number) AS sample
          FROM dead_letters d JOIN subscriptions s ON s.number = d.subscription WHERE {conditions}
          GROUP BY s.owner, s.name, d.cause, signature, digest ORDER BY count DESC, sample DESC LIMIT ?{}",

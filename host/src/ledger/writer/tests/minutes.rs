@@ -16,7 +16,7 @@ fn succeed(statistics: &SubjectStatistics) {
 }
 
 async fn minutes(data: &Path) -> Vec<Minute> {
-    reader(data).minutes(Timestamp(0), Timestamp(u64::MAX), 10).await.unwrap()
+    reader(data).minutes(all_minutes(), 10).await.unwrap()
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ impl Folder {
     /// If it cannot be read.
     pub async fn sidecar(&self, stem: &str) -> io::Result<Option<String>> {
         let path = folder::sidecar_path(&self.path, stem);
-        run_blocking_io(move || match crate::plugin::load::source::read_sidecar_of_folder(&path) {
+        run_blocking_io(move || match source::read_sidecar_of_folder(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             read => read.map(Some),
         })
@@ -104,13 +104,9 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
     }
 
     fn check_change(&self, stem: &str) -> Result<(), FileChangeError> {
-        let is_one_component = Path::new(stem).file_name().is_some_and(|name| name == stem);
-        if !is_one_component || stem.starts_with('.') || stem.contains('\0') {
-            return Err(FileChangeError::Name(format!("`{stem}` cannot be the name of a file")));
-        }
         file_name::check_stem(stem.as_ref()).map_err(|reason| FileChangeError::Name(reason.to_owned()))?;
-        let lower = stem.to_lowercase();
-        if let Some(other) = self.present.iter().find(|other| *other != stem && other.to_lowercase() == lower) {
+        let stems = self.present.iter().map(String::as_str).chain([stem]);
+        if let Some(other) = file_name::case_conflicts(stems, &self.present).remove(stem) {
             return Err(FileChangeError::Name(format!("the name differs from {other}.wasm only in case")));
         }
         if self.changes.iter().any(|pending| pending.stem == stem) {
