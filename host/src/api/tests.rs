@@ -172,6 +172,7 @@ fn dead_letter_requests() {
     let query = DeadLetterQuery {
         number: Some(1),
         subscription: Some("p/s".to_owned()),
+        like: None,
         cause: Some("trap".to_owned()),
         after: Some("c2".to_owned()),
         limit: Some(5),
@@ -500,7 +501,7 @@ fn deliveries() {
     verbatim(
         &DeliveryPage { deliveries: vec![delivery], next: Some("3-7".to_owned()) },
         &format!(
-            r#"{{"deliveries":[{{"as_of":"2030-01-01T00:00:00.000Z","subscription":"orders/pay","replay":false,"state":"retrying","ahead":null,"attempts":2,"due":"2030-01-01T00:00:05.000Z","cause":"trap","reason":"unreachable","key":null,"behind":null,"dead_letter":null,"logged":{LOGGED}}}],"next":"3-7"}}"#
+            r#"{{"deliveries":[{{"as_of":"2030-01-01T00:00:00.000Z","subscription":"orders/pay","replay":false,"state":"retrying","ahead":null,"attempts":2,"due":"2030-01-01T00:00:05.000Z","cause":"trap","reason":"unreachable","key":null,"behind":null,"dead_letter":null,"blocked_by":[],"logged":{LOGGED}}}],"next":"3-7"}}"#
         ),
     );
     let query =
