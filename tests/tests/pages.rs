@@ -64,7 +64,11 @@ fn every_list_is_read_page_by_page() {
             "dead_letters" => item["number"].clone(),
             _ => item.clone(),
         };
-        let items = |page: &Value| page[name].as_array().unwrap().iter().map(identity).collect::<Vec<_>>();
+        // The delivery of a tick is pending for a moment only.
+        let is_lasting = |item: &&Value| name != "deliveries" || item["subscription"] != "ticker/each_second";
+        let items = |page: &Value| {
+            page[name].as_array().unwrap().iter().filter(is_lasting).map(identity).collect::<Vec<_>>()
+        };
         let all = items(&page(&host, path, "limit=1000"));
         let (mut found, mut query) = (Vec::new(), "limit=1".to_owned());
         loop {

@@ -53,8 +53,9 @@ fn later(event: Event<serde_json::Value>) -> Result<()> {
     Ok(())
 }
 
-#[on_schedule("* * * * *", missed = "run-once")]
-fn each_minute(_: Tick) -> Result<()> {
+/// No test should meet this time.
+#[on_schedule("0 0 1 1 *", missed = "run-once")]
+fn each_year(_: Tick) -> Result<()> {
     state::increment("ticks", 1)?;
     Ok(())
 }
@@ -88,7 +89,7 @@ fn publish_later(request: Request) -> Result<Json<String>, Problem> {
 
 plugin! {
     name: "keeper",
-    handlers: [job, bad, entry, later, each_minute],
+    handlers: [job, bad, entry, later, each_year],
     routes: [kept, keep, count, publish_later],
     publishes: ["keeper.later"],
 }

@@ -365,7 +365,7 @@ fn a_plugin_and_a_subscription_are_shown_with_their_rules() {
         "keeper 0.1.0",
         "\nstatus        running\n",
         "\nfile          keeper.wasm\n",
-        "\nrequests      publish keeper.later, schedule.keeper.each_minute\n",
+        "\nrequests      publish keeper.later, schedule.keeper.each_year\n",
         "\nroute         POST /keeper/count\n",
         "\nsubscription  keeper/entry: keeper.entry, ordered by /account\n",
         "\nschedule      ",

@@ -19,13 +19,13 @@ fn attempts_and_requests_of_the_past_are_listed() {
     publish(&host, "poison.pill", "p1", &json!({}));
     assert_eq!(host.get("/flaky").status, 200);
     let attempts = |filter: &[&str]| column(&read(&host, &[&["attempts"], filter].concat()), "attempts", "event");
-    eventually("all attempts are recorded", || (attempts(&[]).len() == 4).then_some(()));
+    eventually("all attempts are recorded", || (attempts(&[]).len() == 5).then_some(()));
     assert_eq!(attempts(&["--event", "j1", "--since", "1h"]), ["j1"; 3]);
     assert_eq!(attempts(&["--until", "1h"]), [""; 0]);
     assert_eq!(attempts(&["--since", "2100-01-01T00:00:00Z"]), [""; 0]);
-    assert_eq!(attempts(&["--until", "2100-01-01T00:00:00Z", "--plugin", "poison"]), ["p1"]);
+    assert_eq!(attempts(&["--until", "2100-01-01T00:00:00Z", "--plugin", "poison"]), ["p1"; 2]);
     assert_eq!(attempts(&["--failed", "--subscription", "flaky/job"]), ["j1"; 2]);
-    assert_eq!(attempts(&["--cause", "trap"]), ["p1"]);
+    assert_eq!(attempts(&["--cause", "trap"]), ["p1"; 2]);
     assert_eq!(attempts(&["--slower-than", "1h"]), [""; 0]);
     let shown = run(&host, &["attempts", "--limit", "2"]);
     assert!(shown.contains("VERDICT") && shown.contains("There are more. Continue with --after"), "{shown}");
