@@ -57,6 +57,8 @@ pub struct Config {
     pub sandbox: SandboxConfig,
     /// Settings of the ledger.
     pub ledger: LedgerConfig,
+    /// Who may use the admin interface.
+    pub access: AccessConfig,
     /// Whether backtraces name source lines of plugins, as `sandbus dev` needs.
     pub source_lines: bool,
     /// Where the prepared runtimes of scripts are. Only `sandbus dev` has them.
@@ -65,6 +67,25 @@ pub struct Config {
     pub hold_failures: bool,
     /// The origins of the settings that are not defaults.
     pub origins: Origins,
+}
+
+/// Settings of the access to the admin interface.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AccessConfig {
+    /// Whether callers need tokens also on a loopback address.
+    pub require_tokens: bool,
+    /// Whether a proxy in front of the admin interface terminates TLS. Then any address is allowed, and callers need
+    /// tokens.
+    pub behind_proxy: bool,
+    /// The size of the audit log above which its oldest files are deleted.
+    pub audit_retain_bytes: u64,
+}
+
+impl Default for AccessConfig {
+    fn default() -> Self {
+        Self { require_tokens: false, behind_proxy: false, audit_retain_bytes: 256 << 20 }
+    }
 }
 
 /// Settings of the bus.
@@ -224,9 +245,20 @@ pub struct Overrides {
     /// Serve HTTP on this address [default: 127.0.0.1:8080]
     #[arg(long, env = "SANDBUS_LISTEN", value_name = "ADDRESS:PORT", value_parser = listen_address)]
     pub listen: Option<SocketAddr>,
-    /// Serve the admin interface on this loopback address [default: 127.0.0.1:8081]
+    /// Serve the admin interface on this address [default: 127.0.0.1:8081]
     #[arg(long, env = "SANDBUS_ADMIN_LISTEN", value_name = "ADDRESS:PORT", value_parser = listen_address)]
     pub admin_listen: Option<SocketAddr>,
+    /// Accept that a proxy in front of the admin interface terminates TLS; requires tokens [default: false]
+    #[arg(
+        id = "access.behind_proxy",
+        long = "behind-proxy",
+        env = "SANDBUS_BEHIND_PROXY",
+        value_name = "BOOLEAN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub behind_proxy: Option<bool>,
     /// Set the format of log lines [default: human on a terminal, else JSON]
     #[arg(long, env = "SANDBUS_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<Format>,
@@ -257,6 +289,7 @@ struct File {
     bus: BusConfig,
     sandbox: SandboxConfig,
     ledger: LedgerConfig,
+    access: AccessConfig,
 }
 
 /// Reads a listen address: `127.0.0.1:8080`, `[::1]:8080`, or `localhost:8080`. A name stands for its first address.
@@ -308,6 +341,10 @@ impl Config {
             bus: file.bus,
             sandbox: file.sandbox,
             ledger: file.ledger,
+            access: AccessConfig {
+                behind_proxy: given.behind_proxy.unwrap_or(file.access.behind_proxy),
+                ..file.access
+            },
             source_lines: false,
             runtimes: None,
             hold_failures: false,
@@ -317,11 +354,17 @@ impl Config {
         Ok(config)
     }
 
+    /// Whether callers of the admin interface need tokens: always if it can be reached from other machines.
+    #[must_use]
+    pub fn requires_tokens(&self) -> bool {
+        self.access.require_tokens || self.access.behind_proxy || !self.admin.ip().is_loopback()
+    }
+
     fn check(&self) -> anyhow::Result<()> {
-        if !self.admin.ip().is_loopback() {
+        if !self.admin.ip().is_loopback() && !self.access.behind_proxy {
             bail!(
-                "the admin interface has no authentication and must listen on a loopback address; {} is not one",
-                self.admin.ip()
+                "admin_listen is {}, which is not a loopback address, and tokens must not be sent in clear text; put a proxy that terminates TLS in front of the host and set access.behind_proxy = true, or listen on a loopback address",
+                self.admin
             );
         }
         if self.sandbox.memory_bytes > self.sandbox.max_memory_bytes {
@@ -412,6 +455,10 @@ mod tests {
         assert!(error("plugin = \"x\"").contains("plugin"));
         assert!(error("[http]\nmax_body = 5").contains("max_body"));
         assert!(error("admin_listen = \"0.0.0.0:1\"").contains("loopback"));
+        let behind_proxy = "admin_listen = \"0.0.0.0:1\"\n[access]\nbehind_proxy = true";
+        assert!(load(behind_proxy, Overrides::default()).unwrap().requires_tokens());
+        assert!(!load("", Overrides::default()).unwrap().requires_tokens());
+        assert!(load("[access]\nrequire_tokens = true", Overrides::default()).unwrap().requires_tokens());
         let unknown = error("[bus]\nurl = \"redis://user:secret@host\"");
         assert!(unknown.contains("`redis:`") && unknown.contains("`file:DIRECTORY`"), "{unknown}");
     }

@@ -14,7 +14,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::Admin;
+use crate::access::{AuditLog, TokenStore};
+use crate::admin::{Access, Admin};
 use crate::api::{ConfigurationView, SettingView};
 use crate::bus::{self, SharedBus};
 use crate::canary::Canary;
@@ -104,6 +105,12 @@ fn open_ledger(config: &Config, bus: &SharedBus, clock: &Clock) -> std::io::Resu
         Some(bus.feed(catalogue.subscription(&id)?.feed)?.overview().backlog)
     };
     Ledger::open(&config.data, config.ledger.clone(), clock.clone(), Box::new(backlog))
+}
+
+/// Opens the tokens and the audit log in the data directory.
+fn open_access(config: &Config) -> anyhow::Result<Access> {
+    let audit = AuditLog::open(&config.data, config.access.audit_retain_bytes)?;
+    Ok(Access::new(TokenStore::open(&config.data), audit, config.requires_tokens()))
 }
 
 /// The cancellation tokens of the parts, in the order of a shutdown.
@@ -269,6 +276,7 @@ impl Host {
         let metrics = telemetry::start_metrics().map_err(|error| anyhow!("cannot start metrics: {error}"))?;
         let ledger = open_ledger(&config, &bus, &clock).context("cannot start the ledger")?;
         let dispatcher = dispatcher.recorded_by(ledger.recorder());
+        let access = open_access(&config)?;
         let (limits, stops) = (config.http, Stops::default());
         let admission_timeout = sandbox.admission_timeout;
         let streaming_responses = TaskTracker::new();
@@ -307,6 +315,7 @@ impl Host {
             clock,
             ready: ready.subscribe(),
             data: store.unwrap_or_else(|| config.data.clone()),
+            access: Arc::new(access),
             changes: Arc::default(),
             configuration: Arc::new(view_configuration(&config)),
         };

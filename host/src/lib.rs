@@ -11,6 +11,7 @@
 //!
 //! [`host`] connects the parts. `bus` and `plugin` do not know each other.
 
+pub mod access;
 pub mod admin;
 pub mod api;
 pub mod bus;

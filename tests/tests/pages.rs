@@ -66,9 +66,8 @@ fn every_list_is_read_page_by_page() {
         };
         // The delivery of a tick is pending for a moment only.
         let is_lasting = |item: &&Value| name != "deliveries" || item["subscription"] != "ticker/each_second";
-        let items = |page: &Value| {
-            page[name].as_array().unwrap().iter().filter(is_lasting).map(identity).collect::<Vec<_>>()
-        };
+        let items =
+            |page: &Value| page[name].as_array().unwrap().iter().filter(is_lasting).map(identity).collect::<Vec<_>>();
         let all = items(&page(&host, path, "limit=1000"));
         let (mut found, mut query) = (Vec::new(), "limit=1".to_owned());
         loop {

@@ -22,6 +22,7 @@ pub(super) enum List {
     Requests = 10,
     DeadLetterGroups = 11,
     Minutes = 12,
+    Audit = 13,
 }
 
 /// The length of the parts around the place: the list and the store before it, and the checksum after it.

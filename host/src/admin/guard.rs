@@ -1,7 +1,7 @@
 //! Rejects requests of web pages. A page can make a browser on this machine send requests to loopback, but it can
 //! neither choose the `Host` header nor hide its origin.
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::header::{HOST, HeaderName, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
@@ -12,25 +12,30 @@ use crate::problem::Problem;
 /// The relation between a page and the target of its request (W3C Fetch Metadata).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Passes a request on if its `Host` is an IP address or `localhost`, and no page of another origin sends it. The
-/// ingress is another origin, since its pages are those of plugins. Other names may resolve to this machine (DNS
-/// rebinding).
-pub(super) async fn local_callers_only(request: Request, next: Next) -> Response {
-    if is_allowed(request.headers()) {
+/// Passes a request on if no page of another origin sends it. The ingress is another origin, since its pages are those
+/// of plugins. Where no token is required, its `Host` must also be an IP address or `localhost`: other names may resolve
+/// to this machine (DNS rebinding). No page has a token.
+pub(super) async fn check(State(requires_tokens): State<bool>, request: Request, next: Next) -> Response {
+    if is_allowed(request.headers(), requires_tokens) {
         return next.run(request).await;
     }
-    let detail = "the admin interface accepts requests to its IP address or localhost only, and none from web pages of other origins";
+    let detail = match requires_tokens {
+        true => "the admin interface accepts no requests from web pages of other origins",
+        false => {
+            "the admin interface accepts requests to its IP address or localhost only, and none from web pages of other origins"
+        }
+    };
     Problem::new(StatusCode::FORBIDDEN, "foreign-caller", detail).into_response()
 }
 
-fn is_allowed(headers: &HeaderMap) -> bool {
+fn is_allowed(headers: &HeaderMap, any_host: bool) -> bool {
     let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let host = text(&HOST);
     let is_own = |origin: &str| {
         let authority = origin.split_once("://").map(|(_, authority)| authority);
         authority.zip(host).is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host))
     };
-    host.is_none_or(is_local)
+    host.is_none_or(|host| any_host || is_local(host))
         && text(&ORIGIN).is_none_or(is_own)
         && text(&SEC_FETCH_SITE).is_none_or(|site| matches!(site, "same-origin" | "none"))
 }
@@ -49,7 +54,7 @@ mod tests {
 
     fn allows(headers: &[(HeaderName, &'static str)]) -> bool {
         let pair = |(name, value): &(HeaderName, &'static str)| (name.clone(), value.parse().unwrap());
-        is_allowed(&headers.iter().map(pair).collect())
+        is_allowed(&headers.iter().map(pair).collect(), false)
     }
 
     #[test]
@@ -60,6 +65,18 @@ mod tests {
         for foreign in ["example.com", "example.com:7070", "localhost.example.com", "null"] {
             assert!(!allows(&[(HOST, foreign)]), "{foreign}");
         }
+    }
+
+    #[test]
+    fn every_name_is_allowed_where_tokens_are_required() {
+        let headers = |pairs: &[(HeaderName, &'static str)]| {
+            pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect::<HeaderMap>()
+        };
+        assert!(is_allowed(&headers(&[(HOST, "sandbus.example")]), true));
+        let own = [(HOST, "sandbus.example"), (ORIGIN, "https://sandbus.example")];
+        assert!(is_allowed(&headers(&own), true));
+        let foreign = [(HOST, "sandbus.example"), (ORIGIN, "https://example.com")];
+        assert!(!is_allowed(&headers(&foreign), true));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The admin interface: plugins, subscriptions, events, dead letters, schedules, health and metrics. It has a separate
 //! listener, which is bound to loopback.
 
+mod access;
+mod audit;
 mod body;
 mod cause_trees;
 mod configuration;
@@ -26,6 +28,7 @@ mod state;
 mod stream;
 mod subscription_rules;
 mod subscriptions;
+mod tokens;
 mod waiting;
 mod webhook_secrets;
 
@@ -38,6 +41,8 @@ use axum::{Router, middleware};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use access::Access;
+use access::Guard;
 use contract::{Contract, Operations};
 
 use crate::api;
@@ -86,6 +91,8 @@ pub struct Admin {
     pub data: PathBuf,
     /// The effective configuration.
     pub configuration: Arc<api::ConfigurationView>,
+    /// The tokens, the audit log, and whether callers need tokens.
+    pub access: Arc<Access>,
     /// Held from the check of a condition to the end of the change.
     pub changes: Arc<ChangeLocks>,
 }
@@ -102,8 +109,11 @@ impl Admin {
     pub fn router(self) -> Router {
         let (router, document) = openapi::routes().split_for_parts();
         let contract = Contract { operations: Operations::of(&document), body_reader: self.body_reader.clone() };
+        let guard = Guard::new(&document, &self);
+        let requires_tokens = self.access.requires_tokens;
         router
             .route_layer(middleware::from_fn_with_state(contract.into(), contract::check))
+            .route_layer(middleware::from_fn_with_state(guard.into(), access::check))
             .fallback(|request: Request| async move { no_path(request.uri().path()) })
             .method_not_allowed_fallback(|| async {
                 Problem::new(
@@ -112,7 +122,7 @@ impl Admin {
                     "this path supports other methods only",
                 )
             })
-            .layer(middleware::from_fn(guard::local_callers_only))
+            .layer(middleware::from_fn_with_state(requires_tokens, guard::check))
             .with_state(self)
     }
 }

@@ -6,6 +6,7 @@
 //! written. The data of events is never parsed, so that it stays as it was published. Requests with unknown members are
 //! rejected, so that a typo is not ignored.
 
+mod access;
 mod canary;
 mod configuration;
 mod dead_letters;
@@ -26,6 +27,9 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
+pub use access::{
+    AccessView, AuditEntryView, AuditLogPage, AuditLogQuery, CreatedTokenView, TokenList, TokenRequest, TokenView,
+};
 pub use canary::{CanaryQuery, CanaryView, DifferenceView, DifferingDeliveryView, UsageView};
 pub use configuration::{ConfigurationView, SettingView};
 pub use dead_letters::{

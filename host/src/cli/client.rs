@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use http_body_util::BodyExt as _;
+use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::http::request::Builder;
 use hyper::{Method, Request, StatusCode, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -15,11 +16,11 @@ use serde_json::Value;
 use super::response::Response;
 use crate::api::{
     self, CanaryQuery, CanaryView, CancelQuery, CauseTreeQuery, CauseTreeView, CompactionResult, ConfigurationView,
-    DeadLetterSelection, DeadLetterView, DeliverySelection, DrainQuery, DrainResult, DropResult, EditedRedriveRequest,
-    EventList, NoContent, Page, PluginView, ProblemView, PublishResult, RedriveResult, ReplayRequest, ReplayResult,
-    RetryResult, RollbackQuery, RollbackResult, SecretRequest, SecretRotationResult, StateKeyPage, StateKeyQuery,
-    StateRequest, StateValueView, StatisticsView, StopReplaysResult, StreamQuery, SubscriptionChangeResult,
-    SubscriptionRequest,
+    CreatedTokenView, DeadLetterSelection, DeadLetterView, DeliverySelection, DrainQuery, DrainResult, DropResult,
+    EditedRedriveRequest, EventList, NoContent, Page, PluginView, ProblemView, PublishResult, RedriveResult,
+    ReplayRequest, ReplayResult, RetryResult, RollbackQuery, RollbackResult, SecretRequest, SecretRotationResult,
+    StateKeyPage, StateKeyQuery, StateRequest, StateValueView, StatisticsView, StopReplaysResult, StreamQuery,
+    SubscriptionChangeResult, SubscriptionRequest, TokenList, TokenRequest,
 };
 use crate::outbound::{self, Fault, SendError};
 use crate::printable;
@@ -45,6 +46,8 @@ pub(crate) struct Client {
     timeout: Duration,
     /// How long the host may work on the request before that.
     work: Duration,
+    /// The token to send, or why it cannot be read.
+    token: Result<Option<String>, String>,
 }
 
 /// The response of the host.
@@ -55,7 +58,12 @@ type Content = (&'static str, Vec<u8>);
 
 impl Client {
     pub(crate) fn new(base: &str, timeout: Duration) -> Self {
-        Self { base: base.trim_end_matches('/').to_owned(), timeout, work: Duration::ZERO }
+        Self { base: base.trim_end_matches('/').to_owned(), timeout, work: Duration::ZERO, token: Ok(None) }
+    }
+
+    /// The same client with a token.
+    pub(crate) fn with_token(self, token: Result<Option<String>, String>) -> Self {
+        Self { token, ..self }
     }
 
     /// The URL of the host in messages.
@@ -294,6 +302,18 @@ impl Client {
         self.send_request(Method::GET, &path, &query, None).await
     }
 
+    pub(crate) async fn create_token(&self, request: &TokenRequest) -> ClientResult<CreatedTokenView> {
+        self.post_json(&["tokens"], request).await
+    }
+
+    pub(crate) async fn tokens(&self) -> ClientResult<TokenList> {
+        self.get(&["tokens"], &()).await
+    }
+
+    pub(crate) async fn revoke_token(&self, id: &str) -> ClientResult<NoContent> {
+        self.delete(&["tokens", id], &()).await
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &impl Serialize) -> ClientResult<T> {
         self.send(Method::GET, path, query, None).await
     }
@@ -351,6 +371,11 @@ impl Client {
 
     /// Sends a request, and waits for the head of the response.
     async fn start(&self, request: Builder, body: Vec<u8>) -> anyhow::Result<hyper::Response<outbound::Body>> {
+        let request = match &self.token {
+            Ok(None) => request,
+            Ok(Some(token)) => request.header(AUTHORIZATION, bearer(token)?),
+            Err(error) => bail!("{error}"),
+        };
         let client = outbound::Client::unrestricted().context("cannot set up the HTTP client")?;
         let connect = Some(self.timeout.min(CONNECT_TIMEOUT));
         let sending = client.send(request.body(outbound::body(body))?, connect);
@@ -424,6 +449,14 @@ impl Client {
             )
         })
     }
+}
+
+/// The header value of a token, which is not shown in logs.
+fn bearer(token: &str) -> anyhow::Result<HeaderValue> {
+    let value = HeaderValue::try_from(format!("Bearer {token}"));
+    let mut value = value.map_err(|_| anyhow::anyhow!("the token has characters that no token has"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// The error for a response that is not a success.

@@ -109,7 +109,14 @@ impl Filter {
 impl Selection {
     fn query(&self) -> DeadLetterSelection {
         let DeadLetterQuery { subscription, cause, .. } = self.filter.query();
-        DeadLetterSelection { all: self.all, number: self.number, subscription, cause, like: self.group.like, limit: None }
+        DeadLetterSelection {
+            all: self.all,
+            number: self.number,
+            subscription,
+            cause,
+            like: self.group.like,
+            limit: None,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit;
 mod build;
 mod canary;
 mod client;
@@ -27,12 +28,13 @@ mod subscription_details;
 mod subscriptions;
 mod tail;
 mod test;
+mod token;
 mod top;
 mod upgrade;
 mod why;
 
 use std::io::{Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -103,6 +105,10 @@ enum Command {
     Schedules(Group<schedules::Command>),
     /// Show the effective configuration of a running host, and the origin of each setting
     Config(config::Arguments),
+    /// Create, list or revoke the tokens of the admin interface
+    Token(token::Arguments),
+    /// List the changes that were made through the admin interface, or verify their record
+    Audit(Group<audit::Command>),
     #[command(hide = true)]
     Compact(Renamed),
 }
@@ -123,14 +129,34 @@ struct Remote {
         global = true
     )]
     admin_timeout: Duration,
+    /// Send the token in this file, which contains nothing else [env: SANDBUS_TOKEN, the token itself]
+    #[arg(long, env = "SANDBUS_TOKEN_FILE", value_name = "FILE", global = true)]
+    token_file: Option<PathBuf>,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
 }
 
+/// The variable with the token. No flag has it, because other users can see the arguments of a process.
+const TOKEN_VARIABLE: &str = "SANDBUS_TOKEN";
+
 impl Remote {
     fn connect(&self) -> (Client, Output) {
-        (Client::new(&self.admin, self.admin_timeout), Output { json: self.json })
+        let client = Client::new(&self.admin, self.admin_timeout).with_token(self.token());
+        (client, Output { json: self.json })
+    }
+
+    /// The token to send, or why it cannot be read.
+    fn token(&self) -> Result<Option<String>, String> {
+        let Some(file) = &self.token_file else {
+            return Ok(std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()));
+        };
+        let text = std::fs::read_to_string(file);
+        let text = text.map_err(|error| format!("cannot read the token file {}: {error}", file.display()))?;
+        match text.trim() {
+            "" => Err(format!("the token file {} is empty", file.display())),
+            token => Ok(Some(token.to_owned())),
+        }
     }
 }
 
@@ -274,6 +300,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Minutes(arguments) => records::minutes(arguments).await,
         Command::Schedules(arguments) => schedules::run(arguments).await,
         Command::Config(arguments) => config::run(arguments).await,
+        Command::Token(arguments) => token::run(arguments).await,
+        Command::Audit(arguments) => audit::run(arguments).await,
         Command::Compact(_) => Renamed::exit("sandbus compact", "sandbus events compact"),
     }
 }

@@ -101,7 +101,8 @@ pub(super) struct MinuteArguments {
 }
 
 pub(super) async fn attempts(arguments: AttemptArguments) -> anyhow::Result<()> {
-    let AttemptArguments { plugin, subscription, event, failed, cause, slower_than, period, paging, remote } = arguments;
+    let AttemptArguments { plugin, subscription, event, failed, cause, slower_than, period, paging, remote } =
+        arguments;
     let (client, output) = remote.connect();
     let (since, until) = period.query();
     let query = RecordedAttemptQuery {

@@ -48,6 +48,7 @@ fn every_key_of_sandbus_toml_is_documented_with_its_default() {
     check_keys(&all, "bus", &fields_of::<BusConfig>());
     check_keys(&all, "sandbox", &fields_of::<SandboxConfig>());
     check_keys(&all, "ledger", &fields_of::<LedgerConfig>());
+    check_keys(&all, "access", &fields_of::<AccessConfig>());
 }
 
 #[test]

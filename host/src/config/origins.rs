@@ -154,6 +154,7 @@ struct Document<'a> {
     bus: &'a super::BusConfig,
     sandbox: &'a super::SandboxConfig,
     ledger: &'a crate::ledger::LedgerConfig,
+    access: &'a super::AccessConfig,
 }
 
 impl Config {
@@ -174,6 +175,7 @@ impl Config {
             bus: &self.bus,
             sandbox: &self.sandbox,
             ledger: &self.ledger,
+            access: &self.access,
         };
         let Ok(Value::Object(document)) = serde_json::to_value(document) else { return Vec::new() };
         let mut settings = Vec::new();

@@ -22,19 +22,23 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("api", "model"),
     ("observer", "bus model"),
     ("ledger", "bus files model"),
+    ("access", "files model"),
     ("problem", "api bus model"),
     ("telemetry", "bus model plugin printable stderr"),
     ("server", "model problem"),
     ("dispatcher", "bus ledger model observer outbound plugin telemetry threads"),
     ("ingress", "bus ledger model observer plugin problem server telemetry threads"),
     ("canary", "bus model plugin secrecy threads"),
-    ("admin", "api bus canary files ingress ledger model outbound plugin problem secrecy server telemetry threads"),
+    (
+        "admin",
+        "access api bus canary files ingress ledger model outbound plugin problem secrecy server telemetry threads",
+    ),
     ("scenario", "api bus dispatcher ingress model outbound plugin problem toml_file"),
     ("config", "bus ingress ledger model plugin server telemetry toml_file"),
     // The composition root, which uses everything that it connects.
     (
         "host",
-        "admin api bus canary config descriptors dispatcher files ingress ledger lock model observer outbound plugin problem server stderr telemetry threads",
+        "access admin api bus canary config descriptors dispatcher files ingress ledger lock model observer outbound plugin problem server stderr telemetry threads",
     ),
     // Commands.
     ("console", "printable stderr"),
@@ -42,7 +46,7 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("dev", "bus config console host ingress model observer plugin printable projects telemetry"),
     (
         "cli",
-        "api admin config console dev host model observer outbound plugin printable projects scenario secrecy telemetry",
+        "access api admin config console dev host model observer outbound plugin printable projects scenario secrecy telemetry",
     ),
 ];
 

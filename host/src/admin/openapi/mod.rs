@@ -8,13 +8,14 @@ use std::sync::OnceLock;
 use axum::Json;
 use utoipa::OpenApi as _;
 use utoipa::openapi::schema::{Object, Schema};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{OpenApi, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    Admin, cause_trees, configuration, dead_letters, deliveries, events, generations, health, plugin_files, plugins,
-    records, schedules, state, stream, subscriptions, webhook_secrets,
+    Admin, audit, cause_trees, configuration, dead_letters, deliveries, events, generations, health, plugin_files,
+    plugins, records, schedules, state, stream, subscriptions, tokens, webhook_secrets,
 };
 use crate::api::{self, ProblemView, schemas};
 
@@ -37,6 +38,7 @@ use crate::api::{self, ProblemView, schemas};
         (name = "state", description = "The state of plugins."),
         (name = "schedules", description = "Schedules of plugins, and delayed events."),
         (name = "ledger", description = "What happened: attempts, requests, cause trees and statistics."),
+        (name = "access", description = "Tokens, roles, and the audit log."),
         (name = "configuration", description = "The configuration of the host."),
         (name = "health", description = "Health, readiness and metrics."),
         (name = "document", description = "This document.")
@@ -87,7 +89,11 @@ pub(super) fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(records::requests))
         .routes(routes!(records::statistics))
         .routes(routes!(records::minutes))
-        .routes(routes!(stream::follow));
+        .routes(routes!(stream::follow))
+        .routes(routes!(tokens::access))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(audit::list));
     OpenApiRouter::with_openapi(Skeleton::openapi())
         .routes(routes!(health::health))
         .routes(routes!(health::readiness))
@@ -113,6 +119,13 @@ async fn document() -> Json<&'static OpenApi> {
 /// Adds what all operations or schemas have in common.
 fn complete(mut document: OpenApi) -> OpenApi {
     problems::add(&mut document);
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
+        "A token of `sandbus token create`. Required if other machines can reach the admin interface.",
+    ));
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("token", SecurityScheme::Http(bearer.build()));
+    // A host on a loopback address may require none.
+    document.security = Some(vec![SecurityRequirement::default(), SecurityRequirement::new("token", [""; 0])]);
     let schemas = document.components.iter_mut().flat_map(|components| &mut components.schemas);
     for (name, schema) in schemas {
         // The host always writes all members of its responses.

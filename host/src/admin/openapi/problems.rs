@@ -37,6 +37,20 @@ const ANY: &[Code] = &[
     (503, "too-many-connections"),
     (505, "http-version"),
 ];
+/// Problems of operations that need a permission.
+const ACCESS: &[Code] = &[
+    (401, "token-rejected"),
+    (401, "token-required"),
+    (403, "forbidden"),
+    (403, "other-plugin"),
+    (403, "payloads-hidden"),
+    (429, "too-many-failures"),
+    (503, "tokens-unreadable"),
+];
+/// Problems of changes, which are recorded.
+const AUDIT: &[Code] = &[(503, "audit-unavailable")];
+/// The operations that need no permission.
+const OPEN: [&str; 2] = ["get_health", "get_readiness"];
 /// Problems of changes with a condition.
 const CONDITION: &[Code] = &[(400, "invalid-precondition"), (412, "precondition-failed")];
 /// Problems of requests that take no body.
@@ -81,6 +95,8 @@ const COMMIT: &[Code] = &[
 ];
 /// Problems of reading the ledger.
 const LEDGER: &[Code] = &[(503, "ledger-unavailable")];
+/// Problems of reading and changing the tokens.
+const TOKENS: &[Code] = &[(503, "tokens-unreadable")];
 /// Problems of writing events as JSON.
 const WRITE: &[Code] = &[(500, "host-failed")];
 /// Problems of selecting dead letters.
@@ -109,6 +125,11 @@ const PUBLISH: &[Code] = &[
 fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
     Some(match operation {
         "get_configuration" | "get_health" | "get_metrics" | "get_openapi" => vec![],
+        "get_access" => vec![],
+        "list_tokens" => vec![TOKENS],
+        "create_token" => vec![JSON, TOKENS, &[(409, "too-many-tokens")]],
+        "revoke_token" => vec![NAMED, TOKENS],
+        "list_audit" => vec![PAGE, &[(503, "audit-unavailable")]],
         "list_plugins" => vec![PAGE],
         "get_readiness" => vec![&[(503, "not-ready")]],
         "get_plugin" => vec![NAMED, FILES],
@@ -164,18 +185,23 @@ pub(super) fn add(document: &mut OpenApi) {
     let shared = shared.map(|(status, codes)| (shared_name(status), response(&codes)));
     document.components.get_or_insert_default().responses.extend(shared);
     for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete];
-        operations.into_iter().flatten().for_each(add_to);
+        item.get.iter_mut().for_each(|operation| add_to(operation, false));
+        let changes = [&mut item.post, &mut item.put, &mut item.delete];
+        changes.into_iter().flatten().for_each(|operation| add_to(operation, true));
     }
 }
 
-fn add_to(operation: &mut Operation) {
+fn add_to(operation: &mut Operation, is_change: bool) {
     let body = if operation.request_body.is_some() { BODY } else { NO_BODY };
-    let name = operation.operation_id.as_deref().unwrap_or_default();
+    let name = operation.operation_id.clone().unwrap_or_default();
+    let name = name.as_str();
     let own = of(name).expect("each operation is in the table above");
     // The only documented header is `If-Match`.
     let condition = contract::has_parameter(operation, &ParameterIn::Header).then_some(CONDITION);
-    for (status, codes) in by_status([ANY, body].into_iter().chain(condition).chain(own)) {
+    let access = (!OPEN.contains(&name)).then_some(ACCESS);
+    let audit = is_change.then_some(AUDIT);
+    let groups = [ANY, body].into_iter().chain(access).chain(audit).chain(condition).chain(own);
+    for (status, codes) in by_status(groups) {
         let response = match is_shared(status) {
             true => RefOr::Ref(Ref::from_response_name(shared_name(status))),
             false => response(&codes),

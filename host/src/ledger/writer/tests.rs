@@ -4,9 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::super::record::tests::{attempt, failed, handled, request};
-use super::super::{
-    AttemptFilter, AttemptVerdict, Entry, Gap, Ledger, LedgerReader, MinuteFilter, RequestFilter,
-};
+use super::super::{AttemptFilter, AttemptVerdict, Entry, Gap, Ledger, LedgerReader, MinuteFilter, RequestFilter};
 use super::*;
 use crate::clock::{Clock, Timestamp};
 use crate::ledger::Recording;

@@ -1,0 +1,314 @@
+//! Who may call an operation: authenticates tokens, checks their roles and plugins, hides payloads, and records changes
+//! in the audit log.
+
+mod limiter;
+mod payloads;
+mod permissions;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use utoipa::openapi::OpenApi;
+
+use limiter::FailureLimiter;
+
+use super::Admin;
+use super::audit::{self, ChangeRecord};
+use super::plugin_target::target;
+use crate::access::{AuditLog, Permission, RejectedToken, TokenRecord, TokenStore};
+use crate::api;
+use crate::problem::Problem;
+use crate::server::{Query, percent_decode};
+
+/// The tokens, the audit log, and whether callers need tokens.
+#[derive(Debug)]
+pub struct Access {
+    /// The tokens.
+    pub tokens: TokenStore,
+    /// The audit log.
+    pub audit: AuditLog,
+    /// Whether every caller needs a token. Otherwise a caller without one may do everything.
+    pub requires_tokens: bool,
+    failures: FailureLimiter,
+}
+
+impl Access {
+    /// Access with tokens and an audit log.
+    #[must_use]
+    pub fn new(tokens: TokenStore, audit: AuditLog, requires_tokens: bool) -> Self {
+        Self { tokens, audit, requires_tokens, failures: FailureLimiter::default() }
+    }
+}
+
+/// Who calls.
+#[derive(Clone, Debug)]
+pub(super) enum Caller {
+    /// Somebody without a token, where none is required.
+    Local,
+    /// The holder of a token.
+    Token(Arc<TokenRecord>),
+}
+
+impl Caller {
+    /// The caller in the audit log and in records of who did something.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Local => "local".to_owned(),
+            Self::Token(token) => match &token.name {
+                Some(name) => format!("token {} ({name})", token.id),
+                None => format!("token {}", token.id),
+            },
+        }
+    }
+
+    pub(super) fn hides_payloads(&self) -> bool {
+        matches!(self, Self::Token(token) if token.hide_payloads)
+    }
+
+    /// The only plugin that the caller may see and change.
+    pub(super) fn plugin(&self) -> Option<&str> {
+        match self {
+            Self::Local => None,
+            Self::Token(token) => token.plugin.as_deref(),
+        }
+    }
+}
+
+/// The operations by path and method, with their permissions.
+#[derive(Debug)]
+pub(super) struct Guard {
+    operations: BTreeMap<(String, &'static str), GuardedOperation>,
+    pub(super) admin: Admin,
+}
+
+/// An operation and what it needs.
+#[derive(Clone, Debug)]
+struct GuardedOperation {
+    id: String,
+    permission: Permission,
+}
+
+impl Guard {
+    pub(super) fn new(document: &OpenApi, admin: &Admin) -> Self {
+        let mut operations = BTreeMap::new();
+        for (path, item) in &document.paths.paths {
+            for (method, operation) in
+                [("GET", &item.get), ("POST", &item.post), ("PUT", &item.put), ("DELETE", &item.delete)]
+            {
+                let Some(id) = operation.as_ref().and_then(|operation| operation.operation_id.clone()) else {
+                    continue;
+                };
+                // An operation that nobody has classified is for administrators.
+                let permission = permissions::of(&id).unwrap_or(Permission::Admin);
+                operations.insert((path.clone(), method), GuardedOperation { id, permission });
+            }
+        }
+        Self { operations, admin: admin.clone() }
+    }
+
+    fn find(&self, method: &Method, path: &str) -> Option<&GuardedOperation> {
+        let method = match method.as_str() {
+            "GET" | "HEAD" => "GET",
+            "POST" => "POST",
+            "PUT" => "PUT",
+            "DELETE" => "DELETE",
+            _ => return None,
+        };
+        self.operations.get(&(path.to_owned(), method))
+    }
+
+    /// Finds out who calls, by the header with the token. None if a required token is missing.
+    async fn authenticate(&self, header: Option<HeaderValue>) -> Result<Option<Caller>, RejectedToken> {
+        let Some(presented) = header else {
+            return Ok((!self.admin.access.requires_tokens).then_some(Caller::Local));
+        };
+        let presented = presented.to_str().ok().and_then(bearer).ok_or(RejectedToken::Unknown)?.to_owned();
+        let (access, now) = (Arc::clone(&self.admin.access), self.admin.clock.now());
+        let authenticated = tokio::task::spawn_blocking(move || access.tokens.authenticate(&presented, now)).await;
+        let record = authenticated.unwrap_or(Err(RejectedToken::Unreadable))?;
+        Ok(Some(Caller::Token(Arc::new(record))))
+    }
+}
+
+/// The token of an `Authorization` header (RFC 6750, section 2.1).
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+/// Passes a request on if its caller may make it.
+pub(super) async fn check(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
+    let operation = guard.find(request.method(), &path).cloned();
+    let Some(operation) = operation else {
+        // The router knows the path, but not the method.
+        return next.run(request).await;
+    };
+    if operation.permission == Permission::Open {
+        return next.run(request).await;
+    }
+    let caller = match guard.authenticate(request.headers().get(AUTHORIZATION).cloned()).await {
+        Ok(Some(caller)) => caller,
+        Ok(None) => return missing_token().into_response(),
+        Err(rejected) => return guard.reject(&rejected).into_response(),
+    };
+    let record = ChangeRecord::of(&operation.id, &caller, &request);
+    let authorized =
+        authorize(&caller, operation.permission, &path, &request).and_then(|()| guard.check_file(&caller, &path));
+    if let Err(problem) = authorized {
+        audit::denied(&guard, record, problem.status()).await;
+        return problem.into_response();
+    }
+    let hides_payloads = caller.hides_payloads();
+    request.extensions_mut().insert(caller);
+    let response = match is_change(request.method()) {
+        false => next.run(request).await,
+        true => audit::recorded(&guard, record, next.run(request)).await,
+    };
+    if hides_payloads { payloads::hide(response).await } else { response }
+}
+
+fn is_change(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// Checks the role and the plugin of a token.
+fn authorize(caller: &Caller, permission: Permission, path: &str, request: &Request) -> Result<(), Problem> {
+    let Caller::Token(token) = caller else { return Ok(()) };
+    let forbidden = |code, detail| Err(Problem::new(StatusCode::FORBIDDEN, code, detail));
+    if !token.role.permits(permission) {
+        let roles: Vec<_> = permission.roles().into_iter().map(|role| role.as_str()).collect();
+        let (role, roles) = (token.role, roles.join(" or "));
+        let detail = format!("this operation needs the role {roles}, and the token {} has the role {role}", token.id);
+        return forbidden("forbidden", detail);
+    }
+    if token.hide_payloads && permissions::is_payload(request.method(), path) {
+        let detail = format!("the token {} may not see payloads, which this operation returns", token.id);
+        return forbidden("payloads-hidden", detail);
+    }
+    let Some(plugin) = &token.plugin else { return Ok(()) };
+    match scope(path, request.uri())? {
+        Some(named) if named == *plugin => Ok(()),
+        Some(named) => forbidden(
+            "other-plugin",
+            format!("the token {} is for the plugin `{plugin}`, and the request names `{named}`", token.id),
+        ),
+        None if permissions::is_for_everybody(path) => Ok(()),
+        None => forbidden(
+            "other-plugin",
+            format!(
+                "the token {} is for the plugin `{plugin}`, and the request may concern others; name the plugin in the path or with `plugin` or `subscription`",
+                token.id
+            ),
+        ),
+    }
+}
+
+/// The parameters that restrict an operation to a plugin.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ScopeQuery {
+    plugin: Option<String>,
+    subscription: Option<String>,
+}
+
+/// The resources whose paths name a plugin.
+const PLUGIN: &str = "/plugins/{name}";
+const SUBSCRIPTION: &str = "/subscriptions/{owner}";
+
+fn is_below(path: &str, resource: &str) -> bool {
+    path.strip_prefix(api::ROOT).is_some_and(|rest| rest.starts_with(resource))
+}
+
+/// The plugin that a request is restricted to. None if it may concern several.
+fn scope(path: &str, uri: &Uri) -> Result<Option<String>, Problem> {
+    if is_below(path, PLUGIN) || is_below(path, SUBSCRIPTION) {
+        // The root, the resource and the name.
+        let segment = uri.path().split('/').nth(3).unwrap_or_default();
+        return Ok(percent_decode(segment));
+    }
+    let Query(ScopeQuery { plugin, subscription }) = Query::of(uri)?;
+    let owner = subscription.map(|id| id.split_once('/').map_or_else(|| id.clone(), |(owner, _)| owner.to_owned()));
+    Ok(match (plugin, owner) {
+        (Some(plugin), Some(owner)) if plugin != owner => None,
+        (plugin, owner) => plugin.or(owner),
+    })
+}
+
+fn challenge(problem: Problem) -> Problem {
+    problem.header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"sandbus\""))
+}
+
+fn missing_token() -> Problem {
+    let detail = "this host requires a token: send `Authorization: Bearer TOKEN`, or set SANDBUS_TOKEN for the command line; `sandbus token create --data DIRECTORY` on the machine of the host creates one";
+    challenge(Problem::new(StatusCode::UNAUTHORIZED, "token-required", detail))
+}
+
+impl Guard {
+    /// Checks that the file which has the name of the caller's plugin does not contain another plugin.
+    fn check_file(&self, caller: &Caller, path: &str) -> Result<(), Problem> {
+        let Some(plugin) = caller.plugin().filter(|_| is_below(path, PLUGIN)) else { return Ok(()) };
+        match target(&self.admin, plugin)?.plugin {
+            Some(other) if other != plugin => {
+                let detail =
+                    format!("the file `{plugin}.wasm` contains the plugin `{other}`, and the token is for `{plugin}`");
+                Err(Problem::new(StatusCode::FORBIDDEN, "other-plugin", detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn reject(&self, rejected: &RejectedToken) -> Problem {
+        if *rejected == RejectedToken::Unreadable {
+            return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "tokens-unreadable", rejected.to_string());
+        }
+        match self.admin.access.failures.note(self.admin.clock.now()) {
+            Ok(()) => {
+                tracing::warn!("a request to the admin interface was rejected: {rejected}");
+                challenge(Problem::new(StatusCode::UNAUTHORIZED, "token-rejected", rejected.to_string()))
+            }
+            Err(seconds) => {
+                let detail = "too many requests had invalid tokens; valid tokens still work";
+                Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-failures", detail).retry_after(seconds)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_bearer_tokens_are_read() {
+        assert_eq!(bearer("Bearer abc"), Some("abc"));
+        assert_eq!(bearer("bearer  abc "), Some("abc"));
+        for other in ["abc", "Basic abc", "Bearerabc", ""] {
+            assert_eq!(bearer(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_restricted_to_the_plugin_that_it_names() {
+        let scope = |path: &str, uri: &str| super::scope(path, &uri.parse().unwrap()).ok();
+        let some = |plugin: &str| Some(Some(plugin.to_owned()));
+        let plugin = "/v1/plugins/{name}/state/{key}";
+        assert_eq!(scope(plugin, "/v1/plugins/a/state/b"), some("a"));
+        assert_eq!(scope(plugin, "/v1/plugins/a%2Fb/state/b"), some("a/b"));
+        assert_eq!(scope(plugin, "/v1/plugins/%61/state/b"), some("a"));
+        assert_eq!(scope("/v1/subscriptions/{owner}/{name}", "/v1/subscriptions/a/b?plugin=c"), some("a"));
+        let list = "/v1/attempts";
+        assert_eq!(scope(list, "/v1/attempts?plugin=a"), some("a"));
+        assert_eq!(scope(list, "/v1/attempts?subscription=a/b&limit=1"), some("a"));
+        assert_eq!(scope(list, "/v1/attempts?subscription=a%2Fb"), some("a"));
+        assert_eq!(scope(list, "/v1/attempts?plugin=a&subscription=b/c"), Some(None));
+        assert_eq!(scope(list, "/v1/attempts"), Some(None));
+        assert_eq!(scope(list, "/v1/attempts?plugin=a&plugin=b"), None, "an ambiguous query is refused");
+    }
+}

@@ -1,0 +1,85 @@
+//! The permission that each operation needs. `docs/operating.md` has the same table for people.
+
+use axum::http::Method;
+
+use crate::access::Permission;
+
+/// The permission of an operation, by its id in the OpenAPI document. None if the operation is unknown.
+pub(super) fn of(operation: &str) -> Option<Permission> {
+    Some(match operation {
+        "get_health" | "get_readiness" => Permission::Open,
+        "get_metrics"
+        | "get_openapi"
+        | "get_access"
+        | "get_configuration"
+        | "list_plugins"
+        | "get_plugin"
+        | "get_sidecar"
+        | "list_subscriptions"
+        | "get_subscription"
+        | "list_schedules"
+        | "list_scheduled"
+        | "list_events"
+        | "get_events"
+        | "list_dead_letters"
+        | "list_dead_letter_groups"
+        | "get_dead_letter"
+        | "list_deliveries"
+        | "list_state_keys"
+        | "get_state"
+        | "get_cause_tree"
+        | "list_attempts"
+        | "list_requests"
+        | "get_statistics"
+        | "list_minutes"
+        | "follow_stream" => Permission::View,
+        "put_subscription"
+        | "delete_subscription"
+        | "pause_subscription"
+        | "resume_subscription"
+        | "start_replay"
+        | "stop_replays"
+        | "rotate_secret"
+        | "cancel_scheduled"
+        | "publish_events"
+        | "compact"
+        | "redrive_dead_letters"
+        | "redrive_edited_dead_letter"
+        | "drop_dead_letters"
+        | "retry_deliveries"
+        | "put_state"
+        | "delete_state" => Permission::Operate,
+        "upload_plugin" | "remove_plugin" | "put_sidecar" | "remove_sidecar" | "enable_plugin" | "disable_plugin"
+        | "run_canary" | "roll_back_plugin" => Permission::Deploy,
+        "drain_plugin" | "resume_plugin" => Permission::Drain,
+        "list_tokens" | "create_token" | "revoke_token" | "list_audit" => Permission::Admin,
+        _ => return None,
+    })
+}
+
+/// Whether an operation returns nothing but a payload.
+pub(super) fn is_payload(method: &Method, path: &str) -> bool {
+    matches!(*method, Method::GET | Method::HEAD) && path.ends_with("/state/{key}")
+}
+
+/// Whether an operation concerns no plugin, so that a token for one plugin may use it.
+pub(super) fn is_for_everybody(path: &str) -> bool {
+    ["/v1/access", "/v1/openapi.json"].contains(&path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::openapi;
+
+    #[test]
+    fn every_operation_has_a_permission() {
+        let document = openapi::routes().into_openapi();
+        for item in document.paths.paths.values() {
+            for operation in [&item.get, &item.post, &item.put, &item.delete].into_iter().flatten() {
+                let id = operation.operation_id.as_deref().unwrap();
+                assert!(of(id).is_some(), "{id} has no permission");
+            }
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Records changes in the audit log, publishes them as events, and lists them.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
+
+use super::access::{Caller, Guard};
+use super::body::Query;
+use super::cursor::List;
+use super::{Admin, Page, page_size};
+use crate::access::{AuditEntry, AuditError, AuditOutcome};
+use crate::api::{AuditEntryView, AuditLogPage, AuditLogQuery};
+use crate::bus::SharedBus;
+use crate::event::{Data, Event};
+use crate::outcome::Publish;
+use crate::problem::Problem;
+
+/// The beginning of the types of audit events. Only the host publishes them.
+const TYPE_PREFIX: &str = "sandbus.audit.";
+/// The source of audit events.
+const SOURCE: &str = "/sandbus/audit";
+/// The largest page.
+const LIMIT: usize = 1_000;
+/// The most characters of a request that are recorded.
+const MAX_REQUEST_CHARACTERS: usize = 4_096;
+
+/// A change before it is recorded.
+#[derive(Clone, Debug)]
+pub(super) struct ChangeRecord {
+    actor: String,
+    operation: String,
+    request: String,
+}
+
+impl ChangeRecord {
+    pub(super) fn of(operation: &str, caller: &Caller, request: &Request) -> Self {
+        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+        let request = format!("{} {target}", request.method());
+        let request = request.chars().take(MAX_REQUEST_CHARACTERS).collect();
+        Self { actor: caller.describe(), operation: operation.to_owned(), request }
+    }
+}
+
+/// Writes an entry on a thread that may block.
+async fn append(
+    guard: &Arc<Guard>,
+    record: ChangeRecord,
+    outcome: AuditOutcome,
+) -> Result<(AuditEntry, String), AuditError> {
+    let guard = Arc::clone(guard);
+    let appended = tokio::task::spawn_blocking(move || {
+        let ChangeRecord { actor, operation, request } = record;
+        guard.admin.access.audit.append(guard.admin.clock.now(), &actor, &operation, &request, outcome)
+    });
+    appended.await.expect("writing an entry does not panic")
+}
+
+/// Makes a change if its beginning can be recorded, and records how it ended.
+pub(super) async fn recorded(
+    guard: &Arc<Guard>,
+    record: ChangeRecord,
+    change: impl Future<Output = Response>,
+) -> Response {
+    let begun = match append(guard, record.clone(), AuditOutcome::Begun).await {
+        Ok((entry, _)) => entry.sequence,
+        Err(error) => {
+            tracing::error!(%error, "a change was refused, because it cannot be recorded");
+            let detail = format!("the change was not made, because it cannot be recorded: {error}");
+            return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "audit-unavailable", detail).into_response();
+        }
+    };
+    let response = change.await;
+    let status = response.status().as_u16();
+    finish(guard, record, AuditOutcome::Ended { begun, status }).await;
+    response
+}
+
+/// Records that a caller may not do something.
+pub(super) async fn denied(guard: &Arc<Guard>, record: ChangeRecord, status: StatusCode) {
+    finish(guard, record, AuditOutcome::Denied { status: status.as_u16() }).await;
+}
+
+async fn finish(guard: &Arc<Guard>, record: ChangeRecord, outcome: AuditOutcome) {
+    match append(guard, record, outcome).await {
+        Ok((entry, hash)) => publish(&guard.admin.bus, &entry, &hash).await,
+        Err(error) => tracing::error!(%error, "the end of a change cannot be recorded"),
+    }
+}
+
+/// The data of an audit event.
+#[derive(Debug, Serialize)]
+struct AuditEventData<'a> {
+    #[serde(flatten)]
+    entry: &'a AuditEntry,
+    hash: &'a str,
+}
+
+/// Publishes an entry, if a subscription selects it. The audit log is complete without the event.
+async fn publish(bus: &SharedBus, entry: &AuditEntry, hash: &str) {
+    let data = serde_json::to_vec(&AuditEventData { entry, hash }).expect("an entry can be written as JSON");
+    let event = Event {
+        id: format!("{}-{hash}", entry.sequence),
+        source: SOURCE.to_owned(),
+        event_type: format!("{TYPE_PREFIX}{}", entry.operation.replace('_', "-")),
+        subject: Some(entry.actor.clone()),
+        time: Some(entry.at.to_string()),
+        datacontenttype: Some("application/json".to_owned()),
+        data: Some(Data::json(data)),
+        ..Event::default()
+    };
+    let is_selected = bus.catalogue().borrow().subscriptions().any(|entry| entry.definition.takes(&event));
+    if is_selected && let Err(error) = bus.publish(vec![Publish { event, due: None }]).await {
+        tracing::warn!(%error, "the event of an audit entry cannot be published");
+    }
+}
+
+/// List changes that were made through this API, newest first
+///
+/// Each has an entry for its beginning and one for its end.
+#[utoipa::path(
+    get,
+    path = "/audit",
+    operation_id = "list_audit",
+    tag = "access",
+    params(AuditLogQuery),
+    responses((status = 200, body = AuditLogPage, description = "A page of the list."))
+)]
+pub(super) async fn list(
+    State(admin): State<Admin>,
+    Query(query): Query<AuditLogQuery>,
+) -> Result<Json<AuditLogPage>, Problem> {
+    let limit = page_size(query.limit, 100, LIMIT)?;
+    let before = admin.parsed_place(List::Audit, query.after.as_deref())?;
+    let access = Arc::clone(&admin.access);
+    let to_read = Page::<AuditEntry>::to_read(limit);
+    let read = tokio::task::spawn_blocking(move || access.audit.read(before, to_read)).await;
+    let read = read
+        .expect("reading the audit log does not panic")
+        .map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "audit-unavailable", error.to_string()))?;
+    let page = Page::of(read.entries, limit);
+    let next = page.next(|(entry, _)| admin.cursor(List::Audit, &entry.sequence.to_string()));
+    Ok(Json(AuditLogPage { entries: page.items.iter().map(view).collect(), next }))
+}
+
+fn view((entry, hash): &(AuditEntry, String)) -> AuditEntryView {
+    let (kind, begun, status) = match entry.outcome {
+        AuditOutcome::Begun => ("begun", None, None),
+        AuditOutcome::Ended { begun, status } => ("ended", Some(begun), Some(status)),
+        AuditOutcome::Denied { status } => ("denied", None, Some(status)),
+    };
+    AuditEntryView {
+        sequence: entry.sequence,
+        at: entry.at.to_string(),
+        actor: entry.actor.clone(),
+        operation: entry.operation.clone(),
+        request: entry.request.clone(),
+        outcome: kind.to_owned(),
+        begun,
+        status,
+        hash: hash.clone(),
+    }
+}

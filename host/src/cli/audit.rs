@@ -1,0 +1,80 @@
+//! `sandbus audit`.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Subcommand;
+
+use super::paging::{Paging, next_page_hint};
+use super::{Group, output};
+use crate::access::{self, Chain};
+use crate::api::{AuditEntryView, AuditLogPage};
+use crate::{console, printable};
+use output::{cell, optional, table, truncate};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List changes that were made through the admin interface, newest first
+    List(Paging),
+    /// Check that no entry was changed or removed, in a data directory
+    Verify(Verify),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Verify {
+    /// Check the audit log in this data directory
+    #[arg(long, value_name = "DIRECTORY", default_value = "data")]
+    data: PathBuf,
+    /// Require an entry with this hash, which an earlier check printed
+    #[arg(long, value_name = "HASH")]
+    expect: Option<String>,
+}
+
+pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
+    match arguments.command.unwrap_or(Command::List(Paging::default())) {
+        Command::List(paging) => {
+            let (client, output) = arguments.remote.connect();
+            let page = paging.fetch::<AuditLogPage>(&client, &()).await?;
+            output.print(&page, |page| list(&page.entries) + &next_page_hint(page));
+            Ok(())
+        }
+        Command::Verify(verify) => check(&verify, arguments.remote.json),
+    }
+}
+
+/// Checks the files, which need no running host.
+fn check(verify: &Verify, json: bool) -> anyhow::Result<()> {
+    let Verify { data, expect } = verify;
+    if !data.is_dir() {
+        bail!("there is no data directory {}; name it with --data", data.display());
+    }
+    let chain = access::verify(data, expect.as_deref())?;
+    let text = match (&chain, json) {
+        (None, true) => "null".to_owned(),
+        (None, false) => "the audit log has no entries".to_owned(),
+        (Some(Chain { entries, first, last, head }), true) => {
+            serde_json::json!({ "entries": entries, "first": first, "last": last, "head": head }).to_string()
+        }
+        (Some(Chain { entries, first, last, head }), false) => format!(
+            "{entries} entries are intact, {first} to {last}.\nThe last one has the hash {head}. Keep the hash elsewhere, and pass it to the next check with --expect."
+        ),
+    };
+    console::print_line(&printable::block(&text));
+    Ok(())
+}
+
+fn list(entries: &[AuditEntryView]) -> String {
+    table(&["NUMBER", "AT", "ACTOR", "OPERATION", "OUTCOME", "STATUS", "REQUEST"], entries, |entry| {
+        let outcome =
+            entry.begun.map_or_else(|| cell(&entry.outcome), |begun| format!("{} {begun}", cell(&entry.outcome)));
+        vec![
+            cell(entry.sequence),
+            cell(&entry.at),
+            cell(&entry.actor),
+            cell(&entry.operation),
+            outcome,
+            optional(entry.status),
+            truncate(&entry.request, 100),
+        ]
+    })
+}
