@@ -93,7 +93,7 @@ async fn save_to_first_event(file: &Path, bytes: &[u8], bus: &dyn Bus, registry:
     std::fs::write(&partial, bytes).unwrap();
     std::fs::rename(&partial, file).unwrap();
     let mut changes = registry.changes();
-    let loaded = |plugins: &std::sync::Arc<sandbus_host::plugin::Snapshot>| {
+    let loaded = |plugins: &std::sync::Arc<sandbus_host::plugin::RegistrySnapshot>| {
         plugins.plugins.get("poison").is_some_and(|generation| generation.digest == digest)
     };
     changes.wait_for(loaded).await.unwrap();

@@ -89,8 +89,8 @@ fn write_partial(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
     Ok(partial)
 }
 
-/// Whether a directory has room for a few blocks. Only a write can tell, since quotas and reserved blocks count too.
-pub(crate) fn has_room(directory: &Path) -> io::Result<bool> {
+/// Whether a directory has free space for a few blocks. Only a write can tell, since quotas and reserved blocks count too.
+pub(crate) fn has_free_space(directory: &Path) -> io::Result<bool> {
     /// About the size of the smallest commit.
     const BYTES: usize = 64 << 10;
     let written = tempfile::tempfile_in(directory).and_then(|mut file| file.write_all(&[0; BYTES]));
@@ -234,8 +234,8 @@ mod tests {
     #[test]
     fn a_directory_says_whether_it_has_room() {
         let home = tempfile::tempdir().unwrap();
-        assert!(has_room(home.path()).unwrap());
+        assert!(has_free_space(home.path()).unwrap());
         assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
-        assert!(has_room(&home.path().join("gone")).is_err());
+        assert!(has_free_space(&home.path().join("gone")).is_err());
     }
 }

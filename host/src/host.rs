@@ -24,7 +24,7 @@ use crate::config::{Config, EffectiveSetting, ensure_folder};
 use crate::descriptors::{self, Connections};
 use crate::dispatcher::{Dispatcher, Webhooks};
 use crate::files;
-use crate::ingress::{Ingress, Producers, Spools};
+use crate::ingress::{Ingress, Producers, SpoolLimits};
 use crate::ledger::Ledger;
 use crate::lock::Locked;
 use crate::observer::Observer;
@@ -154,9 +154,9 @@ impl SubscriptionRegistrar for HostServices {
 }
 
 impl CanaryRunner for HostServices {
-    async fn run_canary(&self, live: Arc<Generation>, new: Arc<Generation>, rule: CanaryRule) -> Result<(), String> {
-        let plugin = Arc::clone(&live.name);
-        let canary = Canary { bus: &*self.bus, capacity: &self.capacity, live, new };
+    async fn run_canary(&self, running: Arc<Generation>, new: Arc<Generation>, rule: CanaryRule) -> Result<(), String> {
+        let plugin = Arc::clone(&running.name);
+        let canary = Canary { bus: &*self.bus, capacity: &self.capacity, running, new };
         let report = canary.run(rule.events).await.map_err(|error| error.to_string())?;
         let (handled, different, removed) = (report.handled, report.different, &report.subscriptions_removed);
         if different > rule.max_differences || !removed.is_empty() && rule.max_differences == 0 {
@@ -292,7 +292,7 @@ impl Host {
             admission_timeout,
             // A quarter of all permits, so that slow clients leave most permits to others.
             streaming_permits: Arc::clone(&streaming_permits),
-            spools: Spools::new(streaming_permits),
+            spool_limits: SpoolLimits::new(streaming_permits),
             streaming_responses,
             observer,
             recorder: ledger.recorder(),

@@ -152,7 +152,7 @@ fn a_canary_shows_what_a_new_generation_would_do_and_does_nothing() {
     assert_eq!((&report["handled"], &report["different"]), (&json!(5), &json!(5)));
     let differs = report["differences"][0]["differs"].as_array().unwrap();
     let outcome = differs.iter().find(|difference| difference["path"] == "outcome").unwrap();
-    assert_eq!((&outcome["live"], &outcome["new"]), (&json!("ack"), &json!("retry")));
+    assert_eq!((&outcome["running"], &outcome["new"]), (&json!("ack"), &json!("retry")));
     assert!(differs.iter().any(|difference| difference["path"] == "state"), "{report}");
     let shown = text(&canary("poison", &["--events", "2"]).stdout);
     assert!(shown.contains("outcome: \"ack\" → \"retry\"") && shown.contains("2 deliveries: 0 equal"), "{shown}");

@@ -355,7 +355,7 @@ fn the_admin_interface_says_how_the_host_is() {
     assert!(metrics.headers["content-type"].starts_with("text/plain"));
     for line in [
         "sandbus_events_published_total 1",
-        "sandbus_deliveries_total{subscription=\"echo/remember\",outcome=\"handled\"} 2",
+        "sandbus_attempts_total{subscription=\"echo/remember\",outcome=\"handled\"} 2",
         "sandbus_delivery_latency_seconds_count{subscription=\"echo/remember\"} 2",
         "sandbus_subscription_backlog{subscription=\"echo/remember\"} 0",
         "sandbus_plugins 1",

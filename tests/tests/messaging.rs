@@ -140,13 +140,13 @@ fn a_schedule_ticks_each_second_also_after_a_kill() {
 }
 
 #[test]
-fn a_schedule_rests_while_its_plugin_is_switched_off() {
+fn a_schedule_is_paused_while_its_plugin_is_switched_off() {
     let host = Setup::new().plugin("ticker").start();
     eventually("it has ticked", || (ticks(&host)["ticks"].as_i64()? >= 1).then_some(()));
     put(&host.file("ticker.toml"), b"enabled = false\n");
     eventually("it is switched off", || host.plugin("ticker.wasm").filter(|plugin| plugin["status"] == "disabled"));
-    assert_eq!(host.admin("/schedules")["schedules"][0]["rests"], true);
-    let rests = |host: &Host, id: &str| {
+    assert_eq!(host.admin("/schedules")["schedules"][0]["paused"], true);
+    let assert_paused = |host: &Host, id: &str| {
         let events = || host.admin("/events?limit=1000")["events"].as_array().unwrap().clone();
         let before = events().len();
         let event = json!({ "id": id, "type": "time.passes", "data": {} });
@@ -154,9 +154,9 @@ fn a_schedule_rests_while_its_plugin_is_switched_off() {
         eventually("time has passed", || events().iter().any(|logged| logged["event"]["id"] == id).then_some(()));
         assert_eq!(events().len(), before + 1, "nothing else has come: {:?}", events());
     };
-    rests(&host, "1");
+    assert_paused(&host, "1");
     let host = host.crash_and_restart();
-    rests(&host, "2");
+    assert_paused(&host, "2");
 
     std::fs::remove_file(host.file("ticker.toml")).unwrap();
     host.wait_until_loaded("ticker", "ticker.wasm");

@@ -49,7 +49,7 @@ fn all_projects_below_a_directory_are_built_although_some_fail() {
             ("services/three/plugin/three.mjs", PLUGIN),
         ],
     );
-    let output = sandbus(home.path(), &["build", "--out", "plugins", "--json"]);
+    let output = sandbus(home.path(), &["build", "--output", "plugins", "--json"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("1 of 4 projects failed: broken"), "{said}");

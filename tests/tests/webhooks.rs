@@ -69,7 +69,7 @@ fn an_endpoint_that_is_overloaded_is_left_alone_across_a_crash() {
         assert_eq!(held["status"], "paused");
         let why = held["waits_for"].as_str().unwrap();
         assert!(why.contains(status) && why.contains(held["held_back_until"].as_str().unwrap()), "{why}");
-        assert!(metric(&host, r#"sandbus_webhook_held_back_total{subscription="operator/hook"} 1"#));
+        assert!(metric(&host, r#"sandbus_endpoint_holds_total{subscription="operator/hook"} 1"#));
         assert!(metric(&host, r#"sandbus_subscription_paused{subscription="operator/hook"} 1"#));
         let listed = String::from_utf8(host.cli(&["subscriptions"]).stdout).unwrap();
         assert!(listed.contains(why), "{listed}");
@@ -117,7 +117,7 @@ fn an_endpoint_that_is_gone_stops_its_subscription() {
     });
     assert!(stopped["waits_for"].as_str().unwrap().contains("410 Gone"), "{stopped}");
     let _ = host.wait_for_log(&["410 Gone", "subscriptions resume operator/hook"]);
-    assert!(metric(&host, r#"sandbus_webhook_gone_total{subscription="operator/hook"} 1"#));
+    assert!(metric(&host, r#"sandbus_endpoint_gone_total{subscription="operator/hook"} 1"#));
 
     let host = host.crash_and_restart();
     order(&host, &["4"]);

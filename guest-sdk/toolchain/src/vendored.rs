@@ -197,7 +197,7 @@ impl VendoredSdk {
     /// # Errors
     /// If its directory cannot be written.
     pub fn replace(&self) -> Result<String, Error> {
-        let (new, old) = (self.beside("new"), self.beside("old"));
+        let (new, old) = (self.sibling_path("new"), self.sibling_path("old"));
         for leftover in [&new, &old] {
             if leftover.exists() {
                 fs::remove_dir_all(leftover).map_err(at(leftover))?;
@@ -210,8 +210,8 @@ impl VendoredSdk {
         Ok(Record::of(&self.sdk.files()?).name())
     }
 
-    /// A hidden directory next to its own.
-    fn beside(&self, purpose: &str) -> PathBuf {
+    /// The path of a hidden directory next to its own.
+    fn sibling_path(&self, purpose: &str) -> PathBuf {
         let name = self.directory.file_name().unwrap_or_default().to_string_lossy();
         self.directory.with_file_name(format!(".{name}.{purpose}"))
     }

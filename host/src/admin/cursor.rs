@@ -50,7 +50,7 @@ impl Admin {
     ///
     /// # Errors
     /// A problem with 400 if it is not a cursor of this list and this store.
-    pub(super) fn place(&self, list: List, cursor: Option<&str>) -> Result<Option<String>, Problem> {
+    pub(super) fn decode_cursor(&self, list: List, cursor: Option<&str>) -> Result<Option<String>, Problem> {
         let place = cursor.map(|cursor| decode(list, self.bus.store_id(), cursor)).transpose();
         place.map_err(|error| Problem::bad_request("invalid-cursor", format!("`after`: {error}")))
     }
@@ -58,13 +58,13 @@ impl Admin {
     /// The parsed place that a cursor of a list leads to.
     ///
     /// # Errors
-    /// As [`Self::place`].
-    pub(super) fn parsed_place<T: std::str::FromStr>(
+    /// As [`Self::decode_cursor`].
+    pub(super) fn parse_cursor<T: std::str::FromStr>(
         &self,
         list: List,
         cursor: Option<&str>,
     ) -> Result<Option<T>, Problem> {
-        let place = self.place(list, cursor)?.map(|place| place.parse()).transpose();
+        let place = self.decode_cursor(list, cursor)?.map(|place| place.parse()).transpose();
         place.map_err(|_| Problem::bad_request("invalid-cursor", format!("`after`: {}", CursorError::Malformed)))
     }
 }

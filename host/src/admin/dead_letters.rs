@@ -73,7 +73,7 @@ pub(super) async fn list(
     Query(query): Query<DeadLetterQuery>,
 ) -> Result<Json<DeadLetterPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
-    let after = admin.parsed_place(List::DeadLetters, query.after.as_deref())?.map(DeadLetterId::new);
+    let after = admin.parse_cursor(List::DeadLetters, query.after.as_deref())?.map(DeadLetterId::new);
     let filter = conditions(&admin, query.subscription.as_deref(), query.cause.as_deref(), query.like).await?;
     let filter = DeadLetterFilter { number: query.number.map(DeadLetterId::new), ..filter };
     let letters = admin.bus.dead_letters(filter, after, Page::<DeadLetter>::to_read(limit)).await?;
@@ -101,7 +101,7 @@ pub(super) async fn groups(
     let limit = page_size(query.limit, 100, LIMIT)?;
     let filter = filter(query.subscription.as_deref(), query.cause.as_deref())?;
     // The order of groups changes with their sizes, so the place is the number of groups before it.
-    let before: usize = admin.parsed_place(List::DeadLetterGroups, query.after.as_deref())?.unwrap_or_default();
+    let before: usize = admin.parse_cursor(List::DeadLetterGroups, query.after.as_deref())?.unwrap_or_default();
     let to_read = Page::<DeadLetterGroup>::to_read(limit).saturating_add(before);
     let page = Page::of_following(admin.bus.dead_letter_groups(filter, to_read).await?, before, limit);
     let next = page.next(|_| admin.cursor(List::DeadLetterGroups, &(before + limit).to_string()));

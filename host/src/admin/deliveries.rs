@@ -7,7 +7,7 @@ use super::body::Query;
 use super::cursor::List;
 use super::{Admin, events, page_size, query, waiting};
 use crate::api::{DeliveryPage, DeliveryQuery, DeliverySelection, DeliveryStateView, DeliveryView, RetryResult};
-use crate::bus::{DeliveryFilter, DeliveryReport, DeliveryStage, DeliveryState, FailedAttempt};
+use crate::bus::{DeliveryFilter, DeliveryReport, DeliveryState, DeliveryStateKind, FailedAttempt};
 use crate::event::Position;
 use crate::pattern::Pattern;
 use crate::problem::Problem;
@@ -29,10 +29,10 @@ pub(super) async fn list(
     Query(query): Query<DeliveryQuery>,
 ) -> Result<Json<DeliveryPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
-    let after = admin.parsed_place(List::Deliveries, query.after.as_deref())?;
-    let stage = query.state.as_deref().map(pending_stage).transpose()?;
+    let after = admin.parse_cursor(List::Deliveries, query.after.as_deref())?;
+    let state = query.state.as_deref().map(pending_state).transpose()?;
     let filter = filter(query.subscription.as_deref(), query.event, query.key, query.pattern)?;
-    let page = admin.bus.deliveries(filter, stage, after, limit).await?;
+    let page = admin.bus.deliveries(filter, state, after, limit).await?;
     let deliveries = page.deliveries.iter().map(|report| view(&admin, report)).collect::<Result<_, _>>()?;
     Ok(Json(DeliveryPage { deliveries, next: page.next.map(|next| admin.cursor(List::Deliveries, &next.to_string())) }))
 }
@@ -69,11 +69,11 @@ fn filter(
     Ok(DeliveryFilter { subscription, event: event.map(Position), key, pattern })
 }
 
-/// Parses the stage of a pending delivery.
-fn pending_stage(name: &str) -> Result<DeliveryStage, Problem> {
-    let mut pending = DeliveryStage::PENDING.iter().copied();
-    pending.find(|stage| stage.as_str() == name).ok_or_else(|| {
-        let known: Vec<_> = DeliveryStage::PENDING.iter().map(|stage| stage.as_str()).collect();
+/// Parses the state of a pending delivery.
+fn pending_state(name: &str) -> Result<DeliveryStateKind, Problem> {
+    let mut pending = DeliveryStateKind::PENDING.iter().copied();
+    pending.find(|kind| kind.as_str() == name).ok_or_else(|| {
+        let known: Vec<_> = DeliveryStateKind::PENDING.iter().map(|kind| kind.as_str()).collect();
         let known = known.join(", ");
         query::invalid(format!("`{name}` is not a state of pending deliveries; the states are {known}"))
     })
@@ -85,7 +85,7 @@ pub(super) fn view(admin: &Admin, report: &DeliveryReport) -> Result<DeliveryVie
         as_of: report.as_of.to_string(),
         subscription: report.subscription.to_string(),
         replay: report.replayed,
-        state: DeliveryStateView::from(report.state.stage().as_str().to_owned()),
+        state: DeliveryStateView::from(report.state.kind().as_str().to_owned()),
         blocked_by: waiting::blocked_by(admin, report),
         logged: events::view(&report.logged)?,
         ..DeliveryView::default()
@@ -119,11 +119,11 @@ mod tests {
 
     #[test]
     fn the_api_names_the_states_of_pending_deliveries() {
-        let stages: Vec<_> = DeliveryStage::PENDING.iter().map(|stage| stage.as_str()).collect();
-        assert_eq!(stages, PENDING_STATES);
-        for stage in DeliveryStage::ALL {
-            let view = DeliveryStateView::from(stage.as_str().to_owned());
-            assert!(!matches!(view, DeliveryStateView::Other(_)), "{stage:?}");
+        let kinds: Vec<_> = DeliveryStateKind::PENDING.iter().map(|kind| kind.as_str()).collect();
+        assert_eq!(kinds, PENDING_STATES);
+        for kind in DeliveryStateKind::ALL {
+            let view = DeliveryStateView::from(kind.as_str().to_owned());
+            assert!(!matches!(view, DeliveryStateView::Other(_)), "{kind:?}");
         }
     }
 }

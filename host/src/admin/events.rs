@@ -37,7 +37,7 @@ pub(super) async fn list(
 ) -> Result<Json<EventPage>, Problem> {
     let limit = page_size(query.limit, 50, LIMIT)?;
     // The page begins before both: the place of the cursor, and the position that the client chose.
-    let place = admin.parsed_place(List::Events, query.after.as_deref())?;
+    let place = admin.parse_cursor(List::Events, query.after.as_deref())?;
     let before = [place, query.before].into_iter().flatten().min().map(Position);
     let page = admin.bus.search_events(filter(query)?, before, limit).await?;
     let events = page.events.iter().map(view).collect::<Result<_, _>>()?;

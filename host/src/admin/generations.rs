@@ -10,9 +10,10 @@ use super::Admin;
 use super::body::{self, Path, Query};
 use super::plugins::no_plugin;
 use crate::api::{
-    CanaryQuery, CanaryView, DifferenceView, DifferingDeliveryView, RollbackQuery, RollbackResult, UsageView, schemas,
+    CanaryQuery, CanaryView, DifferenceView, DifferingDeliveryView, MeasurementView, RollbackQuery, RollbackResult,
+    schemas,
 };
-use crate::canary::{Canary, CanaryError, CanaryReport, Difference, DifferingDelivery, Usage};
+use crate::canary::{Canary, CanaryError, CanaryReport, Difference, DifferingDelivery, Measurement};
 use crate::plugin::{CanaryRule, RollbackError, RollbackReport};
 use crate::problem::Problem;
 
@@ -64,22 +65,22 @@ pub(super) async fn canary(
     Query(query): Query<CanaryQuery>,
     request: Request,
 ) -> Result<Json<CanaryView>, Problem> {
-    let live = admin.registry.snapshot().plugins.get(&name).cloned();
-    let live = live.ok_or_else(|| no_plugin(&admin, &name))?;
+    let running = admin.registry.snapshot().plugins.get(&name).cloned();
+    let running = running.ok_or_else(|| no_plugin(&admin, &name))?;
     let max_events = query.events.unwrap_or(CanaryRule::default().events);
     if !(1..=CanaryRule::MAX_EVENTS).contains(&max_events) {
         let detail = format!("`events` is {max_events}; a canary handles 1 to {} events", CanaryRule::MAX_EVENTS);
         return Err(Problem::bad_request("invalid-query", detail));
     }
     let bytes = body::component(&admin, request).await?;
-    let (loader, beside) = (Arc::clone(&admin.loader), Arc::clone(&live));
-    let loaded = tokio::task::spawn_blocking(move || loader.load_beside(&bytes, &beside)).await;
+    let (loader, replaced) = (Arc::clone(&admin.loader), Arc::clone(&running));
+    let loaded = tokio::task::spawn_blocking(move || loader.load_replacement(&bytes, &replaced)).await;
     let broken = |detail: String| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "canary-failed", detail);
     let new = loaded.map_err(|error| broken(error.to_string()))?.map_err(|error| {
         let detail = format!("the component cannot replace plugin `{name}`: {error}");
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unloadable", detail)
     })?;
-    let canary = Canary { bus: &*admin.bus, capacity: &admin.capacity, live, new: Arc::new(new) };
+    let canary = Canary { bus: &*admin.bus, capacity: &admin.capacity, running, new: Arc::new(new) };
     canary.run(max_events).await.map(|report| Json(view(report))).map_err(|error| match error {
         CanaryError::Store(error) => error.into(),
         CanaryError::Failed(_) => broken(error.to_string()),
@@ -87,10 +88,10 @@ pub(super) async fn canary(
 }
 
 fn view(report: CanaryReport) -> CanaryView {
-    let usage = |Usage { live, new }| UsageView { live, new };
+    let measurement = |Measurement { running, new }| MeasurementView { running, new };
     CanaryView {
         plugin: report.plugin,
-        live: report.live,
+        running: report.running,
         new: report.new,
         handled: report.handled,
         different: report.different,
@@ -98,13 +99,13 @@ fn view(report: CanaryReport) -> CanaryView {
         differences: report.differences.into_iter().map(differing).collect(),
         subscriptions_removed: report.subscriptions_removed,
         subscriptions_added: report.subscriptions_added,
-        time_us: usage(report.time_us),
-        memory_bytes: usage(report.memory_bytes),
+        time_us: measurement(report.time_us),
+        memory_bytes: measurement(report.memory_bytes),
     }
 }
 
 fn differing(differing: DifferingDelivery) -> DifferingDeliveryView {
     let DifferingDelivery { event, event_type, subscription, differs } = differing;
-    let difference = |Difference { path, live, new }| DifferenceView { path, live, new };
+    let difference = |Difference { path, running, new }| DifferenceView { path, running, new };
     DifferingDeliveryView { event, event_type, subscription, differs: differs.into_iter().map(difference).collect() }
 }

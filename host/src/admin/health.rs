@@ -46,7 +46,7 @@ pub(super) async fn readiness(State(admin): State<Admin>) -> Response {
         return not_ready(fault);
     }
     let data = admin.data.clone();
-    match tokio::task::spawn_blocking(move || files::has_room(&data)).await {
+    match tokio::task::spawn_blocking(move || files::has_free_space(&data)).await {
         Ok(Ok(true)) => "ready\n".into_response(),
         Ok(Ok(false)) => not_ready("the disk of the data directory is full; free some space".to_owned()),
         Ok(Err(error)) => not_ready(format!("cannot write to the data directory: {error}")),

@@ -1,7 +1,7 @@
 //! Reads the parameters of the ledger's operations. What no record can match is refused instead of ignored.
 
 use super::query::invalid;
-use crate::event::{InvalidAttribute, check_attribute};
+use crate::event::{AttributeError, check_attribute};
 use crate::problem::Problem;
 use crate::subscription::{SubscriptionId, is_valid_name};
 
@@ -48,7 +48,7 @@ pub(super) fn plugin(plugin: Option<String>) -> Result<Option<String>, Problem> 
 /// Checks an attribute of events to select by: an id or a source.
 pub(super) fn attribute(parameter: &str, value: Option<&str>) -> Result<(), Problem> {
     let checked = value.map_or(Ok(()), |value| check_attribute(parameter, value));
-    checked.map_err(|InvalidAttribute { what, .. }| invalid(format!("`{parameter}` {what}")))
+    checked.map_err(|AttributeError { what, .. }| invalid(format!("`{parameter}` {what}")))
 }
 
 /// Checks the digest of a component.

@@ -7,7 +7,9 @@ use crate::api::{
     RecordedRequestView, SubjectView, VerdictView,
 };
 use crate::duration::micros;
-use crate::ledger::{Activity, AttemptEntry, AttemptVerdict, Counters, Gap, Percentiles, RequestEntry, Subject};
+use crate::ledger::{
+    Activity, AttemptEntry, AttemptVerdict, Counters, Gap, Percentiles, RequestEntry, StatisticsSubject,
+};
 use crate::outcome::EffectNames;
 use crate::usage::Usage;
 
@@ -96,10 +98,10 @@ pub(super) fn ledger(counters: Counters) -> LedgerView {
 }
 
 /// The activity of a subject. The caller adds the backlog.
-pub(super) fn subject(subject: &Subject, activity: &Activity) -> SubjectView {
+pub(super) fn subject(subject: &StatisticsSubject, activity: &Activity) -> SubjectView {
     let (plugin, subscription) = match subject {
-        Subject::Subscription { owner, name } => (owner.clone(), Some(format!("{owner}/{name}"))),
-        Subject::Routes { plugin } => (plugin.clone(), None),
+        StatisticsSubject::Subscription { owner, name } => (owner.clone(), Some(format!("{owner}/{name}"))),
+        StatisticsSubject::Routes { plugin } => (plugin.clone(), None),
     };
     SubjectView {
         plugin,

@@ -18,7 +18,7 @@ use crate::api::{
     ConfigKeyView, DeclaredScheduleView, DeclaredSubscriptionView, DrainQuery, DrainResult, GenerationView, GrantsView,
     LimitsView, ListQuery, OverlapView, PinView, PluginList, PluginStatus, PluginView, RequestedGrantsView,
 };
-use crate::plugin::{Descriptor, Generation, Settings, Snapshot, Status};
+use crate::plugin::{Descriptor, Generation, RegistrySnapshot, Settings, Status};
 use crate::problem::Problem;
 
 /// The largest page.
@@ -41,7 +41,7 @@ pub(super) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<PluginList>, Problem> {
     let limit = page_size(query.limit, LIMIT, LIMIT)?;
-    let after = admin.place(List::Plugins, query.after.as_deref())?;
+    let after = admin.decode_cursor(List::Plugins, query.after.as_deref())?;
     let plugins = list_plugins(&admin).into_iter().map(|plugin| (sort_key(&plugin), plugin)).collect();
     let page = Page::of_sorted(plugins, |(key, _)| key, after.as_deref(), limit);
     let next = page.next(|(key, _)| admin.cursor(List::Plugins, key));
@@ -120,7 +120,7 @@ pub(super) async fn drain(
     let limiter = &generation.limiter;
     let drained = tokio::select! {
         biased;
-        drained = tokio::time::timeout(query.wait.unwrap_or(DEFAULT_WAIT), limiter.idle()) => drained.is_ok(),
+        drained = tokio::time::timeout(query.wait.unwrap_or(DEFAULT_WAIT), limiter.wait_until_idle()) => drained.is_ok(),
         // The stopping host waits for the invocations itself.
         () = admin.body_reader.stop.cancelled() => false,
     };
@@ -170,7 +170,7 @@ fn list_plugins(admin: &Admin) -> Vec<PluginView> {
     plugins
 }
 
-fn view_file(stem: &str, status: &Status, snapshot: &Snapshot, drained: &BTreeSet<String>) -> PluginView {
+fn view_file(stem: &str, status: &Status, snapshot: &RegistrySnapshot, drained: &BTreeSet<String>) -> PluginView {
     let generation = status.plugin.as_ref().and_then(|name| snapshot.plugins.get(name));
     let overlaps = generation.map(|generation| snapshot.overlaps(&generation.name)).unwrap_or_default();
     let overlaps = overlaps.into_iter().map(|overlap| OverlapView {

@@ -18,7 +18,8 @@ use crate::api::{
 };
 use crate::clock::Timestamp;
 use crate::ledger::{
-    AttemptEntry, AttemptFilter, Minute, MinuteFilter, ReadError, RequestEntry, RequestFilter, Subject,
+    AttemptEntry, AttemptFilter, MinuteAggregate, MinuteFilter, ReadError, RequestEntry, RequestFilter,
+    StatisticsSubject,
 };
 use crate::problem::Problem;
 use crate::subscription::SubscriptionId;
@@ -50,7 +51,7 @@ pub(super) async fn attempts(
     Query(query): Query<RecordedAttemptQuery>,
 ) -> Result<Json<RecordedAttemptPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
-    let after = admin.parsed_place(List::Attempts, query.after.as_deref())?;
+    let after = admin.parse_cursor(List::Attempts, query.after.as_deref())?;
     let read = admin.ledger.attempts(filter(query)?, after, Page::<AttemptEntry>::to_read(limit)).await?;
     let page = Page::of(read, limit);
     let next = page.next(|(number, _)| admin.cursor(List::Attempts, &number.to_string()));
@@ -95,7 +96,7 @@ pub(super) async fn requests(
     Query(query): Query<RecordedRequestQuery>,
 ) -> Result<Json<RecordedRequestPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
-    let after = admin.parsed_place(List::Requests, query.after.as_deref())?;
+    let after = admin.parse_cursor(List::Requests, query.after.as_deref())?;
     let filter = RequestFilter {
         id: None,
         plugin: ledger_query::plugin(query.plugin)?,
@@ -128,7 +129,7 @@ pub(super) async fn statistics(State(admin): State<Admin>) -> Result<Json<Statis
     let mut subjects = Vec::new();
     for (subject, statistics) in admin.recorder.subjects() {
         let view = views::subject(&subject, &statistics.last_minute());
-        let Subject::Subscription { owner, name } = subject else {
+        let StatisticsSubject::Subscription { owner, name } = subject else {
             subjects.push(view);
             continue;
         };
@@ -166,9 +167,9 @@ pub(super) async fn minutes(
     }
     let Owner { plugin: owner, subscription } = Owner::of(query.plugin, query.subscription.as_deref())?;
     let limit = page_size(query.limit, LIMIT, MAX_MINUTES)?;
-    let place = admin.parsed_place(List::Minutes, query.after.as_deref())?;
-    let MinutePlace { minute, before } = place.unwrap_or(MinutePlace { minute: since, before: 0 });
-    let to_read = Page::<Minute>::to_read(limit).saturating_add(before);
+    let cursor = admin.parse_cursor(List::Minutes, query.after.as_deref())?;
+    let MinuteCursor { minute, before } = cursor.unwrap_or(MinuteCursor { minute: since, before: 0 });
+    let to_read = Page::<MinuteAggregate>::to_read(limit).saturating_add(before);
     let filter = MinuteFilter { since: minute, until, owner, subscription };
     let page = Page::of_following(admin.ledger.minutes(filter, to_read).await?, before, limit);
     let next = page.next(|last| {
@@ -176,28 +177,28 @@ pub(super) async fn minutes(
         let before = if last.at == minute { before + of_minute } else { of_minute };
         admin.cursor(List::Minutes, &format!("{}/{before}", last.at.0))
     });
-    let view = |minute: &Minute| MinuteView {
+    let view = |minute: &MinuteAggregate| MinuteView {
         at: minute.at.to_string(),
         subject: SubjectView { backlog: minute.backlog, ..views::subject(&minute.subject, &minute.activity) },
     };
     Ok(Json(MinutePage { minutes: page.items.iter().map(view).collect(), next }))
 }
 
-/// The place after an entry of the aggregates: its minute, and the number of entries of this minute up to it.
-struct MinutePlace {
+/// The cursor after an entry of the aggregates: its minute, and the number of entries of this minute up to it.
+struct MinuteCursor {
     minute: Timestamp,
     before: usize,
 }
 
-impl FromStr for MinutePlace {
-    type Err = MalformedPlace;
+impl FromStr for MinuteCursor {
+    type Err = MinuteCursorError;
 
-    fn from_str(place: &str) -> Result<Self, MalformedPlace> {
-        let (minute, before) = place.split_once('/').ok_or(MalformedPlace)?;
-        let minute = minute.parse().map(Timestamp).map_err(|_| MalformedPlace)?;
-        Ok(Self { minute, before: before.parse().map_err(|_| MalformedPlace)? })
+    fn from_str(cursor: &str) -> Result<Self, MinuteCursorError> {
+        let (minute, before) = cursor.split_once('/').ok_or(MinuteCursorError)?;
+        let minute = minute.parse().map(Timestamp).map_err(|_| MinuteCursorError)?;
+        Ok(Self { minute, before: before.parse().map_err(|_| MinuteCursorError)? })
     }
 }
 
-/// A text is not a place in the aggregates.
-struct MalformedPlace;
+/// A text is not a cursor in the aggregates.
+struct MinuteCursorError;

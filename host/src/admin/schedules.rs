@@ -29,7 +29,7 @@ pub(super) async fn scheduled(
     Query(query): Query<ScheduledQuery>,
 ) -> Result<Json<ScheduledPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
-    let after = admin.parsed_place(List::Scheduled, query.after.as_deref())?;
+    let after = admin.parse_cursor(List::Scheduled, query.after.as_deref())?;
     let page = Page::of(admin.bus.scheduled(after, Page::<ScheduledEvent>::to_read(limit)).await?, limit);
     let next = page.next(|scheduled| admin.cursor(List::Scheduled, &scheduled.cursor.to_string()));
     let view = |scheduled: &ScheduledEvent| {
@@ -73,25 +73,25 @@ pub(super) async fn schedules(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<ScheduleList>, Problem> {
     let limit = page_size(query.limit, LIMIT, LIMIT)?;
-    let after = admin.place(List::Schedules, query.after.as_deref())?;
+    let after = admin.decode_cursor(List::Schedules, query.after.as_deref())?;
     let schedules = admin.bus.schedules().await?;
     let running = admin.registry.snapshot();
-    let rests = |plugin: &str| !running.plugins.contains_key(plugin);
-    let mut schedules: Vec<_> = schedules.iter().map(|it| view(it, rests(&it.plugin))).collect();
+    let paused = |plugin: &str| !running.plugins.contains_key(plugin);
+    let mut schedules: Vec<_> = schedules.iter().map(|it| view(it, paused(&it.plugin))).collect();
     schedules.sort_by(|one, other| one.id.cmp(&other.id));
     let page = Page::of_sorted(schedules, |schedule| &schedule.id, after.as_deref(), limit);
     let next = page.next(|schedule| admin.cursor(List::Schedules, &schedule.id));
     Ok(Json(ScheduleList { schedules: page.items, next }))
 }
 
-fn view(it: &PluginSchedule, rests: bool) -> ScheduleView {
+fn view(it: &PluginSchedule, paused: bool) -> ScheduleView {
     let missed = match it.schedule.missed {
         MissedPolicy::RunOnce => "run-once",
         MissedPolicy::Skip => "skip",
         MissedPolicy::CatchUp => "catch-up",
     };
     ScheduleView {
-        rests,
+        paused,
         id: format!("{}/{}", it.plugin, it.name),
         cron: it.schedule.cron.clone(),
         timezone: it.schedule.timezone.clone(),

@@ -36,7 +36,7 @@ pub(super) async fn keys(
 ) -> Result<Json<StateKeyPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
     // Each plugin has a list of its own.
-    let place = admin.place(List::StateKeys, query.after.as_deref())?;
+    let place = admin.decode_cursor(List::StateKeys, query.after.as_deref())?;
     let after = place.as_deref().map(|place| place.strip_prefix(&*name).and_then(|rest| rest.strip_prefix('\n')));
     let other = || Problem::bad_request("invalid-cursor", "`after`: it is a cursor of another plugin's keys");
     let after = after.map(|key| key.map(str::to_owned).ok_or_else(other)).transpose()?;

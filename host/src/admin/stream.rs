@@ -14,7 +14,7 @@ use super::body::Query;
 use super::ledger_query::Owner;
 use super::{Admin, ledger_views as views};
 use crate::api::{StreamMessage, StreamQuery};
-use crate::ledger::{Entry, Live, LiveItem, StreamPosition};
+use crate::ledger::{Entry, StreamFollower, StreamItem, StreamPosition};
 use crate::pattern::Pattern;
 use crate::problem::Problem;
 
@@ -87,26 +87,26 @@ pub(super) async fn follow(
         }
         known => known.flatten(),
     };
-    let Some(live) = admin.recorder.follow(after) else {
+    let Some(follower) = admin.recorder.follow(after) else {
         let detail = "this host has no ledger";
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "ledger-unavailable", detail));
     };
-    let state = (live, filter, admin.body_reader.stop);
-    let stream = futures_util::stream::unfold(state, |(mut live, filter, stop)| async move {
-        let sent = next(&mut live, &filter, &stop).await?;
-        Some((Ok::<_, Infallible>(sent), (live, filter, stop)))
+    let state = (follower, filter, admin.body_reader.stop);
+    let stream = futures_util::stream::unfold(state, |(mut follower, filter, stop)| async move {
+        let sent = next(&mut follower, &filter, &stop).await?;
+        Some((Ok::<_, Infallible>(sent), (follower, filter, stop)))
     });
     Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
 
 /// The next message that passes the filter. None if the host stops.
-async fn next(live: &mut Live, filter: &Filter, stop: &CancellationToken) -> Option<SentEvent> {
+async fn next(follower: &mut StreamFollower, filter: &Filter, stop: &CancellationToken) -> Option<SentEvent> {
     loop {
-        let item = stop.run_until_cancelled(live.next()).await??;
+        let item = stop.run_until_cancelled(follower.next()).await??;
         let (id, message) = match item {
-            LiveItem::Entry(position, entry) if filter.matches(&entry) => (Some(position), message(&entry)),
-            LiveItem::Entry(..) => continue,
-            LiveItem::Lost(count) => (None, StreamMessage::Lost { count }),
+            StreamItem::Entry(position, entry) if filter.matches(&entry) => (Some(position), message(&entry)),
+            StreamItem::Entry(..) => continue,
+            StreamItem::Lost(count) => (None, StreamMessage::Lost { count }),
         };
         let kind = match &message {
             StreamMessage::Attempt(_) => "attempt",

@@ -20,7 +20,7 @@ use crate::api::{
 use crate::bus::{CommitError, EndpointHold, FeedEntry, FeedId, Overview, ReplayEnd, ReplayScope};
 use crate::clock::Timestamp;
 use crate::endpoint;
-use crate::plugin::Snapshot;
+use crate::plugin::RegistrySnapshot;
 use crate::problem::Problem;
 use crate::subscription::{Definition, OPERATOR, Start, SubscriptionId, Target};
 
@@ -41,7 +41,7 @@ pub(super) async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Json<SubscriptionList>, Problem> {
     let limit = page_size(query.limit, LIMIT, LIMIT)?;
-    let after = admin.place(List::Subscriptions, query.after.as_deref())?;
+    let after = admin.decode_cursor(List::Subscriptions, query.after.as_deref())?;
     let snapshot = admin.registry.snapshot();
     let oldest = admin.bus.oldest_unhandled().await?;
     let dead_letters = admin.bus.dead_letter_counts().await?;
@@ -296,7 +296,7 @@ pub(super) async fn stop_replays(
 fn view(
     admin: &Admin,
     overview: &Overview,
-    snapshot: &Snapshot,
+    snapshot: &RegistrySnapshot,
     oldest: Option<Timestamp>,
     dead_letters: u64,
 ) -> SubscriptionView {
@@ -345,7 +345,7 @@ fn next_attempt_at(overview: &Overview) -> Option<Timestamp> {
 }
 
 /// Why deliveries are paused, if they are.
-fn wait_reason(admin: &Admin, overview: &Overview, snapshot: &Snapshot) -> Option<String> {
+fn wait_reason(admin: &Admin, overview: &Overview, snapshot: &RegistrySnapshot) -> Option<String> {
     if let Some(reason) = &overview.paused {
         return Some(reason.clone());
     }

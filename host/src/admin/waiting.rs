@@ -159,15 +159,15 @@ async fn behind_key(
         let detail = format!("another event holds the ordering key `{key}`");
         return Ok(reason("ordering-key", detail));
     };
-    let (state, until) = stage(&holder.state);
+    let (state, until) = holder_state(&holder.state);
     let event = &holder.logged.event;
     let detail = format!("the ordering key `{key}` is held by {} {}{state}", event.event_type, event.id);
     let until = until.map(|until| until.to_string());
     Ok(WaitReasonView { until, event: Some(event.id.clone()), ..reason("ordering-key", detail) })
 }
 
-/// Where the holder of a key stands, and until when.
-fn stage(state: &DeliveryState) -> (String, Option<Timestamp>) {
+/// The state of the delivery that holds a key, and how long it lasts if that is known.
+fn holder_state(state: &DeliveryState) -> (String, Option<Timestamp>) {
     match state {
         DeliveryState::InFlight { attempt } => (format!(", whose attempt {attempt} runs"), None),
         DeliveryState::Retrying { attempts, due, .. } => {

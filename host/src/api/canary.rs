@@ -22,7 +22,7 @@ pub struct CanaryView {
     /// The name of the plugin.
     pub plugin: String,
     /// The digest of the running generation.
-    pub live: String,
+    pub running: String,
     /// The digest of the new build.
     pub new: String,
     /// The number of deliveries that both handled.
@@ -39,17 +39,17 @@ pub struct CanaryView {
     /// The subscriptions that only the new build declares. They have no past deliveries.
     pub subscriptions_added: Vec<String>,
     /// The median time of a delivery in microseconds.
-    pub time_us: UsageView,
+    pub time_us: MeasurementView,
     /// The largest linear memory of a delivery in bytes.
-    pub memory_bytes: UsageView,
+    pub memory_bytes: MeasurementView,
 }
 
 /// A measurement of both generations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
-pub struct UsageView {
+pub struct MeasurementView {
     /// Of the running generation.
-    pub live: u64,
+    pub running: u64,
     /// Of the new build.
     pub new: u64,
 }
@@ -76,7 +76,7 @@ pub struct DifferenceView {
     /// The path of the difference, such as `published[0].data.message`.
     pub path: String,
     /// The value of the running generation; null if there is none.
-    pub live: Option<Value>,
+    pub running: Option<Value>,
     /// The value of the new build; null if there is none.
     pub new: Option<Value>,
 }

@@ -30,7 +30,7 @@ use utoipa::IntoParams;
 pub use access::{
     AccessView, AuditEntryView, AuditLogPage, AuditLogQuery, CreatedTokenView, TokenList, TokenRequest, TokenView,
 };
-pub use canary::{CanaryQuery, CanaryView, DifferenceView, DifferingDeliveryView, UsageView};
+pub use canary::{CanaryQuery, CanaryView, DifferenceView, DifferingDeliveryView, MeasurementView};
 pub use configuration::{ConfigurationView, SettingView};
 pub use dead_letters::{
     AttemptView, DeadLetterGroupPage, DeadLetterGroupQuery, DeadLetterGroupView, DeadLetterPage, DeadLetterQuery,

@@ -10,7 +10,7 @@ use super::{EventDocument, Page};
 #[serde(default)]
 pub struct ScheduleView {
     /// Whether it is paused because its plugin does not run.
-    pub rests: bool,
+    pub paused: bool,
     /// Its name, as `PLUGIN/NAME`.
     pub id: String,
     /// Its cron expression.

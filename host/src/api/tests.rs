@@ -186,7 +186,7 @@ fn dead_letter_requests() {
 #[test]
 fn schedule_view() {
     let schedule = ScheduleView {
-        rests: true,
+        paused: true,
         id: "mailer/digest".to_owned(),
         cron: "0 9 * * *".to_owned(),
         timezone: Some("Europe/Berlin".to_owned()),
@@ -196,7 +196,7 @@ fn schedule_view() {
     };
     answer(
         &ScheduleList { schedules: vec![schedule], next: None },
-        r#"{"schedules":[{"rests":true,"id":"mailer/digest","cron":"0 9 * * *","timezone":"Europe/Berlin","missed":"run-once","type":"schedule.mailer.digest","next":null}],"next":null}"#,
+        r#"{"schedules":[{"paused":true,"id":"mailer/digest","cron":"0 9 * * *","timezone":"Europe/Berlin","missed":"run-once","type":"schedule.mailer.digest","next":null}],"next":null}"#,
     );
     let scheduled = ScheduledView { due: "2030-01-01T00:00:00.000Z".to_owned(), event: document() };
     let page = ScheduledPage { scheduled: vec![scheduled], next: Some("1-2".to_owned()) };
@@ -311,7 +311,7 @@ fn drains_and_rollbacks() {
 #[test]
 fn canary_view() {
     let difference =
-        DifferenceView { path: "published[0].data".to_owned(), live: Some(json!({ "a": [1] })), new: None };
+        DifferenceView { path: "published[0].data".to_owned(), running: Some(json!({ "a": [1] })), new: None };
     let differing = DifferingDeliveryView {
         event: "e1".to_owned(),
         event_type: "order.placed".to_owned(),
@@ -320,7 +320,7 @@ fn canary_view() {
     };
     let report = CanaryView {
         plugin: "echo".to_owned(),
-        live: "a".to_owned(),
+        running: "a".to_owned(),
         new: "b".to_owned(),
         handled: 3,
         different: 1,
@@ -328,15 +328,15 @@ fn canary_view() {
         differences: vec![differing],
         subscriptions_removed: vec!["old".to_owned()],
         subscriptions_added: vec![],
-        time_us: UsageView { live: 1, new: 2 },
-        memory_bytes: UsageView { live: 3, new: 4 },
+        time_us: MeasurementView { running: 1, new: 2 },
+        memory_bytes: MeasurementView { running: 3, new: 4 },
     };
     answer(
         &report,
-        r#"{"plugin":"echo","live":"a","new":"b","handled":3,"different":1,"inconclusive":1,"differences":[{"event":"e1",
-        "type":"order.placed","subscription":"all","differs":[{"path":"published[0].data","live":{"a":[1]},"new":null}]}],
-        "subscriptions_removed":["old"],"subscriptions_added":[],"time_us":{"live":1,"new":2},
-        "memory_bytes":{"live":3,"new":4}}"#,
+        r#"{"plugin":"echo","running":"a","new":"b","handled":3,"different":1,"inconclusive":1,"differences":[{"event":"e1",
+        "type":"order.placed","subscription":"all","differs":[{"path":"published[0].data","running":{"a":[1]},"new":null}]}],
+        "subscriptions_removed":["old"],"subscriptions_added":[],"time_us":{"running":1,"new":2},
+        "memory_bytes":{"running":3,"new":4}}"#,
     );
     request(&CanaryQuery { events: Some(9) }, r#"{"events":9}"#);
 }

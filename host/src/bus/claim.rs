@@ -129,7 +129,7 @@ mod tests {
     async fn a_claim_is_settled_in_a_task_from_a_thread_outside_of_the_runtime() {
         let logged = LoggedEvent { position: Position(1), stored_at: Timestamp(0), event: Arc::new(event("1")) };
         let subscription = crate::bus::conformance::id("s");
-        let (kind, ids) = (DeliveryKind::Live, IdSeed::unique());
+        let (kind, ids) = (DeliveryKind::Regular, IdSeed::unique());
         let delivery = Delivery { logged, subscription, is_dynamic: false, attempt: 1, kind, redriven_at: None, ids };
         let claim = Claim::new(delivery, Box::new(Asynchronous(Handle::current())));
         let (delivery, took) = (Arc::clone(claim.delivery()), Duration::ZERO);

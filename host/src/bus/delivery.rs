@@ -29,8 +29,8 @@ pub struct Delivery {
 /// Whether a delivery is part of a replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryKind {
-    /// The subscription's own delivery of the event.
-    Live,
+    /// The regular delivery of the event by the subscription.
+    Regular,
     /// A delivery of a replay.
     Replay(FeedId),
     /// A redriven dead letter of a replay, which may have ended.
@@ -41,7 +41,7 @@ impl DeliveryKind {
     /// Whether the subscription has been given the event before.
     #[must_use]
     pub fn is_replay(self) -> bool {
-        self != Self::Live
+        self != Self::Regular
     }
 
     /// The replay that the delivery is part of.
@@ -49,7 +49,7 @@ impl DeliveryKind {
     pub fn replay(self) -> Option<FeedId> {
         match self {
             Self::Replay(feed) => Some(feed),
-            Self::Live | Self::RedrivenReplay(_) => None,
+            Self::Regular | Self::RedrivenReplay(_) => None,
         }
     }
 }

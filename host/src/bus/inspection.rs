@@ -80,47 +80,47 @@ pub enum DeliveryState {
 }
 
 impl DeliveryState {
-    /// The stage, without its details.
+    /// The kind of state, without its details.
     #[must_use]
-    pub fn stage(&self) -> DeliveryStage {
+    pub fn kind(&self) -> DeliveryStateKind {
         match self {
-            Self::NotReached { .. } => DeliveryStage::NotReached,
-            Self::Ready => DeliveryStage::Ready,
-            Self::InFlight { .. } => DeliveryStage::InFlight,
-            Self::Retrying { .. } => DeliveryStage::Retrying,
-            Self::BehindKey { .. } => DeliveryStage::BehindKey,
-            Self::Parked { .. } => DeliveryStage::Parked,
-            Self::DeadLetter { .. } => DeliveryStage::DeadLetter,
-            Self::Handled => DeliveryStage::Handled,
+            Self::NotReached { .. } => DeliveryStateKind::NotReached,
+            Self::Ready => DeliveryStateKind::Ready,
+            Self::InFlight { .. } => DeliveryStateKind::InFlight,
+            Self::Retrying { .. } => DeliveryStateKind::Retrying,
+            Self::BehindKey { .. } => DeliveryStateKind::BehindKey,
+            Self::Parked { .. } => DeliveryStateKind::Parked,
+            Self::DeadLetter { .. } => DeliveryStateKind::DeadLetter,
+            Self::Handled => DeliveryStateKind::Handled,
         }
     }
 }
 
-macro_rules! stages {
-    ($($(#[$what:meta])+ $stage:ident => $name:literal,)*) => {
+macro_rules! kinds {
+    ($($(#[$what:meta])+ $kind:ident => $name:literal,)*) => {
         /// A [`DeliveryState`] without its details.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         #[serde(rename_all = "kebab-case")]
-        pub enum DeliveryStage {
-            $($(#[$what])+ $stage,)*
+        pub enum DeliveryStateKind {
+            $($(#[$what])+ $kind,)*
         }
 
-        impl DeliveryStage {
-            /// All stages.
-            pub const ALL: &[Self] = &[$(Self::$stage),*];
+        impl DeliveryStateKind {
+            /// All kinds.
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
 
             /// The name.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self {
-                    $(Self::$stage => $name,)*
+                    $(Self::$kind => $name,)*
                 }
             }
         }
     };
 }
 
-stages! {
+kinds! {
     /// See [`DeliveryState::NotReached`].
     NotReached => "not-reached",
     /// See [`DeliveryState::Ready`].
@@ -139,8 +139,8 @@ stages! {
     Handled => "handled",
 }
 
-impl DeliveryStage {
-    /// The stages of deliveries that are neither handled nor dead.
+impl DeliveryStateKind {
+    /// The kinds of state of deliveries that are neither handled nor dead letters.
     pub const PENDING: &[Self] =
         &[Self::NotReached, Self::Ready, Self::InFlight, Self::Retrying, Self::BehindKey, Self::Parked];
 }
@@ -263,9 +263,9 @@ mod tests {
     }
 
     #[test]
-    fn stages_have_one_name_in_json_and_in_text() {
-        for stage in DeliveryStage::ALL {
-            assert_eq!(serde_json::to_value(stage).unwrap(), stage.as_str());
+    fn kinds_have_one_name_in_json_and_in_text() {
+        for kind in DeliveryStateKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
         }
     }
 }

@@ -54,7 +54,8 @@ pub use error::{CommitError, OpenError, OpenErrorKind, ProducerLimit, Reachabili
 pub use future::BoxFuture;
 pub use ids::{DeadLetterId, FeedId};
 pub use inspection::{
-    DeliveryCursor, DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryStage, DeliveryState, EventFilter, EventPage,
+    DeliveryCursor, DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryState, DeliveryStateKind, EventFilter,
+    EventPage,
 };
 pub use notification::DEAD_LETTER_TYPE;
 pub use overview::{EndpointHold, Overview, ReplayOverview};

@@ -17,15 +17,15 @@ pub struct Difference {
     /// The path of the difference, such as `published[0].data.message`.
     pub path: String,
     /// The value of the running generation, if there is one.
-    pub live: Option<Value>,
+    pub running: Option<Value>,
     /// The value of the new build, if there is one.
     pub new: Option<Value>,
 }
 
 /// The differences between the results of two handlers.
-pub(super) fn differences(live: &HandlerResult, new: &HandlerResult) -> Vec<Difference> {
+pub(super) fn differences(running: &HandlerResult, new: &HandlerResult) -> Vec<Difference> {
     let mut found = Vec::new();
-    compare("", Some(&to_comparable(live)), Some(&to_comparable(new)), &mut found);
+    compare("", Some(&to_comparable(running)), Some(&to_comparable(new)), &mut found);
     found
 }
 
@@ -119,11 +119,11 @@ const MAX_DIFFERENCES: usize = 32;
 /// The largest number of characters of a value's JSON.
 const MAX_VALUE_CHARACTERS: usize = 1_000;
 
-fn compare(path: &str, live: Option<&Value>, new: Option<&Value>, found: &mut Vec<Difference>) {
+fn compare(path: &str, running: Option<&Value>, new: Option<&Value>, found: &mut Vec<Difference>) {
     if found.len() >= MAX_DIFFERENCES {
         return;
     }
-    match (live, new) {
+    match (running, new) {
         (Some(Value::Object(one)), Some(Value::Object(other))) => {
             let names: BTreeSet<_> = one.keys().chain(other.keys()).collect();
             for name in names {
@@ -136,10 +136,10 @@ fn compare(path: &str, live: Option<&Value>, new: Option<&Value>, found: &mut Ve
                 compare(&format!("{path}[{index}]"), one.get(index), other.get(index), found);
             }
         }
-        _ if live == new => {}
+        _ if running == new => {}
         _ => found.push(Difference {
             path: path.to_owned(),
-            live: live.map(truncate_value),
+            running: running.map(truncate_value),
             new: new.map(truncate_value),
         }),
     }
@@ -182,7 +182,7 @@ mod tests {
         let found = differences(&handled("a", 1), &handled("b", 2));
         let places: Vec<_> = found.iter().map(|difference| difference.path.as_str()).collect();
         assert_eq!(places, ["published[0].data.message", "state.total.added"]);
-        assert_eq!((&found[0].live, &found[0].new), (&Some(json!("a")), &Some(json!("b"))));
+        assert_eq!((&found[0].running, &found[0].new), (&Some(json!("a")), &Some(json!("b"))));
     }
 
     #[test]
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(found.len(), MAX_DIFFERENCES);
         let mut found = Vec::new();
         compare("", Some(&one), None, &mut found);
-        let shown = found[0].live.as_ref().unwrap().as_str().unwrap();
+        let shown = found[0].running.as_ref().unwrap().as_str().unwrap();
         assert!(shown.starts_with("[0,1,2") && shown.ends_with('…') && shown.len() < 1_100, "{shown}");
     }
 

@@ -21,7 +21,7 @@ use crate::plugin::{Call, CanaryResult, Generation};
 use crate::subscription::Definition;
 use crate::threads::{Capacity, Panicked, Priority, Ticket};
 pub use compare::Difference;
-pub use report::{CanaryReport, DifferingDelivery, Usage};
+pub use report::{CanaryReport, DifferingDelivery, Measurement};
 
 use self::report::Comparison;
 use self::shared_state::{RecordingState, SharedState};
@@ -39,7 +39,7 @@ pub struct Canary<'a> {
     /// The permits and threads for handlers.
     pub capacity: &'a Capacity,
     /// The running generation.
-    pub live: Arc<Generation>,
+    pub running: Arc<Generation>,
     /// The new build.
     pub new: Arc<Generation>,
 }
@@ -70,7 +70,7 @@ impl Canary<'_> {
     /// If the log cannot be read, or the host panics. Failures of handlers are part of the report.
     pub async fn run(&self, max_events: usize) -> Result<CanaryReport, CanaryError> {
         let past = self.find_past_deliveries(max_events).await?;
-        let mut report = CanaryReport::new(&self.live, &self.new);
+        let mut report = CanaryReport::new(&self.running, &self.new);
         for (index, past) in past.into_iter().enumerate() {
             report.add(self.compare_delivery(past, index % 2 == 0).await?);
         }
@@ -86,12 +86,12 @@ impl Canary<'_> {
             let Some(oldest) = page.last() else { break };
             (before, examined) = (Some(oldest.position), examined + page.len());
             for logged in page {
-                let takes = |definition: &Definition| {
+                let matches = |definition: &Definition| {
                     definition.pattern.matches(&logged.event.event_type) && definition.filters.matches(&logged.event)
                 };
                 let fitting = subscriptions
                     .iter()
-                    .filter(|(_, (cursor, definition))| logged.position <= *cursor && takes(definition));
+                    .filter(|(_, (cursor, definition))| logged.position <= *cursor && matches(definition));
                 found.extend(fitting.map(|(name, (_, definition))| PastDelivery {
                     logged: logged.clone(),
                     subscription: name.clone(),
@@ -107,26 +107,26 @@ impl Canary<'_> {
     /// The declared subscriptions with their cursors. Events after the cursor are not handled yet.
     fn declared_subscriptions(&self) -> BTreeMap<String, (Position, Arc<Definition>)> {
         let catalogue = Arc::clone(&self.bus.catalogue().borrow());
-        let own = catalogue.subscriptions().filter(|one| one.id.owner == *self.live.name && !one.dynamic);
-        let declared = own.filter(|one| self.live.declares(&one.id.name));
+        let own = catalogue.subscriptions().filter(|one| one.id.owner == *self.running.name && !one.dynamic);
+        let declared = own.filter(|one| self.running.declares(&one.id.name));
         let overviews = declared.filter_map(|one| Some(self.bus.feed(one.feed)?.overview()));
         overviews.map(|one| (one.id.name, (one.cursor, one.definition))).collect()
     }
 
     /// Runs a delivery through both generations. The order alternates, since the second one has warmer caches.
-    async fn compare_delivery(&self, past: PastDelivery, live_first: bool) -> Result<Comparison, CanaryError> {
-        let state = SharedState::new(self.bus.state(&self.live.name));
-        let (of_live, of_new) = (RecordingState::new(state.clone()), RecordingState::new(state));
-        let (live, new) = if live_first {
-            let live = self.handle(&self.live, &past, &of_live).await?;
-            (live, self.handle(&self.new, &past, &of_new).await?)
+    async fn compare_delivery(&self, past: PastDelivery, running_first: bool) -> Result<Comparison, CanaryError> {
+        let state = SharedState::new(self.bus.state(&self.running.name));
+        let (of_running, of_new) = (RecordingState::new(state.clone()), RecordingState::new(state));
+        let (running, new) = if running_first {
+            let running = self.handle(&self.running, &past, &of_running).await?;
+            (running, self.handle(&self.new, &past, &of_new).await?)
         } else {
             let new = self.handle(&self.new, &past, &of_new).await?;
-            (self.handle(&self.live, &past, &of_live).await?, new)
+            (self.handle(&self.running, &past, &of_running).await?, new)
         };
         let event = past.logged.position;
-        let met_later = of_live.met_later(&live.handled, event) || of_new.met_later(&new.handled, event);
-        Ok(Comparison::new(&past.logged, past.subscription, [&live, &new], met_later))
+        let met_later = of_running.met_later(&running.handled, event) || of_new.met_later(&new.handled, event);
+        Ok(Comparison::new(&past.logged, past.subscription, [&running, &new], met_later))
     }
 
     async fn handle(
@@ -135,7 +135,7 @@ impl Canary<'_> {
         past: &PastDelivery,
         state: &RecordingState,
     ) -> Result<CanaryResult, Panicked> {
-        let place = Arc::clone(&self.capacity.permits).acquire_owned().await.map_err(|_| Panicked)?;
+        let permit = Arc::clone(&self.capacity.permits).acquire_owned().await.map_err(|_| Panicked)?;
         let (state, generation, past) = (Box::new(state.clone()), Arc::clone(generation), past.clone());
         // Regular deliveries take precedence.
         let handled = self.capacity.threads.run(Ticket::new(Priority::Bulk), move || {
@@ -147,7 +147,7 @@ impl Canary<'_> {
             let rehearsed = tracing::subscriber::with_default(quiet, || {
                 generation.handle_for_canary(&call, past.definition.timeout, state, past.logged.stored_at)
             });
-            drop(place);
+            drop(permit);
             rehearsed
         });
         handled.await

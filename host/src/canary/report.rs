@@ -14,7 +14,7 @@ pub struct CanaryReport {
     /// The name of the plugin.
     pub plugin: String,
     /// The digest of the running generation.
-    pub live: String,
+    pub running: String,
     /// The digest of the new build.
     pub new: String,
     /// The number of deliveries that both handled.
@@ -31,17 +31,17 @@ pub struct CanaryReport {
     /// The subscriptions that only the new build declares. They have no past deliveries.
     pub subscriptions_added: Vec<String>,
     /// The median time of a delivery in microseconds.
-    pub time_us: Usage,
+    pub time_us: Measurement,
     /// The largest linear memory of a delivery in bytes.
-    pub memory_bytes: Usage,
+    pub memory_bytes: Measurement,
     took_us: [Vec<u64>; 2],
 }
 
 /// A measurement of both generations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
+pub struct Measurement {
     /// Of the running generation.
-    pub live: u64,
+    pub running: u64,
     /// Of the new build.
     pub new: u64,
 }
@@ -71,14 +71,14 @@ pub(super) struct Comparison {
 impl Comparison {
     /// Compares the results of a delivery. `met_later` says whether a handler may have read later state.
     pub(super) fn new(logged: &LoggedEvent, subscription: String, both: [&CanaryResult; 2], met_later: bool) -> Self {
-        let [live, new] = both;
+        let [running, new] = both;
         Self {
             met_later,
             differing: DifferingDelivery {
                 event: logged.event.id.clone(),
                 event_type: logged.event.event_type.clone(),
                 subscription,
-                differs: differences(&live.handled, &new.handled),
+                differs: differences(&running.handled, &new.handled),
             },
             took_us: both.map(|one| micros(one.took)),
             memory_bytes: both.map(|one| one.memory_bytes.unwrap_or(0) as u64),
@@ -87,23 +87,23 @@ impl Comparison {
 }
 
 impl CanaryReport {
-    pub(super) fn new(live: &Generation, new: &Generation) -> Self {
+    pub(super) fn new(running: &Generation, new: &Generation) -> Self {
         let only = |one: &Generation, other: &Generation| {
             let names = one.descriptor.subscriptions.iter().map(|subscription| subscription.name.clone());
             names.filter(|name| !other.declares(name)).collect::<Vec<_>>()
         };
         Self {
-            plugin: live.name.to_string(),
-            live: live.digest.as_str().to_owned(),
+            plugin: running.name.to_string(),
+            running: running.digest.as_str().to_owned(),
             new: new.digest.as_str().to_owned(),
             handled: 0,
             different: 0,
             inconclusive: 0,
             differences: Vec::new(),
-            subscriptions_removed: only(live, new),
-            subscriptions_added: only(new, live),
-            time_us: Usage::default(),
-            memory_bytes: Usage::default(),
+            subscriptions_removed: only(running, new),
+            subscriptions_added: only(new, running),
+            time_us: Measurement::default(),
+            memory_bytes: Measurement::default(),
             took_us: [Vec::new(), Vec::new()],
         }
     }
@@ -114,9 +114,9 @@ impl CanaryReport {
         for (all, took) in self.took_us.iter_mut().zip(took_us) {
             all.push(took);
         }
-        let [live, new] = memory_bytes;
-        let Usage { live: most_live, new: most_new } = self.memory_bytes;
-        self.memory_bytes = Usage { live: most_live.max(live), new: most_new.max(new) };
+        let [running, new] = memory_bytes;
+        let Measurement { running: most_running, new: most_new } = self.memory_bytes;
+        self.memory_bytes = Measurement { running: most_running.max(running), new: most_new.max(new) };
         if differing.differs.is_empty() {
             self.inconclusive += usize::from(met_later);
         } else {
@@ -134,8 +134,8 @@ impl CanaryReport {
     }
 
     pub(super) fn finish(mut self) -> Self {
-        let [live, new] = std::mem::take(&mut self.took_us).map(median);
-        self.time_us = Usage { live, new };
+        let [running, new] = std::mem::take(&mut self.took_us).map(median);
+        self.time_us = Measurement { running, new };
         self
     }
 }

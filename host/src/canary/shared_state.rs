@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::event::Position;
-use crate::outcome::{Listing, NextNumber, Observation, Outcome, Reads, SequenceError, StateError, StateView, Version};
+use crate::outcome::{Listing, NextNumber, Outcome, Reads, SequenceError, StateError, StateRead, StateView, Version};
 use crate::plugin::HandlerResult;
 
 /// A snapshot of the state that several readers share. None of them sees later writes.
@@ -52,8 +52,8 @@ impl StateView for SharedState {
         self.view().unreserved(sequence)
     }
 
-    fn changed_up_to(&self, sight: Observation) -> Position {
-        self.view().changed_up_to(sight)
+    fn changed_up_to(&self, read: StateRead) -> Position {
+        self.view().changed_up_to(read)
     }
 }
 
@@ -61,7 +61,7 @@ impl StateView for SharedState {
 #[derive(Clone)]
 pub(super) struct RecordingState {
     state: SharedState,
-    seen: Arc<Mutex<Vec<Observation>>>,
+    seen: Arc<Mutex<Vec<StateRead>>>,
 }
 
 impl RecordingState {
@@ -75,14 +75,14 @@ impl RecordingState {
         let Reads { keys, listing } = &handled.effects.reads;
         let seen = match handled.outcome {
             Outcome::Ack => {
-                keys.values().copied().map(Observation::from).chain(listing.map(|_| Observation::Listing)).collect()
+                keys.values().copied().map(StateRead::from).chain(listing.map(|_| StateRead::Listing)).collect()
             }
             _ => self.seen().clone(),
         };
-        seen.into_iter().any(|sight| self.state.changed_up_to(sight) >= event)
+        seen.into_iter().any(|read| self.state.changed_up_to(read) >= event)
     }
 
-    fn seen(&self) -> MutexGuard<'_, Vec<Observation>> {
+    fn seen(&self) -> MutexGuard<'_, Vec<StateRead>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -95,12 +95,12 @@ impl StateView for RecordingState {
     }
 
     fn keys(&mut self, after: Option<&str>, limit: usize) -> Result<(Vec<String>, Listing), StateError> {
-        self.seen().push(Observation::Listing);
+        self.seen().push(StateRead::Listing);
         self.state.keys(after, limit)
     }
 
-    fn changed_up_to(&self, sight: Observation) -> Position {
-        self.state.changed_up_to(sight)
+    fn changed_up_to(&self, read: StateRead) -> Position {
+        self.state.changed_up_to(read)
     }
 
     fn draw(&mut self, sequence: &str) -> NextNumber {
@@ -180,11 +180,11 @@ mod tests {
             Ok(1)
         }
 
-        fn changed_up_to(&self, sight: Observation) -> Position {
-            match sight {
-                Observation::Value(version) => Position(version.0),
-                Observation::Absence => Position(50),
-                Observation::Listing => Position(100),
+        fn changed_up_to(&self, read: StateRead) -> Position {
+            match read {
+                StateRead::Value(version) => Position(version.0),
+                StateRead::Absence => Position(50),
+                StateRead::Listing => Position(100),
             }
         }
     }

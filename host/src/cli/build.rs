@@ -18,8 +18,8 @@ pub(super) struct Arguments {
     #[arg(default_value = ".")]
     path: PathBuf,
     /// Put components into this folder [default: dist in each project]
-    #[arg(long, value_name = "FOLDER")]
-    out: Option<PathBuf>,
+    #[arg(long, alias = "out", value_name = "FOLDER")]
+    output: Option<PathBuf>,
     /// Show all interfaces that the components import, and the directories that were skipped
     #[arg(long)]
     verbose: bool,
@@ -41,8 +41,8 @@ struct BuildResult {
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { path, out, verbose, json } = arguments;
-    let result = tokio::task::spawn_blocking(move || build(&path, out.as_deref(), verbose)).await??;
+    let Arguments { path, output: folder, verbose, json } = arguments;
+    let result = tokio::task::spawn_blocking(move || build(&path, folder.as_deref(), verbose)).await??;
     let BuildResult { inspections, mut failed, count, is_single } = result;
     let output = Output { json };
     let show = |inspection: &InspectionView| component::show(inspection, verbose);

@@ -67,9 +67,9 @@ fn show(report: &CanaryView) -> String {
     text.push_str(&format!(
         "{handled} deliveries: {} equal, {different} different, {inconclusive} inconclusive; {} → {} µs, {} → {} KiB of memory\n",
         handled.saturating_sub(different + inconclusive),
-        time.live,
+        time.running,
         time.new,
-        memory.live >> 10,
+        memory.running >> 10,
         memory.new >> 10,
     ));
     if *inconclusive > 0 {
@@ -92,7 +92,7 @@ fn format_difference(differing: &DifferingDeliveryView) -> String {
     };
     let mut text = format!("{} {} ({})\n", cell(event_type), cell(event), cell(subscription));
     text.extend(differs.iter().map(|difference| {
-        format!("  {}: {} → {}\n", cell(&difference.path), side(&difference.live), side(&difference.new))
+        format!("  {}: {} → {}\n", cell(&difference.path), side(&difference.running), side(&difference.new))
     }));
     text
 }

@@ -152,8 +152,8 @@ fn show_descriptor(descriptor: &Descriptor, mut line: impl FnMut(&str, String)) 
 /// What the sidecar must add, if that is the only problem.
 fn missing_sidecar_hint(error: &anyhow::Error) -> Option<String> {
     match error.downcast_ref() {
-        Some(LoadError::Mismatch(mismatch)) if mismatch.wants_sidecar() => {
-            Some(format!("{mismatch}; add it to NAME.toml next to the component or the project's manifest"))
+        Some(LoadError::Sidecar(error)) if error.wants_sidecar() => {
+            Some(format!("{error}; add it to NAME.toml next to the component or the project's manifest"))
         }
         _ => None,
     }

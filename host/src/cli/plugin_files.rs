@@ -12,7 +12,7 @@ use super::output::{Output, cell, digest, optional};
 pub(super) enum Command {
     /// Upload a component, and wait until it runs
     ///
-    /// If the host refuses the component, for instance because its canary fails, the former one keeps running.
+    /// If the host refuses the component, for instance because its canary fails, the previous version keeps running.
     Upload {
         /// The component
         file: PathBuf,

@@ -61,7 +61,7 @@ fn list(listing: &ScheduleListing) -> String {
             cell(&schedule.cron),
             optional(schedule.timezone.as_ref()),
             cell(&schedule.event_type),
-            if schedule.rests { "paused (plugin not running)".to_owned() } else { optional(schedule.next.as_ref()) },
+            if schedule.paused { "paused (plugin not running)".to_owned() } else { optional(schedule.next.as_ref()) },
         ]
     });
     let events = table(&["DUE", "TYPE", "ID", "SOURCE"], &listing.scheduled, |scheduled| {

@@ -74,7 +74,9 @@ fn show_target(target: &TargetView, line: &mut impl FnMut(&str, String)) {
             line("webhook", cell(webhook));
             line("signed", yes_or_no(*signed));
             line("handshake", yes_or_no(*handshake));
-            former_secrets_until.iter().for_each(|until| line("former secret", format!("signs until {}", cell(until))));
+            former_secrets_until
+                .iter()
+                .for_each(|until| line("previous secret", format!("signs until {}", cell(until))));
         }
         TargetView::Other(_) => line("target", format_target(target)),
     }
@@ -182,7 +184,7 @@ mod tests {
             "webhook         https://hooks.example.com/a",
             "signed          yes",
             "handshake       no",
-            "former secret   signs until 2030-01-01T00:00:00.000Z",
+            "previous secret signs until 2030-01-01T00:00:00.000Z",
             "concurrency     4",
             "timeout         2s",
             "ordering key    subject",

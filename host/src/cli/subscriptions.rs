@@ -103,7 +103,7 @@ pub(super) struct RotateSecret {
     /// Use this new secret (Standard Webhooks) [default: a random secret, printed once]
     #[arg(long, value_name = "whsec_...", value_parser = Secret::parse)]
     secret: Option<Secret>,
-    /// Keep signing with the former secret for this long [default: 24h]
+    /// Keep signing with the previous secret for this long [default: 24h]
     #[arg(long, value_name = "TIME", value_parser = super::parse_duration)]
     overlap: Option<Duration>,
 }
@@ -330,7 +330,7 @@ fn format_rotation(response: &SecretRotationResult) -> String {
         text.push_str(&format!(", shown only once: {}", secret.expose()));
     }
     for until in &response.former_secrets_until {
-        text.push_str(&format!("\nthey are also signed with the former secret until {}", cell(until)));
+        text.push_str(&format!("\nthey are also signed with the previous secret until {}", cell(until)));
     }
     text
 }

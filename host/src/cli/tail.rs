@@ -21,8 +21,8 @@ pub(super) struct Arguments {
     /// Show only this plugin's subscriptions and routes
     #[arg(long)]
     plugin: Option<String>,
-    /// Show only attempts of this subscription, OWNER/NAME
-    #[arg(long, value_name = "SUBSCRIPTION")]
+    /// Show only attempts of this subscription
+    #[arg(long, value_name = "OWNER/NAME")]
     subscription: Option<String>,
     /// Show only attempts at events of this type, or pattern of types
     #[arg(long = "type", value_name = "TYPE", value_parser = Pattern::parse)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::bus::{Catalogue, FeedEntry};
-use crate::plugin::Snapshot;
+use crate::plugin::RegistrySnapshot;
 use crate::subscription::Target;
 
 /// The number of subscriptions that a hint names.
@@ -29,7 +29,7 @@ impl UnmatchedTypes {
 }
 
 /// The subscriptions, without those that a running plugin no longer declares: no handler receives their events.
-pub(super) fn handled<'a>(catalogue: &'a Catalogue, registry: &Snapshot) -> Vec<&'a FeedEntry> {
+pub(super) fn handled<'a>(catalogue: &'a Catalogue, registry: &RegistrySnapshot) -> Vec<&'a FeedEntry> {
     let is_handled = |entry: &&FeedEntry| match &entry.definition.target {
         Target::Plugin(plugin) if !entry.dynamic => {
             registry.plugins.get(plugin).is_none_or(|generation| generation.declares(&entry.id.name))

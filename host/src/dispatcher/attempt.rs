@@ -33,19 +33,19 @@ pub(crate) struct AttemptRunner {
     /// Whether failed deliveries wait for `Subscriptions::retry_now` instead of following the retry policy.
     pub(crate) holds_failures: bool,
     /// Receives the reports on attempts.
-    pub(crate) reporter: Arc<dyn Report>,
+    pub(crate) reporter: Arc<dyn AttemptReporter>,
     /// Cancelled when the host stops.
     pub(crate) cancelled: CancellationToken,
 }
 
 /// Admits and invokes the handler of a subscription's deliveries.
-pub(crate) trait Invoke: Sync {
+pub(crate) trait DeliveryHandler: Sync {
     /// Invokes the handler once it is admitted. None if the delivery cannot be made now: it is given back.
     fn invoke(&self, delivery: &Arc<Delivery>) -> impl Future<Output = Option<InvocationResult>> + Send;
 }
 
 /// Receives the reports on attempts. The log, the metrics, `sandbus dev` and scenarios all use it.
-pub(crate) trait Report: Send + Sync {
+pub(crate) trait AttemptReporter: Send + Sync {
     /// Whether the report on an attempt needs the names in its effects.
     fn needs_names(&self, _record: &AttemptRecord) -> bool {
         false
@@ -100,7 +100,7 @@ struct Reruns {
 impl AttemptRunner {
     /// Makes attempts at a delivery until an outcome is committed. If no outcome can be committed, it drops the claim,
     /// which returns the delivery.
-    pub(crate) async fn run(&self, claim: Claim, permits: Permits, handler: &impl Invoke) {
+    pub(crate) async fn run(&self, claim: Claim, permits: Permits, handler: &impl DeliveryHandler) {
         self.run_from(claim, permits, handler, Reruns::default(), None).await;
     }
 
@@ -109,7 +109,7 @@ impl AttemptRunner {
         &self,
         claim: Claim,
         permits: Permits,
-        handler: &impl Invoke,
+        handler: &impl DeliveryHandler,
         invocation: InvocationResult,
     ) {
         self.run_from(claim, permits, handler, Reruns::default(), Some(invocation)).await;
@@ -120,7 +120,7 @@ impl AttemptRunner {
         &self,
         claim: Claim,
         permits: Permits,
-        handler: &impl Invoke,
+        handler: &impl DeliveryHandler,
         attempt: SubmittedAttempt,
         error: CommitError,
     ) {
@@ -134,7 +134,7 @@ impl AttemptRunner {
         &self,
         mut claim: Claim,
         mut permits: Permits,
-        handler: &impl Invoke,
+        handler: &impl DeliveryHandler,
         mut reruns: Reruns,
         mut completed: Option<InvocationResult>,
     ) {
@@ -163,7 +163,7 @@ impl AttemptRunner {
 
     /// Invokes the handler and waits for it. None if the delivery is given back, or if its claim is lost: the bus would
     /// refuse the outcome.
-    async fn invoke(&self, claim: &Claim, handler: &impl Invoke) -> Option<InvocationResult> {
+    async fn invoke(&self, claim: &Claim, handler: &impl DeliveryHandler) -> Option<InvocationResult> {
         if let Some(rejection) = self.check_hops(claim.delivery()) {
             return Some(rejection);
         }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// The maximum number of concurrent requests to an endpoint, for all subscriptions together.
-const WINDOW_LIMIT: usize = 1_024;
+const MAX_CONCURRENT_REQUESTS: usize = 1_024;
 /// The maximum number of endpoints that are remembered while they are idle.
 const REMEMBERED_LIMIT: usize = 4_096;
 /// How often a waiting delivery checks whether it should still be sent.
@@ -34,7 +34,7 @@ struct EndpointTable {
 #[derive(Debug)]
 struct Endpoint {
     /// The number of concurrent requests that it may receive.
-    window: usize,
+    max_concurrent: usize,
     running: usize,
     /// Whether it has agreed to deliveries.
     agreed: bool,
@@ -46,14 +46,14 @@ struct Endpoint {
 
 impl Default for Endpoint {
     fn default() -> Self {
-        Self { window: 1, running: 0, agreed: false, interval: Duration::ZERO, next: None }
+        Self { max_concurrent: 1, running: 0, agreed: false, interval: Duration::ZERO, next: None }
     }
 }
 
 impl Endpoint {
     /// Starts a request, or returns how long to wait before the next check.
     fn start_request(&mut self, now: Instant) -> Result<(), Duration> {
-        if self.running >= self.window {
+        if self.running >= self.max_concurrent {
             return Err(CHECK_INTERVAL);
         }
         match self.next.filter(|next| *next > now) {
@@ -147,7 +147,8 @@ impl Drop for RequestPermit {
     fn drop(&mut self) {
         self.endpoints.endpoint(&self.url, |endpoint| {
             endpoint.running = endpoint.running.saturating_sub(1);
-            endpoint.window = if self.is_overloaded { 1 } else { (endpoint.window + 1).min(WINDOW_LIMIT) };
+            endpoint.max_concurrent =
+                if self.is_overloaded { 1 } else { (endpoint.max_concurrent + 1).min(MAX_CONCURRENT_REQUESTS) };
         });
         self.endpoints.0.freed.notify_waiters();
     }
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn requests_that_end_open_the_window_and_overload_closes_it() {
+    async fn requests_that_end_raise_the_limit_and_overload_lowers_it() {
         let endpoints = Endpoints::default();
         let first = admitted(&endpoints).await.unwrap();
         assert!(admitted(&endpoints).await.is_none(), "a new endpoint gets one request");
@@ -198,7 +199,7 @@ mod tests {
     fn an_allowed_rate_is_kept() {
         let began = Instant::now();
         let at = |milliseconds| began + Duration::from_millis(milliseconds);
-        let mut endpoint = Endpoint { window: 9, interval: Duration::from_millis(500), ..Endpoint::default() };
+        let mut endpoint = Endpoint { max_concurrent: 9, interval: Duration::from_millis(500), ..Endpoint::default() };
         assert_eq!(endpoint.start_request(at(0)), Ok(()));
         assert_eq!(endpoint.start_request(at(100)), Err(Duration::from_millis(400)));
         assert_eq!(endpoint.start_request(at(499)), Err(Duration::from_millis(1)));

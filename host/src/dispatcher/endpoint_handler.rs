@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::Dispatcher;
-use super::attempt::{InvocationResult, Invoke};
+use super::attempt::{DeliveryHandler, InvocationResult};
 use super::webhook_result::WebhookResult;
 use crate::bus::{Delivery, EndpointHold, SubscriptionFeed};
 use crate::outcome::{Cause, Failure, Outcome};
@@ -22,12 +22,12 @@ pub(super) struct EndpointHandler {
     pub(super) dispatcher: Dispatcher,
     pub(super) definition: Arc<Definition>,
     pub(super) webhook: Webhook,
-    pub(super) subscription: Arc<dyn SubscriptionFeed>,
+    pub(super) feed: Arc<dyn SubscriptionFeed>,
     pub(super) metrics: Arc<SubscriptionMetrics>,
     pub(super) cancelled: CancellationToken,
 }
 
-impl Invoke for EndpointHandler {
+impl DeliveryHandler for EndpointHandler {
     /// Sends a delivery once the endpoint admits it. None if it must not be sent now.
     async fn invoke(&self, delivery: &Arc<Delivery>) -> Option<InvocationResult> {
         let webhooks = &self.dispatcher.webhooks;
@@ -67,9 +67,9 @@ impl Invoke for EndpointHandler {
 impl EndpointHandler {
     /// Whether this definition still applies, and the endpoint accepts deliveries.
     fn should_send(&self) -> bool {
-        !self.subscription.is_deleted()
-            && Arc::ptr_eq(&self.subscription.definition(), &self.definition)
-            && self.subscription.overview().paused.is_none()
+        !self.feed.is_deleted()
+            && Arc::ptr_eq(&self.feed.definition(), &self.definition)
+            && self.feed.overview().paused.is_none()
             && self.dispatcher.bus.endpoint_hold(&self.webhook.url).is_none()
     }
 
@@ -77,7 +77,7 @@ impl EndpointHandler {
     async fn hold_endpoint(&self, delivery: &Delivery, reason: &str, after: Duration) {
         let subscription = &delivery.subscription;
         let hold = EndpointHold { until: self.dispatcher.clock().now().after(after), reason: reason.to_owned() };
-        self.metrics.held_back();
+        self.metrics.endpoint_hold();
         tracing::warn!(%subscription, until = %hold.until, "endpoint on hold: {reason}");
         if let Err(error) = self.dispatcher.bus.hold_endpoint(self.webhook.url.clone(), hold).await {
             tracing::warn!(%subscription, %error, "could not store the hold of the endpoint");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Dispatcher;
-use super::attempt::{InvocationResult, Invoke};
+use super::attempt::{DeliveryHandler, InvocationResult};
 use crate::bus::Delivery;
 use crate::outcome::{Cause, Failure, Outcome, StateView};
 use crate::plugin::{Admission, Call, Generation, HandlerResult, Instance};
@@ -22,7 +22,7 @@ pub(super) struct PluginHandler {
     pub(super) plugin: Arc<str>,
 }
 
-impl Invoke for PluginHandler {
+impl DeliveryHandler for PluginHandler {
     async fn invoke(&self, delivery: &Arc<Delivery>) -> Option<InvocationResult> {
         let claimed = Instant::now();
         let (generation, admission) = self.admit(delivery).await?;

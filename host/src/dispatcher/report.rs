@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::attempt::Report;
+use super::attempt::AttemptReporter;
 use crate::bus::{AttemptRecord, CommitError, Delivery, DeliveryStatus, FeedId};
 use crate::clock::Clock;
 use crate::duration::micros;
@@ -23,7 +23,7 @@ pub(super) struct Reporter {
     pub(super) clock: Clock,
 }
 
-impl Report for Reporter {
+impl AttemptReporter for Reporter {
     fn needs_names(&self, record: &AttemptRecord) -> bool {
         // After a redrive, a success is recorded as well: without it, the dead letter would look dropped.
         let is_failure = record.verdict != Verdict::Ack || record.delivery.redriven_at.is_some();

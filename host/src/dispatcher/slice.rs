@@ -24,9 +24,9 @@ const SLICE_TIME: Duration = Duration::from_millis(1);
 const CONTENDED_SLICE_TIME: Duration = Duration::from_micros(250);
 
 pub(super) struct Slice {
-    pub(super) path: Arc<AttemptRunner>,
+    pub(super) runner: Arc<AttemptRunner>,
     pub(super) handler: Arc<PluginHandler>,
-    pub(super) subscription: Arc<dyn SubscriptionFeed>,
+    pub(super) feed: Arc<dyn SubscriptionFeed>,
     pub(super) unsettled: Arc<Semaphore>,
     pub(super) backlog: Arc<BacklogFlag>,
 }
@@ -95,7 +95,7 @@ impl Slice {
         let claimed = Instant::now();
         let running = permits.take_running();
         let Some((generation, admission)) = self.handler.admit(claim.delivery()).await else { return };
-        let (path, handler) = (Arc::clone(&self.path), Arc::clone(&self.handler));
+        let (runner, handler) = (Arc::clone(&self.runner), Arc::clone(&self.handler));
         let (give_up_after, slot) = (handler.give_up_after(&generation), DeliverySlot::default());
         let delivery = Arc::clone(claim.delivery());
         slot.put(claim, permits);
@@ -128,7 +128,7 @@ impl Slice {
         };
         drop(running);
         let CurrentDelivery { claim, permits, .. } = current;
-        path.settle(claim, permits, &*handler, invocation).await;
+        runner.settle(claim, permits, &*handler, invocation).await;
     }
 
     /// Runs deliveries on the guest thread.
@@ -148,7 +148,7 @@ impl Slice {
         slot.restart_timer();
         let ran_out_of_time = loop {
             let PluginHandler { dispatcher, definition, .. } = &*self.handler;
-            let mut invocation = self.path.check_hops(&delivery).unwrap_or_else(|| {
+            let mut invocation = self.runner.check_hops(&delivery).unwrap_or_else(|| {
                 let state = dispatcher.bus.state(&generation.name);
                 invoke_plugin(state, generation, &delivery, definition.timeout, &mut instance)
             });
@@ -159,7 +159,7 @@ impl Slice {
                 reuses = 0;
             }
             let Some(CurrentDelivery { claim, permits, .. }) = slot.take() else { return };
-            let (settlement, attempt) = self.path.decide(&delivery, invocation);
+            let (settlement, attempt) = self.runner.decide(&delivery, invocation);
             self.settle(claim, permits, settlement, attempt);
             if !self.has_time(priority, started.elapsed()) {
                 break true;
@@ -174,18 +174,18 @@ impl Slice {
 
     /// Submits a settlement without waiting for its commit. If it is refused, a task continues with the attempt.
     fn settle(&self, claim: Claim, permits: Permits, settlement: Settlement, attempt: SubmittedAttempt) {
-        let (path, handler) = (Arc::clone(&self.path), Arc::clone(&self.handler));
+        let (runner, handler) = (Arc::clone(&self.runner), Arc::clone(&self.handler));
         // A shutdown also waits for the commit.
         let token = handler.dispatcher.attempts.token();
         let on_settled = move |claim: Claim, result| match result {
             Ok(status) => {
-                path.report(attempt, status);
+                runner.report(attempt, status);
                 drop((permits, token));
             }
             Err(error) => {
                 let runtime = handler.dispatcher.runtime.clone();
                 drop(runtime.spawn(async move {
-                    path.resume(claim, permits, &*handler, attempt, error).await;
+                    runner.resume(claim, permits, &*handler, attempt, error).await;
                     drop(token);
                 }));
             }
@@ -203,15 +203,15 @@ impl Slice {
     fn next(&self, generation: &Arc<Generation>, last: &Delivery) -> Option<(Claim, Permits)> {
         let PluginHandler { dispatcher, definition, .. } = &*self.handler;
         let current = self.handler.generation(last)?;
-        if self.path.cancelled.is_cancelled()
+        if self.runner.cancelled.is_cancelled()
             || !Arc::ptr_eq(&current, generation)
-            || !Arc::ptr_eq(&self.subscription.definition(), definition)
+            || !Arc::ptr_eq(&self.feed.definition(), definition)
             || dispatcher.bus.is_drained(&generation.name)
             || *dispatcher.bus.reachable().borrow() != Reachability::Reachable
         {
             return None;
         }
         let unsettled = Arc::clone(&self.unsettled).try_acquire_owned().ok()?;
-        Some((self.subscription.try_claim()?, Permits::unsettled(unsettled)))
+        Some((self.feed.try_claim()?, Permits::unsettled(unsettled)))
     }
 }

@@ -8,14 +8,14 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::Dispatcher;
-use super::attempt::{AttemptRunner, Report, random_jitter};
+use super::attempt::{AttemptReporter, AttemptRunner, random_jitter};
 use super::endpoint_handler::EndpointHandler;
 use super::permits::Permits;
 use super::plugin_handler::PluginHandler;
 use super::report::Reporter;
 use super::slice::{BacklogFlag, Slice};
 use crate::bus::{Claim, Reachability, StoreErrorKind, SubscriptionFeed};
-use crate::ledger::Subject;
+use crate::ledger::StatisticsSubject;
 use crate::subscription::{Definition, Target};
 use crate::telemetry::SubscriptionMetrics;
 
@@ -24,12 +24,12 @@ const UNSETTLED_LIMIT: usize = 512;
 
 pub(super) struct Worker {
     dispatcher: Dispatcher,
-    subscription: Arc<dyn SubscriptionFeed>,
+    feed: Arc<dyn SubscriptionFeed>,
     metrics: Arc<SubscriptionMetrics>,
     reporter: Arc<Reporter>,
     running: Arc<Semaphore>,
-    /// The total number of `running` permits.
-    permits: usize,
+    /// The total number of permits of `running`.
+    running_limit: usize,
     unsettled: Arc<Semaphore>,
     backlog: Arc<BacklogFlag>,
     /// Notified when a slice ends.
@@ -41,24 +41,24 @@ pub(super) struct Worker {
 const SPREAD_AFTER: Duration = Duration::from_millis(2);
 
 impl Worker {
-    pub(super) fn new(dispatcher: Dispatcher, subscription: Arc<dyn SubscriptionFeed>) -> Self {
-        let metrics = Arc::new(SubscriptionMetrics::new(subscription.id()));
+    pub(super) fn new(dispatcher: Dispatcher, feed: Arc<dyn SubscriptionFeed>) -> Self {
+        let metrics = Arc::new(SubscriptionMetrics::new(feed.id()));
         let (observer, clock) = (dispatcher.observer.clone(), dispatcher.clock().clone());
         let recorder = dispatcher.recorder.clone();
-        let id = subscription.id();
-        let subject = Subject::Subscription { owner: id.owner.clone(), name: id.name.clone() };
+        let id = feed.id();
+        let subject = StatisticsSubject::Subscription { owner: id.owner.clone(), name: id.name.clone() };
         let statistics = recorder.subject(subject);
         let reporter = Arc::new(Reporter { metrics: Arc::clone(&metrics), recorder, statistics, observer, clock });
-        let size = subscription.definition().parallelism();
+        let size = feed.definition().parallelism();
         let running = Arc::new(Semaphore::new(size));
         let unsettled = Arc::new(Semaphore::new(UNSETTLED_LIMIT));
         Self {
             dispatcher,
-            subscription,
+            feed,
             metrics,
             reporter,
             running,
-            permits: size,
+            running_limit: size,
             unsettled,
             backlog: Arc::default(),
             slice_ended: Arc::default(),
@@ -74,7 +74,7 @@ impl Worker {
                 _ = catalogue.changed() => None,
                 next = self.next() => Some(next),
             };
-            if self.subscription.is_deleted() {
+            if self.feed.is_deleted() {
                 return;
             }
             self.resize();
@@ -86,8 +86,8 @@ impl Worker {
 
     /// Starts a task for a claim: a slice if the subscription's deliveries may run in parallel, otherwise an attempt.
     fn begin(&self, claim: Claim, permits: Permits, cancelled: &CancellationToken) {
-        let definition = self.subscription.definition();
-        let path = self.attempt_path(Arc::clone(&definition), cancelled);
+        let definition = self.feed.definition();
+        let runner = self.attempt_runner(Arc::clone(&definition), cancelled);
         let tasks = &self.dispatcher.attempts;
         match &definition.target {
             Target::Plugin(name) => {
@@ -95,10 +95,10 @@ impl Worker {
                     (self.dispatcher.clone(), name.as_str().into(), definition.is_serial());
                 let handler = PluginHandler { dispatcher, definition, plugin };
                 if is_serial {
-                    tasks.spawn(async move { path.run(claim, permits, &handler).await });
+                    tasks.spawn(async move { runner.run(claim, permits, &handler).await });
                     return;
                 }
-                let slice = self.slice(path, handler);
+                let slice = self.slice(runner, handler);
                 let ended = Arc::clone(&self.slice_ended);
                 tasks.spawn(async move {
                     slice.run(claim, permits).await;
@@ -110,32 +110,32 @@ impl Worker {
                     dispatcher: self.dispatcher.clone(),
                     webhook: webhook.clone(),
                     definition,
-                    subscription: Arc::clone(&self.subscription),
+                    feed: Arc::clone(&self.feed),
                     metrics: Arc::clone(&self.metrics),
                     cancelled: cancelled.clone(),
                 };
-                tasks.spawn(async move { path.run(claim, permits, &handler).await });
+                tasks.spawn(async move { runner.run(claim, permits, &handler).await });
             }
         }
     }
 
-    fn attempt_path(&self, definition: Arc<Definition>, cancelled: &CancellationToken) -> AttemptRunner {
+    fn attempt_runner(&self, definition: Arc<Definition>, cancelled: &CancellationToken) -> AttemptRunner {
         AttemptRunner {
             // Held deliveries wait for the next version of their plugin, and an endpoint has no versions.
             holds_failures: self.dispatcher.holds_failures && matches!(definition.target, Target::Plugin(_)),
             definition,
             hop_limit: self.dispatcher.hop_limit,
             jitter: random_jitter,
-            reporter: Arc::clone(&self.reporter) as Arc<dyn Report>,
+            reporter: Arc::clone(&self.reporter) as Arc<dyn AttemptReporter>,
             cancelled: cancelled.clone(),
         }
     }
 
-    fn slice(&self, path: AttemptRunner, handler: PluginHandler) -> Slice {
+    fn slice(&self, runner: AttemptRunner, handler: PluginHandler) -> Slice {
         Slice {
-            path: Arc::new(path),
+            runner: Arc::new(runner),
             handler: Arc::new(handler),
-            subscription: Arc::clone(&self.subscription),
+            feed: Arc::clone(&self.feed),
             unsettled: Arc::clone(&self.unsettled),
             backlog: Arc::clone(&self.backlog),
         }
@@ -148,20 +148,20 @@ impl Worker {
             self.wait_for_target().await;
             self.wait_for_store().await;
             let running = acquire(&self.running).await;
-            if self.permits > self.subscription.definition().parallelism() {
+            if self.running_limit > self.feed.definition().parallelism() {
                 // The definition no longer grants this permit.
                 running.forget();
-                self.permits -= 1;
+                self.running_limit -= 1;
                 continue;
             }
             let unsettled = acquire(&self.unsettled).await;
             self.wait_for_slices().await;
-            match self.subscription.claim().await {
+            match self.feed.claim().await {
                 Ok(claim) => return (claim, Permits::new(running, unsettled)),
                 Err(error) => {
                     // The bus logs outages itself.
                     if error.kind() != StoreErrorKind::Unavailable {
-                        let subscription = self.subscription.id();
+                        let subscription = self.feed.id();
                         tracing::error!(%subscription, %error, "cannot read the subscription's deliveries; trying again in a second");
                     }
                     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -172,7 +172,7 @@ impl Worker {
 
     /// Gives the running slices time to claim the next delivery themselves.
     async fn wait_for_slices(&self) {
-        let running = self.permits.saturating_sub(self.running.available_permits() + 1);
+        let running = self.running_limit.saturating_sub(self.running.available_permits() + 1);
         if running >= self.dispatcher.capacity.threads.cores() {
             drop(tokio::time::timeout(SPREAD_AFTER, self.slice_ended.notified()).await);
         }
@@ -182,7 +182,7 @@ impl Worker {
     /// generation that declares it. A plugin's webhook needs the plugin that created it; an operator's webhook needs
     /// none.
     async fn wait_for_target(&self) {
-        let overview = self.subscription.overview();
+        let overview = self.feed.overview();
         let Some(handler) = overview.handler() else { return };
         let mut catalogue = self.dispatcher.bus.catalogue();
         let mut plugins = self.dispatcher.registry.changes();
@@ -210,12 +210,12 @@ impl Worker {
 
     /// Adjusts the number of permits to the definition.
     fn resize(&mut self) {
-        let wanted = self.subscription.definition().parallelism();
-        if wanted > self.permits {
-            self.running.add_permits(wanted - self.permits);
-            self.permits = wanted;
+        let wanted = self.feed.definition().parallelism();
+        if wanted > self.running_limit {
+            self.running.add_permits(wanted - self.running_limit);
+            self.running_limit = wanted;
         } else {
-            self.permits -= self.running.forget_permits(self.permits - wanted);
+            self.running_limit -= self.running.forget_permits(self.running_limit - wanted);
         }
     }
 }

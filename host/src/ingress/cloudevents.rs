@@ -10,7 +10,7 @@ use base64::Engine as _;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::event::{Data, Event, InvalidAttribute, Kind, is_extension_name, json_text};
+use crate::event::{AttributeError, Data, Event, Kind, is_extension_name, json_text};
 use crate::problem::Problem;
 use crate::server::MediaType;
 
@@ -108,7 +108,7 @@ enum ParseError {
     #[error("the attribute `{0}` is given twice")]
     Repeated(String),
     #[error(transparent)]
-    Value(#[from] InvalidAttribute),
+    Value(#[from] AttributeError),
     #[error("`{0}` is not a valid attribute name; a name has 1 to 40 lower-case letters and digits")]
     Name(String),
     #[error("the specversion is `{0}`; this host supports 1.0")]
@@ -126,7 +126,7 @@ enum ParseError {
 }
 
 fn invalid_attribute(name: &str, what: &'static str) -> ParseError {
-    ParseError::Value(InvalidAttribute { name: name.to_owned(), what })
+    ParseError::Value(AttributeError { name: name.to_owned(), what })
 }
 
 fn binary(headers: &HeaderMap, body: Vec<u8>) -> Result<Event, ParseError> {

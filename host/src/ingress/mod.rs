@@ -28,7 +28,7 @@ use crate::server::BodyReader;
 use crate::telemetry::RequestMetrics;
 use crate::threads::Capacity;
 pub use producers::{EventsRule, IngressConfig, Producers};
-pub use spool::Spools;
+pub use spool::SpoolLimits;
 
 /// The state of the ingress.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub struct Ingress {
     /// Permits for requests whose bodies stream into running handlers.
     pub streaming_permits: Arc<Semaphore>,
     /// The bounds of responses that handlers write faster than their clients read.
-    pub spools: Spools,
+    pub spool_limits: SpoolLimits,
     /// Tracks the tasks of streaming responses, which a shutdown waits for.
     pub streaming_responses: TaskTracker,
     /// The observer of completed requests.

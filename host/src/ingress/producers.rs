@@ -53,7 +53,7 @@ pub struct ProducerRule {
 impl ProducerRule {
     /// The name whose limits the events count against. Rules with the same token file are one producer, and so are all
     /// rules without a file. No plugin can have such a name.
-    fn account(&self) -> String {
+    fn holder(&self) -> String {
         let tokens = self.token_file.as_deref().map(Path::to_string_lossy).unwrap_or_default();
         format!("producer:{tokens}")
     }
@@ -281,7 +281,7 @@ impl Publisher<'_> {
         }
         match self {
             Self::Operator => Ok(None),
-            Self::Producers(producers) => check_rules(producers, event).map(|producer| Some(producer.account())),
+            Self::Producers(producers) => check_rules(producers, event).map(|producer| Some(producer.holder())),
         }
     }
 

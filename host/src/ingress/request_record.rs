@@ -8,7 +8,7 @@ use axum::http::{Method, StatusCode};
 
 use crate::clock::Timestamp;
 use crate::event::CauseTreeId;
-use crate::ledger::{RecordedFailure, Recorder, RequestEntry, Subject, SubjectStatistics};
+use crate::ledger::{RecordedFailure, Recorder, RequestEntry, StatisticsSubject, SubjectStatistics};
 use crate::outcome::{EffectNames, Effects, Failure};
 use crate::plugin::{Generation, Route};
 use crate::problem::Problem;
@@ -26,21 +26,21 @@ pub(super) struct RequestRecord {
     method: Method,
     path: String,
     started: Instant,
-    result: Mutex<Result>,
+    progress: Mutex<RequestProgress>,
 }
 
 /// What is known about the result so far.
 #[derive(Debug, Default)]
-struct Result {
+struct RequestProgress {
     status: Option<StatusCode>,
     usage: Usage,
     failure: Option<RecordedFailure>,
-    effects: Named,
+    effects: EffectSummary,
     is_committed: bool,
 }
 
 /// The names in the effects, and the cause trees of the published events.
-type Named = (EffectNames, Vec<CauseTreeId>);
+type EffectSummary = (EffectNames, Vec<CauseTreeId>);
 
 impl RequestRecord {
     pub(super) fn new(
@@ -52,14 +52,14 @@ impl RequestRecord {
     ) -> Arc<Self> {
         Arc::new(Self {
             recorder: recorder.clone(),
-            statistics: recorder.subject(Subject::Routes { plugin: generation.name.to_string() }),
+            statistics: recorder.subject(StatisticsSubject::Routes { plugin: generation.name.to_string() }),
             id: RequestId::unique(),
             generation: Arc::clone(generation),
             route: Arc::clone(route),
             method: method.clone(),
             path: path.to_owned(),
             started: Instant::now(),
-            result: Mutex::default(),
+            progress: Mutex::default(),
         })
     }
 
@@ -69,21 +69,22 @@ impl RequestRecord {
 
     /// The handler has ended. It may run again, after a conflict.
     pub(super) fn handler_ended(&self, queued: Duration, usage: Usage) {
-        let mut result = self.result();
-        let earlier = std::mem::take(&mut result.usage);
-        result.usage = Usage { queued: earlier.queued + queued, cpu_time: earlier.cpu_time + usage.cpu_time, ..usage };
+        let mut progress = self.progress();
+        let earlier = std::mem::take(&mut progress.usage);
+        progress.usage =
+            Usage { queued: earlier.queued + queued, cpu_time: earlier.cpu_time + usage.cpu_time, ..usage };
     }
 
     /// The handler has failed.
     pub(super) fn failed(&self, failure: &Failure) {
-        self.result().failure = Some(failure.into());
+        self.progress().failure = Some(failure.into());
     }
 
     /// The host responds with a problem. It is the failure, unless the handler has failed before.
     pub(super) fn refused(&self, problem: &Problem) {
         if problem.status().is_server_error() {
             let failure = || RecordedFailure { cause: problem.code().to_owned(), reason: problem.detail().to_owned() };
-            self.result().failure.get_or_insert_with(failure);
+            self.progress().failure.get_or_insert_with(failure);
         }
     }
 
@@ -92,22 +93,22 @@ impl RequestRecord {
         if self.statistics.is_some() && !effects.is_empty() {
             let mut trees: Vec<_> = effects.publishes.iter().map(|publish| publish.event.cause_tree()).collect();
             trees.dedup();
-            self.result().effects = (EffectNames::of(effects), trees);
+            self.progress().effects = (EffectNames::of(effects), trees);
         }
     }
 
     /// The effects are committed.
     pub(super) fn committed(&self) {
-        self.result().is_committed = true;
+        self.progress().is_committed = true;
     }
 
     /// The head of the response is decided.
     pub(super) fn answered(&self, status: StatusCode) {
-        self.result().status = Some(status);
+        self.progress().status = Some(status);
     }
 
-    fn result(&self) -> MutexGuard<'_, Result> {
-        self.result.lock().unwrap_or_else(PoisonError::into_inner)
+    fn progress(&self) -> MutexGuard<'_, RequestProgress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,15 +116,15 @@ impl Drop for RequestRecord {
     fn drop(&mut self) {
         let Some(statistics) = &self.statistics else { return };
         let took = self.started.elapsed();
-        let result = std::mem::take(&mut *self.result());
+        let progress = std::mem::take(&mut *self.progress());
         // Without a status, the client has disconnected before there was one (as in nginx).
-        let status = result.status.map_or(499, |status| status.as_u16());
-        let is_failure = status >= 500 || result.failure.is_some();
-        self.recorder.count_request(statistics, is_failure, took, &result.usage);
+        let status = progress.status.map_or(499, |status| status.as_u16());
+        let is_failure = status >= 500 || progress.failure.is_some();
+        self.recorder.count_request(statistics, is_failure, took, &progress.usage);
         if !self.recorder.wants(is_failure, took) {
             return;
         }
-        let (names, trees) = if result.is_committed { result.effects } else { Named::default() };
+        let (names, trees) = if progress.is_committed { progress.effects } else { EffectSummary::default() };
         self.recorder.record_request(RequestEntry {
             at: Timestamp::default(),
             id: self.id.as_str().to_owned(),
@@ -134,8 +135,8 @@ impl Drop for RequestRecord {
             path: std::mem::take(&mut self.path),
             status,
             took,
-            usage: result.usage,
-            failure: result.failure,
+            usage: progress.usage,
+            failure: progress.failure,
             names,
             trees,
         });

@@ -277,8 +277,9 @@ impl ServiceRequest<'_> {
             // The client may have disconnected.
             let _ = sender.send(ended.is_ok());
         });
-        let held = HeldBody { inner: Body::new(body), remaining, last: None, ended: false, verdict: Some(verdict) };
-        Response::from_parts(head, Body::new(held))
+        let body =
+            CommitGatedBody { inner: Body::new(body), remaining, last: None, ended: false, verdict: Some(verdict) };
+        Response::from_parts(head, Body::new(body))
     }
 
     /// Commits the effects of a handler that has ended.
@@ -298,7 +299,7 @@ async fn finish_reading_ahead(
     if let Ok(ended) = tokio::time::timeout(DIRECT_WRITE_TIME, &mut running).await {
         return ended;
     }
-    ingress.streaming_responses.spawn(spooler.run(ingress.spools.clone()));
+    ingress.streaming_responses.spawn(spooler.run(ingress.spool_limits.clone()));
     running.await
 }
 
@@ -323,7 +324,7 @@ fn unsized_empty_body() -> Body {
 }
 
 /// A body whose last part waits for the handler to succeed.
-struct HeldBody {
+struct CommitGatedBody {
     inner: Body,
     /// The number of bytes missing from the declared length.
     remaining: Option<u64>,
@@ -342,7 +343,7 @@ enum TruncatedBody {
     Body(#[from] axum::Error),
 }
 
-impl HeldBody {
+impl CommitGatedBody {
     /// Whether a frame is the last: trailers, or the data that completes the declared length.
     fn is_last(&mut self, frame: &Frame<Bytes>) -> bool {
         let Some(data) = frame.data_ref() else { return true };
@@ -351,7 +352,7 @@ impl HeldBody {
     }
 }
 
-impl hyper::body::Body for HeldBody {
+impl hyper::body::Body for CommitGatedBody {
     type Data = Bytes;
     type Error = TruncatedBody;
 

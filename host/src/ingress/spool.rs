@@ -23,15 +23,15 @@ const MAX_TOTAL_BYTES: usize = 64 << 20;
 /// The maximum number of spooled bytes of one response.
 const MAX_RESPONSE_BYTES: usize = 8 << 20;
 
-/// The bounds of spooled bodies.
+/// The limits of spooled bodies.
 #[derive(Clone, Debug)]
-pub struct Spools {
+pub struct SpoolLimits {
     space: Arc<Semaphore>,
     waiting_permits: Arc<Semaphore>,
 }
 
-impl Spools {
-    /// Creates the bounds, with permits for handlers that wait for their clients.
+impl SpoolLimits {
+    /// Creates the limits, with permits for handlers that wait for their clients.
     #[must_use]
     pub fn new(waiting_permits: Arc<Semaphore>) -> Self {
         Self { space: Arc::new(Semaphore::new(MAX_TOTAL_BYTES)), waiting_permits }
@@ -39,7 +39,7 @@ impl Spools {
 }
 
 /// A response body that can be spooled while its client reads it.
-pub(super) struct Spooled {
+pub(super) struct SpooledBody {
     shared: Arc<Mutex<SharedBody>>,
     parts: mpsc::UnboundedReceiver<Result<Part, SpoolError>>,
 }
@@ -67,16 +67,16 @@ struct Part {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SpoolError {
     #[error("the client reads too slowly, and the buffers for responses are full")]
-    NoRoom,
+    BuffersFull,
     #[error(transparent)]
     Body(axum::Error),
 }
 
 /// Splits a body into the client's half and the half that reads ahead.
-pub(super) fn spooled(body: Body) -> (Spooled, Spooler) {
+pub(super) fn spooled(body: Body) -> (SpooledBody, Spooler) {
     let shared = Arc::new(Mutex::new(SharedBody { body: Some(body), waker: None }));
     let (sender, receiver) = mpsc::unbounded_channel();
-    (Spooled { shared: Arc::clone(&shared), parts: receiver }, Spooler { shared, parts: sender })
+    (SpooledBody { shared: Arc::clone(&shared), parts: receiver }, Spooler { shared, parts: sender })
 }
 
 fn lock(shared: &Mutex<SharedBody>) -> std::sync::MutexGuard<'_, SharedBody> {
@@ -85,7 +85,7 @@ fn lock(shared: &Mutex<SharedBody>) -> std::sync::MutexGuard<'_, SharedBody> {
 
 impl Spooler {
     /// Reads the body to its end, or until the client is gone or too slow.
-    pub(super) async fn run(self, spools: Spools) {
+    pub(super) async fn run(self, limits: SpoolLimits) {
         let (body, waker) = {
             let mut shared = lock(&self.shared);
             (shared.body.take(), shared.waker.take())
@@ -98,7 +98,7 @@ impl Spooler {
         let buffers = Buffers {
             space: Arc::new(Semaphore::new(MAX_RESPONSE_BYTES)),
             unbuffered: Arc::new(Semaphore::new(1)),
-            spools,
+            limits,
         };
         while let Some(frame) = body.frame().await {
             let bytes = frame.as_ref().ok().and_then(Frame::data_ref).map_or(0, Bytes::len);
@@ -107,7 +107,7 @@ impl Spooler {
                 space = buffers.take(bytes) => space,
                 () = self.parts.closed() => return,
             };
-            let part = space.map(|space| Part { frame, _space: space }).ok_or(SpoolError::NoRoom);
+            let part = space.map(|space| Part { frame, _space: space }).ok_or(SpoolError::BuffersFull);
             let is_over = part.is_err();
             // If the client is gone, dropping the body ends the handler's writes.
             if self.parts.send(part).is_err() || is_over {
@@ -123,7 +123,7 @@ struct Buffers {
     /// One part at a time needs no space, so that a fast client is never slowed down.
     unbuffered: Arc<Semaphore>,
     /// The space that all responses share.
-    spools: Spools,
+    limits: SpoolLimits,
 }
 
 impl Buffers {
@@ -132,7 +132,7 @@ impl Buffers {
         if let Ok(space) = tokio::time::timeout(WAIT_WITHOUT_PERMIT, self.wait(bytes)).await {
             return Some(space);
         }
-        let _permit = Arc::clone(&self.spools.waiting_permits).try_acquire_owned().ok()?;
+        let _permit = Arc::clone(&self.limits.waiting_permits).try_acquire_owned().ok()?;
         Some(self.wait(bytes).await)
     }
 
@@ -140,7 +140,7 @@ impl Buffers {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let space = async {
             let own = Arc::clone(&self.space).acquire_many_owned(bytes).await;
-            let shared = Arc::clone(&self.spools.space).acquire_many_owned(bytes).await;
+            let shared = Arc::clone(&self.limits.space).acquire_many_owned(bytes).await;
             [own, shared].into_iter().flatten().collect()
         };
         tokio::select! {
@@ -151,7 +151,7 @@ impl Buffers {
     }
 }
 
-impl hyper::body::Body for Spooled {
+impl hyper::body::Body for SpooledBody {
     type Data = Bytes;
     type Error = SpoolError;
 
@@ -174,7 +174,7 @@ impl hyper::body::Body for Spooled {
     }
 }
 
-impl Drop for Spooled {
+impl Drop for SpooledBody {
     /// Ends the handler's writes, because the client is gone.
     fn drop(&mut self) {
         lock(&self.shared).body = None;
@@ -210,29 +210,29 @@ mod tests {
         let (sender, body) = body(3, 10);
         let (mut spooled, spooler) = spooled(body);
         assert!(spooled.frame().await.is_some_and(|frame| frame.is_ok()));
-        let spools = Spools::new(Arc::new(Semaphore::new(1)));
-        let spooling = tokio::spawn(spooler.run(spools.clone()));
+        let limits = SpoolLimits::new(Arc::new(Semaphore::new(1)));
+        let spooling = tokio::spawn(spooler.run(limits.clone()));
         sender.send(Bytes::from_static(b"last")).await.unwrap();
         drop(sender);
         let rest = spooled.collect().await.unwrap().to_bytes();
         assert_eq!(rest.len(), 24);
         spooling.await.unwrap();
-        assert_eq!(spools.space.available_permits(), MAX_TOTAL_BYTES);
+        assert_eq!(limits.space.available_permits(), MAX_TOTAL_BYTES);
     }
 
     #[tokio::test]
     async fn a_client_that_reads_nothing_holds_no_handler() {
         let waiting_permits = Arc::new(Semaphore::new(0));
-        let spools = Spools::new(Arc::clone(&waiting_permits));
+        let limits = SpoolLimits::new(Arc::clone(&waiting_permits));
         let (_sender, whole) = body(20, 1 << 20);
         let (mut slow, spooler) = spooled(whole);
-        spooler.run(spools.clone()).await;
+        spooler.run(limits.clone()).await;
         // The spooled bytes are still sent: eight mebibytes and one more part.
         for _ in 0..9 {
             assert!(slow.frame().await.is_some_and(|frame| frame.is_ok()));
         }
-        assert!(matches!(slow.frame().await, Some(Err(SpoolError::NoRoom))));
-        assert_eq!(spools.space.available_permits(), MAX_TOTAL_BYTES);
+        assert!(matches!(slow.frame().await, Some(Err(SpoolError::BuffersFull))));
+        assert_eq!(limits.space.available_permits(), MAX_TOTAL_BYTES);
     }
 
     #[tokio::test]
@@ -240,7 +240,7 @@ mod tests {
         for runs in [false, true] {
             let (sender, body) = body(0, 0);
             let (client, spooler) = spooled(body);
-            let spooling = runs.then(|| tokio::spawn(spooler.run(Spools::new(Arc::new(Semaphore::new(1))))));
+            let spooling = runs.then(|| tokio::spawn(spooler.run(SpoolLimits::new(Arc::new(Semaphore::new(1))))));
             drop(client);
             if let Some(spooling) = spooling {
                 // Writing the next part reveals that nobody reads.

@@ -8,7 +8,7 @@ use rusqlite::{Connection, Row, params};
 use super::distribution::Distribution;
 use super::integers::{duration, signed, unsigned};
 use super::selection::Selection;
-use super::statistics::{Activity, SLOT, SLOTS_PER_MINUTE, Statistics, Subject};
+use super::statistics::{Activity, SLOT, SLOTS_PER_MINUTE, Statistics, StatisticsSubject};
 use crate::clock::Timestamp;
 use crate::duration::micros;
 
@@ -22,11 +22,11 @@ pub type BacklogSource = Box<dyn Fn(&str, &str) -> Option<u64> + Send>;
 
 /// The aggregates of a subject in a minute.
 #[derive(Clone, Debug)]
-pub struct Minute {
+pub struct MinuteAggregate {
     /// The beginning of the minute.
     pub at: Timestamp,
     /// The subject.
-    pub subject: Subject,
+    pub subject: StatisticsSubject,
     /// What happened.
     pub activity: Activity,
     /// The backlog of a subscription at the end of the minute.
@@ -36,7 +36,7 @@ pub struct Minute {
 /// The columns of a minute, in the order in which [`read_row`] reads them.
 const COLUMNS: &str = "minute, owner, name, succeeded, retried, failed, cpu, memory, backlog, run, latency, wait";
 
-impl Minute {
+impl MinuteAggregate {
     /// Adds what happened later in the same minute.
     fn add(&mut self, later: &Self) {
         self.activity.add(&later.activity);
@@ -58,7 +58,11 @@ pub struct MinuteFilter {
 }
 
 /// Reads minutes, in order.
-pub(super) fn read(connection: &Connection, filter: MinuteFilter, limit: usize) -> rusqlite::Result<Vec<Minute>> {
+pub(super) fn read(
+    connection: &Connection,
+    filter: MinuteFilter,
+    limit: usize,
+) -> rusqlite::Result<Vec<MinuteAggregate>> {
     let mut selection = Selection::default();
     selection.add("minute >= ?", Value::Integer(signed(filter.since.0 / MINUTE_MS)));
     selection.add("minute <= ?", Value::Integer(signed(filter.until.0 / MINUTE_MS)));
@@ -70,7 +74,7 @@ pub(super) fn read(connection: &Connection, filter: MinuteFilter, limit: usize) 
 /// Writes minutes. A minute that is stored already, since the host was restarted within it, is added to.
 pub(super) fn write<'a>(
     connection: &Connection,
-    minutes: impl IntoIterator<Item = &'a Minute>,
+    minutes: impl IntoIterator<Item = &'a MinuteAggregate>,
 ) -> rusqlite::Result<()> {
     let mut stored = (None, BTreeMap::new());
     for minute in minutes {
@@ -90,18 +94,22 @@ pub(super) fn write<'a>(
 }
 
 /// The rows of a minute.
-fn stored_in(connection: &Connection, at: Timestamp) -> rusqlite::Result<BTreeMap<Subject, (i64, Minute)>> {
+fn stored_in(
+    connection: &Connection,
+    at: Timestamp,
+) -> rusqlite::Result<BTreeMap<StatisticsSubject, (i64, MinuteAggregate)>> {
     let sql = format!("SELECT {COLUMNS}, rowid FROM minutes WHERE minute = ?1");
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map([signed(at.0 / MINUTE_MS)], |row| Ok((row.get(12)?, read_row(row)?)))?;
-    rows.map(|row| row.map(|(number, minute): (i64, Minute)| (minute.subject.clone(), (number, minute)))).collect()
+    rows.map(|row| row.map(|(number, minute): (i64, MinuteAggregate)| (minute.subject.clone(), (number, minute))))
+        .collect()
 }
 
-fn insert(connection: &Connection, minute: &Minute) -> rusqlite::Result<()> {
-    let Minute { at, subject, activity, backlog } = minute;
+fn insert(connection: &Connection, minute: &MinuteAggregate) -> rusqlite::Result<()> {
+    let MinuteAggregate { at, subject, activity, backlog } = minute;
     let (owner, name) = match subject {
-        Subject::Subscription { owner, name } => (owner, Some(name)),
-        Subject::Routes { plugin } => (plugin, None),
+        StatisticsSubject::Subscription { owner, name } => (owner, Some(name)),
+        StatisticsSubject::Routes { plugin } => (plugin, None),
     };
     let sql = format!("INSERT INTO minutes ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)");
     let mut insert = connection.prepare_cached(&sql)?;
@@ -122,11 +130,11 @@ fn insert(connection: &Connection, minute: &Minute) -> rusqlite::Result<()> {
     insert.execute(row).map(drop)
 }
 
-fn read_row(row: &Row<'_>) -> rusqlite::Result<Minute> {
+fn read_row(row: &Row<'_>) -> rusqlite::Result<MinuteAggregate> {
     let owner: String = row.get(1)?;
     let subject = match row.get(2)? {
-        Some(name) => Subject::Subscription { owner, name },
-        None => Subject::Routes { plugin: owner },
+        Some(name) => StatisticsSubject::Subscription { owner, name },
+        None => StatisticsSubject::Routes { plugin: owner },
     };
     let distribution = |index| row.get::<_, String>(index).map(|text| Distribution::decode(&text));
     let activity = Activity {
@@ -141,7 +149,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<Minute> {
     };
     let backlog: Option<i64> = row.get(8)?;
     let at = Timestamp(unsigned(row, 0)?.saturating_mul(MINUTE_MS));
-    Ok(Minute { at, subject, activity, backlog: backlog.map(|backlog| u64::try_from(backlog).unwrap_or(0)) })
+    Ok(MinuteAggregate { at, subject, activity, backlog: backlog.map(|backlog| u64::try_from(backlog).unwrap_or(0)) })
 }
 
 /// Collects the activity of all subjects into minutes.
@@ -150,9 +158,9 @@ pub(super) struct MinuteCollector {
     /// The number of the present slot, since 1970.
     slot: u64,
     /// The sums of the slots of the present minute.
-    sums: BTreeMap<Subject, Activity>,
+    sums: BTreeMap<StatisticsSubject, Activity>,
     /// The minutes that have ended and are not written yet.
-    unwritten: BTreeMap<(u64, Subject), Minute>,
+    unwritten: BTreeMap<(u64, StatisticsSubject), MinuteAggregate>,
 }
 
 impl MinuteCollector {
@@ -193,15 +201,15 @@ impl MinuteCollector {
     fn end_minute(&mut self, minute: u64) {
         for (subject, activity) in std::mem::take(&mut self.sums) {
             let backlog = match &subject {
-                Subject::Subscription { owner, name } => (self.backlogs)(owner, name),
-                Subject::Routes { .. } => None,
+                StatisticsSubject::Subscription { owner, name } => (self.backlogs)(owner, name),
+                StatisticsSubject::Routes { .. } => None,
             };
             // A subject that did nothing and has nothing to do needs no row.
             if activity.count() == 0 && backlog.is_none_or(|backlog| backlog == 0) {
                 continue;
             }
             let at = Timestamp(minute.saturating_mul(MINUTE_MS));
-            let ended = Minute { at, subject: subject.clone(), activity, backlog };
+            let ended = MinuteAggregate { at, subject: subject.clone(), activity, backlog };
             // The minute is there already if the clock was set back.
             match self.unwritten.get_mut(&(minute, subject.clone())) {
                 Some(sum) => sum.add(&ended),
@@ -214,7 +222,7 @@ impl MinuteCollector {
     }
 
     /// The minutes that are not written yet, in order.
-    pub(super) fn unwritten(&self) -> impl Iterator<Item = &Minute> {
+    pub(super) fn unwritten(&self) -> impl Iterator<Item = &MinuteAggregate> {
         self.unwritten.values()
     }
 

@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row};
 
 use super::gap::Gap;
 use super::integers::{duration, signed, time, unsigned};
-use super::minutes::{self, Minute, MinuteFilter};
+use super::minutes::{self, MinuteAggregate, MinuteFilter};
 use super::record::{AttemptEntry, AttemptVerdict, Details, RecordedFailure, RequestEntry};
 use super::selection::Selection;
 use super::shared::Shared;
@@ -197,7 +197,7 @@ impl LedgerReader {
     ///
     /// # Errors
     /// If the ledger cannot be read.
-    pub async fn minutes(&self, filter: MinuteFilter, limit: usize) -> Result<Vec<Minute>, ReadError> {
+    pub async fn minutes(&self, filter: MinuteFilter, limit: usize) -> Result<Vec<MinuteAggregate>, ReadError> {
         self.read(move |connection| Ok(minutes::read(connection, filter, limit)?)).await
     }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::LedgerConfig;
-use super::live::{Live, StreamPosition};
 use super::minutes::BacklogSource;
 use super::reader::LedgerReader;
 use super::record::{AttemptEntry, Entry, RequestEntry};
 use super::shared::{Outage, Shared};
-use super::statistics::{Ending, Subject, SubjectStatistics};
+use super::statistics::{Ending, StatisticsSubject, SubjectStatistics};
 use super::store;
+use super::stream::{StreamFollower, StreamPosition};
 use super::writer::Writer;
 use crate::bus::{AttemptRecord, DeliveryStatus};
 use crate::clock::Clock;
@@ -71,13 +71,13 @@ impl Ledger {
 impl Recorder {
     /// The statistics of a subject, to report its attempts or requests with.
     #[must_use]
-    pub fn subject(&self, subject: Subject) -> Option<Arc<SubjectStatistics>> {
+    pub fn subject(&self, subject: StatisticsSubject) -> Option<Arc<SubjectStatistics>> {
         self.0.as_ref().map(|shared| shared.statistics.subject(subject))
     }
 
     /// The statistics of all subjects.
     #[must_use]
-    pub fn subjects(&self) -> Vec<(Subject, Arc<SubjectStatistics>)> {
+    pub fn subjects(&self) -> Vec<(StatisticsSubject, Arc<SubjectStatistics>)> {
         self.0.as_ref().map(|shared| shared.statistics.all()).unwrap_or_default()
     }
 
@@ -132,7 +132,7 @@ impl Recorder {
     /// Follows the records from now on, or after a position. While somebody follows, everything is recorded. None if
     /// there is no ledger.
     #[must_use]
-    pub fn follow(&self, after: Option<StreamPosition>) -> Option<Live> {
+    pub fn follow(&self, after: Option<StreamPosition>) -> Option<StreamFollower> {
         self.0.as_ref().map(|shared| shared.stream.follow(after))
     }
 

@@ -9,11 +9,11 @@ use metrics::{Counter, Gauge, counter, gauge};
 use tokio::sync::watch;
 
 use super::config::LedgerConfig;
-use super::live::Stream;
 use super::policy::Policy;
 use super::queue::Queue;
 use super::record::Entry;
 use super::statistics::Statistics;
+use super::stream::Stream;
 use crate::clock::{Clock, Timestamp};
 
 /// How long a reader waits for the writer.

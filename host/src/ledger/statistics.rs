@@ -17,7 +17,7 @@ const MAX_SUBJECTS: usize = 10_000;
 
 /// What is counted: a subscription, or the routes of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Subject {
+pub enum StatisticsSubject {
     /// The attempts of a subscription.
     Subscription {
         /// Its owner.
@@ -32,7 +32,7 @@ pub enum Subject {
     },
 }
 
-impl Subject {
+impl StatisticsSubject {
     /// The subject of what comes after the limit.
     fn others() -> Self {
         Self::Subscription { owner: "others".to_owned(), name: "others".to_owned() }
@@ -161,18 +161,18 @@ impl SubjectStatistics {
 
 /// The statistics of all subjects.
 #[derive(Debug, Default)]
-pub(super) struct Statistics(Mutex<BTreeMap<Subject, Arc<SubjectStatistics>>>);
+pub(super) struct Statistics(Mutex<BTreeMap<StatisticsSubject, Arc<SubjectStatistics>>>);
 
 impl Statistics {
     /// The statistics of a subject. Callers keep them, so that counting takes no lock but the subject's own.
-    pub(super) fn subject(&self, subject: Subject) -> Arc<SubjectStatistics> {
+    pub(super) fn subject(&self, subject: StatisticsSubject) -> Arc<SubjectStatistics> {
         let mut subjects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = !subjects.contains_key(&subject);
-        let subject = if is_new && subjects.len() >= MAX_SUBJECTS { Subject::others() } else { subject };
+        let subject = if is_new && subjects.len() >= MAX_SUBJECTS { StatisticsSubject::others() } else { subject };
         Arc::clone(subjects.entry(subject).or_default())
     }
 
-    pub(super) fn all(&self) -> Vec<(Subject, Arc<SubjectStatistics>)> {
+    pub(super) fn all(&self) -> Vec<(StatisticsSubject, Arc<SubjectStatistics>)> {
         let subjects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         subjects.iter().map(|(subject, statistics)| (subject.clone(), Arc::clone(statistics))).collect()
     }
@@ -182,8 +182,8 @@ impl Statistics {
 mod tests {
     use super::*;
 
-    fn routes(plugin: &str) -> Subject {
-        Subject::Routes { plugin: plugin.to_owned() }
+    fn routes(plugin: &str) -> StatisticsSubject {
+        StatisticsSubject::Routes { plugin: plugin.to_owned() }
     }
 
     #[test]
@@ -212,7 +212,7 @@ mod tests {
         statistics.subject(routes("more")).record(Ending::Retried, Duration::ZERO, None, &Usage::default());
         let all = statistics.all();
         assert_eq!(all.len(), MAX_SUBJECTS + 1);
-        let others = all.iter().find(|(subject, _)| *subject == Subject::others()).unwrap();
+        let others = all.iter().find(|(subject, _)| *subject == StatisticsSubject::others()).unwrap();
         assert_eq!(others.1.last_minute().retried, 1);
     }
 }

@@ -16,7 +16,7 @@ use self::files::OpenFiles;
 use self::schema::VERSION;
 use super::gap::Gap;
 use super::integers::{signed, time};
-use super::minutes::{self, MINUTE_MS, Minute};
+use super::minutes::{self, MINUTE_MS, MinuteAggregate};
 use super::record::Entry;
 use crate::clock::Timestamp;
 use crate::files::open_private;
@@ -154,7 +154,7 @@ impl Store {
     /// Writes the aggregates of minutes.
     pub(super) fn write_minutes<'a>(
         &mut self,
-        minutes: impl IntoIterator<Item = &'a Minute>,
+        minutes: impl IntoIterator<Item = &'a MinuteAggregate>,
     ) -> Result<(), StoreError> {
         let transaction = self.connection.transaction()?;
         minutes::write(&transaction, minutes)?;

@@ -17,7 +17,7 @@ pub use ids::{IdKey, IdSeed};
 pub use json::AsJson;
 pub(crate) use json::{stored_data, stored_kind};
 pub use trace::trace_of;
-pub use validation::{ATTRIBUTE_LIMIT, InvalidAttribute, check_attribute, check_type};
+pub use validation::{ATTRIBUTE_LIMIT, AttributeError, check_attribute, check_type};
 
 /// A position in the log. Positions increase with each event and are never reused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

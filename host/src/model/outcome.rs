@@ -170,9 +170,9 @@ impl SubscriptionChange {
     }
 }
 
-/// An observation of the state.
+/// What an invocation read of the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Observation {
+pub enum StateRead {
     /// A value with this version.
     Value(Version),
     /// That a key has no value.
@@ -181,7 +181,7 @@ pub enum Observation {
     Listing,
 }
 
-impl From<Version> for Observation {
+impl From<Version> for StateRead {
     fn from(version: Version) -> Self {
         if version == Version(0) { Self::Absence } else { Self::Value(version) }
     }
@@ -203,7 +203,7 @@ pub trait StateView: Send {
 
     /// An upper bound for the position of the log at the time of the change that led to the observation. It may be too
     /// late and is never too early.
-    fn changed_up_to(&self, _: Observation) -> Position {
+    fn changed_up_to(&self, _: StateRead) -> Position {
         Position(u64::MAX)
     }
 

@@ -130,7 +130,7 @@ impl Pattern {
     /// Whether the pattern matches an event type.
     #[must_use]
     pub fn matches(&self, event_type: &str) -> bool {
-        match self.takes_everything() {
+        match self.matches_everything() {
             true => !event_type.is_empty(),
             false => is_within_grammar(event_type) && covers(&self.0, event_type),
         }
@@ -150,7 +150,7 @@ impl Pattern {
 
     /// Whether the pattern matches every event type.
     #[must_use]
-    pub fn takes_everything(&self) -> bool {
+    pub fn matches_everything(&self) -> bool {
         self.0 == ">"
     }
 
@@ -319,10 +319,10 @@ mod tests {
         #[test]
         fn a_type_outside_the_grammar_matches_only_one_pattern(event_type in odd_types(), other in patterns()) {
             prop_assert!(Pattern::everything().matches(&event_type));
-            prop_assert!(other.takes_everything() || !other.matches(&event_type));
+            prop_assert!(other.matches_everything() || !other.matches(&event_type));
             // Patterns that look like the type do not match it either.
             if let Ok(same) = Pattern::parse(&event_type) {
-                prop_assert!(same.takes_everything() || !same.matches(&event_type));
+                prop_assert!(same.matches_everything() || !same.matches(&event_type));
             }
             for (index, _) in event_type.match_indices('.') {
                 if let Ok(prefix) = Pattern::parse(&format!("{}.>", &event_type[..index])) {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::event::reserved::plugin_source;
-use crate::event::{Data, Event, InvalidAttribute};
+use crate::event::{AttributeError, Data, Event};
 
 /// A time counts as missed if it passed longer ago than this.
 const MISSED_AFTER: Duration = Duration::from_mins(1);
@@ -60,7 +60,7 @@ pub enum ValidationError {
     Data(String),
     /// The event that it would publish is invalid.
     #[error("the event it would publish is invalid: {0}")]
-    Event(#[from] InvalidAttribute),
+    Event(#[from] AttributeError),
 }
 
 /// The times of a schedule that are due.

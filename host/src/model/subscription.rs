@@ -305,7 +305,7 @@ pub struct Definition {
 impl Definition {
     /// Whether an event matches.
     #[must_use]
-    pub fn takes(&self, event: &Event) -> bool {
+    pub fn selects(&self, event: &Event) -> bool {
         self.pattern.matches(&event.event_type) && self.filters.matches(event)
     }
 

@@ -73,10 +73,10 @@ impl Dialer {
 
     /// The permitted addresses of a name.
     async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
-        let place = Arc::clone(&self.lookups).acquire_owned().await?;
+        let permit = Arc::clone(&self.lookups).acquire_owned().await?;
         let wanted = (host.to_owned(), port);
         let lookup = tokio::task::spawn_blocking(move || {
-            let _place = place;
+            let _permit = permit;
             wanted.to_socket_addrs().map(Iterator::collect)
         });
         let found: io::Result<Vec<SocketAddr>> = lookup.await?;

@@ -37,9 +37,9 @@ pub(crate) use manifest::descriptor::path::{RESERVED, check as check_path};
 pub use manifest::descriptor::{ConfigKey, Descriptor, Route, Subscription, ValidationError as DescriptorError};
 pub use manifest::digest::Digest;
 pub use manifest::limits::Limits;
-pub use manifest::mismatch::Mismatch;
 pub use manifest::settings::{Defaults, Settings};
 pub use manifest::sidecar::{Grants, LimitOverrides, Sidecar, SubscriptionOverrides};
+pub use manifest::sidecar_error::SidecarError;
 pub use manifest::subscription_rules::ValidationError as RuleError;
 pub use manifest::swap_rules::{CanaryRule, RollbackRule};
 pub use run::admission::{Admission, ConcurrencyLimiter, RERUN_LIMIT};
@@ -54,4 +54,4 @@ pub use supervise::reconciler::{
     SubscriptionRegistrar,
 };
 pub use supervise::record::{ArchivedGeneration, Pin};
-pub use supervise::registry::{Registry, RouteConflict, RouteMatch, RouteOverlap, Snapshot};
+pub use supervise::registry::{Registry, RegistrySnapshot, RouteConflictError, RouteMatch, RouteOverlap};

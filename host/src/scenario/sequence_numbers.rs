@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 
 use crate::event::Position;
-use crate::outcome::{Listing, NextNumber, Observation, StateError, StateView, Version};
+use crate::outcome::{Listing, NextNumber, StateError, StateRead, StateView, Version};
 
 /// The name of a sequence, with the plugin that owns it.
 type SequenceId = (String, String);
@@ -71,8 +71,8 @@ impl StateView for RecordedState {
         self.state.keys(after, limit)
     }
 
-    fn changed_up_to(&self, observation: Observation) -> Position {
-        self.state.changed_up_to(observation)
+    fn changed_up_to(&self, read: StateRead) -> Position {
+        self.state.changed_up_to(read)
     }
 
     fn draw(&mut self, sequence: &str) -> NextNumber {

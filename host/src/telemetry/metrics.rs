@@ -3,7 +3,7 @@
 //! Handles are created once per subscription, and once per plugin and status, so that counting costs one atomic
 //! addition.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -28,9 +28,8 @@ const LOSSES: [&str; 3] =
     ["sandbus_lost_log_lines_total", "sandbus_event_collisions_total", "sandbus_differing_duplicates_total"];
 
 /// The gauges of each subscription.
-const SUBSCRIPTION_GAUGES: [&str; 7] = [
+const SUBSCRIPTION_GAUGES: [&str; 6] = [
     "sandbus_subscription_paused",
-    "sandbus_subscription_expired",
     "sandbus_subscription_backlog",
     "sandbus_subscription_in_flight",
     "sandbus_subscription_committing",
@@ -42,8 +41,8 @@ const SUBSCRIPTION_GAUGES: [&str; 7] = [
 #[derive(Clone)]
 pub struct Metrics {
     handle: PrometheusHandle,
-    /// The labels of the subscriptions whose gauges are set.
-    subscriptions: Arc<Mutex<BTreeSet<String>>>,
+    /// The labels of the subscriptions whose gauges are set, with the number of expired events that are counted.
+    subscriptions: Arc<Mutex<BTreeMap<String, u64>>>,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -72,7 +71,7 @@ pub fn start_metrics() -> Result<Metrics, BuildError> {
 
 fn describe() {
     metrics::describe_counter!("sandbus_events_published_total", "Events accepted at the ingress and stored durably");
-    metrics::describe_counter!("sandbus_deliveries_total", "Completed attempts, by subscription and outcome");
+    metrics::describe_counter!("sandbus_attempts_total", "Completed attempts, by subscription and outcome");
     metrics::describe_counter!(
         "sandbus_conflicts_total",
         "Deliveries run again because of a state conflict, by subscription"
@@ -96,8 +95,8 @@ fn describe() {
     metrics::describe_histogram!("sandbus_delivery_latency_seconds", "Time from stored to handled, by subscription");
     metrics::describe_histogram!("sandbus_handler_seconds", "Run time of handlers, by subscription");
     metrics::describe_gauge!("sandbus_subscription_backlog", "Deliveries that are neither handled nor dead letters");
-    metrics::describe_gauge!(
-        "sandbus_subscription_expired",
+    metrics::describe_counter!(
+        "sandbus_subscription_expired_total",
         "Events deleted by retention before they were handled, since the start"
     );
     metrics::describe_gauge!("sandbus_subscription_in_flight", "Deliveries that are running or waiting for a thread");
@@ -115,10 +114,10 @@ fn describe() {
         "1 if the subscription is paused or its endpoint is on hold, else 0"
     );
     metrics::describe_counter!(
-        "sandbus_webhook_held_back_total",
+        "sandbus_endpoint_holds_total",
         "Responses that put the endpoint on hold, by subscription"
     );
-    metrics::describe_counter!("sandbus_webhook_gone_total", "Responses 410 Gone, which pause the subscription");
+    metrics::describe_counter!("sandbus_endpoint_gone_total", "Responses 410 Gone, which pause the subscription");
     metrics::describe_counter!("sandbus_http_requests_total", "Requests answered by plugins, by plugin and status");
     metrics::describe_histogram!("sandbus_http_request_seconds", "Time from request to response, by plugin");
     metrics::describe_gauge!("sandbus_store_reachable", "1 if the bus can reach its store, else 0");
@@ -148,15 +147,14 @@ impl Metrics {
         gauge!("sandbus_store_reachable").set(float(is_reachable.into()));
         let now = clock.now();
         let catalogue = Arc::clone(&bus.catalogue().borrow());
-        let mut present = BTreeSet::new();
+        let mut present = BTreeMap::new();
         // Replays are short-lived and visible in the admin interface, so they have no gauges.
         for entry in catalogue.subscriptions() {
             let Some(overview) = bus.feed(entry.feed).map(|subscription| subscription.overview()) else { continue };
             let name = label(&overview.id);
-            present.insert(name.clone());
+            *present.entry(name.clone()).or_default() += overview.expired;
             let is_paused = overview.paused.is_some() || overview.endpoint_hold.is_some();
             gauge!("sandbus_subscription_paused", "subscription" => name.clone()).set(float(is_paused.into()));
-            gauge!("sandbus_subscription_expired", "subscription" => name.clone()).set(float(overview.expired));
             gauge!("sandbus_subscription_backlog", "subscription" => name.clone()).set(float(overview.backlog));
             gauge!("sandbus_subscription_in_flight", "subscription" => name.clone())
                 .set(float(overview.in_flight as u64));
@@ -169,17 +167,22 @@ impl Metrics {
                 gauge!("sandbus_subscription_lag_seconds", "subscription" => name).set(lag.as_secs_f64());
             }
         }
-        self.clear_deleted(present);
+        self.update_subscriptions(present);
         gauge!("sandbus_plugins").set(float(registry.snapshot().plugins.len() as u64));
         self.handle.run_upkeep();
         self.handle.render()
     }
 
-    /// Sets the gauges of subscriptions that no longer exist to zero, so that none of their values raises an alert
-    /// forever.
-    fn clear_deleted(&self, present: BTreeSet<String>) {
+    /// Counts newly expired events, and sets the gauges of subscriptions that no longer exist to zero, so that none of
+    /// their values raises an alert forever.
+    fn update_subscriptions(&self, present: BTreeMap<String, u64>) {
         let mut known = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
-        for deleted in known.difference(&present) {
+        for (name, expired) in &present {
+            // A subscription that is created again begins at zero.
+            let counted = known.get(name).filter(|counted| *counted <= expired).copied().unwrap_or(0);
+            counter!("sandbus_subscription_expired_total", "subscription" => name.clone()).increment(expired - counted);
+        }
+        for deleted in known.keys().filter(|name| !present.contains_key(*name)) {
             for name in SUBSCRIPTION_GAUGES {
                 gauge!(name, "subscription" => deleted.clone()).set(0.0);
             }
@@ -212,7 +215,7 @@ pub struct SubscriptionMetrics {
     waiting: Counter,
     dead: Counter,
     conflicts: Counter,
-    held_back: Counter,
+    holds: Counter,
     gone: Counter,
     latency: Histogram,
     handler: Histogram,
@@ -229,15 +232,15 @@ impl SubscriptionMetrics {
     #[must_use]
     pub fn new(id: &SubscriptionId) -> Self {
         let name = label(id);
-        let deliveries =
-            |outcome| counter!("sandbus_deliveries_total", "subscription" => name.clone(), "outcome" => outcome);
+        let attempts =
+            |outcome| counter!("sandbus_attempts_total", "subscription" => name.clone(), "outcome" => outcome);
         Self {
-            handled: deliveries("handled"),
-            waiting: deliveries("retry"),
-            dead: deliveries("dead"),
+            handled: attempts("handled"),
+            waiting: attempts("retry"),
+            dead: attempts("dead"),
             conflicts: counter!("sandbus_conflicts_total", "subscription" => name.clone()),
-            held_back: counter!("sandbus_webhook_held_back_total", "subscription" => name.clone()),
-            gone: counter!("sandbus_webhook_gone_total", "subscription" => name.clone()),
+            holds: counter!("sandbus_endpoint_holds_total", "subscription" => name.clone()),
+            gone: counter!("sandbus_endpoint_gone_total", "subscription" => name.clone()),
             latency: histogram!("sandbus_delivery_latency_seconds", "subscription" => name.clone()),
             handler: histogram!("sandbus_handler_seconds", "subscription" => name.clone()),
         }
@@ -259,8 +262,8 @@ impl SubscriptionMetrics {
     }
 
     /// Counts a response that puts an endpoint on hold.
-    pub(crate) fn held_back(&self) {
-        self.held_back.increment(1);
+    pub(crate) fn endpoint_hold(&self) {
+        self.holds.increment(1);
     }
 
     /// Counts a 410 response.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sandbus_host::bus::{
     BoxFuture, Catalogue, CommitError, DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterId, DeadLetters,
-    DeliveryCursor, DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryStage, DeliveryState, EndpointHold,
+    DeliveryCursor, DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryState, DeliveryStateKind, EndpointHold,
     EventFilter, EventLog, EventPage, FeedId, Inspection, Lifecycle, PendingReply, PluginSchedule, PluginState,
     PublishReceipt, Reachability, Replay, ReplayScope, ScheduledCursor, ScheduledEvent, SharedBus, StoreError,
     SubscriptionFeed, Subscriptions,
@@ -296,7 +296,7 @@ impl Inspection for FaultyBus {
         Box::pin(async move {
             let mut reports = self.bus.deliveries_of(event).await?;
             for report in &mut reports {
-                if self.has(Fault::ReportsWaitingAsReady) && report.state.stage() == DeliveryStage::BehindKey {
+                if self.has(Fault::ReportsWaitingAsReady) && report.state.kind() == DeliveryStateKind::BehindKey {
                     report.state = DeliveryState::Ready;
                 }
             }
@@ -307,13 +307,13 @@ impl Inspection for FaultyBus {
     fn deliveries(
         &self,
         filter: DeliveryFilter,
-        stage: Option<DeliveryStage>,
+        kind: Option<DeliveryStateKind>,
         after: Option<DeliveryCursor>,
         limit: usize,
     ) -> BoxFuture<'_, Result<DeliveryPage, StoreError>> {
         Box::pin(async move {
-            let stage = stage.filter(|_| !self.has(Fault::IgnoresStages));
-            let mut page = self.bus.deliveries(filter, stage, after, limit).await?;
+            let kind = kind.filter(|_| !self.has(Fault::IgnoresStates));
+            let mut page = self.bus.deliveries(filter, kind, after, limit).await?;
             if self.has(Fault::ListsOnePage) {
                 page.next = None;
             }

@@ -72,8 +72,8 @@ faults! {
     ReportsWaitingAsReady => "inspection::each_delivery_shows_where_it_stands",
     /// Ends the list of pending deliveries after one page.
     ListsOnePage => "inspection::pending_deliveries_are_listed_once_in_pages",
-    /// Lists deliveries whatever their stage.
-    IgnoresStages => "inspection::pending_deliveries_are_selected",
+    /// Lists deliveries in any state.
+    IgnoresStates => "inspection::pending_deliveries_are_selected",
     /// Finds events with other subjects.
     IgnoresSubjects => "inspection::events_are_searched_newest_first",
     /// Ignores the hold of an endpoint.

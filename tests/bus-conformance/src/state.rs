@@ -2,7 +2,7 @@
 
 use sandbus_host::bus::SharedBus;
 use sandbus_host::event::Position;
-use sandbus_host::outcome::{Listing, NextNumber, Observation, StateError, StateView, Version};
+use sandbus_host::outcome::{Listing, NextNumber, StateError, StateRead, StateView, Version};
 
 use crate::Fault;
 
@@ -25,8 +25,8 @@ impl StateView for FaultyView {
         self.view.keys(after, limit)
     }
 
-    fn changed_up_to(&self, sight: Observation) -> Position {
-        self.view.changed_up_to(sight)
+    fn changed_up_to(&self, read: StateRead) -> Position {
+        self.view.changed_up_to(read)
     }
 
     fn draw(&mut self, sequence: &str) -> NextNumber {

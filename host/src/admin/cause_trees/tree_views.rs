@@ -124,7 +124,7 @@ async fn delivery(
     Ok(TreeDeliveryView {
         subscription: report.subscription.to_string(),
         replayed: report.replayed,
-        state: Some(DeliveryStateView::from(report.state.stage().as_str().to_owned())),
+        state: Some(DeliveryStateView::from(report.state.kind().as_str().to_owned())),
         redriven_at: report.redriven_at.map(|time| time.to_string()),
         edited,
         outcome,

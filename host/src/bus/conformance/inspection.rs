@@ -1,7 +1,7 @@
 //! Operators see where each event's deliveries stand.
 
 use super::*;
-use crate::bus::{DeliveryFilter, DeliveryReport, DeliveryStage, DeliveryState, EventFilter};
+use crate::bus::{DeliveryFilter, DeliveryReport, DeliveryState, DeliveryStateKind, EventFilter};
 use crate::event::{CORRELATION_ID, CORRELATION_SOURCE, CauseTreeId};
 use crate::filter::Filters;
 use crate::subscription::DeadLetterPolicy;
@@ -102,7 +102,7 @@ pub(super) async fn each_delivery_shows_where_it_stands(engine: &dyn Engine) {
         assert_eq!(state(&harness, "c2").await, parked, "crash: {crash}");
     }
     drop(claims);
-    assert_eq!(state(&harness, "a1").await.stage(), DeliveryStage::Ready, "after the crash");
+    assert_eq!(state(&harness, "a1").await.kind(), DeliveryStateKind::Ready, "after the crash");
     let mut first = claim(&feed).await;
     assert_eq!(first.event().id, "a1");
     ack(&mut first, Effects::default()).await.unwrap();
@@ -125,13 +125,13 @@ pub(super) async fn an_event_concerns_the_subscriptions_that_select_it(engine: &
     publish_all(&harness, [event("2"), about("3", "x")].into_iter()).await;
     let harness = harness.crash().await;
     for (id, expected) in [
-        ("1", &[("s", DeliveryStage::Handled)][..]),
-        ("2", &[("s", DeliveryStage::NotReached)]),
-        ("3", &[("filtered", DeliveryStage::NotReached), ("s", DeliveryStage::NotReached)]),
+        ("1", &[("s", DeliveryStateKind::Handled)][..]),
+        ("2", &[("s", DeliveryStateKind::NotReached)]),
+        ("3", &[("filtered", DeliveryStateKind::NotReached), ("s", DeliveryStateKind::NotReached)]),
     ] {
         let found = reports(&harness, id).await;
         let found: Vec<_> =
-            found.iter().map(|report| (report.subscription.name.as_str(), report.state.stage())).collect();
+            found.iter().map(|report| (report.subscription.name.as_str(), report.state.kind())).collect();
         assert_eq!(found, expected, "{id}");
     }
     for name in ["filtered", "s"] {
@@ -142,7 +142,7 @@ pub(super) async fn an_event_concerns_the_subscriptions_that_select_it(engine: &
     declare(&harness, "s", definition("a.*", 2)).await;
     assert!(reports(&harness, "2").await.is_empty());
     publish(&harness, event("4")).await;
-    assert_eq!(state(&harness, "4").await.stage(), DeliveryStage::Ready);
+    assert_eq!(state(&harness, "4").await.kind(), DeliveryStateKind::Ready);
 }
 
 pub(super) async fn replays_show_their_own_deliveries(engine: &dyn Engine) {
@@ -157,24 +157,24 @@ pub(super) async fn replays_show_their_own_deliveries(engine: &dyn Engine) {
         .unwrap();
     let replay = replay_of(&harness, "s").unwrap();
     reject(&mut claim(&replay).await).await;
-    let shown = async |id: &str| -> Vec<(bool, DeliveryStage)> {
-        reports(&harness, id).await.iter().map(|report| (report.replayed, report.state.stage())).collect()
+    let shown = async |id: &str| -> Vec<(bool, DeliveryStateKind)> {
+        reports(&harness, id).await.iter().map(|report| (report.replayed, report.state.kind())).collect()
     };
-    use DeliveryStage::{DeadLetter, Handled, InFlight};
+    use DeliveryStateKind::{DeadLetter, Handled, InFlight};
     assert_eq!(shown("1").await, [(false, Handled)], "it is not replayed");
     assert_eq!(shown("2").await, [(false, Handled), (true, DeadLetter), (true, Handled)]);
     let claimed = claim(&replay).await;
     assert_eq!(shown("3").await, [(false, Handled), (true, InFlight)]);
     drop(claimed);
     harness.bus().redrive(DeadLetterFilter::default(), 1).await.unwrap();
-    assert_eq!(shown("2").await[0], (true, DeliveryStage::Ready), "the redriven delivery of the replay");
+    assert_eq!(shown("2").await[0], (true, DeliveryStateKind::Ready), "the redriven delivery of the replay");
 }
 
 /// All pending deliveries, read in pages.
-async fn pending(harness: &Harness, filter: &DeliveryFilter, stage: Option<DeliveryStage>) -> Vec<DeliveryReport> {
+async fn pending(harness: &Harness, filter: &DeliveryFilter, kind: Option<DeliveryStateKind>) -> Vec<DeliveryReport> {
     let (mut found, mut after) = (Vec::new(), None);
     loop {
-        let page = harness.bus().deliveries(filter.clone(), stage, after, 50).await.unwrap();
+        let page = harness.bus().deliveries(filter.clone(), kind, after, 50).await.unwrap();
         assert!(page.deliveries.len() <= 50);
         found.extend(page.deliveries);
         match page.next {
@@ -214,7 +214,7 @@ pub(super) async fn pending_deliveries_are_listed_once_in_pages(engine: &dyn Eng
         for positions in [of("s"), of("t")] {
             assert!(positions.is_sorted_by(|one, next| one < next), "in order, and each once; crash: {crash}");
         }
-        let retrying = reports.iter().filter(|report| report.state.stage() == DeliveryStage::Retrying).count();
+        let retrying = reports.iter().filter(|report| report.state.kind() == DeliveryStateKind::Retrying).count();
         assert_eq!(retrying, 100, "crash: {crash}");
         let ahead = reports.iter().filter_map(|report| match report.state {
             DeliveryState::NotReached { ahead } if report.subscription == id("t") => Some(ahead),
@@ -239,8 +239,8 @@ pub(super) async fn pending_deliveries_are_selected(engine: &dyn Engine) {
     let everything = DeliveryFilter::default();
     let of = |name: &str| DeliveryFilter { subscription: Some(id(name)), ..DeliveryFilter::default() };
     let b1 = position_of(&harness, "b1").await;
-    use DeliveryStage::{BehindKey, InFlight, Parked, Ready, Retrying};
-    for (filter, stage, expected) in [
+    use DeliveryStateKind::{BehindKey, InFlight, Parked, Ready, Retrying};
+    for (filter, kind, expected) in [
         (everything.clone(), None, &["s/a1", "s/a2", "s/b1", "s/c1", "t/a1", "t/a2", "t/b1", "t/c1"][..]),
         (of("s"), None, &["s/a1", "s/a2", "s/b1", "s/c1"]),
         (of("none"), None, &[]),
@@ -253,10 +253,10 @@ pub(super) async fn pending_deliveries_are_selected(engine: &dyn Engine) {
         (DeliveryFilter { event: Some(b1), ..everything.clone() }, None, &["s/b1", "t/b1"]),
         (DeliveryFilter { pattern: Some(Pattern::parse("a.c").unwrap()), ..everything }, None, &["s/c1", "t/c1"]),
     ] {
-        let found = pending(&harness, &filter, stage).await;
+        let found = pending(&harness, &filter, kind).await;
         let found: Vec<_> =
             found.iter().map(|one| format!("{}/{}", one.subscription.name, one.logged.event.id)).collect();
-        assert_eq!(found, expected, "{filter:?} {stage:?}");
+        assert_eq!(found, expected, "{filter:?} {kind:?}");
     }
     drop(claimed);
 }

@@ -26,7 +26,7 @@ pub(super) async fn history_is_delivered_in_addition_to_live_events(engine: &dyn
     assert!(feed.is_deleted(), "the replay has ended");
     assert!(replay_of(&harness, "s").is_none());
     let mut new = claim(&live).await;
-    assert_eq!((new.event().id.as_str(), new.delivery().kind), ("new", DeliveryKind::Live));
+    assert_eq!((new.event().id.as_str(), new.delivery().kind), ("new", DeliveryKind::Regular));
     ack(&mut new, Effects::default()).await.unwrap();
     assert_eq!(value(&harness, "replayed").as_deref(), Some(&b"3"[..]));
     harness.clock().advance(Duration::from_secs(10));

@@ -1,7 +1,7 @@
 //! Where each event's deliveries stand, for operators.
 
 use crate::bus::{
-    BoxFuture, DeliveryCursor, DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryStage, EventFilter, EventPage,
+    BoxFuture, DeliveryCursor, DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryStateKind, EventFilter, EventPage,
     StoreError,
 };
 use crate::event::{CauseTreeId, LoggedEvent, Position};
@@ -31,7 +31,7 @@ pub trait Inspection {
     ///
     /// An event concerns a subscription that has a delivery or a dead letter of it, or whose present definition selects
     /// it. A subscription that was created or given another selection after the event was stored is left out unless it
-    /// has a delivery or a dead letter of it. [`DeliveryStage::Handled`] means that the subscription has nothing more
+    /// has a delivery or a dead letter of it. [`DeliveryStateKind::Handled`] means that the subscription has nothing more
     /// to do for the event: its handler acknowledged it, its dead letter was dropped, or retention expired it.
     ///
     /// # Errors
@@ -50,7 +50,7 @@ pub trait Inspection {
     fn deliveries(
         &self,
         filter: DeliveryFilter,
-        stage: Option<DeliveryStage>,
+        kind: Option<DeliveryStateKind>,
         after: Option<DeliveryCursor>,
         limit: usize,
     ) -> BoxFuture<'_, Result<DeliveryPage, StoreError>>;

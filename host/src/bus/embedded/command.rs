@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::subscription::Subscription;
 use crate::bus::group_commit::{self, Change, INTERACTIVE_LIMIT};
-use crate::bus::window::StopReason;
+use crate::bus::window::PauseReason;
 use crate::bus::{
     CommitError, DeadLetterFilter, DeadLetterId, DeliveryFilter, DeliveryStatus, EndpointHold, PublishReceipt, Replay,
     ReplayScope, Settlement,
@@ -73,7 +73,7 @@ pub(super) enum Command {
     },
     Pause {
         id: SubscriptionId,
-        stop: Option<StopReason>,
+        reason: Option<PauseReason>,
         reply: ReplySender<()>,
     },
     HoldEndpoint {

@@ -156,7 +156,7 @@ impl EmbeddedFeed {
         let ids = self.bus.shared.ids.delivery(&delivery.logged, subscription.number, redriven);
         let kind = match (&subscription.replay, delivery.redriven_replay) {
             (Some(_), _) => DeliveryKind::Replay(FeedId::new(subscription.number)),
-            (None, None) => DeliveryKind::Live,
+            (None, None) => DeliveryKind::Regular,
             (None, Some(letter)) => DeliveryKind::RedrivenReplay(letter),
         };
         let delivery = Delivery {

@@ -13,9 +13,9 @@ use super::engine_state::EngineState;
 use super::rows::{self, StoredDelivery};
 use super::selection::Selection;
 use super::subscription::Subscription;
-use crate::bus::window::{Due, InMemory, PAGE, PendingDelivery, Turn, Window};
+use crate::bus::window::{Due, PAGE, PendingDelivery, Turn, Window, WindowDelivery};
 use crate::bus::{
-    DeliveryCursor, DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryStage, DeliveryState, FeedId, StoreError,
+    DeliveryCursor, DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryState, DeliveryStateKind, FeedId, StoreError,
 };
 use crate::clock::Timestamp;
 use crate::event::{LoggedEvent, Position};
@@ -53,19 +53,21 @@ pub(super) fn deliveries_of(
         let letters = letters.iter().filter(|letter| letter.subscription == one.number && one.replay.is_none());
         let (replayed, own): (Vec<_>, Vec<_>) = letters.partition(|letter| letter.replay);
         let found = match (&view.in_memory, rows.get(&one.number), own.first()) {
-            (Some(found), _, _) => Some((inspector.state_in_memory(one, found)?, Marks::of(one, &found.delivery))),
-            (None, Some(row), _) => Some((inspector.state_of_row(one, row)?, Marks::of(one, &row.delivery))),
+            (Some(found), _, _) => {
+                Some((inspector.state_in_memory(one, found)?, DeliveryMarks::of(one, &found.delivery)))
+            }
+            (None, Some(row), _) => Some((inspector.state_of_row(one, row)?, DeliveryMarks::of(one, &row.delivery))),
             (None, None, Some(letter)) => {
-                Some((DeliveryState::DeadLetter { number: letter.number }, Marks::replay(false)))
+                Some((DeliveryState::DeadLetter { number: letter.number }, DeliveryMarks::replay(false)))
             }
             (None, None, None) => {
-                let marks = Marks::replay(one.replay.is_some());
+                let marks = DeliveryMarks::replay(one.replay.is_some());
                 inspector.state_without_row(one, &view, &logged)?.map(|state| (state, marks))
             }
         };
         reports.extend(found.map(|(state, marks)| inspector.report(one, &logged, state, marks)));
         let letters = replayed.into_iter().map(|letter| DeliveryState::DeadLetter { number: letter.number });
-        reports.extend(letters.map(|state| inspector.report(one, &logged, state, Marks::replay(true))));
+        reports.extend(letters.map(|state| inspector.report(one, &logged, state, DeliveryMarks::replay(true))));
     }
     Ok(reports)
 }
@@ -78,7 +80,7 @@ struct FeedView {
     examined: Position,
     /// How many deliveries are ready before the event.
     ready: u64,
-    in_memory: Option<InMemory>,
+    in_memory: Option<WindowDelivery>,
 }
 
 impl FeedView {
@@ -97,13 +99,13 @@ impl FeedView {
 
 /// What a report says of a delivery besides its state.
 #[derive(Clone, Copy)]
-struct Marks {
+struct DeliveryMarks {
     replayed: bool,
     redriven_at: Option<Timestamp>,
     edited: bool,
 }
 
-impl Marks {
+impl DeliveryMarks {
     /// A delivery that is not open, or is only in the log.
     fn replay(replayed: bool) -> Self {
         Self { replayed, redriven_at: None, edited: false }
@@ -121,7 +123,7 @@ pub(super) fn deliveries(
     connection: &Connection,
     shared: &EngineState,
     filter: &DeliveryFilter,
-    stage: Option<DeliveryStage>,
+    kind: Option<DeliveryStateKind>,
     after: Option<DeliveryCursor>,
     limit: usize,
 ) -> Result<DeliveryPage, StoreError> {
@@ -145,7 +147,7 @@ pub(super) fn deliveries(
                 page.next = Some(DeliveryCursor { feed: id, position: after });
                 return Ok(page);
             }
-            let Candidates { candidates, examined_up_to } = inspector.pending_after(&feed, after, stage, &mut ahead)?;
+            let Candidates { candidates, examined_up_to } = inspector.pending_after(&feed, after, kind, &mut ahead)?;
             let Some(last) = candidates.last().map(|(logged, _)| logged.position) else {
                 let Some(position) = examined_up_to else { break };
                 if filter.event.is_some_and(|event| event <= position) {
@@ -154,9 +156,9 @@ pub(super) fn deliveries(
                 (after, examined) = (position, examined + PAGE);
                 continue;
             };
-            for (logged, standing) in candidates {
+            for (logged, location) in candidates {
                 (after, examined) = (logged.position, examined + 1);
-                if let Some(report) = inspector.select(&feed, &logged, standing, filter, stage)? {
+                if let Some(report) = inspector.select(&feed, &logged, location, filter, kind)? {
                     page.deliveries.push(report);
                     if page.deliveries.len() >= limit {
                         break;
@@ -173,7 +175,7 @@ pub(super) fn deliveries(
 
 /// Pending deliveries, in order.
 struct Candidates {
-    candidates: Vec<(LoggedEvent, Standing)>,
+    candidates: Vec<(LoggedEvent, PendingLocation)>,
     /// The position up to which there are no others, if more of the log is to be examined.
     examined_up_to: Option<Position>,
 }
@@ -190,8 +192,8 @@ struct Unread {
 type Ahead = Option<(Position, u64)>;
 
 /// Where a pending delivery was found.
-enum Standing {
-    Window(InMemory),
+enum PendingLocation {
+    Window(WindowDelivery),
     Row(StoredDelivery),
     /// In the part of the log that the subscription has not examined, with so many open events before it.
     Log {
@@ -205,7 +207,7 @@ impl Inspector<'_> {
         subscription: &Subscription,
         logged: &LoggedEvent,
         state: DeliveryState,
-        Marks { replayed, redriven_at, edited }: Marks,
+        DeliveryMarks { replayed, redriven_at, edited }: DeliveryMarks,
     ) -> DeliveryReport {
         DeliveryReport {
             as_of: self.now,
@@ -219,7 +221,7 @@ impl Inspector<'_> {
         }
     }
 
-    fn state_in_memory(self, subscription: &Subscription, found: &InMemory) -> Result<DeliveryState, StoreError> {
+    fn state_in_memory(self, subscription: &Subscription, found: &WindowDelivery) -> Result<DeliveryState, StoreError> {
         if found.is_claimed {
             return Ok(DeliveryState::InFlight { attempt: found.delivery.attempts + 1 });
         }
@@ -275,7 +277,7 @@ impl Inspector<'_> {
         let is_before_end = subscription.replay.is_none_or(|replay| position <= replay.until);
         if position <= view.selects_after
             || !is_before_end
-            || !Selection::of(subscription, &view.definition).takes(logged)
+            || !Selection::of(subscription, &view.definition).selects(logged)
         {
             return Ok(None);
         }
@@ -297,7 +299,7 @@ impl Inspector<'_> {
         self,
         feed: &Subscription,
         after: Position,
-        stage: Option<DeliveryStage>,
+        kind: Option<DeliveryStateKind>,
         ahead: &mut Ahead,
     ) -> Result<Candidates, StoreError> {
         let from = Position(after.0 + 1);
@@ -311,18 +313,18 @@ impl Inspector<'_> {
         };
         let mut found = BTreeMap::new();
         let mut examined_up_to = None;
-        if stage.is_none_or(|stage| stage == DeliveryStage::NotReached) {
+        if kind.is_none_or(|kind| kind == DeliveryStateKind::NotReached) {
             let Unread { events, through } = self.unread(feed, &definition, examined.max(after), examined, ahead)?;
             for (ahead, logged) in events {
-                found.insert(logged.position, (logged, Standing::Log { ahead: ready + ahead }));
+                found.insert(logged.position, (logged, PendingLocation::Log { ahead: ready + ahead }));
             }
             examined_up_to = through;
         }
         for row in rows::pending_from(self.connection, feed.number, from, PAGE)? {
-            found.insert(row.delivery.logged.position, (row.delivery.logged.clone(), Standing::Row(row)));
+            found.insert(row.delivery.logged.position, (row.delivery.logged.clone(), PendingLocation::Row(row)));
         }
         for one in in_memory {
-            found.insert(one.delivery.logged.position, (one.delivery.logged.clone(), Standing::Window(one)));
+            found.insert(one.delivery.logged.position, (one.delivery.logged.clone(), PendingLocation::Window(one)));
         }
         // Each part may continue after its page.
         Ok(Candidates { candidates: found.into_values().take(PAGE).collect(), examined_up_to })
@@ -363,14 +365,14 @@ impl Inspector<'_> {
         self,
         feed: &Subscription,
         logged: &LoggedEvent,
-        standing: Standing,
+        location: PendingLocation,
         filter: &DeliveryFilter,
-        stage: Option<DeliveryStage>,
+        kind: Option<DeliveryStateKind>,
     ) -> Result<Option<DeliveryReport>, StoreError> {
-        let key = match &standing {
-            Standing::Window(found) => found.delivery.key.clone(),
-            Standing::Row(row) => row.delivery.key.clone(),
-            Standing::Log { .. } => {
+        let key = match &location {
+            PendingLocation::Window(found) => found.delivery.key.clone(),
+            PendingLocation::Row(row) => row.delivery.key.clone(),
+            PendingLocation::Log { .. } => {
                 let definition = Arc::clone(&feed.window().definition);
                 definition.ordering_key.as_ref().and_then(|key| key.of(&logged.event))
             }
@@ -381,12 +383,16 @@ impl Inspector<'_> {
         {
             return Ok(None);
         }
-        let (state, marks) = match standing {
-            Standing::Window(found) => (self.state_in_memory(feed, &found)?, Marks::of(feed, &found.delivery)),
-            Standing::Row(row) => (self.state_of_row(feed, &row)?, Marks::of(feed, &row.delivery)),
-            Standing::Log { ahead } => (DeliveryState::NotReached { ahead }, Marks::replay(feed.replay.is_some())),
+        let (state, marks) = match location {
+            PendingLocation::Window(found) => {
+                (self.state_in_memory(feed, &found)?, DeliveryMarks::of(feed, &found.delivery))
+            }
+            PendingLocation::Row(row) => (self.state_of_row(feed, &row)?, DeliveryMarks::of(feed, &row.delivery)),
+            PendingLocation::Log { ahead } => {
+                (DeliveryState::NotReached { ahead }, DeliveryMarks::replay(feed.replay.is_some()))
+            }
         };
-        Ok(stage.is_none_or(|stage| state.stage() == stage).then(|| self.report(feed, logged, state, marks)))
+        Ok(kind.is_none_or(|kind| state.kind() == kind).then(|| self.report(feed, logged, state, marks)))
     }
 }
 

@@ -20,12 +20,12 @@ const INDEX_HEADER: usize = 48;
 
 /// Verifies the write-ahead log of a store before the store is opened.
 pub(super) fn check_log(store: &Path) -> Result<(), StoreError> {
-    let beside = |ending: &str| {
+    let companion = |ending: &str| {
         let mut name = store.as_os_str().to_owned();
         name.push(ending);
         PathBuf::from(name)
     };
-    let (path, index_path) = (beside("-wal"), beside("-shm"));
+    let (path, index_path) = (companion("-wal"), companion("-shm"));
     let log = read(&path)?;
     if log.is_empty() {
         return Ok(());

@@ -60,7 +60,7 @@ pub(super) fn count_publishers(
         window.publishers.add(&plugin, 0, count);
     }
     for type_number in types.matching(&window.definition.pattern) {
-        for (plugin, count) in rows::events_by_plugin(connection, type_number, window.cursor, window.missed)? {
+        for (plugin, count) in rows::events_by_plugin(connection, type_number, window.cursor, window.last_not_offered)? {
             window.publishers.add(&plugin, count, 0);
         }
     }

@@ -39,12 +39,13 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::group_commit::Queue;
-use super::window::StopReason;
+use super::window::PauseReason;
 use super::{
     BoxFuture, Catalogue, Claim, CommitError, DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterId, DeadLetters,
-    DeliveryCursor, DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryStage, EndpointHold, EventFilter, EventLog,
-    EventPage, FeedId, Inspection, Lifecycle, PendingReply, PluginSchedule, PluginState, PublishReceipt, Reachability,
-    Replay, ReplayScope, ScheduledCursor, ScheduledEvent, StoreError, StoreErrorKind, SubscriptionFeed, Subscriptions,
+    DeliveryCursor, DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryStateKind, EndpointHold, EventFilter,
+    EventLog, EventPage, FeedId, Inspection, Lifecycle, PendingReply, PluginSchedule, PluginState, PublishReceipt,
+    Reachability, Replay, ReplayScope, ScheduledCursor, ScheduledEvent, StoreError, StoreErrorKind, SubscriptionFeed,
+    Subscriptions,
 };
 use crate::clock::Timestamp;
 use crate::event::{CauseTreeId, Event, LoggedEvent, Position};
@@ -58,7 +59,7 @@ pub use engine::EmbeddedEngine;
 use engine_state::EngineState;
 use error::EngineError;
 use feed::EmbeddedFeed;
-use snapshot::Snapshot;
+use snapshot::StateSnapshot;
 
 /// A handle on the embedded bus. Cloning it is cheap.
 #[derive(Clone, Debug)]
@@ -237,12 +238,12 @@ impl Subscriptions for Embedded {
     }
 
     fn pause(&self, id: SubscriptionId, paused: bool) -> BoxFuture<'_, Result<(), CommitError>> {
-        let stop = paused.then_some(StopReason::Operator);
-        Box::pin(self.ask(move |reply| Command::Pause { id, stop, reply }))
+        let reason = paused.then_some(PauseReason::Operator);
+        Box::pin(self.ask(move |reply| Command::Pause { id, reason, reply }))
     }
 
     fn retire(&self, id: SubscriptionId) -> BoxFuture<'_, Result<(), CommitError>> {
-        Box::pin(self.ask(move |reply| Command::Pause { id, stop: Some(StopReason::EndpointGone), reply }))
+        Box::pin(self.ask(move |reply| Command::Pause { id, reason: Some(PauseReason::EndpointGone), reply }))
     }
 
     fn hold_endpoint(&self, endpoint: String, hold: EndpointHold) -> BoxFuture<'_, Result<(), CommitError>> {
@@ -327,7 +328,7 @@ impl DeadLetters for Embedded {
 
 impl PluginState for Embedded {
     fn state(&self, plugin: &str) -> Box<dyn StateView> {
-        Box::new(Snapshot::new(Arc::clone(&self.shared), self.commands.clone(), plugin.to_owned()))
+        Box::new(StateSnapshot::new(Arc::clone(&self.shared), self.commands.clone(), plugin.to_owned()))
     }
 }
 
@@ -349,12 +350,12 @@ impl Inspection for Embedded {
     fn deliveries(
         &self,
         filter: DeliveryFilter,
-        stage: Option<DeliveryStage>,
+        kind: Option<DeliveryStateKind>,
         after: Option<DeliveryCursor>,
         limit: usize,
     ) -> BoxFuture<'_, Result<DeliveryPage, StoreError>> {
         let shared = Arc::clone(&self.shared);
-        Box::pin(self.read(move |connection| inspection::deliveries(connection, &shared, &filter, stage, after, limit)))
+        Box::pin(self.read(move |connection| inspection::deliveries(connection, &shared, &filter, kind, after, limit)))
     }
 
     fn search_events(

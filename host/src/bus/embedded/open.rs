@@ -98,7 +98,7 @@ impl Embedded {
         let writer = Writer::new(connection, Arc::clone(&shared))?;
         let thread = start_writer(writer, waiting, Arc::clone(&shared))?;
         if !is_small {
-            check_beside(&shared);
+            verify_in_background(&shared);
         }
         tokio::spawn(background::promote(commands.downgrade(), Arc::clone(&shared)));
         tokio::spawn(background::watch_clock(commands.downgrade(), Arc::clone(&shared)));
@@ -148,7 +148,7 @@ fn start_writer(
 }
 
 /// Verifies a large store while it is in use, and fails the bus if it is damaged.
-fn check_beside(shared: &Arc<EngineState>) {
+fn verify_in_background(shared: &Arc<EngineState>) {
     let shared = Arc::clone(shared);
     tokio::task::spawn_blocking(move || {
         match shared.readers.read(|connection| integrity::check_store(connection, &schema::summed())) {

@@ -226,13 +226,13 @@ pub(super) fn open(path: &Path, now: Timestamp) -> Result<Connection, StoreError
     }
 
     migrations::migrate(&mut connection, path, MIGRATIONS, now)?;
-    keep_secret(&connection)?;
+    ensure_secret(&connection)?;
     connection.set_prepared_statement_cache_capacity(96);
     Ok(connection)
 }
 
 /// Creates the secret from which ids of published events are derived, if there is none.
-fn keep_secret(connection: &Connection) -> Result<(), StoreError> {
+fn ensure_secret(connection: &Connection) -> Result<(), StoreError> {
     if connection.prepare("SELECT 1 FROM secret")?.exists([])? {
         return Ok(());
     }

@@ -84,7 +84,7 @@ fn route(
     {
         return Ok(Route::Listed(found));
     }
-    let pattern = filter.pattern.as_ref().filter(|pattern| !pattern.takes_everything());
+    let pattern = filter.pattern.as_ref().filter(|pattern| !pattern.matches_everything());
     let types = pattern.map(|pattern| shared.types().matching(pattern));
     Ok(types.filter(|types| types.len() <= TYPES_LIMIT).map_or(Route::WholeLog, Route::ByTypes))
 }

@@ -24,8 +24,8 @@ impl<'a> Selection<'a> {
     }
 
     /// Whether it includes an event.
-    pub(super) fn takes(self, logged: &LoggedEvent) -> bool {
-        self.definition.takes(&logged.event) && self.only.is_none_or(|only| only.matches(logged))
+    pub(super) fn selects(self, logged: &LoggedEvent) -> bool {
+        self.definition.selects(&logged.event) && self.only.is_none_or(|only| only.matches(logged))
     }
 
     /// The types of the events.
@@ -65,7 +65,7 @@ impl<'a> Selection<'a> {
             let mut after = after;
             loop {
                 let page = rows::events_of_type(connection, number, after, PAGE)?;
-                count += page.iter().filter(|logged| logged.position <= until && self.takes(logged)).count() as u64;
+                count += page.iter().filter(|logged| logged.position <= until && self.selects(logged)).count() as u64;
                 match page.last() {
                     Some(last) if last.position < until => after = last.position,
                     _ => break,
@@ -85,7 +85,7 @@ impl<'a> Selection<'a> {
     ) -> Result<(Vec<LoggedEvent>, Position), StoreError> {
         /// With more types than this, reading the whole log is faster than querying each type.
         const TYPES_LIMIT: usize = 16;
-        let mut events = if types.len() > TYPES_LIMIT || self.definition.pattern.takes_everything() {
+        let mut events = if types.len() > TYPES_LIMIT || self.definition.pattern.matches_everything() {
             rows::events_after(connection, after, PAGE)?
         } else {
             let mut found = Vec::new();
@@ -98,7 +98,7 @@ impl<'a> Selection<'a> {
         let complete = events.len() < PAGE;
         events.truncate(PAGE);
         let through = if complete { until } else { events.last().map_or(until, |last| last.position) }.min(until);
-        events.retain(|logged| logged.position <= through && self.takes(logged));
+        events.retain(|logged| logged.position <= through && self.selects(logged));
         Ok((events, through))
     }
 }

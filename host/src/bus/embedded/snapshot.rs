@@ -11,18 +11,18 @@ use super::rows;
 use crate::bus::StoreError;
 use crate::bus::group_commit::Queue;
 use crate::event::Position;
-use crate::outcome::{Listing, NextNumber, Observation, StateError, StateView, Version};
+use crate::outcome::{Listing, NextNumber, StateError, StateRead, StateView, Version};
 
 /// A plugin's state as of the first read. Before that, it has no connection.
 #[derive(Debug)]
-pub(super) struct Snapshot {
+pub(super) struct StateSnapshot {
     shared: Arc<EngineState>,
     commands: Queue<Command>,
     plugin: String,
     begun: Option<(u64, Arc<Slot>)>,
 }
 
-impl Snapshot {
+impl StateSnapshot {
     pub(super) fn new(shared: Arc<EngineState>, commands: Queue<Command>, plugin: String) -> Self {
         Self { shared, commands, plugin, begun: None }
     }
@@ -41,7 +41,7 @@ impl Snapshot {
     }
 }
 
-impl StateView for Snapshot {
+impl StateView for StateSnapshot {
     fn get(&mut self, key: &str) -> Result<(Option<Vec<u8>>, Version), StateError> {
         self.read(|connection, plugin| rows::state_value(connection, plugin, key))
     }
@@ -53,8 +53,8 @@ impl StateView for Snapshot {
         })
     }
 
-    fn changed_up_to(&self, sight: Observation) -> Position {
-        self.shared.state_changes.up_to(&self.plugin, sight)
+    fn changed_up_to(&self, read: StateRead) -> Position {
+        self.shared.state_changes.up_to(&self.plugin, read)
     }
 
     fn draw(&mut self, sequence: &str) -> NextNumber {
@@ -68,7 +68,7 @@ impl StateView for Snapshot {
     }
 }
 
-impl Drop for Snapshot {
+impl Drop for StateSnapshot {
     fn drop(&mut self) {
         if let Some((number, slot)) = self.begun.take() {
             self.shared.readers.end(number, &slot);

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::event::Position;
-use crate::outcome::{Observation, Version};
+use crate::outcome::{StateRead, Version};
 
 /// The maximum number of marks. Beyond that, neighbours are merged.
 const MARKS: usize = 4_096;
@@ -54,13 +54,13 @@ impl StateChangeLog {
     }
 
     /// The position after which no event precedes the change that produced what was read.
-    pub(super) fn up_to(&self, plugin: &str, sight: Observation) -> Position {
+    pub(super) fn up_to(&self, plugin: &str, read: StateRead) -> Position {
         let changes = self.marks();
         let last = changes.plugins.get(plugin);
-        match sight {
-            Observation::Value(version) => changes.of_version(version),
-            Observation::Absence => last.map_or(changes.start, |last| last.deletion),
-            Observation::Listing => last.map_or(changes.start, |last| last.any),
+        match read {
+            StateRead::Value(version) => changes.of_version(version),
+            StateRead::Absence => last.map_or(changes.start, |last| last.deletion),
+            StateRead::Listing => last.map_or(changes.start, |last| last.any),
         }
     }
 
@@ -96,18 +96,18 @@ mod tests {
     #[test]
     fn a_change_is_known_by_where_the_log_ended() {
         let log = StateChangeLog::new(Position(10));
-        let of = |plugin: &str, sight| log.up_to(plugin, sight).0;
-        for sight in [Observation::Value(Version(5)), Observation::Absence, Observation::Listing] {
-            assert_eq!(of("a", sight), 10, "earlier changes count as made at the start");
+        let of = |plugin: &str, read| log.up_to(plugin, read).0;
+        for read in [StateRead::Value(Version(5)), StateRead::Absence, StateRead::Listing] {
+            assert_eq!(of("a", read), 10, "earlier changes count as made at the start");
         }
         log.note("a", Some(Version(100)), Position(12));
         log.note("a", Some(Version(101)), Position(12));
         log.note("a", Some(Version(102)), Position(20));
         log.note("a", None, Position(15));
-        let versions = [5, 99, 100, 101, 102, 900].map(|version| of("a", Observation::Value(Version(version))));
+        let versions = [5, 99, 100, 101, 102, 900].map(|version| of("a", StateRead::Value(Version(version))));
         assert_eq!(versions, [10, 10, 12, 12, 20, 20]);
-        assert_eq!((of("a", Observation::Absence), of("a", Observation::Listing)), (15, 15));
-        assert_eq!((of("b", Observation::Absence), of("b", Observation::Listing)), (10, 10));
+        assert_eq!((of("a", StateRead::Absence), of("a", StateRead::Listing)), (15, 15));
+        assert_eq!((of("b", StateRead::Absence), of("b", StateRead::Listing)), (10, 10));
     }
 
     #[test]
@@ -119,8 +119,8 @@ mod tests {
         }
         assert!(log.marks().marks.len() <= MARKS);
         for number in (1..=many).step_by(97) {
-            assert!(log.up_to("a", Observation::Value(Version(number))).0 >= number);
+            assert!(log.up_to("a", StateRead::Value(Version(number))).0 >= number);
         }
-        assert_eq!(log.up_to("a", Observation::Value(Version(many))).0, many, "recent changes are known exactly");
+        assert_eq!(log.up_to("a", StateRead::Value(Version(many))).0, many, "recent changes are known exactly");
     }
 }

@@ -45,7 +45,7 @@ use crate::bus::group_commit::{ChangeReceiver, Group};
 use crate::bus::{CommitError, StoreError, StoreErrorKind};
 use crate::clock::Timestamp;
 use crate::outcome::Version;
-use after_commit::{AfterCommit as _, PublishContext};
+use after_commit::{AfterCommit as _, AfterCommitContext};
 use batch::{Batch, apply_and_notify, apply_and_reply};
 use matching::MatchCache;
 
@@ -132,7 +132,7 @@ impl Writer {
                 if batch.changes_store {
                     self.pass_crash_point(true, requests.commits_effects)?;
                 }
-                self.publish_results(&mut batch);
+                self.apply_after_commit(&mut batch);
                 batch.frozen.thaw(true);
                 let ended = self.end_replays();
                 batch.reply(&Ok(()));
@@ -224,7 +224,9 @@ impl Writer {
                 apply_and_reply(batch, reply, |batch| self.subscribe(id, *definition, start, batch))
             }
             Command::Delete { id, reply } => apply_and_reply(batch, reply, |batch| self.delete(&id, batch)),
-            Command::Pause { id, stop, reply } => apply_and_reply(batch, reply, |batch| self.stop(&id, stop, batch)),
+            Command::Pause { id, reason, reply } => {
+                apply_and_reply(batch, reply, |batch| self.set_pause(&id, reason, batch))
+            }
             Command::HoldEndpoint { endpoint, hold, reply } => {
                 apply_and_reply(batch, reply, |batch| self.hold_endpoint(endpoint, hold, batch))
             }
@@ -265,11 +267,11 @@ impl Writer {
 
     /// Applies the committed changes in memory, one kind of change after the other, and then wakes the tasks that wait
     /// for them.
-    fn publish_results(&mut self, batch: &mut Batch) {
+    fn apply_after_commit(&mut self, batch: &mut Batch) {
         self.shared.committed.notify_one();
-        let mut context = PublishContext::new(batch.now, self.log.head);
+        let mut context = AfterCommitContext::new(batch.now, self.log.head);
         self.log = batch.log;
-        std::mem::take(&mut batch.changes).publish(self, &mut context);
+        std::mem::take(&mut batch.changes).apply(self, &mut context);
         context.end();
     }
 }

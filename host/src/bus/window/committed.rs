@@ -120,7 +120,7 @@ impl Window {
         self.retain_ready(|_| false);
         self.offered = self.cursor;
         self.void_read();
-        self.missed = last.max(self.cursor);
+        self.last_not_offered = last.max(self.cursor);
     }
 
     /// Applies a change of the ordering key. `keys` are the busy keys, or None if they could not be read.

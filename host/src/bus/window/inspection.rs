@@ -5,7 +5,7 @@ use crate::event::Position;
 
 /// A delivery in memory.
 #[derive(Clone, Debug)]
-pub(crate) struct InMemory {
+pub(crate) struct WindowDelivery {
     pub(crate) delivery: PendingDelivery,
     pub(crate) is_claimed: bool,
     /// Whose turn its ordering key has, if it is not claimed.
@@ -14,7 +14,7 @@ pub(crate) struct InMemory {
 
 impl Window {
     /// The deliveries in memory with positions from one on: in order, at most `limit`.
-    pub(crate) fn in_memory(&self, from: Position, limit: usize) -> Vec<InMemory> {
+    pub(crate) fn in_memory(&self, from: Position, limit: usize) -> Vec<WindowDelivery> {
         let claimed = self.claimed.range(from..).take(limit).map(|(_, delivery)| (delivery, true));
         // `due` and the deferred deliveries have no order by position.
         let open = self.due.iter().chain(self.keys.deferred()).chain(&self.ready);
@@ -23,7 +23,7 @@ impl Window {
         found.sort_by_key(|(delivery, _)| delivery.logged.position);
         found.dedup_by_key(|(delivery, _)| delivery.logged.position);
         let all = found.into_iter().take(limit);
-        all.map(|(delivery, is_claimed)| InMemory {
+        all.map(|(delivery, is_claimed)| WindowDelivery {
             delivery: delivery.clone(),
             is_claimed,
             turn: self.turn_of(delivery),
@@ -32,7 +32,7 @@ impl Window {
     }
 
     /// The delivery of the event at a position, if it is in memory.
-    pub(crate) fn in_memory_at(&self, position: Position) -> Option<InMemory> {
+    pub(crate) fn in_memory_at(&self, position: Position) -> Option<WindowDelivery> {
         self.in_memory(position, 1).into_iter().find(|found| found.delivery.logged.position == position)
     }
 

@@ -23,10 +23,10 @@ use std::time::Duration;
 
 pub(crate) use delivery::{FirstRow, Gap, Key, PendingDelivery, RedrivenDelivery};
 pub(crate) use due::Due;
-pub(crate) use inspection::InMemory;
+pub(crate) use inspection::WindowDelivery;
 pub(crate) use ordering_keys::{OrderingKeys, Turn};
 pub use pause::NO_LONGER_DECLARED;
-pub(crate) use pause::{Pause, StopReason};
+pub(crate) use pause::{Pause, PauseReason};
 pub(crate) use publishers::{CountReductions, PublisherCounts};
 use rate_limit::RateLimit;
 
@@ -54,7 +54,7 @@ pub(crate) struct Window {
     /// The position up to which every matching event was put into `ready`.
     pub(crate) offered: Position,
     /// The last matching event that was not put into `ready`. If it is after `offered`, the subscription is behind.
-    pub(crate) missed: Position,
+    pub(crate) last_not_offered: Position,
     /// Unclaimed events after the cursor, in order.
     pub(crate) ready: VecDeque<PendingDelivery>,
     /// Unclaimed deliveries that have a row in the store and are due.
@@ -112,7 +112,7 @@ impl Window {
             selects_after: cursor,
             cursor,
             offered: cursor,
-            missed: last,
+            last_not_offered: last,
             ready: VecDeque::new(),
             due: VecDeque::new(),
             // The first read finds out when the rows of an earlier run are due.
@@ -138,7 +138,7 @@ impl Window {
 
     /// Whether the log has matching events that were not offered.
     pub(crate) fn is_behind(&self) -> bool {
-        self.missed > self.offered
+        self.last_not_offered > self.offered
     }
 
     /// When the oldest delivery in memory was stored, whether it is claimed, ready, due, or waits for its ordering
@@ -156,7 +156,7 @@ impl Window {
         }
         self.backlog += 1;
         if self.is_behind() || self.ready.len() >= READY_LIMIT {
-            self.missed = logged.position;
+            self.last_not_offered = logged.position;
         } else {
             self.ready.push_back(PendingDelivery::new(logged.clone(), &self.definition));
             self.offered = logged.position;

@@ -3,10 +3,10 @@
 /// The reason of a pause that lasts until a version of the plugin declares the subscription again.
 pub const NO_LONGER_DECLARED: &str = "the plugin no longer declares it";
 
-/// Why a subscription is stopped until an operator resumes it.
+/// Why a subscription is paused until an operator resumes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StopReason {
-    /// An operator stopped it.
+pub(crate) enum PauseReason {
+    /// An operator paused it.
     Operator,
     /// Its endpoint is gone.
     EndpointGone,
@@ -15,8 +15,8 @@ pub(crate) enum StopReason {
 /// Why a subscription is paused. By default, it is not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pause {
-    /// Why it was stopped, if it was.
-    pub(crate) stopped: Option<StopReason>,
+    /// Why it is paused until an operator resumes it, if it is.
+    pub(crate) paused_by: Option<PauseReason>,
     /// Whether its plugin no longer declares it.
     pub(crate) orphaned: bool,
 }
@@ -24,8 +24,8 @@ pub(crate) struct Pause {
 impl Pause {
     pub(crate) fn reason(self) -> Option<String> {
         match self {
-            Self { stopped: Some(StopReason::Operator), .. } => Some("an operator paused it".to_owned()),
-            Self { stopped: Some(StopReason::EndpointGone), .. } => {
+            Self { paused_by: Some(PauseReason::Operator), .. } => Some("an operator paused it".to_owned()),
+            Self { paused_by: Some(PauseReason::EndpointGone), .. } => {
                 Some("the webhook answered 410 Gone; resume the subscription or change its URL to continue".to_owned())
             }
             Self { orphaned: true, .. } => Some(NO_LONGER_DECLARED.to_owned()),

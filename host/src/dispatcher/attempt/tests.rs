@@ -51,7 +51,7 @@ impl Reports {
     }
 }
 
-impl Report for Reports {
+impl AttemptReporter for Reports {
     fn settled(&self, _: &AttemptRecord, _: Option<EffectNames>, _: DeliveryStatus) {
         self.add("settled");
     }
@@ -73,7 +73,7 @@ impl Report for Reports {
 #[derive(Default)]
 struct Acknowledging(AtomicU32);
 
-impl Invoke for Acknowledging {
+impl DeliveryHandler for Acknowledging {
     async fn invoke(&self, _: &Arc<Delivery>) -> Option<InvocationResult> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Some(InvocationResult::without_plugin(Outcome::Ack, Duration::ZERO))
@@ -83,7 +83,7 @@ impl Invoke for Acknowledging {
 /// A handler that never returns.
 struct Hanging;
 
-impl Invoke for Hanging {
+impl DeliveryHandler for Hanging {
     async fn invoke(&self, _: &Arc<Delivery>) -> Option<InvocationResult> {
         std::future::pending().await
     }
@@ -91,18 +91,18 @@ impl Invoke for Hanging {
 
 fn claim(error: CommitError, lost: &CancellationToken) -> Claim {
     let logged = LoggedEvent { position: Position(1), stored_at: Timestamp(0), event: Arc::new(event("1")) };
-    let (subscription, kind, ids) = (id("s"), DeliveryKind::Live, IdSeed::unique());
+    let (subscription, kind, ids) = (id("s"), DeliveryKind::Regular, IdSeed::unique());
     let delivery = Delivery { logged, subscription, is_dynamic: false, attempt: 1, kind, redriven_at: None, ids };
     Claim::new(delivery, Box::new(RefusingClaim { error, lost: lost.clone() }))
 }
 
-fn path(reports: &Arc<Reports>) -> AttemptRunner {
+fn runner(reports: &Arc<Reports>) -> AttemptRunner {
     AttemptRunner {
         definition: Arc::new(definition("a.b", 3)),
         hop_limit: 8,
         holds_failures: false,
         jitter: || 1.0,
-        reporter: Arc::clone(reports) as Arc<dyn Report>,
+        reporter: Arc::clone(reports) as Arc<dyn AttemptReporter>,
         cancelled: CancellationToken::new(),
     }
 }
@@ -111,8 +111,8 @@ fn path(reports: &Arc<Reports>) -> AttemptRunner {
 async fn nobody_waits_for_a_handler_whose_claim_is_lost() {
     let (reports, lost) = (Arc::default(), CancellationToken::new());
     lost.cancel();
-    let path = path(&reports);
-    let run = path.run(claim(CommitError::NotClaimed, &lost), Permits::default(), &Hanging);
+    let runner = runner(&reports);
+    let run = runner.run(claim(CommitError::NotClaimed, &lost), Permits::default(), &Hanging);
     tokio::time::timeout(Duration::from_secs(10), run).await.expect("the attempt ends with its claim");
     assert_eq!(reports.all(), ["lost"]);
 }
@@ -120,7 +120,7 @@ async fn nobody_waits_for_a_handler_whose_claim_is_lost() {
 #[tokio::test]
 async fn an_outcome_that_comes_too_late_is_discarded_and_not_retried() {
     let (reports, handler) = (Arc::default(), Acknowledging::default());
-    path(&reports).run(claim(CommitError::NotClaimed, &CancellationToken::new()), Permits::default(), &handler).await;
+    runner(&reports).run(claim(CommitError::NotClaimed, &CancellationToken::new()), Permits::default(), &handler).await;
     assert_eq!(reports.all(), ["lost"]);
     assert_eq!(handler.0.into_inner(), 1);
 }
@@ -130,14 +130,14 @@ async fn a_delivery_that_no_store_can_settle_is_not_claimed_again_at_once() {
     let unavailable = CommitError::Unavailable { reason: "a test".to_owned(), retry_after: Duration::from_secs(60) };
     for error in [CommitError::Closed("a test".to_owned()), CommitError::DiskFull, CommitError::InDoubt, unavailable] {
         let (reports, handler): (Arc<Reports>, _) = (Arc::default(), Acknowledging::default());
-        let path = path(&reports);
-        let mut run = pin!(path.run(claim(error.clone(), &CancellationToken::new()), Permits::default(), &handler));
+        let runner = runner(&reports);
+        let mut run = pin!(runner.run(claim(error.clone(), &CancellationToken::new()), Permits::default(), &handler));
         tokio::select! {
             biased;
             () = &mut run => panic!("{error}: the claim was dropped at once"),
             () = reports.changed.notified() => {}
         }
-        path.cancelled.cancel();
+        runner.cancelled.cancel();
         run.await;
         assert_eq!(reports.all(), ["given back"], "{error}");
     }

@@ -11,7 +11,7 @@ pub const ATTRIBUTE_LIMIT: usize = 64 << 10;
 /// An attribute, or the data, violates the specification.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the {} `{name}` {what}", if name == "data" { "member" } else { "attribute" })]
-pub struct InvalidAttribute {
+pub struct AttributeError {
     /// The attribute's name.
     pub name: String,
     /// The fault.
@@ -23,7 +23,7 @@ impl Event {
     ///
     /// # Errors
     /// The first invalid value.
-    pub fn check(&self) -> Result<(), InvalidAttribute> {
+    pub fn check(&self) -> Result<(), AttributeError> {
         core("id", &self.id)?;
         core("source", &self.source)?;
         demand(
@@ -43,7 +43,7 @@ impl Event {
     ///
     /// # Errors
     /// The first invalid value.
-    pub fn check_message(&self) -> Result<(), InvalidAttribute> {
+    pub fn check_message(&self) -> Result<(), AttributeError> {
         let given =
             [("subject", &self.subject), ("datacontenttype", &self.datacontenttype), ("dataschema", &self.dataschema)];
         for (name, value) in given {
@@ -66,7 +66,7 @@ impl Event {
 ///
 /// # Errors
 /// If it is invalid.
-pub fn check_type(event_type: &str) -> Result<(), InvalidAttribute> {
+pub fn check_type(event_type: &str) -> Result<(), AttributeError> {
     core("type", event_type)?;
     demand("type", event_type.len() <= MAX_LENGTH, "is longer than 255 bytes")
 }
@@ -75,21 +75,21 @@ pub fn check_type(event_type: &str) -> Result<(), InvalidAttribute> {
 ///
 /// # Errors
 /// If no event can have this value.
-pub fn check_attribute(name: &str, value: &str) -> Result<(), InvalidAttribute> {
+pub fn check_attribute(name: &str, value: &str) -> Result<(), AttributeError> {
     core(name, value)
 }
 
-fn demand(name: &str, holds: bool, what: &'static str) -> Result<(), InvalidAttribute> {
-    if holds { Ok(()) } else { Err(InvalidAttribute { name: name.to_owned(), what }) }
+fn demand(name: &str, holds: bool, what: &'static str) -> Result<(), AttributeError> {
+    if holds { Ok(()) } else { Err(AttributeError { name: name.to_owned(), what }) }
 }
 
 /// Checks an attribute of the specification, which must not be empty.
-fn core(name: &str, value: &str) -> Result<(), InvalidAttribute> {
+fn core(name: &str, value: &str) -> Result<(), AttributeError> {
     demand(name, !value.is_empty(), "is empty")?;
     text(name, value)
 }
 
-fn text(name: &str, value: &str) -> Result<(), InvalidAttribute> {
+fn text(name: &str, value: &str) -> Result<(), AttributeError> {
     demand(name, value.len() <= ATTRIBUTE_LIMIT, "is longer than 65536 bytes")?;
     let is_plain = match value.is_ascii() {
         true => !value.bytes().any(|byte| byte.is_ascii_control()),

@@ -4,7 +4,7 @@ use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker, ResourceType};
 
-use super::missing::MissingImports;
+use super::missing::MissingImportsError;
 use super::{CONTRACT, LATER, Link, PREPARED, PURE, RUNTIMES};
 use crate::plugin::invocation::InvocationContext;
 
@@ -31,7 +31,7 @@ impl Linkers {
     }
 
     /// Links a component's imports.
-    pub(crate) fn link(&self, component: &Component) -> Result<InstancePre<InvocationContext>, MissingImports> {
+    pub(crate) fn link(&self, component: &Component) -> Result<InstancePre<InvocationContext>, MissingImportsError> {
         let linked = self.sdk.instantiate_pre(component);
         let linked = linked.or_else(|_| self.runtimes.instantiate_pre(component));
         // If no linker fits, the error of `runtimes` is reported, because most components are built for it.
@@ -40,24 +40,27 @@ impl Linkers {
     }
 
     /// Links the imports of a prepared runtime.
-    pub(crate) fn link_runtime(&self, component: &Component) -> Result<InstancePre<InvocationContext>, MissingImports> {
+    pub(crate) fn link_runtime(
+        &self,
+        component: &Component,
+    ) -> Result<InstancePre<InvocationContext>, MissingImportsError> {
         self.prepared.instantiate_pre(component).map_err(|error| self.missing(component, error))
     }
 
-    fn missing(&self, component: &Component, error: wasmtime::Error) -> MissingImports {
+    fn missing(&self, component: &Component, error: wasmtime::Error) -> MissingImportsError {
         let component_type = component.component_type();
         let imports = component_type.imports(&self.engine);
         let missing = imports.filter(|(name, import)| !self.offers(name, &import.ty));
         let imports: Vec<_> = missing.map(|(name, _)| name.to_owned()).collect();
         let mismatch = imports.is_empty().then_some(error);
-        MissingImports { imports, mismatch }
+        MissingImportsError { imports, mismatch }
     }
 
     /// Checks the names of imports.
-    pub(crate) fn check_names(&self, imports: &[String]) -> Result<(), MissingImports> {
+    pub(crate) fn check_names(&self, imports: &[String]) -> Result<(), MissingImportsError> {
         let missing = imports.iter().filter(|name| !self.has(name) && !self.has(&as_offered(name)));
         let imports: Vec<_> = missing.cloned().collect();
-        if imports.is_empty() { Ok(()) } else { Err(MissingImports { imports, mismatch: None }) }
+        if imports.is_empty() { Ok(()) } else { Err(MissingImportsError { imports, mismatch: None }) }
     }
 
     /// Whether an interface of this name is offered, whatever it contains.

@@ -4,13 +4,13 @@ use std::fmt::{self, Display, Formatter};
 
 /// Imports of a component that the host does not offer.
 #[derive(Debug)]
-pub struct MissingImports {
+pub struct MissingImportsError {
     pub(super) imports: Vec<String>,
     /// The engine's error, if the name of every import is known but one of them has another type.
     pub(super) mismatch: Option<wasmtime::Error>,
 }
 
-impl Display for MissingImports {
+impl Display for MissingImportsError {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         if let Some(error) = &self.mismatch {
             return write!(formatter, "{error:#}; this host offers the interface in another form");

@@ -88,7 +88,7 @@ impl CodeCache {
         screen(&component)?;
         let compiled = self.compilers.install(|| Component::new(&self.engine, &component));
         let component = compiled.map_err(|error| unsupported(bytes).unwrap_or(CompileError::Invalid(error)))?;
-        if let Err(error) = self.keep(&path, &component) {
+        if let Err(error) = self.store(&path, &component) {
             tracing::warn!(path = %path.display(), %error, "compiled code could not be cached; the next start compiles the component again");
         }
         Ok(component)
@@ -113,7 +113,7 @@ impl CodeCache {
     }
 
     /// Writes an entry atomically.
-    fn keep(&self, path: &Path, component: &Component) -> std::io::Result<()> {
+    fn store(&self, path: &Path, component: &Component) -> std::io::Result<()> {
         let code = component.serialize().map_err(std::io::Error::other)?;
         files::write_whole(path, &sealed::seal(path, &code))?;
         self.prune(CACHE_BYTES)
@@ -139,8 +139,8 @@ impl CodeCache {
     }
 
     /// Reads the cached descriptor of a component. A damaged one is a miss.
-    pub(crate) fn note(&self, digest: &Digest) -> Option<String> {
-        let path = self.note_path(digest);
+    pub(crate) fn cached_descriptor(&self, digest: &Digest) -> Option<String> {
+        let path = self.descriptor_path(digest);
         let bytes = std::fs::read(&path).ok()?;
         let text = sealed::unseal(&path, &bytes).map(|text| String::from_utf8_lossy(text).into_owned());
         if text.is_none() {
@@ -149,14 +149,14 @@ impl CodeCache {
         text
     }
 
-    pub(crate) fn keep_note(&self, digest: &Digest, text: &str) {
-        let path = self.note_path(digest);
+    pub(crate) fn cache_descriptor(&self, digest: &Digest, text: &str) {
+        let path = self.descriptor_path(digest);
         if let Err(error) = files::write_whole(&path, &sealed::seal(&path, text.as_bytes())) {
             tracing::warn!(path = %path.display(), %error, "a descriptor could not be cached; the next start calls `describe` again");
         }
     }
 
-    fn note_path(&self, digest: &Digest) -> PathBuf {
+    fn descriptor_path(&self, digest: &Digest) -> PathBuf {
         self.directory.join(format!("{}-{}-{DESCRIPTOR_RULES}.descriptor", digest.as_str(), env!("CARGO_PKG_VERSION")))
     }
 }
@@ -227,7 +227,7 @@ mod tests {
         let whole_component = wat::parse_str("(component)").unwrap();
         let digest = Digest::of(&whole_component);
         drop(component(&cache, &whole_component));
-        cache.keep_note(&digest, "{}");
+        cache.cache_descriptor(&digest, "{}");
         let entries = std::fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().path());
         let entries: Vec<_> = entries.collect();
         assert_eq!(entries.len(), 2);
@@ -236,11 +236,11 @@ mod tests {
             for bytes in sealed::damaged(&whole) {
                 std::fs::write(&path, bytes).unwrap();
                 assert!(cache.load(&path).is_none());
-                assert_eq!(cache.note(&digest).is_none(), path == cache.note_path(&digest));
+                assert_eq!(cache.cached_descriptor(&digest).is_none(), path == cache.descriptor_path(&digest));
             }
             std::fs::write(&path, [0]).unwrap();
             drop(component(&cache, &whole_component));
-            cache.keep_note(&digest, "{}");
+            cache.cache_descriptor(&digest, "{}");
             assert_eq!(std::fs::read(&path).unwrap(), whole);
         }
     }

@@ -14,9 +14,9 @@ use crate::plugin::imports::linkers::Linkers;
 use crate::plugin::invocation::environment::Environment;
 use crate::plugin::manifest::descriptor::Descriptor;
 use crate::plugin::manifest::digest::Digest;
-use crate::plugin::manifest::mismatch::Mismatch;
 use crate::plugin::manifest::settings::{Defaults, Settings};
 use crate::plugin::manifest::sidecar::{DescriptionSource, Sidecar};
+use crate::plugin::manifest::sidecar_error::SidecarError;
 use crate::plugin::run::admission::ConcurrencyLimiter;
 use crate::plugin::run::engine::{self, EngineConfig, EngineError};
 use crate::plugin::run::generation::Generation;
@@ -62,10 +62,10 @@ pub enum LoadError {
     OtherPlugin(String),
     /// Its sidecar could not be parsed.
     #[error("its sidecar is invalid: {0}")]
-    Sidecar(String),
+    SidecarSyntax(String),
     /// Its sidecar does not match the plugin.
     #[error("its sidecar is invalid: {0}")]
-    Mismatch(#[from] Mismatch),
+    Sidecar(#[from] SidecarError),
 }
 
 impl LoadError {
@@ -76,7 +76,7 @@ impl LoadError {
             Self::Compile(_) | Self::Program(_) => true,
             // A sidecar may describe a component that has no descriptor.
             Self::Link(error) => !matches!(error, LinkError::NoDescriptor | LinkError::NoHandler(..)),
-            Self::OtherPlugin(_) | Self::Sidecar(_) | Self::Mismatch(_) => false,
+            Self::OtherPlugin(_) | Self::SidecarSyntax(_) | Self::Sidecar(_) => false,
         }
     }
 
@@ -168,9 +168,9 @@ impl Loader {
     ///
     /// # Errors
     /// If the file is invalid, alone or together with that sidecar.
-    pub fn load_beside(&self, bytes: &[u8], live: &Generation) -> Result<Generation, LoadError> {
-        let generation = self.load(bytes, &live.settings.sidecar)?;
-        match generation.name == live.name {
+    pub fn load_replacement(&self, bytes: &[u8], running: &Generation) -> Result<Generation, LoadError> {
+        let generation = self.load(bytes, &running.settings.sidecar)?;
+        match generation.name == running.name {
             true => Ok(generation),
             false => Err(LoadError::OtherPlugin(generation.name.to_string())),
         }
@@ -178,13 +178,13 @@ impl Loader {
 
     /// The descriptor. `describe` is called once for each digest.
     fn descriptor(&self, linked: &LinkedComponent, digest: &Digest) -> Result<Descriptor, LinkError> {
-        let cached = self.cache.note(digest).and_then(|text| serde_json::from_str(&text).ok());
+        let cached = self.cache.cached_descriptor(digest).and_then(|text| serde_json::from_str(&text).ok());
         if let Some(descriptor) = cached {
             return Ok(descriptor);
         }
         let descriptor = linked.describe(self.environment.clock.now())?;
         match serde_json::to_string(&descriptor) {
-            Ok(text) => self.cache.keep_note(digest, &text),
+            Ok(text) => self.cache.cache_descriptor(digest, &text),
             Err(error) => tracing::warn!(%error, "a descriptor could not be cached"),
         }
         Ok(descriptor)

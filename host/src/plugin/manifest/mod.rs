@@ -3,8 +3,8 @@
 pub(super) mod descriptor;
 pub(super) mod digest;
 pub(super) mod limits;
-pub(super) mod mismatch;
 pub(super) mod settings;
 pub(super) mod sidecar;
+pub(super) mod sidecar_error;
 pub(super) mod subscription_rules;
 pub(super) mod swap_rules;

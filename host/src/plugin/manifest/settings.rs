@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::descriptor::{self, Descriptor, Route};
 use super::limits::{Limits, MAX_TIMEOUT, MIN_MEMORY_BYTES};
-use super::mismatch::Mismatch;
 use super::sidecar::{Sidecar, SubscriptionOverrides};
+use super::sidecar_error::SidecarError;
 use super::swap_rules::{CanaryRule, RollbackRule};
 use crate::pattern::Pattern;
 use crate::secrecy::Values;
@@ -79,12 +79,12 @@ impl Settings {
     ///
     /// # Errors
     /// If the sidecar does not match the plugin.
-    pub fn new(descriptor: &Descriptor, sidecar: &Sidecar, defaults: &Defaults) -> Result<Self, Mismatch> {
+    pub fn new(descriptor: &Descriptor, sidecar: &Sidecar, defaults: &Defaults) -> Result<Self, SidecarError> {
         let limits = limits(sidecar, defaults)?;
         check_swap_rules(sidecar)?;
         let declared = |grant: &String| descriptor.routes.iter().any(|route| route.to_string() == *grant);
         if let Some(unknown) = sidecar.grants.routes.iter().find(|grant| !declared(grant)) {
-            return Err(Mismatch::UnknownRoute(unknown.clone()));
+            return Err(SidecarError::UnknownRoute(unknown.clone()));
         }
         let publish = sidecar.grants.publish.clone().unwrap_or_else(|| descriptor.publishes.clone());
         let granted = |event_type: &str| publish.iter().any(|pattern| pattern.matches(event_type));
@@ -141,42 +141,42 @@ impl Settings {
     }
 }
 
-fn limits(sidecar: &Sidecar, defaults: &Defaults) -> Result<Limits, Mismatch> {
+fn limits(sidecar: &Sidecar, defaults: &Defaults) -> Result<Limits, SidecarError> {
     let mut limits = defaults.limits;
     match sidecar.limits.memory_bytes {
         None => {}
-        Some(bytes) if bytes < MIN_MEMORY_BYTES => return Err(Mismatch::TooLittleMemory(bytes)),
+        Some(bytes) if bytes < MIN_MEMORY_BYTES => return Err(SidecarError::TooLittleMemory(bytes)),
         Some(bytes) if bytes > defaults.max_memory_bytes => {
-            return Err(Mismatch::TooMuchMemory(bytes, defaults.max_memory_bytes));
+            return Err(SidecarError::TooMuchMemory(bytes, defaults.max_memory_bytes));
         }
         Some(bytes) => limits.memory_bytes = bytes,
     }
     limits.timeout = sidecar.limits.timeout.unwrap_or(limits.timeout);
     match limits.timeout {
-        Duration::ZERO => Err(Mismatch::NoTime),
-        timeout if timeout > MAX_TIMEOUT => Err(Mismatch::TooMuchTime(timeout)),
+        Duration::ZERO => Err(SidecarError::NoTime),
+        timeout if timeout > MAX_TIMEOUT => Err(SidecarError::TooMuchTime(timeout)),
         _ => Ok(limits),
     }
 }
 
-fn check_swap_rules(sidecar: &Sidecar) -> Result<(), Mismatch> {
+fn check_swap_rules(sidecar: &Sidecar) -> Result<(), SidecarError> {
     if let Some(rule) = &sidecar.rollback {
         if !(1..=100).contains(&rule.failures_percent) {
-            return Err(Mismatch::Percent(rule.failures_percent));
+            return Err(SidecarError::Percent(rule.failures_percent));
         }
         if rule.window.is_zero() {
-            return Err(Mismatch::NoWindow);
+            return Err(SidecarError::NoWindow);
         }
     }
     if let Some(rule) = &sidecar.canary {
         if rule.events == 0 {
-            return Err(Mismatch::NoEvents);
+            return Err(SidecarError::NoEvents);
         }
         if rule.events > CanaryRule::MAX_EVENTS {
-            return Err(Mismatch::TooManyEvents(rule.events));
+            return Err(SidecarError::TooManyEvents(rule.events));
         }
         if rule.min_conclusive > rule.events {
-            return Err(Mismatch::Inconclusive(rule.min_conclusive, rule.events));
+            return Err(SidecarError::Inconclusive(rule.min_conclusive, rule.events));
         }
     }
     Ok(())
@@ -187,13 +187,13 @@ fn deliveries_per_instance(sidecar: &Sidecar) -> BTreeMap<String, NonZeroU32> {
     rules.filter_map(|(name, rules)| Some((name.clone(), rules.deliveries_per_instance?))).collect()
 }
 
-fn config(descriptor: &Descriptor, sidecar: &Sidecar) -> Result<BTreeMap<String, String>, Mismatch> {
+fn config(descriptor: &Descriptor, sidecar: &Sidecar) -> Result<BTreeMap<String, String>, SidecarError> {
     let defaults = descriptor.config.iter();
     let mut config: BTreeMap<_, _> =
         defaults.filter_map(|key| Some((key.name.clone(), key.default.clone()?))).collect();
     for (name, value) in sidecar.config.iter() {
         if !descriptor.config.iter().any(|key| key.name == *name) {
-            return Err(Mismatch::UnknownKey(name.clone()));
+            return Err(SidecarError::UnknownKey(name.clone()));
         }
         config.insert(name.clone(), value.clone());
     }
@@ -205,10 +205,10 @@ fn subscriptions(
     sidecar: &Sidecar,
     limits: &Limits,
     defaults: &Defaults,
-) -> Result<Vec<(String, Definition, Start)>, Mismatch> {
+) -> Result<Vec<(String, Definition, Start)>, SidecarError> {
     let declared = |name: &String| descriptor.subscriptions.iter().any(|subscription| subscription.name == *name);
     if let Some(unknown) = sidecar.subscriptions.keys().find(|name| !declared(name)) {
-        return Err(Mismatch::UnknownSubscription(unknown.clone()));
+        return Err(SidecarError::UnknownSubscription(unknown.clone()));
     }
     let none = SubscriptionOverrides::default();
     let definition = |subscription: &descriptor::Subscription| {
@@ -225,9 +225,9 @@ fn definition(
     overrides: &SubscriptionOverrides,
     limits: &Limits,
     defaults: &Defaults,
-) -> Result<Definition, Mismatch> {
+) -> Result<Definition, SidecarError> {
     let retry = overrides.retry(subscription.retry.clone());
-    let retry = retry.map_err(|invalid| Mismatch::Rule(subscription.name.clone(), invalid))?;
+    let retry = retry.map_err(|invalid| SidecarError::Rule(subscription.name.clone(), invalid))?;
     let concurrency = overrides.concurrency.or(subscription.concurrency);
     let timeout = overrides.timeout.or(subscription.timeout).unwrap_or(limits.timeout);
     Ok(Definition {
@@ -280,7 +280,7 @@ mod tests {
     fn settings(sidecar: &str) -> Result<Settings, String> {
         let sidecar = Sidecar::parse(sidecar)?;
         let settings = Settings::new(&descriptor(None).unwrap(), &sidecar, &Defaults::default());
-        settings.map_err(|mismatch| mismatch.to_string())
+        settings.map_err(|error| error.to_string())
     }
 
     #[test]

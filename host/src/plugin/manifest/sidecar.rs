@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::descriptor::METHODS;
-use super::mismatch::Mismatch;
+use super::sidecar_error::SidecarError;
 use super::subscription_rules;
 use super::swap_rules::{CanaryRule, RollbackRule};
 use crate::pattern::Pattern;
@@ -207,23 +207,23 @@ impl Sidecar {
     }
 
     /// Checks that the sidecar describes the plugin if and only if the component does not describe itself.
-    pub(crate) fn check_description(&self, source: DescriptionSource) -> Result<(), Mismatch> {
+    pub(crate) fn check_description(&self, source: DescriptionSource) -> Result<(), SidecarError> {
         let mut subscriptions = self.subscriptions.iter();
         match source {
-            DescriptionSource::Component if self.name.is_some() => Err(Mismatch::Described("name")),
-            DescriptionSource::Component if !self.routes.is_empty() => Err(Mismatch::Described("routes")),
+            DescriptionSource::Component if self.name.is_some() => Err(SidecarError::Described("name")),
+            DescriptionSource::Component if !self.routes.is_empty() => Err(SidecarError::Described("routes")),
             DescriptionSource::Component => match subscriptions.find_map(|(_, rules)| rules.describes()) {
-                Some(key) => Err(Mismatch::Described(key)),
+                Some(key) => Err(SidecarError::Described(key)),
                 None => Ok(()),
             },
             DescriptionSource::Sidecar { serves: true, receives: false } if self.routes.is_empty() => {
-                Err(Mismatch::NoRoutes)
+                Err(SidecarError::NoRoutes)
             }
             DescriptionSource::Sidecar { .. } if self.routes.is_empty() && self.subscriptions.is_empty() => {
-                Err(Mismatch::NoSubscriptions)
+                Err(SidecarError::NoSubscriptions)
             }
             DescriptionSource::Sidecar { .. } => match subscriptions.find(|(_, rules)| rules.pattern.is_none()) {
-                Some((name, _)) => Err(Mismatch::NoPattern(name.clone())),
+                Some((name, _)) => Err(SidecarError::NoPattern(name.clone())),
                 None => Ok(()),
             },
         }

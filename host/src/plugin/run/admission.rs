@@ -71,7 +71,7 @@ impl ConcurrencyLimiter {
     }
 
     /// Waits until no invocation is running.
-    pub async fn idle(&self) {
+    pub async fn wait_until_idle(&self) {
         // All permits are available only when nothing runs.
         let all = u32::try_from(self.limit).unwrap_or(u32::MAX);
         drop(self.permits.acquire_many(all).await);

@@ -15,7 +15,7 @@ use crate::outcome::Failure;
 use crate::plugin::bindings::exports::sandbus::plugin::{descriptor as descriptor_export, event_handler, http_handler};
 use crate::plugin::imports::linkers::Linkers;
 use crate::plugin::imports::messaging::MessageHandler;
-use crate::plugin::imports::missing::MissingImports;
+use crate::plugin::imports::missing::MissingImportsError;
 use crate::plugin::invocation::InvocationContext;
 use crate::plugin::manifest::descriptor::{Descriptor, ValidationError};
 use crate::plugin::manifest::sidecar::{DescriptionSource, Sidecar};
@@ -43,7 +43,7 @@ pub(crate) struct LinkedComponent {
 pub enum LinkError {
     /// The component imports something that the host does not provide.
     #[error("it has imports that this host does not provide: {0}")]
-    Imports(MissingImports),
+    Imports(MissingImportsError),
     /// The component was built for an unknown version of the contract.
     #[error(
         "it is built for `{0}`, and this host offers versions 0.1.0 and 0.2.0 of the contract; upgrade the host, or build the component with the SDK of this host"

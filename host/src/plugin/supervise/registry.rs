@@ -13,7 +13,7 @@ use crate::plugin::run::generation::Generation;
 /// Holds the current snapshot and notifies about new ones.
 #[derive(Clone, Debug)]
 pub struct Registry {
-    current: watch::Sender<Arc<Snapshot>>,
+    current: watch::Sender<Arc<RegistrySnapshot>>,
 }
 
 impl Default for Registry {
@@ -24,7 +24,7 @@ impl Default for Registry {
 
 /// The plugins at one moment.
 #[derive(Debug, Default)]
-pub struct Snapshot {
+pub struct RegistrySnapshot {
     /// The running generations, by the plugin's name.
     pub plugins: BTreeMap<String, Arc<Generation>>,
     /// Plugins that were removed or disabled, with the routes that they had.
@@ -75,7 +75,7 @@ pub enum RouteMatch {
 /// A route conflicts with one of another plugin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("its route `{route}` conflicts with a route of plugin `{other}`; change one of the paths")]
-pub struct RouteConflict {
+pub struct RouteConflictError {
     /// The route.
     pub route: Route,
     /// The other plugin.
@@ -85,13 +85,13 @@ pub struct RouteConflict {
 impl Registry {
     /// The current snapshot.
     #[must_use]
-    pub fn snapshot(&self) -> Arc<Snapshot> {
+    pub fn snapshot(&self) -> Arc<RegistrySnapshot> {
         Arc::clone(&self.current.borrow())
     }
 
     /// A receiver of new snapshots.
     #[must_use]
-    pub fn changes(&self) -> watch::Receiver<Arc<Snapshot>> {
+    pub fn changes(&self) -> watch::Receiver<Arc<RegistrySnapshot>> {
         self.current.subscribe()
     }
 
@@ -99,7 +99,7 @@ impl Registry {
     ///
     /// # Errors
     /// The first conflict.
-    pub fn check_routes(&self, plugin: &str, routes: &[Route]) -> Result<(), RouteConflict> {
+    pub fn check_routes(&self, plugin: &str, routes: &[Route]) -> Result<(), RouteConflictError> {
         let snapshot = self.snapshot();
         for (name, other) in &snapshot.plugins {
             if name == plugin {
@@ -107,7 +107,7 @@ impl Registry {
             }
             for theirs in &other.descriptor.routes {
                 if let Some(route) = routes.iter().find(|route| collide(route, theirs)) {
-                    return Err(RouteConflict { route: route.clone(), other: name.clone() });
+                    return Err(RouteConflictError { route: route.clone(), other: name.clone() });
                 }
             }
         }
@@ -155,7 +155,7 @@ impl Registry {
                 routes.add(route, RouteTarget::Absent(name.clone()));
             }
         }
-        self.current.send_replace(Arc::new(Snapshot { plugins, absent, routes }));
+        self.current.send_replace(Arc::new(RegistrySnapshot { plugins, absent, routes }));
     }
 }
 
@@ -188,7 +188,7 @@ fn collide(one: &Route, other: &Route) -> bool {
         && router.insert(other.path.as_str(), ()).is_err()
 }
 
-impl Snapshot {
+impl RegistrySnapshot {
     /// The overlaps of a plugin's routes with those of other plugins.
     #[must_use]
     pub fn overlaps(&self, plugin: &str) -> Vec<RouteOverlap> {

@@ -39,7 +39,7 @@ struct OwnedRoute {
 #[error(
     "its route `{route}` would take requests from `{theirs}` of plugin `{plugin}` ({file}.wasm), which had them first; change the path, or allow it in the sidecar: [grants] routes = [\"{route}\"]"
 )]
-pub(crate) struct RouteTakeover {
+pub(crate) struct RouteTakeoverError {
     route: Route,
     theirs: Route,
     plugin: String,
@@ -93,13 +93,13 @@ impl RouteOwnership {
         stem: &str,
         generation: &Generation,
         present: &BTreeSet<String>,
-    ) -> Result<(), Box<RouteTakeover>> {
+    ) -> Result<(), Box<RouteTakeoverError>> {
         // The plugin that the same file contained before is being replaced.
         let is_other = |owned: &&OwnedRoute| *owned.plugin != *generation.name && owned.file != stem;
         for route in generation.descriptor.routes.iter().filter(|route| !self.is_owned_or_granted(generation, route)) {
             let mut others = self.all.iter().filter(is_other).filter(|owned| present.contains(&owned.file));
             if let Some(owned) = others.find(|owned| takes_over(route, &owned.route)) {
-                return Err(Box::new(RouteTakeover {
+                return Err(Box::new(RouteTakeoverError {
                     route: route.clone(),
                     theirs: owned.route.clone(),
                     plugin: owned.plugin.clone(),

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Runner, run_on_thread};
 use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, DeliveryStatus, Embedded, PluginState as _};
-use crate::dispatcher::attempt::{AttemptRunner, InvocationResult, Invoke, Report};
+use crate::dispatcher::attempt::{AttemptReporter, AttemptRunner, DeliveryHandler, InvocationResult};
 use crate::dispatcher::permits::Permits;
 use crate::dispatcher::plugin_handler::invoke_plugin;
 use crate::outcome::EffectNames;
@@ -28,7 +28,7 @@ struct ScenarioHandler<'a> {
     lines: Mutex<Vec<String>>,
 }
 
-impl Invoke for ScenarioHandler<'_> {
+impl DeliveryHandler for ScenarioHandler<'_> {
     async fn invoke(&self, delivery: &Arc<Delivery>) -> Option<InvocationResult> {
         let (timeout, plugin) = (self.definition.timeout, &*self.generation.name);
         let (event, replay) = (delivery.event(), delivery.kind.is_replay());
@@ -54,7 +54,7 @@ impl Reports {
     }
 }
 
-impl Report for Reports {
+impl AttemptReporter for Reports {
     fn settled(&self, record: &AttemptRecord, _: Option<EffectNames>, _: DeliveryStatus) {
         self.add(Ok(record.clone()));
     }
@@ -88,7 +88,7 @@ impl Runner {
             holds_failures: false,
             // Without jitter, the delays are exactly those of the policy.
             jitter: || 1.0,
-            reporter: Arc::clone(&reports) as Arc<dyn Report>,
+            reporter: Arc::clone(&reports) as Arc<dyn AttemptReporter>,
             cancelled,
         };
         let handler =

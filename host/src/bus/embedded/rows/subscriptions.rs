@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use super::super::schema::SUBSCRIPTION_SUMMED;
 use super::super::subscription::ReplayRange;
 use super::{from_json_column, signed, to_json, unsigned};
-use crate::bus::window::{Pause, StopReason};
+use crate::bus::window::{Pause, PauseReason};
 use crate::bus::{EventFilter, StoreError};
 use crate::event::Position;
 use crate::subscription::{Definition, SubscriptionId};
@@ -51,7 +51,7 @@ pub(in super::super) fn subscriptions(connection: &Connection) -> Result<Vec<Sub
             definition: from_json_column(4, &definition)?,
             cursor: Position(unsigned(row, 5)?),
             selects_after: Position(unsigned(row, 11)?),
-            pause: Pause { stopped: stop_of_number(row.get(6)?), orphaned: row.get(7)? },
+            pause: Pause { paused_by: reason_of_number(row.get(6)?), orphaned: row.get(7)? },
             replay,
         })
     })?;
@@ -79,7 +79,7 @@ pub(in super::super) fn add_subscription(
             dynamic,
             to_json(definition),
             signed(cursor.0),
-            number_of_stop(pause.stopped),
+            number_of_reason(pause.paused_by),
             pause.orphaned,
             range.map(|replay| replay.subscription),
             range.map(|replay| signed(replay.until.0)),
@@ -91,19 +91,19 @@ pub(in super::super) fn add_subscription(
     Ok(number)
 }
 
-fn number_of_stop(stop: Option<StopReason>) -> i64 {
-    match stop {
+fn number_of_reason(reason: Option<PauseReason>) -> i64 {
+    match reason {
         None => 0,
-        Some(StopReason::Operator) => 1,
-        Some(StopReason::EndpointGone) => 2,
+        Some(PauseReason::Operator) => 1,
+        Some(PauseReason::EndpointGone) => 2,
     }
 }
 
-fn stop_of_number(number: i64) -> Option<StopReason> {
+fn reason_of_number(number: i64) -> Option<PauseReason> {
     match number {
         0 => None,
-        2 => Some(StopReason::EndpointGone),
-        _ => Some(StopReason::Operator),
+        2 => Some(PauseReason::EndpointGone),
+        _ => Some(PauseReason::Operator),
     }
 }
 
@@ -135,7 +135,7 @@ pub(in super::super) fn pause_subscription(
 ) -> Result<(), StoreError> {
     connection
         .prepare_cached("UPDATE subscriptions SET stopped = ?2, orphaned = ?3 WHERE number = ?1")?
-        .execute(params![number, number_of_stop(pause.stopped), pause.orphaned])?;
+        .execute(params![number, number_of_reason(pause.paused_by), pause.orphaned])?;
     renew_checksum(connection, number)
 }
 

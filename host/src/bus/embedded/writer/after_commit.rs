@@ -1,5 +1,5 @@
 //! Changes take effect in two steps. First, a method of the writer makes the change in the transaction and records it
-//! in the `Changes` of its module. After the commit, `AfterCommit::publish` of these `Changes` makes it visible in
+//! in the `Changes` of its module. After the commit, `AfterCommit::apply` of these `Changes` makes it visible in
 //! memory.
 
 use std::collections::HashMap;
@@ -13,11 +13,11 @@ use crate::event::Position;
 /// The changes of one kind in one batch.
 pub(super) trait AfterCommit: Default {
     /// Makes the changes, which are durable now, visible in memory.
-    fn publish(self, writer: &mut Writer, context: &mut PublishContext);
+    fn apply(self, writer: &mut Writer, context: &mut AfterCommitContext);
 }
 
 /// The commit whose changes are being made visible.
-pub(super) struct PublishContext {
+pub(super) struct AfterCommitContext {
     /// The time of the commit.
     pub(super) now: Timestamp,
     /// The head of the log before the commit. Later events have not been offered.
@@ -26,7 +26,7 @@ pub(super) struct PublishContext {
     woken: HashMap<i64, Arc<Subscription>>,
 }
 
-impl PublishContext {
+impl AfterCommitContext {
     pub(super) fn new(now: Timestamp, head_before: Position) -> Self {
         Self { now, head_before, woken: HashMap::new() }
     }
@@ -52,8 +52,8 @@ macro_rules! kinds_of_change {
         }
 
         impl AfterCommit for Changes {
-            fn publish(self, writer: &mut Writer, context: &mut PublishContext) {
-                $(self.$kind.publish(writer, context);)*
+            fn apply(self, writer: &mut Writer, context: &mut AfterCommitContext) {
+                $(self.$kind.apply(writer, context);)*
             }
         }
     };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::rows;
 use super::Writer;
-use super::after_commit::{AfterCommit, PublishContext};
+use super::after_commit::{AfterCommit, AfterCommitContext};
 use super::batch::Batch;
 use crate::bus::StoreError;
 use crate::bus::window::Due;
@@ -31,7 +31,7 @@ impl Writer {
 }
 
 impl AfterCommit for Changes {
-    fn publish(self, writer: &mut Writer, context: &mut PublishContext) {
+    fn apply(self, writer: &mut Writer, context: &mut AfterCommitContext) {
         writer.last_commit_at = context.now;
         let Some(by) = self.0 else { return };
         writer.shared.holds.shift(by);

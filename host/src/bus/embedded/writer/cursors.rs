@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::rows;
 use super::super::subscription::Subscription;
 use super::Writer;
-use super::after_commit::{AfterCommit, PublishContext};
+use super::after_commit::{AfterCommit, AfterCommitContext};
 use super::batch::Batch;
 use super::deliveries::row;
 use crate::bus::StoreError;
@@ -82,7 +82,7 @@ impl Writer {
 }
 
 impl AfterCommit for Changes {
-    fn publish(self, _: &mut Writer, context: &mut PublishContext) {
+    fn apply(self, _: &mut Writer, context: &mut AfterCommitContext) {
         for CursorMove { subscription, cursor, gaps } in self.0 {
             subscription.window().apply_cursor_move(cursor, gaps);
             context.wake(&subscription);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::rows::{self, PendingRow, TakenDeadLetter};
 use super::super::subscription::Subscription;
 use super::Writer;
-use super::after_commit::{AfterCommit, PublishContext};
+use super::after_commit::{AfterCommit, AfterCommitContext};
 use super::batch::{ApplyError, Batch};
 use crate::bus::window::{Due, Key, RedrivenDelivery};
 use crate::bus::{CommitError, DeadLetterFilter, DeadLetterId};
@@ -126,7 +126,7 @@ fn is_taken(subscription: &Subscription, key: &Key, batch: &Batch) -> bool {
 }
 
 impl AfterCommit for Changes {
-    fn publish(self, writer: &mut Writer, context: &mut PublishContext) {
+    fn apply(self, writer: &mut Writer, context: &mut AfterCommitContext) {
         for (subscription, redriven) in self.redriven {
             subscription.window().apply_redriven(&redriven);
             context.wake(&subscription);

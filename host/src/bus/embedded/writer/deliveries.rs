@@ -8,7 +8,7 @@ use super::super::command::SettleRequest;
 use super::super::rows::{self, DeletedEvent, DueRows, PendingRow};
 use super::super::subscription::Subscription;
 use super::Writer;
-use super::after_commit::{AfterCommit, PublishContext};
+use super::after_commit::{AfterCommit, AfterCommitContext};
 use super::batch::{ApplyError, Batch};
 use crate::bus::window::{Due, PendingDelivery};
 use crate::bus::{AttemptRecord, CommitError, DeliveryFilter, DeliveryStatus, FailedAttempt, Settlement, StoreError};
@@ -201,7 +201,7 @@ impl Writer {
 }
 
 impl AfterCommit for Changes {
-    fn publish(self, writer: &mut Writer, context: &mut PublishContext) {
+    fn apply(self, writer: &mut Writer, context: &mut AfterCommitContext) {
         for (subscription, position, settled) in self.settled {
             {
                 let mut window = subscription.window();

@@ -2,7 +2,7 @@
 
 use super::super::rows;
 use super::Writer;
-use super::after_commit::{AfterCommit, PublishContext};
+use super::after_commit::{AfterCommit, AfterCommitContext};
 use super::batch::{ApplyError, Batch};
 
 /// Whether the set of drained plugins has changed.
@@ -17,7 +17,7 @@ impl Writer {
 }
 
 impl AfterCommit for Changes {
-    fn publish(self, writer: &mut Writer, _: &mut PublishContext) {
+    fn apply(self, writer: &mut Writer, _: &mut AfterCommitContext) {
         // An error of the store shows again at the next write. Until then the former set applies.
         if let (true, Ok(drained)) = (self.0, rows::drained(&writer.connection)) {
             writer.shared.set_drained(drained.into_iter().collect());

@@ -27,7 +27,7 @@ impl Writer {
         effects: Effects,
         batch: &mut Batch,
     ) -> Result<(), ApplyError> {
-        self.check_room(&effects.publishes, batch)?;
+        self.check_publish_limits(&effects.publishes, batch)?;
         self.apply_effects(plugin, effects, batch)
     }
 

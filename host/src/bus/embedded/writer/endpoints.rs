@@ -2,7 +2,7 @@
 
 use super::super::rows;
 use super::Writer;
-use super::after_commit::{AfterCommit, PublishContext};
+use super::after_commit::{AfterCommit, AfterCommitContext};
 use super::batch::{ApplyError, Batch};
 use crate::bus::{EndpointHold, StoreError};
 
@@ -32,7 +32,7 @@ impl Writer {
 }
 
 impl AfterCommit for Changes {
-    fn publish(self, writer: &mut Writer, context: &mut PublishContext) {
+    fn apply(self, writer: &mut Writer, context: &mut AfterCommitContext) {
         for (endpoint, hold) in self.0 {
             for subscription in writer.subscriptions.values() {
                 if subscription.window().definition.sends_to(&endpoint) {

@@ -10,7 +10,7 @@ use super::super::error::EngineError;
 use super::super::rows::{self, RemovedScheduled};
 use super::super::usage::HolderTotals;
 use super::Writer;
-use super::after_commit::{AfterCommit, PublishContext};
+use super::after_commit::{AfterCommit, AfterCommitContext};
 use super::batch::{ApplyError, Batch};
 use super::duplicates::Stored;
 use crate::bus::{CommitError, DEAD_LETTER_TYPE, ProducerLimit, PublishReceipt, StoreError};
@@ -45,7 +45,7 @@ impl Writer {
         batch: &mut Batch,
     ) -> Result<StoredPart, ApplyError> {
         if !is_rest {
-            self.check_room(events.as_slice(), batch)?;
+            self.check_publish_limits(events.as_slice(), batch)?;
         }
         let mut accepted = Vec::with_capacity(part);
         for Publish { event, due } in events.by_ref().take(part) {
@@ -61,7 +61,7 @@ impl Writer {
 
     /// Checks the limits for events from outside. Events of handlers have their plugin's own limits, so that their
     /// backlog does not block other publishers.
-    pub(super) fn check_room(&mut self, events: &[Publish], batch: &Batch) -> Result<(), CommitError> {
+    pub(super) fn check_publish_limits(&mut self, events: &[Publish], batch: &Batch) -> Result<(), CommitError> {
         if events.is_empty() {
             return Ok(());
         }
@@ -187,7 +187,7 @@ impl Writer {
         Ok(())
     }
 
-    fn offer(&mut self, logged: &LoggedEvent, context: &mut PublishContext) {
+    fn offer(&mut self, logged: &LoggedEvent, context: &mut AfterCommitContext) {
         let plugin = publishing_plugin(&logged.event.source);
         let mut counted = 0;
         for subscription in &self.matching_subscriptions(&logged.event.event_type).all {
@@ -213,7 +213,7 @@ impl Writer {
 }
 
 impl AfterCommit for Changes {
-    fn publish(self, writer: &mut Writer, context: &mut PublishContext) {
+    fn apply(self, writer: &mut Writer, context: &mut AfterCommitContext) {
         for logged in &self.0 {
             writer.offer(logged, context);
         }

@@ -11,7 +11,7 @@ use super::Writer;
 use super::batch::Batch;
 use super::deliveries::parks;
 use crate::bus::StoreError;
-use crate::bus::window::{PAGE, Pause, StopReason, Window};
+use crate::bus::window::{PAGE, Pause, PauseReason, Window};
 use crate::event::Position;
 use crate::subscription::{Definition, Target};
 
@@ -35,13 +35,15 @@ impl Writer {
             let settled = batch.changes.deliveries.first_attempts(one).unwrap_or(&none);
             let mut gaps = window.gaps(offered.max(window.cursor), settled);
             let in_flight = |position| window.claimed.contains_key(&position);
-            gaps.retain(|gap| in_flight(gap.delivery.logged.position) || definition.takes(&gap.delivery.logged.event));
+            gaps.retain(|gap| {
+                in_flight(gap.delivery.logged.position) || definition.selects(&gap.delivery.logged.event)
+            });
             (Arc::clone(&window.definition), offered.max(window.cursor), gaps)
         };
         let pause = one.window().pause;
         let same_endpoint = matches!(&present.target, Target::Webhook(webhook) if definition.sends_to(&webhook.url));
-        if pause.stopped == Some(StopReason::EndpointGone) && !same_endpoint {
-            self.put_pause(Arc::clone(one), Pause { stopped: None, ..pause }, batch)?;
+        if pause.paused_by == Some(PauseReason::EndpointGone) && !same_endpoint {
+            self.put_pause(Arc::clone(one), Pause { paused_by: None, ..pause }, batch)?;
         }
         if *present != *definition {
             let selects_after =
@@ -97,7 +99,7 @@ impl Writer {
         // An error of the store shows again at the next write. Until then, only the metrics show a wrong count.
         let rows = rows::count_pending(&self.connection, subscription.number).unwrap_or(0);
         let unread =
-            self.count_matching(Selection::of(subscription, &definition), window.cursor, window.missed).unwrap_or(0);
+            self.count_matching(Selection::of(subscription, &definition), window.cursor, window.last_not_offered).unwrap_or(0);
         window.backlog = rows + unread;
         if subscription.replay.is_none() {
             self.recount_publishers(subscription.number, &mut window);

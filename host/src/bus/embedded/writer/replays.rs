@@ -83,7 +83,7 @@ impl Writer {
         let mut batch = Batch::new(self.shared.clock.now(), self.log);
         match self.delete_replays(&over, &mut batch) {
             Ok(()) => {
-                self.publish_results(&mut batch);
+                self.apply_after_commit(&mut batch);
                 Ok(())
             }
             // They have nothing left to deliver, and can stay until the store accepts changes again.

@@ -6,7 +6,7 @@ use super::super::rows;
 use super::super::selection::Selection;
 use super::super::subscription::Subscription;
 use super::Writer;
-use super::after_commit::{AfterCommit, PublishContext};
+use super::after_commit::{AfterCommit, AfterCommitContext};
 use super::batch::{ApplyError, Batch};
 use crate::event::Position;
 
@@ -90,7 +90,7 @@ impl Writer {
 }
 
 impl AfterCommit for Changes {
-    fn publish(self, writer: &mut Writer, context: &mut PublishContext) {
+    fn apply(self, writer: &mut Writer, context: &mut AfterCommitContext) {
         for (subscription, floor, expired) in self.0 {
             let (gone, total) = {
                 let mut window = subscription.window();

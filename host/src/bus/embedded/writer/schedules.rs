@@ -2,7 +2,7 @@
 
 use super::super::rows;
 use super::Writer;
-use super::after_commit::{AfterCommit, PublishContext};
+use super::after_commit::{AfterCommit, AfterCommitContext};
 use super::batch::Batch;
 use crate::bus::StoreError;
 use crate::event::Event;
@@ -101,7 +101,7 @@ impl Writer {
 }
 
 impl AfterCommit for Changes {
-    fn publish(self, writer: &mut Writer, _: &mut PublishContext) {
+    fn apply(self, writer: &mut Writer, _: &mut AfterCommitContext) {
         if !self.0 {
             return;
         }

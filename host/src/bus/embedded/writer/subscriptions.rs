@@ -6,9 +6,9 @@ use super::super::rows;
 use super::super::selection::Selection;
 use super::super::subscription::Subscription;
 use super::Writer;
-use super::after_commit::{AfterCommit, PublishContext};
+use super::after_commit::{AfterCommit, AfterCommitContext};
 use super::batch::{ApplyError, Batch};
-use crate::bus::window::{Pause, StopReason, Window};
+use crate::bus::window::{Pause, PauseReason, Window};
 use crate::bus::{CommitError, StoreError};
 use crate::event::Position;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId, Target};
@@ -168,20 +168,20 @@ impl Writer {
         Ok(())
     }
 
-    /// Stops a subscription and its replays, or resumes them, which also ends the hold of the endpoint.
-    pub(super) fn stop(
+    /// Pauses a subscription and its replays, or resumes them, which also ends the hold of the endpoint.
+    pub(super) fn set_pause(
         &self,
         id: &SubscriptionId,
-        stopped: Option<StopReason>,
+        paused_by: Option<PauseReason>,
         batch: &mut Batch,
     ) -> Result<(), ApplyError> {
         let subscription = self.require(id, batch)?;
         let definition = Arc::clone(&subscription.window().definition);
-        if let (Target::Webhook(webhook), None) = (&definition.target, stopped) {
+        if let (Target::Webhook(webhook), None) = (&definition.target, paused_by) {
             self.release(&webhook.url, batch)?;
         }
         for one in self.replays(subscription.number).into_iter().chain([subscription]) {
-            let pause = Pause { stopped, ..one.window().pause };
+            let pause = Pause { paused_by, ..one.window().pause };
             self.put_pause(one, pause, batch)?;
         }
         Ok(())
@@ -218,7 +218,7 @@ impl Writer {
 }
 
 impl AfterCommit for Changes {
-    fn publish(self, writer: &mut Writer, context: &mut PublishContext) {
+    fn apply(self, writer: &mut Writer, context: &mut AfterCommitContext) {
         let changed = !(self.added.is_empty() && self.deleted.is_empty() && self.redefined.is_empty());
         for subscription in self.added {
             writer.subscriptions.insert(subscription.number, subscription);

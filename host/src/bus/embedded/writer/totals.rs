@@ -8,7 +8,7 @@ use super::super::engine_state::EngineState;
 use super::super::rows::{self, ScheduledUsage};
 use super::super::usage::{StoreUsage, UsageChanges};
 use super::Writer;
-use super::after_commit::{AfterCommit, PublishContext};
+use super::after_commit::{AfterCommit, AfterCommitContext};
 use super::batch::Batch;
 use crate::bus::{CommitError, StoreError};
 use crate::event::Event;
@@ -107,7 +107,7 @@ impl Writer {
 }
 
 impl AfterCommit for Changes {
-    fn publish(mut self, writer: &mut Writer, _: &mut PublishContext) {
+    fn apply(mut self, writer: &mut Writer, _: &mut AfterCommitContext) {
         writer.shared.add_types(self.types);
         writer.usage.apply(&mut self.usage);
         writer.usage.forgotten(&self.forgotten);

@@ -22,8 +22,15 @@ fn attempt(event: &Arc<Event>, owner: &str, attempt: u32, verdict: Verdict) -> A
     let subscription = SubscriptionId { owner: owner.to_owned(), name: "it".to_owned() };
     let logged = LoggedEvent { position: Position(1), stored_at: Timestamp(0), event: Arc::clone(event) };
     let ids = IdSeed::unique();
-    let delivery =
-        Delivery { logged, subscription, is_dynamic: false, attempt, kind: DeliveryKind::Live, redriven_at: None, ids };
+    let delivery = Delivery {
+        logged,
+        subscription,
+        is_dynamic: false,
+        attempt,
+        kind: DeliveryKind::Regular,
+        redriven_at: None,
+        ids,
+    };
     let status = match verdict {
         Verdict::Ack => DeliveryStatus::Handled,
         Verdict::RetryAfter { .. } => DeliveryStatus::Waiting(Timestamp(0)),

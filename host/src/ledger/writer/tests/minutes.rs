@@ -1,12 +1,12 @@
 //! The aggregates of minutes.
 
 use super::*;
-use crate::ledger::Minute;
-use crate::ledger::statistics::{Ending, Subject, SubjectStatistics};
+use crate::ledger::MinuteAggregate;
+use crate::ledger::statistics::{Ending, StatisticsSubject, SubjectStatistics};
 use crate::usage::Usage;
 
-fn welcome() -> Subject {
-    Subject::Subscription { owner: "mailer".to_owned(), name: "welcome".to_owned() }
+fn welcome() -> StatisticsSubject {
+    StatisticsSubject::Subscription { owner: "mailer".to_owned(), name: "welcome".to_owned() }
 }
 
 /// Records a success.
@@ -15,7 +15,7 @@ fn succeed(statistics: &SubjectStatistics) {
     statistics.record(Ending::Succeeded, Duration::from_millis(4), Some(Duration::from_millis(9)), &usage);
 }
 
-async fn minutes(data: &Path) -> Vec<Minute> {
+async fn minutes(data: &Path) -> Vec<MinuteAggregate> {
     reader(data).minutes(all_minutes(), 10).await.unwrap()
 }
 
@@ -63,7 +63,7 @@ async fn a_stop_writes_the_present_minute_and_a_restart_adds_to_it() {
 async fn minutes_wait_while_the_ledger_cannot_be_written_and_the_clock_may_jump() {
     let data = tempfile::tempdir().unwrap();
     let mut work = work(data.path(), LedgerConfig::default());
-    let statistics = work.shared.statistics.subject(Subject::Routes { plugin: "shop".to_owned() });
+    let statistics = work.shared.statistics.subject(StatisticsSubject::Routes { plugin: "shop".to_owned() });
     let locked = lock(data.path());
     // Forward, back, and far forward.
     for seconds in [0, 60, 0, 3_600] {

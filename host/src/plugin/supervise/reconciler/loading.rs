@@ -22,7 +22,7 @@ use crate::plugin::run::generation::Generation;
 use crate::plugin::supervise::archive::Archive;
 use crate::plugin::supervise::folder::FileFingerprint;
 use crate::plugin::supervise::record::Pin;
-use crate::plugin::supervise::registry::{Registry, RouteConflict};
+use crate::plugin::supervise::registry::{Registry, RouteConflictError};
 
 /// The result of a load; `None` if the sidecar disables the plugin.
 pub(super) type LoadOutcome = Result<Option<Candidate>, SwapError>;
@@ -165,7 +165,7 @@ pub(super) fn check_conflicts(
 }
 
 /// Checks routes against those of all other plugins, except the plugin that the same file contained before.
-fn check_routes(registry: &Registry, former: Option<&str>, generation: &Generation) -> Result<(), RouteConflict> {
+fn check_routes(registry: &Registry, former: Option<&str>, generation: &Generation) -> Result<(), RouteConflictError> {
     let routes = &generation.descriptor.routes;
     match registry.check_routes(&generation.name, routes) {
         Err(conflict) if former == Some(conflict.other.as_str()) => {
@@ -220,7 +220,7 @@ impl PluginFiles {
 
     pub(super) fn sidecar(&self) -> Result<Sidecar, SwapError> {
         let mut sidecar = match source::read(&self.sidecar, Symlinks::Refuse, SIDECAR_LIMIT_BYTES) {
-            Ok(Ok(bytes)) => Sidecar::parse(&text(bytes)?).map_err(LoadError::Sidecar)?,
+            Ok(Ok(bytes)) => Sidecar::parse(&text(bytes)?).map_err(LoadError::SidecarSyntax)?,
             Ok(Err(length)) => return Err(SwapError::SidecarTooLarge(length)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.has_sidecar => Sidecar::default(),
             Err(error) => return Err(SwapError::ReadSidecar(error)),
@@ -243,7 +243,7 @@ impl PluginFiles {
         drop(bytes);
         match self.archive.read(&self.stem, &pin.runs) {
             Ok(former) => Ok((former, Some(pin.clone()))),
-            Err(error) => Err(SwapError::Former(short(&pin.runs).to_owned(), error)),
+            Err(error) => Err(SwapError::ReadPinned(short(&pin.runs).to_owned(), error)),
         }
     }
 }

@@ -180,13 +180,15 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
     ) -> Result<(GenerationRecord, GenerationRecord), SwapError> {
         let (archive, stem, now) = (self.archive.clone(), stem.to_owned(), self.clock.now());
         let (from, to) = (from.clone(), to.to_owned());
-        run_blocking(move || archive.roll_back(&stem, &from, &to, pin, now).map_err(SwapError::Keep)).await
+        run_blocking(move || archive.roll_back(&stem, &from, &to, pin, now).map_err(SwapError::StoreRollback)).await
     }
 
     /// Restores the record after a rollback that failed.
     async fn restore(&self, stem: &str, before: GenerationRecord) {
         let (archive, name) = (self.archive.clone(), stem.to_owned());
-        if let Err(error) = run_blocking(move || archive.write_record(&name, &before).map_err(SwapError::Keep)).await {
+        if let Err(error) =
+            run_blocking(move || archive.write_record(&name, &before).map_err(SwapError::StoreRollback)).await
+        {
             tracing::error!(file = stem, %error, "could not undo the pin of a failed rollback; it takes effect at the next restart");
         }
     }

@@ -4,8 +4,8 @@ use crate::plugin::load::loader::LoadError;
 use crate::plugin::load::source::{SIDECAR_LIMIT_BYTES, SourceError};
 use crate::plugin::run::linked::LinkError;
 use crate::plugin::supervise::record::RecordError;
-use crate::plugin::supervise::registry::RouteConflict;
-use crate::plugin::supervise::route_ownership::RouteTakeover;
+use crate::plugin::supervise::registry::RouteConflictError;
+use crate::plugin::supervise::route_ownership::RouteTakeoverError;
 
 /// Why a file's newest content is not running.
 #[derive(Debug, thiserror::Error)]
@@ -23,9 +23,9 @@ pub(super) enum SwapError {
     #[error("its plugin `{name}` is already loaded from {other}.wasm; remove one of the files or rename the plugin")]
     NameTaken { name: String, other: String },
     #[error(transparent)]
-    Route(#[from] RouteConflict),
+    Route(#[from] RouteConflictError),
     #[error(transparent)]
-    Takeover(#[from] Box<RouteTakeover>),
+    Takeover(#[from] Box<RouteTakeoverError>),
     #[error("the owner of its routes could not be stored: {0}")]
     StoreRoutes(std::io::Error),
     #[error("its subscriptions could not be stored: {0}")]
@@ -33,7 +33,7 @@ pub(super) enum SwapError {
     #[error("{0}")]
     Canary(String),
     #[error("the rollback could not be stored: {0}")]
-    Keep(std::io::Error),
+    StoreRollback(std::io::Error),
     #[error("loading did not finish: {0}")]
     Unfinished(String),
     #[error(transparent)]
@@ -41,7 +41,7 @@ pub(super) enum SwapError {
     #[error(
         "this file was rolled back from, and generation {0}, which replaces it, cannot be read: {1}; put another file into the folder"
     )]
-    Former(String, std::io::Error),
+    ReadPinned(String, std::io::Error),
     #[error("superseded by a newer version of the file")]
     Outdated,
 }
@@ -66,8 +66,9 @@ impl SwapError {
     /// out of time on a busy machine.
     pub(super) fn is_transient(&self) -> bool {
         let is_unread =
-            matches!(self, Self::Read(_) | Self::ReadSidecar(_) | Self::GenerationRecord(_) | Self::Former(..));
-        let is_hosts = matches!(self, Self::Declare(_) | Self::Keep(_) | Self::StoreRoutes(_) | Self::Unfinished(_));
+            matches!(self, Self::Read(_) | Self::ReadSidecar(_) | Self::GenerationRecord(_) | Self::ReadPinned(..));
+        let is_hosts =
+            matches!(self, Self::Declare(_) | Self::StoreRollback(_) | Self::StoreRoutes(_) | Self::Unfinished(_));
         is_unread || is_hosts || matches!(self, Self::Load(LoadError::Link(LinkError::Describe(_))))
     }
 

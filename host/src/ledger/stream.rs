@@ -21,7 +21,7 @@ pub struct StreamPosition {
 
 /// A record in the stream, or the loss of some.
 #[derive(Clone, Debug)]
-pub enum LiveItem {
+pub enum StreamItem {
     /// A record.
     Entry(StreamPosition, Arc<Entry>),
     /// Records that the client missed. The count is unknown if the host was restarted.
@@ -66,7 +66,7 @@ impl Stream {
     }
 
     /// Follows the stream from now on, or after a position that the client has seen.
-    pub(super) fn follow(&self, after: Option<StreamPosition>) -> Live {
+    pub(super) fn follow(&self, after: Option<StreamPosition>) -> StreamFollower {
         let state = self.lock();
         let receiver = self.sender.subscribe();
         let mut backlog = VecDeque::new();
@@ -75,16 +75,16 @@ impl Stream {
                 let oldest = state.recent.front().map_or(state.last + 1, |(number, _)| *number);
                 let missed = oldest.saturating_sub(after.number + 1);
                 if missed > 0 {
-                    backlog.push_back(LiveItem::Lost(Some(missed)));
+                    backlog.push_back(StreamItem::Lost(Some(missed)));
                 }
                 let recent = state.recent.iter().filter(|(number, _)| *number > after.number);
-                backlog.extend(recent.map(|(number, entry)| LiveItem::Entry(self.at(*number), Arc::clone(entry))));
+                backlog.extend(recent.map(|(number, entry)| StreamItem::Entry(self.at(*number), Arc::clone(entry))));
             }
             // The position belongs to another run.
-            Some(_) => backlog.push_back(LiveItem::Lost(None)),
+            Some(_) => backlog.push_back(StreamItem::Lost(None)),
             None => {}
         }
-        Live { run: self.run, receiver, backlog }
+        StreamFollower { run: self.run, receiver, backlog }
     }
 
     fn at(&self, number: u64) -> StreamPosition {
@@ -98,22 +98,22 @@ impl Stream {
 
 /// A client that follows the stream.
 #[derive(Debug)]
-pub struct Live {
+pub struct StreamFollower {
     run: u64,
     receiver: broadcast::Receiver<(u64, Arc<Entry>)>,
-    backlog: VecDeque<LiveItem>,
+    backlog: VecDeque<StreamItem>,
 }
 
-impl Live {
+impl StreamFollower {
     /// Waits for the next record. A client that reads too slowly gets the number of records that it has lost. None if
     /// the host stops. Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Option<LiveItem> {
+    pub async fn next(&mut self) -> Option<StreamItem> {
         if let Some(item) = self.backlog.pop_front() {
             return Some(item);
         }
         match self.receiver.recv().await {
-            Ok((number, entry)) => Some(LiveItem::Entry(StreamPosition { run: self.run, number }, entry)),
-            Err(broadcast::error::RecvError::Lagged(count)) => Some(LiveItem::Lost(Some(count))),
+            Ok((number, entry)) => Some(StreamItem::Entry(StreamPosition { run: self.run, number }, entry)),
+            Err(broadcast::error::RecvError::Lagged(count)) => Some(StreamItem::Lost(Some(count))),
             Err(broadcast::error::RecvError::Closed) => None,
         }
     }
@@ -125,12 +125,12 @@ mod tests {
     use super::*;
 
     /// The numbers of records, and the losses as negative numbers.
-    async fn read(live: &mut Live, count: usize) -> Vec<i64> {
+    async fn read(follower: &mut StreamFollower, count: usize) -> Vec<i64> {
         let mut items = Vec::new();
         for _ in 0..count {
-            items.push(match live.next().await.unwrap() {
-                LiveItem::Entry(position, _) => i64::try_from(position.number).unwrap(),
-                LiveItem::Lost(lost) => -i64::try_from(lost.unwrap_or(0)).unwrap(),
+            items.push(match follower.next().await.unwrap() {
+                StreamItem::Entry(position, _) => i64::try_from(position.number).unwrap(),
+                StreamItem::Lost(lost) => -i64::try_from(lost.unwrap_or(0)).unwrap(),
             });
         }
         items
@@ -141,17 +141,17 @@ mod tests {
         let stream = Stream::new(7);
         stream.push(Arc::new(handled(0)));
         assert!(!stream.is_watched());
-        let mut live = stream.follow(None);
+        let mut follower = stream.follow(None);
         assert!(stream.is_watched());
         stream.push(Arc::new(handled(0)));
         stream.push(Arc::new(handled(0)));
-        assert_eq!(read(&mut live, 2).await, [2, 3]);
+        assert_eq!(read(&mut follower, 2).await, [2, 3]);
         let at = |run, number| Some(StreamPosition { run, number });
         assert_eq!(read(&mut stream.follow(at(7, 1)), 2).await, [2, 3]);
         // The position of another run, or one that this run has not reached.
         for unknown in [at(6, 1), at(7, 4)] {
             let mut resumed = stream.follow(unknown);
-            assert!(matches!(resumed.next().await, Some(LiveItem::Lost(None))));
+            assert!(matches!(resumed.next().await, Some(StreamItem::Lost(None))));
         }
     }
 

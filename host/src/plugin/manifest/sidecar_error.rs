@@ -8,7 +8,7 @@ use super::swap_rules::CanaryRule;
 
 /// Why a sidecar does not match its plugin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Mismatch {
+pub enum SidecarError {
     /// The sidecar has rules for a subscription that the plugin does not declare.
     #[error("it has rules for the subscription `{0}`, which the plugin does not declare")]
     UnknownSubscription(String),
@@ -68,7 +68,7 @@ pub enum Mismatch {
     Rule(String, subscription_rules::ValidationError),
 }
 
-impl Mismatch {
+impl SidecarError {
     /// Whether the plugin only needs a sidecar.
     #[must_use]
     pub fn wants_sidecar(&self) -> bool {
