@@ -1,5 +1,5 @@
-//! From saving a handler's `.wasm` to the first event handled by it, in a running host: with code that
-//! must be compiled, and with code that is in the cache; beside the time of compiling alone.
+//! From saving a handler's `.wasm` to the first event handled by it, in a running host: with code that must be
+//! compiled, and with code that is in the cache; compared with the time of compiling alone.
 
 #![allow(
     missing_docs,

@@ -38,7 +38,7 @@ pub(crate) fn print_messages(unit: &UnitResult) {
     }
 }
 
-/// The skipped paths, in a line for each reason. Expected omissions are left out unless it is verbose.
+/// The skipped paths, in a line for each reason. Expected omissions are omitted unless it is verbose.
 pub(crate) fn describe_skipped(skipped: &[SkippedDirectory], verbose: bool) -> Vec<String> {
     /// The largest number of paths in a line.
     const MAX_PATHS: usize = 8;

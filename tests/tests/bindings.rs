@@ -1,5 +1,5 @@
-//! Keeps `guest-sdk/sdk/src/bindings.rs` in step with `wit/`. The bindings are checked in so that plugin builds need no
-//! generator; `SANDBUS_BLESS=1 cargo test -p sandbus-tests --test bindings` renews them.
+//! Checks that `guest-sdk/sdk/src/bindings.rs` matches `wit/`. The bindings are checked in so that plugin builds need
+//! no generator; `SANDBUS_BLESS=1 cargo test --workspace --test bindings` regenerates them.
 
 use std::path::Path;
 

@@ -99,7 +99,7 @@ fn an_event_shows_its_attempts_and_what_they_published() {
         "{shown}"
     );
     assert!(lines[3].starts_with("  ✓ flaky/job attempt 3 in ") && lines[3].contains(", wrote effects at "), "{shown}");
-    assert!(lines[4].starts_with("      flaky.done ") && lines[5] == "        no subscription takes it", "{shown}");
+    assert!(lines[4].starts_with("      flaky.done ") && lines[5] == "        no subscription matches it", "{shown}");
 
     let page = host.admin("/attempts?subscription=flaky/job&failed=true&limit=1");
     assert_eq!((items(&page["attempts"]).len(), &page["attempts"][0]["attempt"]), (1, &json!(2)));

@@ -42,8 +42,9 @@ export interface Response {
 }
 
 /**
- * A request failed, or `success()` found another status. If the handler does not catch it, the delivery is retried,
- * except after a denial or a status from 400 to 499 other than 408, 425 and 429.
+ * A request failed, or `success()` found another status. If the handler does not catch the error, the delivery is
+ * retried. The delivery is rejected if the host is not granted, if the request is malformed, or if the status is from
+ * 400 to 499, except 408, 425 and 429.
  */
 export declare class SendError extends Error {
   readonly kind: "denied" | "invalid" | "timeout" | "unreachable" | "status";

@@ -176,7 +176,7 @@ export interface ScheduleOptions {
   name?: string;
   /** An IANA name, such as "Europe/Vienna"; UTC by default. */
   timezone?: string;
-  /** What happens to times that passed while the plugin did not run. */
+  /** The policy for missed times: times that passed while the plugin did not run, or more than a minute ago. */
   missed?: "run-once" | "skip" | "catch-up";
   timeout?: Duration;
   retry?: RetryPolicy;
@@ -321,14 +321,17 @@ export declare function publish(type: string, data?: unknown, options?: MessageO
 /** Publishes several events, all or none, and returns their ids in order. */
 export declare function publishMany(events: ({ type: string; data?: unknown } & MessageOptions)[]): string[];
 
-/** Cancels a delayed event that this plugin published. An event that has already entered the log is not an error. */
+/**
+ * Cancels a delayed event that this plugin published. It is not an error if the event has already entered the log or
+ * does not exist.
+ */
 export declare function cancel(id: string): void;
 
 /**
- * Makes the client wait for a reply. This request must have published the event `id`. After its effects are committed,
- * the client gets the data of the first event that matches the pattern and follows from that event, or 504 if there is
- * none in time. The reply's extensions can set the status (`httpstatus: "402"`) and headers (`httpheaders:
- * '{"retry-after":"30"}'`).
+ * Makes the client wait for a reply. This request must have published the event `id`. After the commit, the client gets
+ * the data of the first event in the same cause tree that matches the pattern. If no such event arrives within the
+ * timeout (5 s by default, at most a minute), the client gets a 504. The reply's extensions can set the status
+ * (`httpstatus: "402"`) and headers (`httpheaders: '{"retry-after":"30"}'`).
  */
 export declare function reply(id: string, pattern: string, timeout?: Duration): Response;
 

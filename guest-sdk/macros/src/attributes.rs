@@ -159,7 +159,7 @@ pub(crate) fn is_attribute(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|character| character.is_ascii_lowercase() || character.is_ascii_digit())
 }
 
-/// What keeps events in order: an attribute, or a JSON pointer (RFC 6901) into the data.
+/// The ordering key: an attribute, or a JSON pointer (RFC 6901) into the data.
 pub(crate) fn ordering_key(literal: &LitStr) -> Result<String> {
     let text = literal.value();
     let escapes_are_whole = || text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));

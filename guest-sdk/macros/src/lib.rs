@@ -40,8 +40,8 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
 ///     filters(prefix(source = "/shop"), not(suffix(subject = ".test"))), // all must match
 ///     start = "beginning",             // or "now", a time in RFC 3339, or a position of the log
 ///     concurrency = 4,                 // the highest number of concurrent deliveries
-///     ordering_key = "/customer/id",   // keeps order per value: an attribute, or a JSON pointer into the data
-///     dead_letter_policy = "park",     // deliveries with the same key wait for a dead letter; "release": they go on
+///     ordering_key = "/customer/id",   // attribute or JSON pointer; events with the same value are delivered in order
+///     dead_letter_policy = "park",     // deliveries with the same key wait for a dead letter; or "release"
 ///     max_backlog = 10_000,            // with more deliveries waiting, publishers are refused
 ///     timeout = "5s",                  // for one invocation
 ///     retry(
@@ -71,15 +71,15 @@ pub fn on_event(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// The function has one argument, the [`Tick`](../sandbus_sdk/struct.Tick.html), and returns `()` or `Result<()>`. List
 /// it among the `handlers` of `plugin!`. The schedule has the function's name. Its events have the type
-/// `schedule.<plugin>.<name>`; they are delivered as other events are, with retries and dead letters. All arguments but
-/// the first are optional:
+/// `schedule.<plugin>.<name>`; they are delivered as other events are, with retries and dead letters. A time is missed
+/// if it passed while the plugin did not run, or more than a minute ago. All arguments but the first are optional:
 ///
 /// ```
 /// # use sandbus_sdk::prelude::*;
 /// #[on_schedule(
 ///     "0 9 * * 1-5",                   // at nine o'clock on working days
 ///     timezone = "Europe/Zurich",      // UTC by default
-///     missed = "skip",                 // times at which the plugin did not run; also "run-once" and "catch-up"
+///     missed = "skip",                 // missed times; also "run-once" and "catch-up"
 ///     name = "daily",                  // the schedule's name
 ///     timeout = "30s",                 // for one invocation
 ///     retry(max_attempts = 3),         // as in `#[on_event]`

@@ -94,15 +94,16 @@ def publish_many(messages: Iterable[Message]) -> list[str]:
 
 
 def cancel(id: str) -> None:
-    """Cancels a delayed event that this plugin published. An event that has already entered the log is not an error."""
+    """Cancels a delayed event that this plugin published. It is not an error if the event has already entered the log or
+    does not exist."""
     host().cancel(non_empty(id, "the id of an event"))
 
 
 def reply(id: str, pattern: str, timeout: Duration = "5s") -> Response:
-    """Makes the client wait for a reply. This request must have published the event ``id``. After its effects are
-    committed, the client gets the data of the first event that matches the pattern and follows from that event, or 504
-    if there is none in time. The reply's extensions can set the status (``httpstatus: "402"``) and headers
-    (``httpheaders: '{"retry-after":"30"}'``)."""
+    """Makes the client wait for a reply. This request must have published the event ``id``. After the commit, the
+    client gets the data of the first event in the same cause tree that matches the pattern. If no such event arrives
+    within the timeout (5 s by default, at most a minute), the client gets a 504. The reply's extensions can set the
+    status (``httpstatus: "402"``) and headers (``httpheaders: '{"retry-after":"30"}'``)."""
     identifier(id, "the id of an event")
     identifier(pattern, "the pattern of a reply")
     host().reply(id, pattern, milliseconds(timeout, "timeout") or 0)

@@ -21,24 +21,24 @@ pub mod sandbus {
       /// A CloudEvents 1.0 event.
       #[derive(Clone)]
       pub struct Event {
-        /// The event's id, unique within its source, and the same at every attempt.
+        /// The event's id. It is unique within its source, and the same in every attempt.
         pub id: _rt::String,
-        /// Where it came from, a URI reference. The host sets it for what a plugin publishes.
+        /// Its source, a URI reference. The host sets the source of events that a plugin publishes.
         pub source: _rt::String,
         /// Its type, such as `user.registered`.
         pub type_: _rt::String,
-        /// What it is about within its source.
+        /// Its subject within the source.
         pub subject: Option<_rt::String>,
-        /// When it happened, in RFC 3339.
+        /// The time of the occurrence (RFC 3339).
         pub time: Option<_rt::String>,
-        /// The media type of `data`. Where the event itself names none, it is the one that is implied by how
-        /// the data came: `application/json`, or `application/octet-stream` for bytes.
+        /// The media type of `data`. If the event has no media type, the host sets the one that the transport implies:
+        /// `application/json` for JSON, `application/octet-stream` for bytes.
         pub datacontenttype: Option<_rt::String>,
-        /// The schema that `data` follows, a URI.
+        /// The URI of the schema of `data`.
         pub dataschema: Option<_rt::String>,
-        /// Extension attributes. On what a plugin publishes the host sets `causationid` (the event that
-        /// was being handled), `correlationid` (the first event of the flow), `hops` (how many events lie
-        /// between) and, if the flow has them, `traceparent` and `tracestate`.
+        /// Extension attributes. On events that a plugin publishes, the host sets `causationid` (the id of the event
+        /// that was being handled), `correlationid` (the correlation id of the cause tree), `hops` (the number of steps
+        /// from the first event of the cause tree) and, if the cause tree has them, `traceparent` and `tracestate`.
         pub extensions: _rt::Vec::<Attribute>,
         /// The payload, if there is one.
         pub data: Option<_rt::Vec::<u8>>,
@@ -53,11 +53,11 @@ pub mod sandbus {
       pub struct Delivery {
         /// The event.
         pub event: Event,
-        /// The name of the subscription that it is delivered for.
+        /// The name of the subscription.
         pub subscription: _rt::String,
-        /// Which attempt this is, from 1.
+        /// The number of the attempt, from 1.
         pub attempt: u32,
-        /// Whether the event is history that is delivered again on request.
+        /// Whether the delivery belongs to a replay.
         pub replay: bool,
       }
       impl ::core::fmt::Debug for Delivery {
@@ -65,12 +65,12 @@ pub mod sandbus {
           f.debug_struct("Delivery").field("event", &self.event).field("subscription", &self.subscription).field("attempt", &self.attempt).field("replay", &self.replay).finish()
         }
       }
-      /// A request to try again.
+      /// A request for another attempt.
       #[derive(Clone)]
       pub struct Retry {
-        /// When, in milliseconds from now; the subscription's retry policy decides when left out.
+        /// The delay in milliseconds. If it is omitted, the subscription's retry policy decides.
         pub delay_ms: Option<u64>,
-        /// Why.
+        /// The reason.
         pub reason: _rt::String,
       }
       impl ::core::fmt::Debug for Retry {
@@ -78,12 +78,12 @@ pub mod sandbus {
           f.debug_struct("Retry").field("delay-ms", &self.delay_ms).field("reason", &self.reason).finish()
         }
       }
-      /// How a delivery failed.
+      /// The failure of a delivery.
       #[derive(Clone)]
       pub enum Failure {
-        /// It may succeed later: try again.
+        /// Another attempt may succeed. The delivery is retried.
         Retry(Retry),
-        /// It will never succeed, with this reason: make it a dead letter at once.
+        /// No attempt can succeed, for this reason. The delivery becomes a dead letter at once.
         Reject(_rt::String),
       }
       impl ::core::fmt::Debug for Failure {
@@ -117,21 +117,21 @@ pub mod sandbus {
       super::super::super::__link_custom_section_describing_imports;
       
       use super::super::super::_rt;
-      /// When a failed delivery is tried again. What is left out has the host's default.
+      /// When a failed delivery is attempted again. The host's defaults apply to omitted members.
       #[derive(Clone)]
       pub struct RetryPolicy {
-        /// How many attempts are made before the delivery becomes a dead letter; at least 1.
+        /// The number of attempts before the delivery becomes a dead letter; at least 1.
         pub attempts: Option<u32>,
         /// The delay before the second attempt, in milliseconds.
         pub first_delay_ms: Option<u64>,
-        /// What each further delay is multiplied with, in percent: 200 doubles it. At least 100.
+        /// The factor from one delay to the next, in percent: 200 doubles it. At least 100.
         pub factor_percent: Option<u32>,
         /// The longest delay, in milliseconds.
         pub max_delay_ms: Option<u64>,
-        /// How much of each delay is left to chance, in percent: 50 spreads it over its upper half.
+        /// The random share of each delay, in percent. With 50, a delay is between half and all of its nominal length.
         pub jitter_percent: Option<u32>,
-        /// Causes of failure after which there is no other attempt: `trap`, `timeout`, `out-of-memory`,
-        /// `webhook`, `retry`, `exception`, `request`.
+        /// Causes of failure after which there is no further attempt: `trap`, `timeout`, `out-of-memory`, `webhook`,
+        /// `retry`, `exception`, `request`.
         pub permanent: _rt::Vec::<_rt::String>,
       }
       impl ::core::fmt::Debug for RetryPolicy {
@@ -139,14 +139,14 @@ pub mod sandbus {
           f.debug_struct("RetryPolicy").field("attempts", &self.attempts).field("first-delay-ms", &self.first_delay_ms).field("factor-percent", &self.factor_percent).field("max-delay-ms", &self.max_delay_ms).field("jitter-percent", &self.jitter_percent).field("permanent", &self.permanent).finish()
         }
       }
-      /// Where a subscription begins.
+      /// Where a subscription starts.
       #[derive(Clone)]
       pub enum Start {
-        /// With the events that are published after it.
+        /// With the first event that is published after its creation.
         Now,
-        /// With the oldest event that the log has.
+        /// With the oldest event in the log.
         Beginning,
-        /// With the first event that was stored at or after a time, in RFC 3339.
+        /// With the first event that was stored at or after a time (RFC 3339).
         Time(_rt::String),
         /// With the event at a position of the log, or the first one after it.
         Position(u64),
@@ -169,13 +169,13 @@ pub mod sandbus {
           }
         }
       }
-      /// What a dead letter means for later deliveries with its ordering key.
+      /// The policy for later deliveries with the ordering key of a dead letter.
       #[repr(u8)]
       #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
       pub enum DeadLetterPolicy {
-        /// They go on without it.
+        /// Later deliveries with the ordering key continue.
         Release,
-        /// They wait until it is redriven and handled, or dropped.
+        /// They wait until the dead letter is redriven and handled, or dropped.
         Park,
       }
       impl ::core::fmt::Debug for DeadLetterPolicy {
@@ -228,9 +228,9 @@ pub mod sandbus {
       pub enum Due {
         /// With the commit of this invocation.
         Now,
-        /// So many milliseconds after this call.
+        /// The given number of milliseconds after this call.
         AfterMs(u64),
-        /// At a time in RFC 3339; at once if it has passed.
+        /// At the given time (RFC 3339), or at once if it has passed.
         At(_rt::String),
       }
       impl ::core::fmt::Debug for Due {
@@ -248,16 +248,16 @@ pub mod sandbus {
           }
         }
       }
-      /// An event to publish. The host adds its id, source, time, cause and flow.
+      /// An event to publish. The host adds its id, source and time, and the attributes of its cause.
       #[derive(Clone)]
       pub struct Message {
         /// The event's type.
         pub type_: _rt::String,
-        /// What it is about.
+        /// Its subject.
         pub subject: Option<_rt::String>,
         /// The media type of `data`.
         pub datacontenttype: Option<_rt::String>,
-        /// The schema that `data` follows.
+        /// The URI of the schema of `data`.
         pub dataschema: Option<_rt::String>,
         /// Extension attributes.
         pub extensions: _rt::Vec::<Attribute>,
@@ -274,11 +274,11 @@ pub mod sandbus {
       /// Why a call was refused.
       #[derive(Clone)]
       pub enum Error {
-        /// The plugin was not granted it.
+        /// The plugin does not have the grant.
         Denied(_rt::String),
-        /// An argument breaks the rules.
+        /// An argument is invalid.
         Invalid(_rt::String),
-        /// The invocation asks for more than its limits allow.
+        /// The call exceeds a limit of the invocation.
         Limit(_rt::String),
       }
       impl ::core::fmt::Debug for Error {
@@ -303,17 +303,17 @@ pub mod sandbus {
       }
 
       impl ::core::error::Error for Error {}
-      /// An HTTP endpoint that takes CloudEvents. The operator must have granted its host to this plugin.
+      /// An HTTP endpoint that receives CloudEvents. The operator must have granted its host to this plugin.
       #[derive(Clone)]
       pub struct Webhook {
-        /// Where it is.
+        /// The URL.
         pub url: _rt::String,
-        /// If it is given, events come in structured mode and are signed with it, as the Standard Webhooks
-        /// specification says (`webhook-id`, `webhook-timestamp`, `webhook-signature`): `whsec_` and the
-        /// secret's bytes in base64. Else they come in binary mode.
+        /// The secret that signs requests to the endpoint (Standard Webhooks): `whsec_`, followed by the secret's bytes
+        /// in base64. With a secret, events are sent in structured mode, with the headers `webhook-id`,
+        /// `webhook-timestamp` and `webhook-signature`. Without a secret, events are sent unsigned in binary mode.
         pub secret: Option<_rt::String>,
-        /// Whether the endpoint must first agree, by the validation handshake of the CloudEvents WebHook
-        /// specification (section 4).
+        /// Whether the endpoint must first agree to receive events, with the validation handshake of the CloudEvents
+        /// WebHook specification (section 4).
         pub handshake: bool,
       }
       impl ::core::fmt::Debug for Webhook {
@@ -321,7 +321,7 @@ pub mod sandbus {
           f.debug_struct("Webhook").field("url", &self.url).field("secret", &self.secret).field("handshake", &self.handshake).finish()
         }
       }
-      /// Who receives a subscription's deliveries.
+      /// The receiver of a subscription's deliveries.
       #[derive(Clone)]
       pub enum Target {
         /// The named plugin's `event-handler`.
@@ -341,26 +341,26 @@ pub mod sandbus {
           }
         }
       }
-      /// A subscription that is made at run time. What is left out is as with declared ones.
+      /// A subscription that is created at run time. Omitted options have the same defaults as in declared subscriptions.
       #[derive(Clone)]
       pub struct Subscription {
-        /// Its name, unique among those that this plugin made.
+        /// The name, unique among the subscriptions that this plugin created.
         pub name: _rt::String,
-        /// Which event types it takes.
+        /// The pattern of its event types.
         pub pattern: _rt::String,
-        /// Which of these events it takes, by their attributes.
+        /// Filters on the events' attributes.
         pub filters: Option<_rt::String>,
-        /// Who receives them.
+        /// The receiver of its deliveries.
         pub target: Target,
-        /// Where it begins when it is made.
+        /// Where the subscription starts when it is created.
         pub start: Option<Start>,
-        /// How many deliveries may be in flight at a time.
+        /// The maximum number of concurrent deliveries.
         pub concurrency: Option<u32>,
-        /// What keeps events in order.
+        /// The ordering key.
         pub ordering_key: Option<_rt::String>,
-        /// What a dead letter means for the deliveries that share its ordering key.
+        /// The policy for later deliveries with the ordering key of a dead letter.
         pub dead_letter_policy: Option<DeadLetterPolicy>,
-        /// When a failed delivery is tried again.
+        /// When a failed delivery is attempted again.
         pub retry: Option<RetryPolicy>,
       }
       impl ::core::fmt::Debug for Subscription {
@@ -369,8 +369,8 @@ pub mod sandbus {
         }
       }
       #[allow(unused_unsafe, clippy::all)]
-      /// Publishes one event with the commit of this invocation, and returns its id. The id is derived
-      /// from what is being handled, and so it is the same at every attempt.
+      /// Publishes one event when this invocation commits, and returns its id. The id is derived from the event or
+      /// request that is being handled, so it is the same in every attempt.
       #[allow(async_fn_in_trait)]
       pub fn publish(message: &Message,) -> Result<_rt::String,Error>{
         unsafe {
@@ -763,8 +763,8 @@ pub mod sandbus {
         }
       }
       #[allow(unused_unsafe, clippy::all)]
-      /// Takes back an event that this plugin published for later, with the commit of this invocation. One
-      /// that has entered the log meanwhile, or that never was, is no error.
+      /// Cancels a delayed event that this plugin published, when this invocation commits. It is not an error if the
+      /// event has already entered the log or does not exist.
       #[allow(async_fn_in_trait)]
       pub fn cancel(id: &str,) -> Result<(),Error>{
         unsafe {
@@ -843,11 +843,10 @@ pub mod sandbus {
         }
       }
       #[allow(unused_unsafe, clippy::all)]
-      /// Lets the client of the HTTP request that is being handled wait for a reply: once this invocation is
-      /// committed with a response of status 200 to 299, the host holds the response back until an event that
-      /// matches `pattern` enters the log in the flow of the event `id`, which this invocation has
-      /// published, and answers with that event's data in place of the response's body. If none comes in
-      /// time the client is answered 504; what was published stands all the same.
+      /// Makes the client of the current HTTP request wait for a reply. This invocation must have published the event
+      /// `id` and must return a status from 200 to 299. After the commit, the host waits for the first event in the same
+      /// cause tree whose type matches `pattern`. The client gets that event's data as the body of the response. If no
+      /// such event arrives within the timeout, the client gets a 504; the published events remain.
       #[allow(async_fn_in_trait)]
       pub fn reply(id: &str,pattern: &str,timeout_ms: u64,) -> Result<(),Error>{
         unsafe {
@@ -929,8 +928,8 @@ pub mod sandbus {
         }
       }
       #[allow(unused_unsafe, clippy::all)]
-      /// Makes a durable subscription with the commit of this invocation. A subscription of this name that
-      /// the plugin made before is replaced, and keeps its position.
+      /// Creates a durable subscription when this invocation commits. It replaces a subscription with this name that the
+      /// plugin created earlier, and keeps its cursor.
       #[allow(async_fn_in_trait)]
       pub fn subscribe(subscription: &Subscription,) -> Result<(),Error>{
         unsafe {
@@ -1209,8 +1208,8 @@ pub mod sandbus {
         }
       }
       #[allow(unused_unsafe, clippy::all)]
-      /// Removes a subscription that this plugin made at run time, with the commit of this invocation.
-      /// One that doesn't exist is no error.
+      /// Deletes a subscription that this plugin created at run time, when this invocation commits. It is not an error if
+      /// the subscription does not exist.
       #[allow(async_fn_in_trait)]
       pub fn unsubscribe(name: &str,) -> Result<(),Error>{
         unsafe {
@@ -2712,7 +2711,7 @@ pub mod wasi {
 pub mod exports {
   pub mod sandbus {
     pub mod plugin {
-      /// What a plugin says about itself.
+      /// The description that a plugin gives of itself.
       #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
       pub mod descriptor {
         #[used]
@@ -2724,13 +2723,13 @@ pub mod exports {
         pub type RetryPolicy = super::super::super::super::sandbus::plugin::rules::RetryPolicy;
         pub type Start = super::super::super::super::sandbus::plugin::rules::Start;
         pub type DeadLetterPolicy = super::super::super::super::sandbus::plugin::rules::DeadLetterPolicy;
-        /// One HTTP route that the plugin answers.
+        /// An HTTP route of the plugin.
         #[derive(Clone)]
         pub struct Route {
           /// The HTTP method in upper case: `GET`, `POST`, `PUT`, `PATCH`, `DELETE`, `HEAD` or `OPTIONS`.
           pub method: _rt::String,
-          /// The path, beginning with a slash. A segment in braces is a parameter (`/users/{id}`), and
-          /// a last segment with a star takes the rest of the path (`/files/{*path}`).
+          /// The path, beginning with a slash. A segment in braces is a parameter (`/users/{id}`). A last segment with a
+          /// star matches the rest of the path (`/files/{*path}`).
           pub path: _rt::String,
         }
         impl ::core::fmt::Debug for Route {
@@ -2743,31 +2742,29 @@ pub mod exports {
         pub struct Subscription {
           /// The subscription's name, unique within the plugin: letters, digits, `-`, `_`.
           pub name: _rt::String,
-          /// Which event types it takes: tokens split at dots, where `*` stands for one token and `>`,
-          /// as the last one, for one or more (`user.registered`, `user.*`, `order.>`).
+          /// The pattern of its event types: words separated by dots, where `*` matches one word, and `>` at the end
+          /// matches one or more words (`user.registered`, `user.*`, `order.>`).
           pub pattern: _rt::String,
-          /// How many deliveries may be in flight at a time; the host's default when left out.
+          /// The maximum number of concurrent deliveries. If it is omitted, the host's default applies.
           pub concurrency: Option<u32>,
-          /// Which of these events it takes, by their attributes: filters of the CloudEvents Subscriptions
-          /// API as a JSON array, of which all must match. Their dialects are `exact`, `prefix`, `suffix`,
-          /// `all`, `any` and `not`.
+          /// Filters on the events' attributes: a JSON array of CloudEvents Subscriptions API filters (`exact`, `prefix`,
+          /// `suffix`, `all`, `any`, `not`). An event must match all filters in the array.
           pub filters: Option<_rt::String>,
-          /// Where it begins when it is made; `now` when left out.
+          /// Where the subscription starts when it is created. If it is omitted, `now` applies.
           pub start: Option<Start>,
-          /// What keeps events in order: an attribute's name (`subject`, or an extension's), or a JSON
-          /// pointer into the data (`/customer/id`). Deliveries that share its value go one at a time, in
-          /// the order of the log; those of other values, and those that have none, go beside them.
+          /// The ordering key: the name of an attribute (`subject`, or an extension attribute), or a JSON pointer into
+          /// the data (`/customer/id`). Events with the same value are delivered one at a time, in the order of the log.
+          /// Events with different values, or without a value, are delivered concurrently.
           pub ordering_key: Option<_rt::String>,
-          /// What a dead letter means for the deliveries that share its ordering key; `release` when left
-          /// out.
+          /// The policy for later deliveries with the ordering key of a dead letter. If it is omitted, `release` applies.
           pub dead_letter_policy: Option<DeadLetterPolicy>,
-          /// How many deliveries may wait before publishers are told to come back later; the host's default
-          /// when left out.
+          /// The limit on the subscription's backlog. Above it, publishers get a 429. If it is omitted, the host's
+          /// default applies.
           pub max_backlog: Option<u64>,
-          /// When a failed delivery is tried again.
+          /// When a failed delivery is attempted again.
           pub retry: Option<RetryPolicy>,
-          /// How long one invocation may run, in milliseconds; the host's default when left out, and
-          /// never above the host's limit.
+          /// The time limit of an invocation, in milliseconds. If it is omitted, the host's default applies. It is never
+          /// above the host's limit.
           pub timeout_ms: Option<u64>,
         }
         impl ::core::fmt::Debug for Subscription {
@@ -2775,15 +2772,16 @@ pub mod exports {
             f.debug_struct("Subscription").field("name", &self.name).field("pattern", &self.pattern).field("concurrency", &self.concurrency).field("filters", &self.filters).field("start", &self.start).field("ordering-key", &self.ordering_key).field("dead-letter-policy", &self.dead_letter_policy).field("max-backlog", &self.max_backlog).field("retry", &self.retry).field("timeout-ms", &self.timeout_ms).finish()
           }
         }
-        /// What happens to the times of a schedule that passed while the plugin did not run, or by more than a minute.
+        /// The policy for missed times. A time is missed if it passed while the plugin did not run, or if the host is more
+        /// than a minute late.
         #[repr(u8)]
         #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
         pub enum Missed {
-          /// One event for all of them.
+          /// One event for all missed times.
           RunOnce,
-          /// None.
+          /// No event.
           Skip,
-          /// One event for each of them.
+          /// One event for each missed time.
           CatchUp,
         }
         impl ::core::fmt::Debug for Missed {
@@ -2819,18 +2817,18 @@ pub mod exports {
           }
         }
 
-        /// An event that the host publishes at certain times, in the plugin's name.
+        /// Times at which the host publishes an event for the plugin.
         #[derive(Clone)]
         pub struct Schedule {
           /// The schedule's name, unique within the plugin: letters, digits, `-`, `_`.
           pub name: _rt::String,
-          /// When: a cron expression of five fields, or of six with seconds in front.
+          /// The times: a cron expression of five fields, or of six if the first one is for seconds.
           pub cron: _rt::String,
-          /// The time zone of the expression, by its IANA name; UTC when left out.
+          /// The IANA name of the expression's time zone. If it is omitted, UTC applies.
           pub timezone: Option<_rt::String>,
-          /// What happens to times that were missed; `run-once` when left out.
+          /// The policy for missed times. If it is omitted, `run-once` applies.
           pub missed: Option<Missed>,
-          /// The event's type, which the plugin must be granted to publish.
+          /// The event's type. The plugin needs the grant to publish it.
           pub type_: _rt::String,
           /// The media type of `data`.
           pub datacontenttype: Option<_rt::String>,
@@ -2845,11 +2843,11 @@ pub mod exports {
         /// One key of the plugin's configuration.
         #[derive(Clone)]
         pub struct ConfigKey {
-          /// The key as given to `wasi:config/store`.
+          /// The name of the key, as passed to `wasi:config/store`.
           pub name: _rt::String,
-          /// The value while the operator sets none.
+          /// The value if the operator does not set one.
           pub default: Option<_rt::String>,
-          /// What it is for, in a sentence.
+          /// Its purpose, in a sentence.
           pub description: Option<_rt::String>,
         }
         impl ::core::fmt::Debug for ConfigKey {
@@ -2857,24 +2855,24 @@ pub mod exports {
             f.debug_struct("ConfigKey").field("name", &self.name).field("default", &self.default).field("description", &self.description).finish()
           }
         }
-        /// All that a plugin says about itself.
+        /// The plugin's description of itself.
         #[derive(Clone)]
         pub struct Descriptor {
           /// The plugin's name, unique in a host: lower-case letters, digits and `-`, at most 64.
           pub name: _rt::String,
           /// The plugin's version.
           pub version: _rt::String,
-          /// What it does, in a sentence.
+          /// Its purpose, in a sentence.
           pub description: Option<_rt::String>,
-          /// The routes that it answers.
+          /// Its routes.
           pub routes: _rt::Vec::<Route>,
-          /// The subscriptions that it serves.
+          /// Its subscriptions.
           pub subscriptions: _rt::Vec::<Subscription>,
-          /// The events that are published for it at certain times.
+          /// Its schedules.
           pub schedules: _rt::Vec::<Schedule>,
-          /// The event types that it asks to publish, as patterns. Publishing any other is refused.
+          /// Patterns of the event types that it publishes. The host refuses to publish other types.
           pub publishes: _rt::Vec::<_rt::String>,
-          /// The event types that it asks to make subscriptions for at run time, as patterns.
+          /// Patterns of the event types that it subscribes to at run time.
           pub subscribes: _rt::Vec::<_rt::String>,
           /// The keys of its configuration.
           pub config: _rt::Vec::<ConfigKey>,
@@ -3531,8 +3529,8 @@ pub mod exports {
             pub trait Guest {
               /// Describes the plugin.
               ///
-              /// The host calls it once for each digest, with a small limit on time and memory, and with every
-              /// import refusing. It must be pure: the same component gives the same answer.
+              /// The host calls `describe` once for each digest, with tight limits on time and memory. All imports fail during
+              /// the call. `describe` must always return the same descriptor for the same component.
               #[allow(async_fn_in_trait)]
               fn describe() -> Descriptor;
             }
@@ -3774,8 +3772,8 @@ pub mod exports {
             }
           } }
           pub trait Guest {
-            /// Handles one delivery. `ok` acknowledges it and commits the invocation's effects with it; an
-            /// error, a trap or running out of time throws the effects away.
+            /// Handles one delivery. If it returns `ok`, the host acknowledges the event and commits the effects. If it returns
+            /// an error, traps or times out, the host discards the effects.
             #[allow(async_fn_in_trait)]
             fn handle(delivery: Delivery,) -> Result<(),Failure>;
           }
@@ -3803,7 +3801,7 @@ pub mod exports {
 
         }
 
-        /// The handler of HTTP requests, with bodies as a whole.
+        /// The handler of HTTP requests. Bodies are complete, not streamed.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod http_handler {
           #[used]
@@ -3814,20 +3812,20 @@ pub mod exports {
           use super::super::super::super::_rt;
           /// A header's name, in lower case, and its value.
           pub type Header = (_rt::String,_rt::String,);
-          /// A request on one of the plugin's routes.
+          /// A request to one of the plugin's routes.
           #[derive(Clone)]
           pub struct Request {
             /// The request's method in upper case.
             pub method: _rt::String,
-            /// The route that matched, as the descriptor gives it.
+            /// The path of the matching route, as in the descriptor.
             pub route: _rt::String,
             /// The path, percent-encoded as it was sent.
             pub path: _rt::String,
             /// The route's parameters, percent-decoded.
             pub params: _rt::Vec::<(_rt::String,_rt::String,)>,
-            /// What follows the question mark, as it was sent.
+            /// The query (after the question mark), as it was sent.
             pub query: Option<_rt::String>,
-            /// The headers. Those whose value isn't visible ASCII or UTF-8 are left out.
+            /// The headers. A header whose value is not visible ASCII or UTF-8 is omitted.
             pub headers: _rt::Vec::<Header>,
             /// The body.
             pub body: _rt::Vec::<u8>,
@@ -3842,7 +3840,7 @@ pub mod exports {
           pub struct Response {
             /// The status, 200 to 599.
             pub status: u16,
-            /// The headers. Those that belong to the connection (such as `content-length`) are the host's.
+            /// The headers. The host sets those of the connection, such as `content-length`.
             pub headers: _rt::Vec::<Header>,
             /// The body.
             pub body: _rt::Vec::<u8>,
@@ -4059,9 +4057,8 @@ pub mod exports {
           }
         } }
         pub trait Guest {
-          /// Handles one request. With `ok`, the effects are committed durably before the response is sent;
-          /// if they cannot be, the client is answered 503 and nothing has happened. With `error`, the
-          /// response is sent and the effects are thrown away.
+          /// Handles one request. With `ok`, the host commits the effects and then sends the response. If the commit fails,
+          /// the client gets a 503 and nothing is stored. With `error`, the host sends the response and discards the effects.
           #[allow(async_fn_in_trait)]
           fn handle(request: Request,) -> Result<Response,Response>;
         }

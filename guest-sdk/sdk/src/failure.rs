@@ -15,9 +15,9 @@ pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// A failed delivery.
 ///
-/// `?` converts any error. The error's type decides: an error that would occur again is rejected (malformed JSON, a
-/// text that is not a number or not UTF-8, a publish or a write to the state that the host refused); any other error is
-/// retried. Use [`Classify`] where the type does not tell.
+/// `?` converts any error, and the error's type decides the outcome. An error that would occur again rejects the
+/// delivery: malformed JSON, a text that is not a number or not UTF-8, a publish or a write to the state that the host
+/// refused. Any other error retries it. If the type alone is not enough, use [`Classify`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The handler may succeed later.

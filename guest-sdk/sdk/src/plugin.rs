@@ -193,7 +193,7 @@ fn start() {
 /// - `handlers`: functions with `#[on_event]` or `#[on_schedule]`.
 /// - `routes`: functions with `#[route]`.
 /// - `publishes`: the event types that the plugin publishes: types that derive `Event`, or patterns in quotes.
-/// - `subscribes`: the event types for which it makes subscriptions at run time, likewise.
+/// - `subscribes`: the event types for which it makes subscriptions at run time, in the same form.
 /// - `config`: the keys of its configuration, with or without a default.
 ///
 /// ```

@@ -1,8 +1,8 @@
 //! The plugin's own durable state.
 //!
 //! Reads see one snapshot, with this invocation's own writes applied. Writes are committed with the invocation. If
-//! another invocation has changed a value that this one read, this one is discarded and run again; read-modify-write
-//! therefore needs no locks.
+//! another invocation changes a value that this invocation has read, the host discards this invocation and runs it
+//! again. Handlers therefore need no locks.
 
 use std::fmt;
 

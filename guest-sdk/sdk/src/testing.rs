@@ -122,7 +122,7 @@ impl FakeHost {
     }
 
     /// Sets the response to a request, such as `GET https://api.example.com/rates`. A request may end with `*`, which
-    /// matches any rest; the first match counts. Requests without a match are unreachable.
+    /// matches any rest; the first match counts. A request that matches no pattern fails with `SendError::Unreachable`.
     #[cfg(feature = "client")]
     #[must_use]
     pub fn answers(self, request: &str, status: u16, body: &str) -> Self {

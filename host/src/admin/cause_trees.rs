@@ -22,13 +22,13 @@ use tree_views::by_event;
 
 /// The number of events that are shown by default.
 const DEFAULT_EVENTS: usize = 200;
-/// The most events that are shown.
+/// The maximum number of events that are shown.
 const MAX_EVENTS: usize = 10_000;
-/// The most events whose attempts are read alone, because those of their tree are too many.
+/// The maximum number of events whose attempts are read one event at a time, if the tree has too many attempts.
 const MAX_EVENTS_READ_ALONE: usize = 1_000;
-/// The most attempts at one event that are read alone.
+/// The maximum number of attempts that are read for one event, if the tree has too many attempts.
 const MAX_ATTEMPTS_AT_EVENT: usize = 1_000;
-/// The most attempts of a tree that are read.
+/// The maximum number of attempts of a tree that are read together.
 const MAX_ATTEMPTS: usize = 20_000;
 /// The number of delayed events that are searched for those of the tree.
 const MAX_DELAYED: usize = 10_000;

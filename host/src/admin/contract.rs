@@ -1,5 +1,5 @@
-//! Rejects what no handler reads, so that a filter in the wrong place is not mistaken for a request without one: a body,
-//! query parameters, or the condition of a change. The OpenAPI document says what an operation reads.
+//! Rejects a body, query parameters, or the condition of a change if the operation does not read them. Otherwise a
+//! filter in the wrong part of a request would have no effect. The OpenAPI document says what an operation reads.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ pub(super) fn has_parameter(operation: &Operation, place: &ParameterIn) -> bool 
     })
 }
 
-/// Passes requests on that have nothing which their operation ignores.
+/// Passes a request on if its operation reads every part of it.
 pub(super) async fn check(State(contract): State<Arc<Contract>>, request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
     let reads = contract.operations.find(request.method(), &path);

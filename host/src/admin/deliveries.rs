@@ -37,7 +37,7 @@ pub(super) async fn list(
     Ok(Json(DeliveryPage { deliveries, next: page.next.map(|next| admin.cursor(List::Deliveries, &next.to_string())) }))
 }
 
-/// Retry deliveries now that wait for another attempt
+/// Retry waiting deliveries at once
 ///
 /// Select them with `subscription`, `event`, `key` or `type`, or all of them with `all`.
 #[utoipa::path(

@@ -111,7 +111,7 @@ fn failed(detail: String) -> Problem {
     Problem::new(StatusCode::PRECONDITION_FAILED, "precondition-failed", detail)
 }
 
-/// Parses a list of entity tags. A weak tag never matches (RFC 9110, section 13.1.1), so it is left out.
+/// Parses a list of entity tags. A weak tag never matches (RFC 9110, section 13.1.1), so it is omitted.
 fn parse_tags(text: &str) -> Option<Vec<String>> {
     let (mut tags, mut rest) = (Vec::new(), text.trim());
     loop {

@@ -133,7 +133,7 @@ pub(super) async fn statistics(State(admin): State<Admin>) -> Result<Json<Statis
             subjects.push(view);
             continue;
         };
-        // A subscription that was deleted is left out.
+        // A subscription that was deleted is omitted.
         let Some(entry) = catalogue.subscription(&SubscriptionId { owner, name }) else { continue };
         let Some(overview) = admin.bus.feed(entry.feed).map(|feed| feed.overview()) else { continue };
         subjects.push(SubjectView {

@@ -134,17 +134,17 @@ fn without_handler(admin: &Admin, overview: &Overview) -> Option<WaitReasonView>
 fn permits(admin: &Admin, overview: &Overview) -> Option<WaitReasonView> {
     let parallelism = overview.definition.parallelism();
     if overview.in_flight >= parallelism {
-        let detail = format!("all {parallelism} concurrent deliveries of the subscription run");
+        let detail = format!("all {parallelism} permits of the subscription are in use");
         return Some(reason("no-permit", detail));
     }
     let generation = admin.registry.snapshot().plugins.get(overview.handler()?).map(Arc::clone)?;
     let (running, limit) = (generation.limiter.running(), generation.limiter.limit());
     if running >= limit {
-        let detail = format!("all {limit} concurrent invocations of the plugin `{}` run", generation.name);
+        let detail = format!("all {limit} invocation permits of the plugin `{}` are in use", generation.name);
         return Some(reason("no-permit", detail));
     }
     let is_host_full = admin.capacity.permits.available_permits() == 0;
-    is_host_full.then(|| reason("no-permit", "all concurrent invocations of the host run".to_owned()))
+    is_host_full.then(|| reason("no-permit", "all invocation permits of the host are in use".to_owned()))
 }
 
 /// Why the event that holds the key is not finished.

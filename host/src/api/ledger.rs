@@ -295,11 +295,11 @@ pub struct CauseTreeView {
     /// The events of each tree, in the order of the log. If there are more than the limit: the event with this id, those
     /// that led to it, those that it led to, and then the others.
     pub events: Vec<TreeEventView>,
-    /// The number of events that are left out, in all trees.
+    /// The number of events that are omitted, in all trees.
     pub omitted: u64,
-    /// Whether the trees have more events than the host reads, so that more are left out than `omitted` counts.
+    /// Whether the trees have more events than the host reads, so that more are omitted than `omitted` counts.
     pub partly_read: bool,
-    /// Whether the oldest recorded attempts are left out.
+    /// Whether the oldest recorded attempts are omitted.
     pub attempts_omitted: bool,
     /// The events that enter the log later.
     pub delayed: Vec<DelayedEventView>,
@@ -332,7 +332,7 @@ pub struct TreeEventView {
     pub causation_source: Option<String>,
     /// The id of its tree.
     pub correlation: String,
-    /// The number of events below it that are left out: those that it led to, without those below another event of the
+    /// The number of events below it that are omitted: those that it led to, without those below another event of the
     /// list.
     pub omitted: u64,
     /// Its deliveries.

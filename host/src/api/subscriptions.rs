@@ -76,7 +76,7 @@ pub struct SubscriptionView {
     pub rules: SubscriptionRules,
 }
 
-/// The rules of a subscription. Secrets are left out.
+/// The rules of a subscription. Secrets are omitted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct SubscriptionRules {

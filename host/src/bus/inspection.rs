@@ -36,8 +36,8 @@ pub struct DeliveryReport {
 pub enum DeliveryState {
     /// The subscription has not examined the event yet.
     NotReached {
-        /// An upper bound of the number of the subscription's open events between its examined part of the log and
-        /// this event. It is exact if the subscription has no filters.
+        /// The number of the subscription's open events before this event. It is an upper bound if the subscription has
+        /// filters, and exact otherwise.
         ahead: u64,
     },
     /// It can be claimed as soon as there is a handler and a permit.

@@ -29,7 +29,7 @@ pub(super) fn differences(running: &HandlerResult, new: &HandlerResult) -> Vec<D
     found
 }
 
-/// An outcome with its visible effects. Ids and times are left out, since they do not depend on the code.
+/// An outcome with its visible effects. Ids and times are omitted, since they do not depend on the code.
 fn to_comparable(handled: &HandlerResult) -> Value {
     let HandlerResult { outcome, effects, usage: _ } = handled;
     let mut comparable = match outcome {

@@ -13,7 +13,7 @@ use output::{cell, table, truncate};
 pub(super) enum Command {
     /// List pending deliveries, and what each waits for
     List(ListArguments),
-    /// Retry deliveries now that wait for another attempt
+    /// Retry waiting deliveries at once
     RetryNow(Selection),
 }
 

@@ -25,7 +25,7 @@ pub(super) enum Command {
         /// Show only events before this position
         #[arg(long, value_name = "POSITION", value_parser = super::parse_position, allow_hyphen_values = true)]
         before: Option<u64>,
-        /// Continue after this cursor, which the previous page prints
+        /// Continue after CURSOR, as printed below the previous page
         #[arg(long, value_name = "CURSOR")]
         after: Option<String>,
         /// Show the whole list

@@ -66,7 +66,7 @@ pub(crate) fn truncate(text: &str, limit: usize) -> String {
     }
 }
 
-/// A text in one line of at most `limit` characters. The middle of a longer text is left out.
+/// A text in one line of at most `limit` characters. The middle of a longer text is omitted.
 pub(crate) fn truncate_middle(text: &str, limit: usize) -> String {
     let line = printable::line(text);
     let count = line.chars().count();

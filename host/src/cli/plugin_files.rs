@@ -16,7 +16,7 @@ pub(super) enum Command {
     Upload {
         /// The component
         file: PathBuf,
-        /// Upload it as the plugin NAME [default: the name of the file without .wasm]
+        /// Upload to the file of the plugin NAME [default: the name of FILE without .wasm]
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
     },

@@ -35,7 +35,7 @@ enum Command {
         /// Show at most N keys
         #[arg(long, value_name = "N", default_value = "100", value_parser = super::parse_count::<NonZeroUsize>)]
         limit: NonZeroUsize,
-        /// Continue after this cursor, which the previous page prints
+        /// Continue after CURSOR, as printed below the previous page
         #[arg(long, value_name = "CURSOR")]
         after: Option<String>,
     },

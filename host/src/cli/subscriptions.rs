@@ -84,7 +84,7 @@ pub(super) struct Create {
     /// Deliver only events that match these filters, such as [{"prefix":{"subject":"eu/"}}]; [] matches all
     #[arg(long, value_name = "JSON", value_parser = Filters::parse)]
     filters: Option<Filters>,
-    /// Keep events in order that have the same value of this attribute or JSON pointer, such as /customer/id
+    /// Deliver events with the same key in order; KEY is an attribute or a JSON pointer, such as /customer/id
     #[arg(long, value_name = "KEY", value_parser = OrderingKey::parse)]
     ordering_key: Option<OrderingKey>,
     /// Remove the ordering key

@@ -33,7 +33,7 @@ pub(super) struct Arguments {
     /// Play only scenarios whose names contain this text
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     filter: String,
-    /// Also play each scenario with a crash of the host before and after each commit, or 50 of them
+    /// Also play each scenario with simulated crashes, before and after each commit (at most 50 commits)
     #[arg(long)]
     crash: bool,
     /// Record a scenario of the event with this id, from a running host, instead of playing scenarios

@@ -25,7 +25,10 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 fn upgrade(arguments: &Arguments) -> anyhow::Result<()> {
     let all = VendoredSdk::below(&arguments.path)?;
     if all.is_empty() {
-        bail!("{} has no SDK in a `vendor` directory, as `sandbus new` writes it", arguments.path.display());
+        bail!(
+            "{} has no SDK of `sandbus new`: neither in a `vendor` directory, nor in `sandbus-sdk` at the root of a cargo workspace",
+            arguments.path.display()
+        );
     }
     let (mut kept, mut is_npm_due) = (0, false);
     for sdk in &all {

@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     /// A plugin's project, a directory of projects, or a script
     #[arg(default_value = ".")]
     path: PathBuf,
-    /// Hold each delivery that fails, and retry it with the next version of its plugin or the next start
+    /// Hold failed deliveries until the plugin is rebuilt or `dev` restarts
     #[arg(long)]
     hold_failures: bool,
     /// Show the directories that were skipped
@@ -45,8 +45,7 @@ pub(crate) struct Arguments {
 pub(crate) const LOG: &str = "info,sandbus_host::dispatcher::report=off,sandbus_host::host=warn";
 
 /// The message that deliveries are held.
-const HOLDING: &str = "holding deliveries that fail; to give them up, restart without --hold-failures: each is attempted once more, and \
-     then its retry policy applies";
+const HOLDING: &str = "failed deliveries are held; to stop holding them, restart without --hold-failures";
 
 /// Describes the options of `serve` whose defaults differ here.
 pub(crate) fn with_dev_defaults(command: clap::Command) -> clap::Command {

@@ -18,8 +18,8 @@ use crate::retry::{self, Verdict};
 use crate::subscription::Definition;
 use crate::usage::Usage;
 
-/// How long a claim is held after a commit failed permanently. The process ends soon, and until then another attempt
-/// would fail, too.
+/// How long the dispatcher waits before it returns a claim whose commit failed permanently. The process ends soon, and
+/// another attempt before that would fail, too.
 const GIVE_BACK_PAUSE: Duration = Duration::from_secs(1);
 
 /// Makes attempts at the deliveries of a subscription.
@@ -46,7 +46,7 @@ pub(crate) trait DeliveryHandler: Sync {
 
 /// Receives the reports on attempts. The log, the metrics, `sandbus dev` and scenarios all use it.
 pub(crate) trait AttemptReporter: Send + Sync {
-    /// Whether the report on an attempt needs the names in its effects.
+    /// Whether the report needs the event types and state keys in the attempt's effects.
     fn needs_names(&self, _record: &AttemptRecord) -> bool {
         false
     }
@@ -161,8 +161,8 @@ impl AttemptRunner {
         }
     }
 
-    /// Invokes the handler and waits for it. None if the delivery is given back, or if its claim is lost: the bus would
-    /// refuse the outcome.
+    /// Invokes the handler and waits for it. None if the delivery is returned, or if its claim is lost. The bus would
+    /// refuse the outcome of a lost claim.
     async fn invoke(&self, claim: &Claim, handler: &impl DeliveryHandler) -> Option<InvocationResult> {
         if let Some(rejection) = self.check_hops(claim.delivery()) {
             return Some(rejection);

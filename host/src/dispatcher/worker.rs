@@ -36,8 +36,8 @@ pub(super) struct Worker {
     slice_ended: Arc<Notify>,
 }
 
-/// If a subscription has as many running slices as there are cores, another one starts only if none of them ends
-/// within this time: their handlers are slow, or wait for something.
+/// A subscription may have as many running slices as there are cores. It starts another slice only if no running slice
+/// ends within this time, because their handlers are then slow or wait for something.
 const SPREAD_AFTER: Duration = Duration::from_millis(2);
 
 impl Worker {

@@ -92,7 +92,8 @@ async fn admit_and_publish(ingress: &Ingress, request: Request<Body>) -> Result<
     publish(&*ingress.bus, &ingress.body_reader, &ingress.replies_ended, &publisher, request).await
 }
 
-/// Publishes a request's events. All are refused if one is malformed or not permitted, or if there is not enough room.
+/// Publishes a request's events. Refuses all of them if one is malformed or not permitted, or if a limit leaves no
+/// space for all.
 pub(crate) async fn publish(
     bus: &dyn Bus,
     body_reader: &BodyReader,

@@ -1,5 +1,5 @@
-//! The producers that may publish at `POST /events`. By default nobody may: subscriptions match by type, so any
-//! publisher could impersonate another one.
+//! The producers that may publish at `POST /events`. By default nobody may publish there. Subscriptions select events
+//! by type and not by publisher, so any client could impersonate another one.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! The record of a request for the ledger. It is complete when the last part of the request has ended: the handler of a
-//! streamed response may run for longer than it takes to send the head.
+//! The record of a request for the ledger. The record is complete when the handler and the response have both ended,
+//! because the handler of a streamed response may still run after the head is sent.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -117,7 +117,7 @@ impl Drop for RequestRecord {
         let Some(statistics) = &self.statistics else { return };
         let took = self.started.elapsed();
         let progress = std::mem::take(&mut *self.progress());
-        // Without a status, the client has disconnected before there was one (as in nginx).
+        // If there is no status, the client disconnected before the host decided one. Like nginx, the host records 499.
         let status = progress.status.map_or(499, |status| status.as_u16());
         let is_failure = status >= 500 || progress.failure.is_some();
         self.recorder.count_request(statistics, is_failure, took, &progress.usage);

@@ -3,8 +3,8 @@
 //! A complete response implies durable effects. If the handler has effects when it starts to respond, the response is
 //! held until they are committed. Without effects the response streams at once, and its last part is held until the
 //! handler has ended and its later effects are committed. If that commit fails, the connection is cut, since the status
-//! has been sent. A response whose end a client could not detect is held as a whole: one without a body, or one that
-//! ends with the connection.
+//! has been sent. Some clients cannot detect the end of a response: it has no body, or it ends with the connection. The
+//! host sends such a response only after the commit.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -70,7 +70,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Gap> {
 pub(super) struct UnstoredGaps(Vec<Gap>);
 
 impl UnstoredGaps {
-    /// Adds a gap. Gaps with the same reason become one. Beyond a limit, so do others.
+    /// Adds a gap. Gaps with the same reason are merged. When the list is full, a gap is merged into the first one,
+    /// whatever its reason.
     pub(super) fn add(&mut self, gap: Gap) {
         let is_full = self.0.len() >= MAX_UNSTORED;
         match self.0.iter_mut().find(|known| is_full || known.reason == gap.reason) {

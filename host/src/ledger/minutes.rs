@@ -71,7 +71,8 @@ pub(super) fn read(
     selection.read(connection, ("minutes", COLUMNS, "minute, owner, name"), limit, read_row)
 }
 
-/// Writes minutes. A minute that is stored already, since the host was restarted within it, is added to.
+/// Writes minutes. If the host was restarted within a minute, its row exists already, and the new counts are added to
+/// it.
 pub(super) fn write<'a>(
     connection: &Connection,
     minutes: impl IntoIterator<Item = &'a MinuteAggregate>,
@@ -174,7 +175,7 @@ impl MinuteCollector {
         if slot == self.slot {
             return false;
         }
-        // The clock may jump. After a pause, no slot of the past is part of the last minute.
+        // The clock may jump. After a jump of a minute or more, all earlier slots leave the last minute.
         let ended = slot.saturating_sub(self.slot).clamp(1, SLOTS_PER_MINUTE as u64);
         (0..ended).for_each(|_| self.add_slot(statistics));
         let minute = self.slot / SLOTS_PER_MINUTE as u64;

@@ -40,7 +40,7 @@ impl Policy {
         }
     }
 
-    /// Counts a success. Whether it is among the first ones of its second, or one in n of the others.
+    /// Counts a success, and returns whether to record it: the first successes of each second, then one in n.
     fn samples(&self, now: Timestamp) -> bool {
         let second = (now.0 / 1_000) << COUNTER_BITS;
         let mask = (1 << COUNTER_BITS) - 1;

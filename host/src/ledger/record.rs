@@ -62,7 +62,8 @@ pub struct AttemptEntry {
     pub subscription: String,
     /// The number of the replay that the delivery belonged to, if any.
     pub replay: Option<i64>,
-    /// Whether the delivery belonged to a replay. That of a redriven dead letter may have ended, and has no number.
+    /// Whether the delivery belonged to a replay. A redriven dead letter of a replay has no `replay` number, because
+    /// the replay may have ended.
     pub is_replay: bool,
     /// When an operator redrove the dead letter that the delivery was, if it was one.
     pub redriven_at: Option<Timestamp>,

@@ -42,8 +42,8 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens the ledger of a data directory. A file that cannot be used is reported in the log, and costs the records
-    /// only.
+    /// Opens the ledger of a data directory. If the file cannot be used, the host logs the reason and continues without
+    /// recording.
     ///
     /// # Errors
     /// If the writer's thread cannot be started.
@@ -105,7 +105,8 @@ impl Recorder {
                 DeliveryStatus::Dead => Ending::Failed,
             };
             let delivery = &record.delivery;
-            // The latency of a replay, or until a retry fails, says nothing about the host.
+            // Latency is measured only for handled deliveries that are not replays. Other latencies do not describe the
+            // performance of the host.
             let has_latency = status == DeliveryStatus::Handled && !delivery.kind.is_replay();
             let latency = has_latency.then(|| now.since(delivery.logged.stored_at));
             subject.record(ending, record.took, latency, &record.usage);

@@ -33,7 +33,7 @@ pub enum StatisticsSubject {
 }
 
 impl StatisticsSubject {
-    /// The subject of what comes after the limit.
+    /// The subject that collects all activity beyond the limit of subjects.
     fn others() -> Self {
         Self::Subscription { owner: "others".to_owned(), name: "others".to_owned() }
     }

@@ -201,8 +201,8 @@ pub trait StateView: Send {
     /// If the state cannot be read.
     fn keys(&mut self, after: Option<&str>, limit: usize) -> Result<(Vec<String>, Listing), StateError>;
 
-    /// An upper bound for the position of the log at the time of the change that led to the observation. It may be too
-    /// late and is never too early.
+    /// An upper bound of the log's head at the time of the change that the read observed. The true head may be lower,
+    /// but never higher.
     fn changed_up_to(&self, _: StateRead) -> Position {
         Position(u64::MAX)
     }

@@ -1,6 +1,5 @@
-//! Keeps a connection in step when a handler responds without reading the request's body. The rest of the body would
-//! otherwise end the connection after a response that promised to keep it open, and a client's next request would be
-//! lost with it.
+//! Discards the rest of a request's body if its handler responds without reading it. Otherwise the server would have to
+//! close a connection that its response promised to keep open, and the client's next request would be lost.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +21,7 @@ const MAX_WAIT: Duration = Duration::from_millis(100);
 
 type Dropped = Arc<Mutex<Option<Body>>>;
 
-/// The body of a request, once its handler has dropped it without reading it to the end.
+/// A request's body that its handler dropped before the end.
 #[derive(Debug)]
 pub(super) struct UnreadBody {
     dropped: Dropped,

@@ -50,7 +50,7 @@ fn parts(url: &str) -> Result<(Scheme, &str, String), SendError> {
     let (scheme, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
         (Some(rest), _) => (Scheme::Https, rest),
         (None, Some(rest)) => (Scheme::Http, rest),
-        (None, None) => return Err(SendError::Invalid(format!("`{url}` is no http or https address"))),
+        (None, None) => return Err(SendError::Invalid(format!("`{url}` is not an http or https address"))),
     };
     let rest = rest.split('#').next().unwrap_or_default();
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 pub(super) struct Selection {
     /// The shown events, in order.
     pub(super) chosen: Vec<usize>,
-    /// The number of events that are left out.
+    /// The number of omitted events.
     pub(super) omitted: u64,
-    /// The number of events that are left out below a shown one, without those below another shown one.
+    /// For each shown event, the number of omitted events whose closest shown ancestor it is.
     pub(super) omitted_below: HashMap<usize, u64>,
 }
 
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn the_asked_event_its_causes_and_what_it_led_to_come_first() {
-        // The events, the asked one, the limit, some that are shown, some that are not, and how many are left out.
+        // The events, the asked one, the limit, some that are shown, some that are not, and how many are omitted.
         type Case = (Vec<Option<usize>>, Option<usize>, usize, Vec<usize>, Vec<usize>, u64);
         let cases: Vec<Case> = vec![
             (wide(), None, 1_000, vec![0, 599], vec![], 0),

@@ -19,9 +19,9 @@ pub trait DeadLetters {
     /// with other data. The caller has checked the data ([`Event::check_data`](crate::event::Event::check_data)).
     ///
     /// # Errors
-    /// [`CommitError::NotFound`] if there is no such dead letter; [`CommitError::DeliveryOpen`] if the event has an open
-    /// delivery to the subscription, such as its own while the dead letter is a replay's; otherwise if the store
-    /// refuses.
+    /// [`CommitError::NotFound`] if there is no such dead letter; [`CommitError::DeliveryOpen`] if the event has an
+    /// open delivery to the subscription, for example the regular delivery if the dead letter belongs to a replay;
+    /// otherwise if the store refuses.
     fn redrive_edited(&self, number: DeadLetterId, data: Vec<u8>) -> BoxFuture<'_, Result<(), CommitError>>;
 
     /// Deletes up to `limit` dead letters, and returns how many. Ordering keys that they parked are released.
@@ -61,7 +61,7 @@ pub trait DeadLetters {
     ) -> BoxFuture<'_, Result<Vec<DeadLetterGroup>, StoreError>>;
 
     /// Counts the dead letters of each subscription, including those of its replays. Subscriptions without dead
-    /// letters are left out.
+    /// letters are omitted.
     ///
     /// # Errors
     /// If the store cannot be read.

@@ -8,9 +8,9 @@ use crate::event::{CauseTreeId, LoggedEvent, Position};
 
 /// Shows where each event's deliveries stand.
 ///
-/// Nothing here delays a commit or a claim, and nothing is exact to the moment: deliveries go on while an answer is
-/// made. Each report is true as of its time ([`DeliveryReport::as_of`]), and the reports of one answer may differ in
-/// their times. With several hosts, the deliveries that another host has claimed may be shown as they were one second
+/// Nothing here delays a commit or a claim, and no answer is a snapshot, because deliveries continue while the bus
+/// reads. Each report has the time at which it was true ([`DeliveryReport::as_of`]), and these times may differ within
+/// an answer. With several hosts, the deliveries that another host has claimed may be shown as they were one second
 /// ago.
 pub trait Inspection {
     /// Lists the events of a cause tree in the order of the log, starting after a position: the first event, and all
@@ -30,7 +30,7 @@ pub trait Inspection {
     /// it concerns, and one for each dead letter of an earlier replay. The list is empty if there is no such event.
     ///
     /// An event concerns a subscription that has a delivery or a dead letter of it, or whose present definition selects
-    /// it. A subscription that was created or given another selection after the event was stored is left out unless it
+    /// it. A subscription that was created or given another selection after the event was stored is omitted unless it
     /// has a delivery or a dead letter of it. [`DeliveryStateKind::Handled`] means that the subscription has nothing more
     /// to do for the event: its handler acknowledged it, its dead letter was dropped, or retention expired it.
     ///

@@ -177,8 +177,8 @@ async fn restart_log(commands: &WeakQueue<Command>, shared: &Arc<EngineState>, s
     Ok(())
 }
 
-/// Moves pages of the write-ahead log into the store, in several passes because the writer adds pages meanwhile. Stops
-/// when few pages are outstanding, or when a pass makes no progress because of a reader.
+/// Moves pages of the write-ahead log into the store. It needs several passes, because the writer adds pages at the
+/// same time. Stops when few pages are outstanding, or when a pass makes no progress because of a reader.
 ///
 /// Each pass syncs the store. SQLite itself would sync it only after a pass that leaves no pages, and so leave the
 /// whole sync to the writer.

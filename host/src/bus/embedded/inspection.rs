@@ -1,8 +1,8 @@
 //! Where deliveries stand: in the window of their subscription, in a row, or in a part of the log that the subscription
 //! has not examined.
 //!
-//! The window is looked at before the store. A delivery that moves from the window to the store in between is found in
-//! both, and one that moves from the store to the window still has its row. So none is missed.
+//! The window is read before the store, so no delivery is missed. A delivery that moves to the store between the two
+//! reads is found in both. A delivery that moves to the window still has its row.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

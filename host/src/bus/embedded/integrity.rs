@@ -48,8 +48,8 @@ fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
 /// Finds what is wrong with a log, given the index that the former process had of it.
 ///
 /// A power failure may leave a torn last transaction, which was never acknowledged. But each transaction is synced
-/// before the next one begins: if a frame is invalid and two transactions end after it, it had been durable. And the
-/// index, which is written after the sync, has a lower bound of the number of frames.
+/// before the next one begins. So an invalid frame was durable if two transactions end after it. The index is written
+/// after the sync, so it gives a lower bound of the number of durable frames.
 fn find_damage(log: &[u8], index: &[u8]) -> Option<String> {
     let known = known_frames(index);
     let Some(header) = Header::read(log) else {
@@ -103,7 +103,8 @@ impl Header {
             sums: (word(bytes, 24), word(bytes, 28)),
             is_big,
         };
-        // A header that is wrong belongs to a log that was being begun, when the store was whole.
+        // If the header is invalid, the process was starting a new log. At that moment, the store contained all earlier
+        // transactions.
         let is_sound = magic & !1 == 0x377f_0682
             && header.page.is_power_of_two()
             && (512..=65_536).contains(&header.page)

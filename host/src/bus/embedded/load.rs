@@ -40,7 +40,8 @@ pub(super) fn load_subscriptions(
 }
 
 /// Counts which plugins published a subscription's open deliveries and dead letters. Returns false, and changes
-/// nothing, if there are too many or if they would have to be read.
+/// nothing, if there are more than `LIMIT`, or if the subscription has filters, because counting would then require
+/// reading the events.
 pub(super) fn count_publishers(
     connection: &Connection,
     types: &Types,
@@ -60,7 +61,8 @@ pub(super) fn count_publishers(
         window.publishers.add(&plugin, 0, count);
     }
     for type_number in types.matching(&window.definition.pattern) {
-        for (plugin, count) in rows::events_by_plugin(connection, type_number, window.cursor, window.last_not_offered)? {
+        for (plugin, count) in rows::events_by_plugin(connection, type_number, window.cursor, window.last_not_offered)?
+        {
             window.publishers.add(&plugin, count, 0);
         }
     }

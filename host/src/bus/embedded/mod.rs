@@ -78,7 +78,7 @@ struct BusResources {
 }
 
 impl Embedded {
-    /// Lets due events into the log now, instead of within a second. For callers that move the clock.
+    /// Appends due events to the log now, instead of within a second. For callers that move the clock.
     ///
     /// # Errors
     /// If the store refuses.

@@ -1,4 +1,4 @@
-//! Sequences, from which plugins draw unique numbers, whatever becomes of the invocation that drew them.
+//! Sequences, from which plugins draw unique numbers. A number is used up even if the invocation that drew it fails.
 //!
 //! The writer durably reserves a range before its first number is used. The unused numbers of a range are lost when
 //! the process ends, so no crash repeats a number.

@@ -1,5 +1,5 @@
-//! When the plugins' state changed, by positions of the log: every change that is known by a position took place
-//! before later events were stored.
+//! Records, for each change of a plugin's state, an upper bound of the log's head at that moment. So events after that
+//! position were stored after the change.
 //!
 //! The log of changes begins with the host. Earlier changes count as made at its start.
 
@@ -20,7 +20,8 @@ pub(super) struct StateChangeLog(Mutex<ChangeMarks>);
 struct ChangeMarks {
     /// The head of the log when the host started.
     start: Position,
-    /// A mark's versions, up to the next mark, were written when the log ended at the mark's position or before.
+    /// Each mark has the first version of a range, which ends before the next mark. The log ended at the mark's
+    /// position or before when the versions of the range were written.
     marks: Vec<(Version, Position)>,
     plugins: HashMap<String, LastChange>,
 }
@@ -53,7 +54,8 @@ impl StateChangeLog {
         }
     }
 
-    /// The position after which no event precedes the change that produced what was read.
+    /// An upper bound of the log's head at the time of the change that a read observed. Each event after this position
+    /// was stored after the change.
     pub(super) fn up_to(&self, plugin: &str, read: StateRead) -> Position {
         let changes = self.marks();
         let last = changes.plugins.get(plugin);

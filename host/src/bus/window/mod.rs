@@ -64,10 +64,10 @@ pub(crate) struct Window {
     /// Deliveries in flight.
     pub(crate) claimed: BTreeMap<Position, PendingDelivery>,
     pub(crate) keys: OrderingKeys,
-    /// The number of deliveries that are neither handled nor dead.
+    /// The number of deliveries that are neither handled nor dead letters.
     pub(crate) backlog: u64,
-    /// How many open deliveries and dead letters have an event of each plugin. Only events after `counted_from` are
-    /// counted.
+    /// For each plugin, the number of open deliveries and dead letters of its events. Events up to `counted_from` are
+    /// not counted.
     pub(crate) publishers: PublisherCounts,
     pub(crate) counted_from: Position,
     /// The number of events that were deleted before they were handled, since the start.
@@ -285,7 +285,7 @@ impl Window {
     }
 
     /// The open deliveries up to a position that have no row. They need one before the cursor may move there.
-    /// Deliveries that are being settled are left out.
+    /// Deliveries that are being settled are omitted.
     pub(crate) fn gaps(&self, to: Position, settled: &HashSet<Position>) -> Vec<Gap> {
         let claimed =
             self.claimed.range(..=to).map(|(_, delivery)| Gap { delivery: delivery.clone(), awaits_turn: false });
@@ -320,8 +320,8 @@ impl Window {
         due.chain(waiting).chain(self.claimed.keys().copied())
     }
 
-    /// The position up to which no delivery depends on the log: each event there does not match, or its delivery is
-    /// done or has a row.
+    /// The position up to which this subscription needs no event from the log. Each earlier event does not match, or
+    /// its delivery is done or has a row.
     pub(crate) fn safe_floor(&self, head: Position) -> Position {
         let offered = if self.is_behind() { self.offered } else { head };
         let ready = self.ready.front().map(|delivery| delivery.logged.position);

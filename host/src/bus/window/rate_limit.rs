@@ -12,7 +12,7 @@ pub(super) struct RateLimit {
 }
 
 impl RateLimit {
-    /// How much unused time may be made up for.
+    /// The maximum length of unused time for which a burst may compensate.
     const BURST_US: u64 = 100_000;
 
     pub(super) fn new(per_second: NonZeroU32) -> Self {

@@ -154,7 +154,7 @@ fn escape(text: &str) -> String {
 }
 
 /// Text with references for the characters that XML reserves. XML has no form for most control characters, so they are
-/// replaced. Colours are left out.
+/// replaced. Colours are omitted.
 fn escape_text(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     let mut rest = text.chars().peekable();

@@ -77,7 +77,7 @@ impl<'a> TreeWriter<'a> {
             self.line("", &format!("{shown} of {all}{or_more} events are shown; --limit N shows more"));
         }
         if tree.attempts_omitted {
-            self.line("", "the oldest attempts are left out");
+            self.line("", "the oldest attempts are omitted");
         }
         for gap in &tree.gaps {
             let (from, until, reason) = (&gap.from, &gap.until, &gap.reason);
@@ -101,7 +101,7 @@ impl<'a> TreeWriter<'a> {
         let below = format!("{indent}  ");
         let mut caused = self.caused.remove(&identity(event)).unwrap_or_default();
         if event.deliveries.is_empty() {
-            self.line(&below, "no subscription takes it");
+            self.line(&below, "no subscription matches it");
         }
         for delivery in &event.deliveries {
             self.delivery(delivery, &mut caused, &below);
@@ -115,8 +115,8 @@ impl<'a> TreeWriter<'a> {
         }
         match event.omitted {
             0 => {}
-            1 => self.line(&below, "+ 1 more event is left out here"),
-            omitted => self.line(&below, &format!("+ {omitted} more events are left out here")),
+            1 => self.line(&below, "+ 1 more event is omitted here"),
+            omitted => self.line(&below, &format!("+ {omitted} more events are omitted here")),
         }
     }
 

@@ -1,5 +1,5 @@
-//! Notices that the files of the ledger were deleted or replaced while they were open. SQLite would go on writing files
-//! that no longer have a name.
+//! Notices that the files of the ledger were deleted or replaced while they were open. SQLite would continue to write
+//! files that no longer have a name.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,8 @@ impl OpenFiles {
         for (suffix, left) in COMPANIONS.into_iter().zip(self.companions) {
             let path = companion(&self.path, suffix);
             if left.is_some() && identity(&path) == left {
-                // If it cannot be deleted, neither can the new database be used, which is reported.
+                // If a companion cannot be deleted, the new database cannot be used either. Opening the database
+                // reports that error.
                 drop(std::fs::remove_file(path));
             }
         }

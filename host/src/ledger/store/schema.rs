@@ -104,7 +104,7 @@ CREATE TABLE run (
 ) STRICT;
 ";
 
-/// The statements that bring a ledger of a version to the present version. None if it has it.
+/// The statements that upgrade a ledger from a version. None if that is the present version.
 pub(super) fn to_present(version: i64) -> Option<&'static str> {
     match version {
         0 => Some(TABLES),

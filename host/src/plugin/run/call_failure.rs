@@ -89,7 +89,7 @@ fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
             Some(format!("{name} at {}:{}", shortened(file), symbol.line().unwrap_or(0)))
         });
         let lines: Vec<_> = symbols.filter(|line| is_own(line)).collect();
-        // Once a line of the plugin's own sources is known, other frames are left out.
+        // Once a line of the plugin's own sources is known, other frames are omitted.
         if !lines.is_empty() && !named {
             (found, named) = (Vec::new(), true);
         }

@@ -93,7 +93,7 @@ pub(crate) struct Scan {
     pub(crate) ignored: BTreeMap<String, String>,
 }
 
-/// Scans a folder. Hidden files, and files that do not look like plugins, are left out. Of names that differ only in
+/// Scans a folder. Hidden files, and files that do not look like plugins, are omitted. Of names that differ only in
 /// case one is accepted: a `known` one, or else the first.
 ///
 /// # Errors

@@ -79,8 +79,8 @@ impl GenerationRecord {
         self.generations.iter().any(|generation| generation.digest == digest)
     }
 
-    /// Clears the pin, because the file itself runs. A pin of this very file stays, for when its target can be read
-    /// again.
+    /// Clears the pin, because the file itself runs. A pin that replaces this file stays. It applies once its target
+    /// can be read again.
     pub(super) fn unpin(&mut self, digest: &str) {
         self.pin = self.pin.take().filter(|pin| pin.replaces == digest);
     }

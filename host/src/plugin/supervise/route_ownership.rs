@@ -116,7 +116,7 @@ impl RouteOwnership {
         generation.settings.grants_route(route) || self.all.iter().any(is_own)
     }
 
-    /// The record with a generation's routes. Granted routes are left out, because they last only as long as the grant.
+    /// The record with a generation's routes. Granted routes are omitted, because they last only as long as the grant.
     /// Absent plugins lose the routes that the generation takes over.
     pub(crate) fn with(&self, stem: &str, generation: &Generation, present: &BTreeSet<String>) -> Self {
         let routes = &generation.descriptor.routes;

@@ -8,8 +8,8 @@ use crate::bus::window::PendingDelivery;
 use crate::bus::{DEAD_LETTER_TYPE, DeadLetterId, FailedAttempt, StoreError};
 
 impl Writer {
-    /// Publishes the notification of a dead letter, if a subscription selects it. The dead letter of a notification has
-    /// none, so that a broken handler of notifications does not cause more of them.
+    /// Publishes the notification of a dead letter, if a subscription selects it. No notification is published for the
+    /// dead letter of a notification. Otherwise a broken handler of notifications would cause more of them.
     ///
     /// Like the dead letter itself, the notification is stored even if the log has reached its limit: there is at most
     /// one for each failed delivery.

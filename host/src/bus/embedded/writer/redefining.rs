@@ -98,8 +98,9 @@ impl Writer {
         window.apply_selection(Arc::clone(&definition), last);
         // An error of the store shows again at the next write. Until then, only the metrics show a wrong count.
         let rows = rows::count_pending(&self.connection, subscription.number).unwrap_or(0);
-        let unread =
-            self.count_matching(Selection::of(subscription, &definition), window.cursor, window.last_not_offered).unwrap_or(0);
+        let unread = self
+            .count_matching(Selection::of(subscription, &definition), window.cursor, window.last_not_offered)
+            .unwrap_or(0);
         window.backlog = rows + unread;
         if subscription.replay.is_none() {
             self.recount_publishers(subscription.number, &mut window);

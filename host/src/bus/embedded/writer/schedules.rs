@@ -26,7 +26,7 @@ impl Changes {
 }
 
 impl Writer {
-    /// Lets due events into the log.
+    /// Appends due events to the log.
     pub(super) fn promote(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         batch.changes.schedules.mark();
         for removed in rows::take_scheduled(&self.connection, batch.now, PROMOTE_LIMIT)? {

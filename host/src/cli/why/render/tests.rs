@@ -141,21 +141,21 @@ fn a_delivery_says_how_it_ended_and_what_an_operator_did() {
 
 #[test]
 fn what_is_left_out_is_counted_where_it_is_left_out() {
-    let nobody = "    no subscription takes it";
+    let nobody = "    no subscription matches it";
     for (counts, partly_read, expected) in [
         ([0, 0], false, &[nobody][..]),
         (
             [0, 1],
             false,
-            &[nobody, "    + 1 more event is left out here", "2 of 3 events are shown; --limit N shows more"],
+            &[nobody, "    + 1 more event is omitted here", "2 of 3 events are shown; --limit N shows more"],
         ),
         (
             [4, 2],
             true,
             &[
                 nobody,
-                "    + 2 more events are left out here",
-                "  + 4 more events are left out here",
+                "    + 2 more events are omitted here",
+                "  + 4 more events are omitted here",
                 "2 of 8 or more events are shown; --limit N shows more",
             ],
         ),

@@ -113,7 +113,7 @@ pub(crate) fn features(bytes: &[u8]) -> Option<Features> {
         WasmFeatures::all().difference(feature)
     };
     let mut needed: Vec<_> = uncommon.filter(|feature| !is_valid(without(*feature))).collect();
-    // Features that others are based on are left out.
+    // Features that others are based on are omitted.
     if needed.contains(&WasmFeatures::GC) {
         needed.retain(|feature| ![WasmFeatures::FUNCTION_REFERENCES, WasmFeatures::EXCEPTIONS].contains(feature));
     }

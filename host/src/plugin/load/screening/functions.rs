@@ -7,7 +7,8 @@ use super::ScreeningError;
 /// How many functions the modules of a file may have together. Components with the runtime of Python have some 14,000.
 pub(super) const LIMIT: u64 = 100_000;
 
-/// Checks that a file has a limited number of functions. What is malformed is for the validator.
+/// Checks that a file has a limited number of functions. Malformed files are not reported here; the validator reports
+/// them.
 pub(super) fn check(bytes: &[u8]) -> Result<(), ScreeningError> {
     let mut functions = 0_u64;
     for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {

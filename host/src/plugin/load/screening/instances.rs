@@ -1,5 +1,6 @@
-//! Counts the instances that a component makes. A component may instantiate another several times, which in turn does
-//! so: ten levels of ten make 10,000,000,000 instances from a kilobyte, and the compiler expands each of them.
+//! Counts the instances that a component makes. Nested components multiply the count: if each of ten levels
+//! instantiates the next one ten times, a kilobyte makes 10,000,000,000 instances, and the compiler expands each of
+//! them.
 
 use wasmparser::{
     ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, ComponentTypeRef, Encoding,

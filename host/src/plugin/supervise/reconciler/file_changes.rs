@@ -130,8 +130,8 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
         }
     }
 
-    /// Answers the changes whose files the scan no longer finds as they were written: removals, and those that somebody
-    /// has changed since. Nothing is restored then.
+    /// Answers the removals, and the changes whose files somebody has changed since they were written. Nothing is
+    /// restored then.
     pub(super) async fn end_superseded(&mut self, scan: &Scan) {
         let differs = |pending: &mut PendingChange| scan.found.get(&pending.stem) != pending.written.as_ref();
         let superseded: Vec<_> = self.changes.extract_if(.., differs).collect();
