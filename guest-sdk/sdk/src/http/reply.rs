@@ -42,8 +42,7 @@ use crate::{Result, host};
 /// ```
 ///
 /// # Errors
-/// If this request has not published the event, if the pattern is malformed, or if the timeout is longer than the host
-/// allows.
+/// If this request has not published the event, if the pattern is malformed, or if the timeout is longer than a minute.
 #[doc(alias = "reply_from")]
 pub fn reply(id: &str, pattern: &str, timeout: Duration) -> Result<Response, BusError> {
     host::reply(id, pattern, milliseconds(timeout))?;
