@@ -226,7 +226,7 @@ fn every_reason_to_wait_is_named() {
         assert_eq!(host.publish("hostile.order", &id, json!({ "deed": "spin" })).status, 202);
     }
     let shown = wait_for_reasons(&host, "spin29", "hostile/obey", &["no-permit"]);
-    assert!(shown.contains("concurrent deliveries of the subscription"), "{shown}");
+    assert!(shown.contains("all permits of the subscription are in use"), "{shown}");
     eventually("one runs", || {
         (0..30).any(|number| reasons(&host, &format!("spin{number}"), "hostile/obey") == ["running"]).then_some(())
     });

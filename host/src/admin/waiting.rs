@@ -134,13 +134,13 @@ fn without_handler(admin: &Admin, overview: &Overview) -> Option<WaitReasonView>
 fn permits(admin: &Admin, overview: &Overview) -> Option<WaitReasonView> {
     let parallelism = overview.definition.parallelism();
     if overview.in_flight >= parallelism {
-        let detail = format!("all {parallelism} permits of the subscription are in use");
+        let detail = format!("all permits of the subscription are in use ({parallelism})");
         return Some(reason("no-permit", detail));
     }
     let generation = admin.registry.snapshot().plugins.get(overview.handler()?).map(Arc::clone)?;
     let (running, limit) = (generation.limiter.running(), generation.limiter.limit());
     if running >= limit {
-        let detail = format!("all {limit} invocation permits of the plugin `{}` are in use", generation.name);
+        let detail = format!("all invocation permits of the plugin `{}` are in use ({limit})", generation.name);
         return Some(reason("no-permit", detail));
     }
     let is_host_full = admin.capacity.permits.available_permits() == 0;
