@@ -112,7 +112,7 @@ async fn publish(bus: &SharedBus, entry: &AuditEntry, hash: &str) {
         data: Some(Data::json(data)),
         ..Event::default()
     };
-    let is_selected = bus.catalogue().borrow().subscriptions().any(|entry| entry.definition.takes(&event));
+    let is_selected = bus.catalogue().borrow().subscriptions().any(|entry| entry.definition.selects(&event));
     if is_selected && let Err(error) = bus.publish(vec![Publish { event, due: None }]).await {
         tracing::warn!(%error, "the event of an audit entry cannot be published");
     }
@@ -134,7 +134,7 @@ pub(super) async fn list(
     Query(query): Query<AuditLogQuery>,
 ) -> Result<Json<AuditLogPage>, Problem> {
     let limit = page_size(query.limit, 100, LIMIT)?;
-    let before = admin.parsed_place(List::Audit, query.after.as_deref())?;
+    let before = admin.parse_cursor(List::Audit, query.after.as_deref())?;
     let access = Arc::clone(&admin.access);
     let to_read = Page::<AuditEntry>::to_read(limit);
     let read = tokio::task::spawn_blocking(move || access.audit.read(before, to_read)).await;
