@@ -47,6 +47,8 @@ pub struct Config {
     pub log: String,
     /// How long a shutdown waits for running requests and deliveries.
     pub shutdown_grace_period: Duration,
+    /// The probe listener.
+    pub probe: ProbeConfig,
     /// Who may publish at `POST /events`.
     pub events: EventsRule,
     /// Limits of HTTP requests.
@@ -86,6 +88,15 @@ impl Default for AccessConfig {
     fn default() -> Self {
         Self { require_tokens: false, behind_proxy: false, audit_retain_bytes: 256 << 20 }
     }
+}
+
+/// Settings of the probe listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProbeConfig {
+    /// The address. There is no probe listener by default.
+    #[serde(deserialize_with = "deserialize_address")]
+    pub listen: Option<SocketAddr>,
 }
 
 /// Settings of the bus.
@@ -259,6 +270,15 @@ pub struct Overrides {
         default_missing_value = "true"
     )]
     pub behind_proxy: Option<bool>,
+    /// Serve /livez, /readyz and /metrics on this address [default: off]
+    #[arg(
+        id = "probe.listen",
+        long = "probe-listen",
+        env = "SANDBUS_PROBE_LISTEN",
+        value_name = "ADDRESS:PORT",
+        value_parser = listen_address
+    )]
+    pub probe_listen: Option<SocketAddr>,
     /// Set the format of log lines [default: human on a terminal, else JSON]
     #[arg(long, env = "SANDBUS_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<Format>,
@@ -284,6 +304,7 @@ struct File {
     log: Option<String>,
     #[serde(deserialize_with = "crate::duration::option::deserialize")]
     shutdown_grace_period: Option<Duration>,
+    probe: ProbeConfig,
     ingress: IngressConfig,
     http: HttpLimits,
     bus: BusConfig,
@@ -336,6 +357,7 @@ impl Config {
             log_format: given.log_format.or(file.log_format).unwrap_or_default(),
             log: given.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             shutdown_grace_period: file.shutdown_grace_period.unwrap_or(Duration::from_secs(10)),
+            probe: ProbeConfig { listen: given.probe_listen.or(file.probe.listen) },
             events: file.ingress.events.unwrap_or(events),
             http: file.http,
             bus: file.bus,
@@ -366,6 +388,12 @@ impl Config {
                 "admin_listen is {}, which is not a loopback address, and tokens must not be sent in clear text; put a proxy that terminates TLS in front of the host and set access.behind_proxy = true, or listen on a loopback address",
                 self.admin
             );
+        }
+        if let Some(probe) = self.probe.listen
+            && probe.port() != 0
+            && let Some((key, _)) = [("listen", self.listen), ("admin_listen", self.admin)].iter().find(|(_, address)| *address == probe)
+        {
+            bail!("probe.listen and {key} have the same address, {probe}; give each listener its own");
         }
         if self.sandbox.memory_bytes > self.sandbox.max_memory_bytes {
             bail!("sandbox.memory_bytes exceeds sandbox.max_memory_bytes; lower the first or raise the second");
@@ -459,6 +487,9 @@ mod tests {
         assert!(load(behind_proxy, Overrides::default()).unwrap().requires_tokens());
         assert!(!load("", Overrides::default()).unwrap().requires_tokens());
         assert!(load("[access]\nrequire_tokens = true", Overrides::default()).unwrap().requires_tokens());
+        assert!(error("[probe]\nlisten = \"127.0.0.1:8081\"").contains("probe.listen and admin_listen"));
+        assert!(error("[probe]\nlisten = \"8082\"").contains("ADDRESS:PORT"));
+        assert!(error("[probe]\naddress = \"127.0.0.1:8082\"").contains("address"));
         let unknown = error("[bus]\nurl = \"redis://user:secret@host\"");
         assert!(unknown.contains("`redis:`") && unknown.contains("`file:DIRECTORY`"), "{unknown}");
     }

@@ -5,6 +5,8 @@
 const MIN_CONNECTIONS: usize = 16;
 /// The smallest reserve of descriptors.
 const MIN_RESERVE: usize = 128;
+/// The limit of connections of the probe listener.
+const PROBE_CONNECTIONS: usize = 64;
 
 /// The number of connections that each listener may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub(crate) struct Connections {
     pub(crate) ingress: usize,
     /// The admin interface.
     pub(crate) admin: usize,
+    /// The probe listener.
+    pub(crate) probe: usize,
 }
 
 /// Raises the soft limit of descriptors to the hard limit. Returns the limit, if the system has one.
@@ -35,11 +39,14 @@ impl Connections {
     /// Divides the descriptors among the listeners. Logs a warning if they do not suffice for the configured number.
     #[must_use]
     pub(crate) fn within(wanted: usize, descriptors: Option<usize>) -> Self {
-        let Some(descriptors) = descriptors else { return Self { ingress: wanted, admin: wanted } };
+        let Some(descriptors) = descriptors else {
+            return Self { ingress: wanted, admin: wanted, probe: PROBE_CONNECTIONS };
+        };
         let reserve = (descriptors / 4).max(MIN_RESERVE);
         let all = descriptors.saturating_sub(reserve).max(MIN_CONNECTIONS);
         let admin = wanted.min(all / 8);
-        let ingress = wanted.min(all - admin);
+        let probe = PROBE_CONNECTIONS.min(all / 8);
+        let ingress = wanted.min(all - admin - probe);
         if ingress < wanted {
             tracing::warn!(
                 descriptors,
@@ -47,7 +54,7 @@ impl Connections {
                 "the limit of open files allows fewer connections than `http.max_connections` = {wanted}; raise it with `ulimit -n` or `LimitNOFILE`"
             );
         }
-        Self { ingress, admin }
+        Self { ingress, admin, probe }
     }
 }
 
@@ -57,16 +64,16 @@ mod tests {
 
     #[test]
     fn connections_leave_descriptors_to_others() {
-        for (wanted, descriptors, ingress, admin) in [
-            (4_096, None, 4_096, 4_096),
-            (4_096, Some(1 << 20), 4_096, 4_096),
-            (4_096, Some(1_024), 672, 96),
-            (100, Some(1_024), 100, 96),
-            (4_096, Some(256), 112, 16),
-            (4_096, Some(20), 14, 2),
-            (1, Some(1 << 20), 1, 1),
+        for (wanted, descriptors, ingress, admin, probe) in [
+            (4_096, None, 4_096, 4_096, 64),
+            (4_096, Some(1 << 20), 4_096, 4_096, 64),
+            (4_096, Some(1_024), 608, 96, 64),
+            (100, Some(1_024), 100, 96, 64),
+            (4_096, Some(256), 96, 16, 16),
+            (4_096, Some(20), 12, 2, 2),
+            (1, Some(1 << 20), 1, 1, 64),
         ] {
-            let expected = Connections { ingress, admin };
+            let expected = Connections { ingress, admin, probe };
             assert_eq!(Connections::within(wanted, descriptors), expected, "{wanted} {descriptors:?}");
         }
     }

@@ -1,13 +1,12 @@
 //! The composition root: builds the parts, connects them, starts them, and stops them in order.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::HeaderValue;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -21,7 +20,7 @@ use crate::bus::{self, SharedBus};
 use crate::canary::Canary;
 use crate::clock::Clock;
 use crate::config::{Config, EffectiveSetting, ensure_folder};
-use crate::descriptors::{self, Connections};
+use crate::descriptors::Connections;
 use crate::dispatcher::{Dispatcher, Webhooks};
 use crate::files;
 use crate::ingress::{Ingress, Producers, SpoolLimits};
@@ -33,12 +32,16 @@ use crate::plugin::{
     CanaryRule, CanaryRunner, EngineConfig, Environment, Generation, Loader, PluginPaths, Reconciler, Registry,
     SubscriptionRegistrar,
 };
-use crate::problem::Problem;
 use crate::server::{self, BodyReader, HttpLimits};
 use crate::stderr;
 use crate::subscription::{Declaration, SubscriptionId};
 use crate::telemetry::{self, RequestMetrics};
 use crate::threads::Capacity;
+
+pub use listeners::BoundListeners;
+use listeners::ProbeServer;
+
+mod listeners;
 
 /// The log target of the lines that announce the addresses. `sandbus dev` shows these lines and no others of this
 /// module.
@@ -58,6 +61,7 @@ pub struct Host {
     admin_listener: TcpListener,
     config: Config,
     connections: Connections,
+    probe: Option<ProbeServer>,
     stops: Stops,
     ledger: Ledger,
     /// Locked for the host's lifetime.
@@ -182,37 +186,6 @@ impl CanaryRunner for HostServices {
     }
 }
 
-/// The bound listeners of a host that does not serve yet.
-#[derive(Debug)]
-pub struct BoundListeners {
-    ingress: TcpListener,
-    admin: TcpListener,
-    limits: HttpLimits,
-}
-
-impl BoundListeners {
-    /// Binds the configured addresses.
-    ///
-    /// # Errors
-    /// If an address cannot be bound.
-    pub async fn bind(config: &Config) -> anyhow::Result<Self> {
-        let ingress = server::bind(config.listen, "--listen").await?;
-        let admin = server::bind(config.admin, "--admin-listen").await?;
-        Ok(Self { ingress, admin, limits: config.http })
-    }
-
-    /// Answers every request with 503 `starting` until the preparation is complete.
-    pub async fn answer_starting<T>(&self, preparation: impl Future<Output = T>) -> T {
-        let detail = "the host is starting; try again in a moment";
-        let starting = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail).retry_after(1);
-        tokio::select! {
-            result = preparation => result,
-            never = server::refuse_all(&self.ingress, self.limits, &starting) => match never {},
-            never = server::refuse_all(&self.admin, self.limits, &starting) => match never {},
-        }
-    }
-}
-
 impl Host {
     /// Builds a host: opens the bus, binds the addresses and loads the plugin folder. The observer sees every attempt.
     ///
@@ -232,8 +205,8 @@ impl Host {
         catch_file_size_signal()?;
         let clock = Clock::System;
         let producers = Producers::load(config.events.clone()).context("[ingress] events")?;
-        let connections = Connections::within(config.http.max_connections, descriptors::raise());
-        let BoundListeners { ingress: listener, admin: admin_listener, .. } = listeners;
+        let own = Listeners::new(listeners.addresses()?);
+        let BoundListeners { ingress: listener, admin: admin_listener, probe, connections, .. } = listeners;
         let sandbox = &config.sandbox;
         ensure_folder(&config.plugins)?;
         if !config.data.exists() {
@@ -246,7 +219,6 @@ impl Host {
         let concurrency = sandbox.concurrency.get() as usize;
         let memory_bytes = sandbox.max_memory_bytes;
         let engine = EngineConfig { concurrency, memory_bytes, source_lines: config.source_lines };
-        let own = Listeners::new([listener.local_addr()?, admin_listener.local_addr()?]);
         let client =
             outbound::Client::new(own.clone()).context("cannot set up the HTTP client for webhooks and plugins")?;
         let environment = Environment::new(clock.clone(), Outbound::Network(client.clone()));
@@ -331,6 +303,7 @@ impl Host {
             admin_listener,
             config,
             connections,
+            probe,
             _lock: lock,
             stops,
             ledger,
@@ -403,6 +376,7 @@ impl Host {
             admin_listener,
             config,
             connections,
+            probe,
             stops,
             ledger,
             ..
@@ -411,6 +385,7 @@ impl Host {
         let limits = |max_connections| HttpLimits { max_connections, ..config.http };
         // The host accepts connections from here on.
         ready.send_replace(true);
+        probe.iter().for_each(|probe| probe.set_started(admin.clone()));
         let mut front = JoinSet::new();
         let streaming_responses = ingress.streaming_responses.clone();
         front.spawn(server::serve(listener, ingress.router(), limits(connections.ingress), stops.ingress.clone()));
@@ -452,6 +427,10 @@ impl Host {
         drop(tokio::time::timeout(Duration::from_secs(5), bus.close()).await);
         // Writes what is queued, and the aggregates of the present minute.
         drop(tokio::task::spawn_blocking(move || drop(ledger)).await);
+        // Until here, the host is alive and not ready.
+        if let Some(probe) = probe {
+            probe.stop().await;
+        }
         tracing::info!("stopped");
         Ok(())
     }

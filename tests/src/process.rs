@@ -129,6 +129,12 @@ pub struct Starting {
 }
 
 impl Starting {
+    /// The host's log so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.log.lock().expect("nobody panics with it").clone()
+    }
+
     /// Waits until the host announces its addresses.
     ///
     /// # Errors

@@ -34,23 +34,66 @@ pub(super) async fn health() -> &'static str {
     responses((status = 200, body = String, content_type = "text/plain", description = "It does."))
 )]
 pub(super) async fn readiness(State(admin): State<Admin>) -> Response {
-    let not_ready = |detail: String| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", detail).into_response();
+    match check(&admin).await {
+        Ok(()) => READY.into_response(),
+        Err(fault) => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", fault.to_string()).into_response()
+        }
+    }
+}
+
+/// The body of the response of a host that is ready.
+pub(super) const READY: &str = "ready\n";
+
+/// The reason why the host does not accept events.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unready {
+    #[error("{}", self.kind())]
+    StartingOrStopping,
+    #[error("{}: {}", self.kind(), .0)]
+    StoreUnreachable(String),
+    #[error("{0}")]
+    FolderUnreadable(String),
+    #[error("{}; free some space", self.kind())]
+    DiskFull,
+    #[error("{}: {}", self.kind(), .0)]
+    DataUnwritable(std::io::Error),
+    #[error("{}: {}", self.kind(), .0)]
+    Unknown(tokio::task::JoinError),
+}
+
+impl Unready {
+    /// The reason without paths and errors of the system.
+    pub(super) const fn kind(&self) -> &'static str {
+        match self {
+            Self::StartingOrStopping => "the host is starting or stopping",
+            Self::StoreUnreachable(_) => "the store is unreachable",
+            Self::FolderUnreadable(_) => "the plugin folder cannot be read",
+            Self::DiskFull => "the disk of the data directory is full",
+            Self::DataUnwritable(_) => "cannot write to the data directory",
+            Self::Unknown(_) => "cannot check the disk space",
+        }
+    }
+}
+
+/// Checks whether the host accepts events.
+pub(super) async fn check(admin: &Admin) -> Result<(), Unready> {
     if !*admin.ready.borrow() {
-        return not_ready("the host is starting or stopping".to_owned());
+        return Err(Unready::StartingOrStopping);
     }
     // Without the store, the host accepts no events.
     if let Reachability::Unreachable { reason } = &*admin.bus.reachable().borrow() {
-        return not_ready(format!("the store is unreachable: {reason}"));
+        return Err(Unready::StoreUnreachable(reason.clone()));
     }
     if let Some(fault) = admin.folder.fault() {
-        return not_ready(fault);
+        return Err(Unready::FolderUnreadable(fault));
     }
     let data = admin.data.clone();
     match tokio::task::spawn_blocking(move || files::has_free_space(&data)).await {
-        Ok(Ok(true)) => "ready\n".into_response(),
-        Ok(Ok(false)) => not_ready("the disk of the data directory is full; free some space".to_owned()),
-        Ok(Err(error)) => not_ready(format!("cannot write to the data directory: {error}")),
-        Err(error) => not_ready(format!("cannot check the disk space: {error}")),
+        Ok(Ok(true)) => Ok(()),
+        Ok(Ok(false)) => Err(Unready::DiskFull),
+        Ok(Err(error)) => Err(Unready::DataUnwritable(error)),
+        Err(error) => Err(Unready::Unknown(error)),
     }
 }
 

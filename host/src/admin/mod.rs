@@ -21,6 +21,7 @@ mod plugin_files;
 mod plugin_target;
 mod plugins;
 mod precondition;
+mod probe;
 mod query;
 mod records;
 mod schedules;
@@ -44,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 pub use access::Access;
 use access::Guard;
 use contract::{Contract, Operations};
+pub use probe::Probes;
 
 use crate::api;
 use crate::bus::SharedBus;

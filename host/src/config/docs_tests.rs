@@ -43,6 +43,7 @@ fn every_key_of_sandbus_toml_is_documented_with_its_default() {
     let all = with_commented_keys(&block);
     assert!(load(&all).bus.retain_for.is_some(), "keys without a default are read");
     check_keys(&all, "", &fields_of::<File>());
+    check_keys(&all, "probe", &fields_of::<ProbeConfig>());
     check_keys(&all, "ingress", &fields_of::<IngressConfig>());
     check_keys(&all, "http", &fields_of::<HttpLimits>());
     check_keys(&all, "bus", &fields_of::<BusConfig>());

@@ -149,6 +149,7 @@ struct Document<'a> {
     log: &'a str,
     #[serde(with = "crate::duration")]
     shutdown_grace_period: std::time::Duration,
+    probe: &'a super::ProbeConfig,
     ingress: BTreeMap<&'static str, &'a crate::ingress::EventsRule>,
     http: &'a crate::server::HttpLimits,
     bus: &'a super::BusConfig,
@@ -170,6 +171,7 @@ impl Config {
             log_format: self.log_format,
             log: &self.log,
             shutdown_grace_period: self.shutdown_grace_period,
+            probe: &self.probe,
             ingress: BTreeMap::from([("events", &self.events)]),
             http: &self.http,
             bus: &self.bus,
@@ -220,7 +222,7 @@ mod tests {
     #[test]
     fn each_setting_has_its_value_and_its_origin() {
         let text = "data = \"theirs\"\nplugins = \"theirs\"\n[sandbox]\ntimeout = \"2s\"\n[[ingress.events]]\ntypes = [\"a.>\"]\nsources = [\"/a/*\", \"*\", \"/b\"]\n";
-        let found = settings(text, &["--data", "mine"]);
+        let found = settings(text, &["--data", "mine", "--probe-listen", "0.0.0.0:8082"]);
         for (key, value, kind, source) in [
             ("data", "\"mine\"", "flag", Some("--data")),
             ("plugins", "\"theirs\"", "file", None),
@@ -230,6 +232,7 @@ mod tests {
             ("bus.url", "\"file:.\"", "default", None),
             ("listen", "\"127.0.0.1:8080\"", "default", None),
             ("log_format", "\"auto\"", "default", None),
+            ("probe.listen", "\"0.0.0.0:8082\"", "flag", Some("--probe-listen")),
             ("ledger.record", "\"sampled\"", "default", None),
             ("ledger.retain_aggregates_for", "\"90d\"", "default", None),
             (

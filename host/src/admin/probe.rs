@@ -1,0 +1,85 @@
+//! The probe listener: health and metrics for orchestrators and monitoring. It may have any address, because nothing on
+//! it changes the host or shows data of clients.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Router, middleware};
+use tokio::sync::Semaphore;
+
+use super::{Admin, health};
+use crate::problem::Problem;
+
+/// The number of probes that ask the host or render metrics at a time. Others wait, so that a flood takes no more than
+/// this from the host.
+const RUNNING: usize = 2;
+
+/// Answers probes from before the start of the host until its end.
+#[derive(Clone, Debug)]
+pub struct Probes {
+    started: Arc<OnceLock<Admin>>,
+    running: Arc<Semaphore>,
+}
+
+impl Default for Probes {
+    fn default() -> Self {
+        Self { started: Arc::default(), running: Arc::new(Semaphore::new(RUNNING)) }
+    }
+}
+
+impl Probes {
+    /// Makes the state of the host known, once it has started.
+    pub fn set_started(&self, admin: Admin) {
+        // A host starts once.
+        drop(self.started.set(admin));
+    }
+
+    /// The router of the probe listener.
+    pub fn router(self) -> Router {
+        let paths = Router::new()
+            .route("/readyz", get(readiness))
+            .route("/metrics", get(metrics))
+            .route_layer(middleware::from_fn_with_state(Arc::clone(&self.running), take_turn))
+            .route("/livez", get(health::health));
+        paths
+            .fallback(|| async { Problem::not_found("the probe listener has only /livez, /readyz and /metrics") })
+            .method_not_allowed_fallback(|| async { Problem::method_not_allowed(&["GET".into(), "HEAD".into()]) })
+            .with_state(self)
+    }
+
+    fn host(&self) -> Result<Admin, Problem> {
+        let starting = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", "the host is starting");
+        self.started.get().cloned().ok_or_else(|| starting().retry_after(1))
+    }
+}
+
+/// Waits while other probes run.
+async fn take_turn(
+    State(running): State<Arc<Semaphore>>,
+    request: Request,
+    next: middleware::Next,
+) -> Response {
+    // The semaphore is never closed.
+    let _turn = running.acquire().await;
+    next.run(request).await
+}
+
+/// Anybody can read the response, so it contains no path and no error of the system. `/readyz` of the admin interface
+/// does.
+async fn readiness(State(probes): State<Probes>) -> Result<Response, Problem> {
+    let admin = probes.host()?;
+    Ok(match health::check(&admin).await {
+        Ok(()) => health::READY.into_response(),
+        Err(fault) => {
+            let detail = format!("{}; see /readyz of the admin interface for details", fault.kind());
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", detail).into_response()
+        }
+    })
+}
+
+async fn metrics(State(probes): State<Probes>) -> Result<Response, Problem> {
+    Ok(health::metrics(State(probes.host()?)).await)
+}

@@ -1,0 +1,102 @@
+//! The listeners of a host, from before its start to its end.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{Admin, Probes};
+use crate::config::Config;
+use crate::descriptors::{self, Connections};
+use crate::problem::Problem;
+use crate::server::{self, HttpLimits};
+
+/// How long a probe listener waits for its requests when the host ends.
+const PROBE_GRACE_PERIOD: Duration = Duration::from_secs(2);
+/// How long a client of the probe listener may send nothing. Its connections are few, so that none may be kept.
+const PROBE_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The bound listeners of a host that does not serve yet. The probe listener already answers.
+#[derive(Debug)]
+pub struct BoundListeners {
+    pub(super) ingress: TcpListener,
+    pub(super) admin: TcpListener,
+    pub(super) probe: Option<ProbeServer>,
+    pub(super) connections: Connections,
+    limits: HttpLimits,
+}
+
+impl BoundListeners {
+    /// Binds the configured addresses.
+    ///
+    /// # Errors
+    /// If an address cannot be bound.
+    pub async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let ingress = server::bind(config.listen, "--listen").await?;
+        let admin = server::bind(config.admin, "--admin-listen").await?;
+        let connections = Connections::within(config.http.max_connections, descriptors::raise());
+        let probe = match config.probe.listen {
+            Some(address) => Some(ProbeServer::start(address, config.http, connections.probe).await?),
+            None => None,
+        };
+        Ok(Self { ingress, admin, probe, connections, limits: config.http })
+    }
+
+    /// The addresses of all listeners.
+    ///
+    /// # Errors
+    /// If the system does not know one.
+    pub(super) fn addresses(&self) -> std::io::Result<Vec<SocketAddr>> {
+        let probe = self.probe.iter().map(|probe| probe.address);
+        Ok([self.ingress.local_addr()?, self.admin.local_addr()?].into_iter().chain(probe).collect())
+    }
+
+    /// Answers every request with 503 `starting` until the preparation is complete.
+    pub async fn answer_starting<T>(&self, preparation: impl Future<Output = T>) -> T {
+        let detail = "the host is starting; try again in a moment";
+        let starting = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail).retry_after(1);
+        tokio::select! {
+            result = preparation => result,
+            never = server::refuse_all(&self.ingress, self.limits, &starting) => match never {},
+            never = server::refuse_all(&self.admin, self.limits, &starting) => match never {},
+        }
+    }
+}
+
+/// The probe listener, which serves until it is stopped or dropped.
+#[derive(Debug)]
+pub(super) struct ProbeServer {
+    address: SocketAddr,
+    probes: Probes,
+    stop: CancellationToken,
+    serving: JoinSet<()>,
+}
+
+impl ProbeServer {
+    async fn start(address: SocketAddr, http: HttpLimits, max_connections: usize) -> anyhow::Result<Self> {
+        let listener = server::bind(address, "--probe-listen").await?;
+        let address = listener.local_addr()?;
+        let header_timeout = http.header_timeout.min(PROBE_HEADER_TIMEOUT);
+        let limits = HttpLimits { max_connections, header_timeout, ..http };
+        let (probes, stop) = (Probes::default(), CancellationToken::new());
+        let mut serving = JoinSet::new();
+        serving.spawn(server::serve(listener, probes.clone().router(), limits, stop.clone()));
+        tracing::info!(%address, "the probe listener answers");
+        Ok(Self { address, probes, stop, serving })
+    }
+
+    /// Makes the state of the host known.
+    pub(super) fn set_started(&self, admin: Admin) {
+        self.probes.set_started(admin);
+    }
+
+    /// Stops after the running requests.
+    pub(super) async fn stop(mut self) {
+        self.stop.cancel();
+        let ended = async { while self.serving.join_next().await.is_some() {} };
+        drop(tokio::time::timeout(PROBE_GRACE_PERIOD, ended).await);
+    }
+}
