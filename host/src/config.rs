@@ -391,7 +391,8 @@ impl Config {
         }
         if let Some(probe) = self.probe.listen
             && probe.port() != 0
-            && let Some((key, _)) = [("listen", self.listen), ("admin_listen", self.admin)].iter().find(|(_, address)| *address == probe)
+            && let Some((key, _)) =
+                [("listen", self.listen), ("admin_listen", self.admin)].iter().find(|(_, address)| *address == probe)
         {
             bail!("probe.listen and {key} have the same address, {probe}; give each listener its own");
         }

@@ -67,7 +67,8 @@ fn health_and_metrics_are_answered_on_every_address() {
 fn nothing_else_is_there() {
     let host = Setup::new().plugin("echo").config(PROBE).start();
     let address = probe(&host);
-    for path in ["/", "/healthz", "/readyz/", "/livez/x", "//livez", "/v1/plugins", "/v1/events", "/events", "/echo/x"] {
+    for path in ["/", "/healthz", "/readyz/", "/livez/x", "//livez", "/v1/plugins", "/v1/events", "/events", "/echo/x"]
+    {
         for method in ["GET", "POST", "DELETE"] {
             assert_eq!(refusal(&send(&address, method, path)), (404, "not-found".to_owned()), "{method} {path}");
         }
@@ -130,7 +131,8 @@ fn a_host_that_stops_is_alive_and_not_ready() {
     let mut running = Wire::with(&ingress, "GET /service/spin HTTP/1.1\r\nhost: h\r\n\r\n");
     eventually("the handler runs", || {
         let answer = host.send("GET", &host.admin_url("/metrics"), &[], b"");
-        let is_busy = answer.body.lines().any(|line| line.starts_with("sandbus_permits_in_use") && line.ends_with(" 1"));
+        let is_busy =
+            answer.body.lines().any(|line| line.starts_with("sandbus_permits_in_use") && line.ends_with(" 1"));
         (is_busy || !answer.body.contains("sandbus_permits_in_use")).then_some(())
     });
     host.signal("-TERM");

@@ -36,9 +36,7 @@ pub(super) async fn health() -> &'static str {
 pub(super) async fn readiness(State(admin): State<Admin>) -> Response {
     match check(&admin).await {
         Ok(()) => READY.into_response(),
-        Err(fault) => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", fault.to_string()).into_response()
-        }
+        Err(fault) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", fault.to_string()).into_response(),
     }
 }
 

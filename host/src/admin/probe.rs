@@ -57,11 +57,7 @@ impl Probes {
 }
 
 /// Waits while other probes run.
-async fn take_turn(
-    State(running): State<Arc<Semaphore>>,
-    request: Request,
-    next: middleware::Next,
-) -> Response {
+async fn take_turn(State(running): State<Arc<Semaphore>>, request: Request, next: middleware::Next) -> Response {
     // The semaphore is never closed.
     let _turn = running.acquire().await;
     next.run(request).await
