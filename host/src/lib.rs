@@ -39,6 +39,7 @@ mod projects;
 pub mod scenario;
 pub mod secrecy;
 pub mod server;
+mod spelling;
 mod stderr;
 pub mod telemetry;
 pub mod threads;

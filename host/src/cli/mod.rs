@@ -9,6 +9,7 @@ mod config;
 mod dead_letters;
 mod deliveries;
 mod events;
+mod explain;
 mod inspect;
 mod new;
 mod output;
@@ -109,6 +110,8 @@ enum Command {
     Token(token::Arguments),
     /// List the changes that were made through the admin interface, or verify their record
     Audit(Group<audit::Command>),
+    /// Explain an error code, or list all
+    Explain(explain::Arguments),
     #[command(hide = true)]
     Compact(Renamed),
 }
@@ -302,6 +305,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Config(arguments) => config::run(arguments).await,
         Command::Token(arguments) => token::run(arguments).await,
         Command::Audit(arguments) => audit::run(arguments).await,
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Compact(_) => Renamed::exit("sandbus compact", "sandbus events compact"),
     }
 }

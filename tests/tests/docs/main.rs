@@ -250,34 +250,6 @@ fn every_metric_is_documented() {
     assert_eq!(documented, in_code);
 }
 
-/// Codes of the ingress, and those of the store that it passes on.
-#[test]
-fn every_error_code_is_documented() {
-    let host = sources("host/src");
-    let is_literal = |code: &str| host.iter().any(|(_, text)| text.contains(&format!("\"{code}\"")));
-    let documented = Page::read("docs/operating.md").names("## Error codes", None);
-    let unknown: Vec<_> = documented.iter().filter(|code| code.contains('-') && !is_literal(code)).collect();
-    assert!(unknown.is_empty(), "no source has {unknown:?}");
-    let of_the_edge = host.iter().filter(|(path, _)| {
-        ["host/src/problem.rs", "host/src/ingress", "host/src/server"]
-            .iter()
-            .any(|part| path.starts_with(root().join(part)))
-    });
-    let mut missing = BTreeSet::new();
-    for (_, text) in of_the_edge {
-        let text = text.split("#[cfg(test)]").next().unwrap();
-        for behind in text.split("StatusCode::").skip(1).filter_map(|rest| rest.split_once(", \"")) {
-            let (status, rest) = behind;
-            let code = rest.split('"').next().unwrap();
-            let is_constant = status.chars().all(|char| char.is_ascii_uppercase() || "_\n ".contains(char));
-            if is_constant && !documented.iter().any(|one| one == code) {
-                missing.insert(code.to_owned());
-            }
-        }
-    }
-    assert!(missing.is_empty(), "docs/operating.md has no {missing:?}");
-}
-
 const BEGIN: &str = "<!-- capabilities -->\n";
 const END: &str = "<!-- /capabilities -->";
 

@@ -9,6 +9,7 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("files", ""),
     ("printable", ""),
     ("secrecy", ""),
+    ("spelling", ""),
     ("stderr", ""),
     ("lock", "files"),
     ("threads", ""),
@@ -46,7 +47,7 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("dev", "bus config console host ingress model observer plugin printable projects telemetry"),
     (
         "cli",
-        "access api admin config console dev host model observer outbound plugin printable projects scenario secrecy telemetry",
+        "access api admin config console dev host model observer outbound plugin printable projects scenario secrecy spelling telemetry",
     ),
 ];
 
