@@ -22,6 +22,7 @@ use crate::server::HttpLimits;
 use crate::telemetry::Format;
 use crate::toml_file;
 
+mod check;
 mod origins;
 
 /// The default address of the admin interface, for the server and the CLI.
@@ -223,6 +224,9 @@ impl Default for SandboxConfig {
 }
 
 impl SandboxConfig {
+    /// The largest number of concurrent invocations. Each has its threads and its memory.
+    pub(crate) const MAX_CONCURRENCY: u32 = 4_096;
+
     /// The defaults of plugins.
     #[must_use]
     pub fn plugin_defaults(&self) -> plugin::Defaults {
@@ -348,8 +352,16 @@ impl Config {
 
     fn load_with(overrides: &Overrides, events: EventsRule) -> anyhow::Result<Self> {
         let (file, origin) = read_file(overrides.config.as_deref())?;
+        let config = Self::combine(file, origin, overrides, events);
+        match config.out_of_range().into_iter().next() {
+            Some((_, fault)) => bail!(fault),
+            None => Ok(config),
+        }
+    }
+
+    fn combine(file: File, origin: Option<FileKeys>, overrides: &Overrides, events: EventsRule) -> Self {
         let given = overrides.clone();
-        let config = Self {
+        Self {
             plugins: given.plugins.or(file.plugins).unwrap_or_else(|| DEFAULT_PLUGINS.into()),
             data: given.data.or(file.data).unwrap_or_else(|| "data".into()),
             listen: given.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
@@ -371,41 +383,13 @@ impl Config {
             runtimes: None,
             hold_failures: false,
             origins: Origins { file: origin, overrides: given.origins },
-        };
-        config.check()?;
-        Ok(config)
+        }
     }
 
     /// Whether callers of the admin interface need tokens: always if it can be reached from other machines.
     #[must_use]
     pub fn requires_tokens(&self) -> bool {
         self.access.require_tokens || self.access.behind_proxy || !self.admin.ip().is_loopback()
-    }
-
-    fn check(&self) -> anyhow::Result<()> {
-        if !self.admin.ip().is_loopback() && !self.access.behind_proxy {
-            bail!(
-                "admin_listen is {}, which is not a loopback address, and tokens must not be sent in clear text; put a proxy that terminates TLS in front of the host and set access.behind_proxy = true, or listen on a loopback address",
-                self.admin
-            );
-        }
-        if let Some(probe) = self.probe.listen
-            && probe.port() != 0
-            && let Some((key, _)) =
-                [("listen", self.listen), ("admin_listen", self.admin)].iter().find(|(_, address)| *address == probe)
-        {
-            bail!("probe.listen and {key} have the same address, {probe}; give each listener its own");
-        }
-        if self.sandbox.memory_bytes > self.sandbox.max_memory_bytes {
-            bail!("sandbox.memory_bytes exceeds sandbox.max_memory_bytes; lower the first or raise the second");
-        }
-        if self.sandbox.concurrency.get() > 4_096 {
-            bail!("sandbox.concurrency exceeds 4096");
-        }
-        if self.sandbox.timeout.is_zero() {
-            bail!("sandbox.timeout is zero; write a duration such as \"10s\"");
-        }
-        Ok(())
     }
 }
 

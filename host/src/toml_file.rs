@@ -5,7 +5,9 @@ use std::fmt;
 use std::ops::Range;
 
 use serde::de::DeserializeOwned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
+
+use crate::spelling;
 
 mod renamed;
 
@@ -18,6 +20,37 @@ pub(crate) struct Malformed {
     /// value.
     key: Option<String>,
     what: String,
+}
+
+impl Malformed {
+    /// An error of the whole file.
+    pub(crate) fn whole(what: String) -> Self {
+        Self { place: None, key: None, what }
+    }
+
+    /// An error of a key, at its place in the text if it stands there.
+    pub(crate) fn at(text: &str, key: &str, what: String) -> Self {
+        let document = DeTable::parse(text).ok();
+        let entries = document.map(|document| entries(document.get_ref())).unwrap_or_default();
+        let entry = entries.iter().find(|entry| entry.key == key);
+        let place = entry.map(|entry| place(text, entry.spans[0].start));
+        Self { place, key: Some(key.to_owned()), what }
+    }
+
+    /// The line and the column, both from 1.
+    pub(crate) fn place(&self) -> Option<(usize, usize)> {
+        self.place
+    }
+
+    /// The key, such as `limits.timeout`.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// What is wrong.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
 }
 
 impl std::error::Error for Malformed {}
@@ -43,22 +76,73 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Malformed> {
         Ok(parsed) => return Ok(parsed),
         Err(error) => error,
     };
+    match DeTable::parse(text) {
+        Ok(document) => Err(located(text, &error, innermost(&entries(document.get_ref()), &error))),
+        Err(_) => Err(not_toml(text, &error)),
+    }
+}
+
+/// Parses a file as far as possible: the value without its faulty entries, and all errors. There is no value if the
+/// file is not TOML, or if what is left of it is still not enough.
+pub(crate) fn parse_all<T: DeserializeOwned>(text: &str) -> (Option<T>, Vec<Malformed>) {
+    let (mut document, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        return (None, errors.iter().map(|error| not_toml(text, error)).collect());
+    }
+    let (mut faults, mut removed) = (Vec::new(), Vec::new());
+    // Each pass removes an entry, so this ends.
+    loop {
+        let error = match T::deserialize(toml::Deserializer::from(document.clone())) {
+            Ok(value) => return (Some(value), faults),
+            Err(error) => error,
+        };
+        let entries = entries(document.get_ref());
+        let entry = innermost(&entries, &error);
+        if !misses_removed(&error, entry, &removed) {
+            faults.push(located(text, &error, entry));
+        }
+        let Some(entry) = entry else { return (None, faults) };
+        removed.push(entry.key.clone());
+        remove(document.get_mut(), &entry.path);
+    }
+}
+
+/// Whether an entry lacks a key only because it was faulty and has been removed.
+fn misses_removed(error: &toml::de::Error, entry: Option<&Entry>, removed: &[String]) -> bool {
+    let missing = error.message().strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    let (Some(missing), Some(entry)) = (missing, entry) else { return false };
+    removed.contains(&format!("{}.{missing}", entry.key))
+}
+
+/// The TOML parser's own messages are constant.
+fn not_toml(text: &str, error: &toml::de::Error) -> Malformed {
     let place = error.span().map(|span| place(text, span.start));
-    let Ok(document) = DeTable::parse(text) else {
-        // The TOML parser's own messages are constant.
-        return Err(Malformed { place, key: None, what: error.message().to_owned() });
-    };
-    let mut entries = Vec::new();
-    collect("", document.get_ref(), &mut entries);
-    // Of all entries that contain the position, the innermost starts last.
+    Malformed { place, key: None, what: error.message().to_owned() }
+}
+
+/// Of all entries that contain the position of an error, the innermost, which starts last.
+fn innermost<'a>(entries: &'a [Entry], error: &toml::de::Error) -> Option<&'a Entry> {
     let holds = |entry: &&Entry| error.span().is_some_and(|span| entry.holds(&span));
-    let entry = entries.iter().filter(holds).max_by_key(|entry| entry.from);
-    let is_unknown = error.message().starts_with("unknown field ");
-    let what = entry
-        .filter(|_| is_unknown)
-        .and_then(|entry| renamed::advice(&entry.key))
-        .unwrap_or_else(|| described(error.message(), entry.map_or(&[], |entry| &entry.texts)));
-    Err(Malformed { place, key: entry.map(|entry| entry.key.clone()), what })
+    entries.iter().filter(holds).max_by_key(|entry| entry.from)
+}
+
+fn located(text: &str, error: &toml::de::Error, entry: Option<&Entry>) -> Malformed {
+    let place = error.span().map(|span| place(text, span.start));
+    let what = match unknown_key(error.message()) {
+        Some(advice) => entry.and_then(|entry| renamed::advice(&entry.key)).unwrap_or(advice),
+        None => described(error.message(), entry.map_or(&[], |entry| &entry.texts)),
+    };
+    Malformed { place, key: entry.map(|entry| entry.key.clone()), what }
+}
+
+/// The message for an unknown key, with the key that was probably meant, or else all keys that are known here.
+fn unknown_key(message: &str) -> Option<String> {
+    let (name, known) = message.strip_prefix("unknown field `")?.split_once('`')?;
+    let known: Vec<_> = known.split('`').skip(1).step_by(2).collect();
+    Some(match spelling::nearest(name, known.iter().copied()) {
+        Some(nearest) => format!("unknown key; did you mean `{nearest}`?"),
+        None => format!("unknown key; expected one of `{}`", known.join("`, `")),
+    })
 }
 
 /// Sets a key at the top level of a valid document, and keeps the rest of the text.
@@ -72,9 +156,17 @@ pub(crate) fn with_top_level(text: &str, key: &str, value: &str) -> String {
     }
 }
 
-/// A key of a document, with its position and the strings in its value.
+/// A step of the path from the top of a document to a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Step {
+    Key(String),
+    Item(usize),
+}
+
+/// A key of a document or an item of an array of tables, with its position and the strings in its value.
 struct Entry {
     key: String,
+    path: Vec<Step>,
     from: usize,
     spans: [Range<usize>; 2],
     texts: Vec<String>,
@@ -86,28 +178,82 @@ impl Entry {
     }
 }
 
-fn collect(above: &str, table: &DeTable<'_>, entries: &mut Vec<Entry>) {
+fn entries(table: &DeTable<'_>) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    collect("", &[], table, &mut entries);
+    entries
+}
+
+fn collect(above: &str, path: &[Step], table: &DeTable<'_>, entries: &mut Vec<Entry>) {
     for (name, value) in table {
         let name_text = name.get_ref();
         let key = if above.is_empty() { name_text.to_string() } else { format!("{above}.{name_text}") };
         let mut found = Vec::new();
         texts(value.get_ref(), &mut found);
+        let path = [path, &[Step::Key(name_text.to_string())]].concat();
+        within(&key, &path, value.get_ref(), entries);
         // A table's span is its header, which precedes its entries.
-        entries.push(Entry {
-            key: key.clone(),
-            from: value.span().start,
-            spans: [name.span(), value.span()],
-            texts: found,
-        });
-        within(&key, value.get_ref(), entries);
+        let (from, spans) = (value.span().start, [name.span(), value.span()]);
+        entries.push(Entry { key, path, from, spans, texts: found });
     }
 }
 
-fn within(key: &str, value: &DeValue<'_>, entries: &mut Vec<Entry>) {
+fn within(key: &str, path: &[Step], value: &DeValue<'_>, entries: &mut Vec<Entry>) {
     match value {
-        DeValue::Table(table) => collect(key, table, entries),
-        DeValue::Array(items) => items.iter().for_each(|item| within(key, item.get_ref(), entries)),
+        DeValue::Table(table) => collect(key, path, table, entries),
+        DeValue::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                let path = [path, &[Step::Item(index)]].concat();
+                within(key, &path, item.get_ref(), entries);
+                if item.get_ref().is_table() {
+                    let spans = [item.span(), item.span()];
+                    entries.push(Entry {
+                        key: key.to_owned(),
+                        path,
+                        from: item.span().start,
+                        spans,
+                        texts: Vec::new(),
+                    });
+                }
+            }
+        }
         _ => {}
+    }
+}
+
+/// Removes the value at a path, and an array that becomes empty by it.
+fn remove(table: &mut DeTable<'_>, path: &[Step]) {
+    let Some((Step::Key(name), rest)) = path.split_first() else { return };
+    let is_gone = match table.get_mut(name.as_str()) {
+        Some(value) if !rest.is_empty() => remove_within(value.get_mut(), rest),
+        _ => true,
+    };
+    if is_gone {
+        table.remove(name.as_str());
+    }
+}
+
+/// Removes the value at a path; returns whether nothing is left.
+fn remove_within(value: &mut DeValue<'_>, path: &[Step]) -> bool {
+    match (value, path) {
+        (DeValue::Table(table), path) => {
+            remove(table, path);
+            false
+        }
+        (DeValue::Array(items), [Step::Item(index)]) => {
+            let mut rest = DeArray::new();
+            let kept = items.iter().enumerate().filter(|(other, _)| other != index);
+            kept.for_each(|(_, item)| rest.push(item.clone()));
+            *items = rest;
+            items.is_empty()
+        }
+        (DeValue::Array(items), [Step::Item(index), rest @ ..]) => {
+            if let Some(item) = items.get_mut(*index) {
+                remove_within(item.get_mut(), rest);
+            }
+            false
+        }
+        _ => true,
     }
 }
 
@@ -228,6 +374,33 @@ mod tests {
             let refused = Sidecar::parse(&text).unwrap_err();
             assert!(refused.contains(&format!("line {}", place.0)) && !refused.contains("S3cret"), "{refused}");
         }
+    }
+
+    #[test]
+    fn an_unknown_key_has_the_nearest_name_or_all_names() {
+        let shown = |text: &str| parse::<Sidecar>(text).unwrap_err().to_string();
+        assert_eq!(
+            shown("[limits]\nmemory_byte = 1\n"),
+            "line 2, column 1: `limits.memory_byte`: unknown key; did you mean `memory_bytes`?"
+        );
+        assert_eq!(shown("[rollback]\nx = 1\n").matches('`').count() % 2, 0);
+        assert!(shown("[grants]\nfiles = 1\n").contains("unknown key; expected one of `publish`, `subscribe`, "));
+    }
+
+    #[test]
+    fn all_mistakes_are_found_and_what_is_left_is_read() {
+        let text = "enabled = \"S3cret\"\nnam = \"a\"\nroutes = [\"GET /\"]\n[limits]\ntimeout = \"S3cret\"\nconcurrency = 2\n[sub.x]\ny = 1\n[subscriptions.a]\nmax_attempt = 1\nconcurrency = 3\n";
+        let (sidecar, faults) = parse_all::<Sidecar>(text);
+        let mut keys: Vec<_> = faults.iter().map(|fault| fault.key().unwrap()).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, ["enabled", "limits.timeout", "nam", "sub", "subscriptions.a.max_attempt"]);
+        let sidecar = sidecar.unwrap();
+        assert_eq!(sidecar.routes, ["GET /"]);
+        assert_eq!(sidecar.limits.concurrency.map(u32::from), Some(2));
+        assert_eq!(sidecar.subscriptions["a"].concurrency.map(u32::from), Some(3));
+        assert!(!format!("{faults:?}").contains("S3cret"), "{faults:?}");
+        assert_eq!(parse_all::<Sidecar>("[limits]\n").1, []);
+        assert!(parse_all::<Sidecar>("a = \nb = ]\n").1.len() >= 2);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod audit;
 mod build;
 mod canary;
+mod check;
 mod client;
 mod component;
 mod config;
@@ -66,6 +67,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Replace the SDKs in projects with those of this version
     Upgrade(upgrade::Arguments),
+    /// Check the configuration, the sidecars and the plugins, without a host
+    Check(check::Arguments),
     /// Run the host on a plugin folder
     Serve(serve::Arguments),
     /// Build and run plugins, and rebuild each one when its source changes
@@ -283,6 +286,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Build(arguments) => build::run(arguments).await,
         Command::Inspect(arguments) => inspect::run(arguments).await,
         Command::Upgrade(arguments) => upgrade::run(arguments).await,
+        Command::Check(arguments) => check::run(arguments).await,
         Command::Serve(arguments) => serve::run(arguments).await,
         Command::Dev(arguments) => dev::run(arguments).await,
         Command::Test(arguments) => test::run(arguments).await,

@@ -49,6 +49,7 @@ pub use run::generation::{Generation, NativeHandler};
 pub use run::linked::{Instance, LinkError};
 pub(crate) use run::request::CONNECTION_HEADERS;
 pub use run::request::{Request, RequestResult, Response};
+pub(crate) use supervise::reconciler::{FileFault, FolderReport, check_folder};
 pub use supervise::reconciler::{
     CanaryRunner, FileChange, FileChangeError, Folder, PluginPaths, Reconciler, RollbackError, RollbackReport, Status,
     SubscriptionRegistrar,

@@ -109,6 +109,15 @@ pub enum LogError {
     Thread(#[from] std::io::Error),
 }
 
+/// Checks a log filter.
+///
+/// # Errors
+/// If the filter is malformed.
+pub(crate) fn check_filter(filter: &str) -> Result<(), LogError> {
+    EnvFilter::try_new(filter)?;
+    Ok(())
+}
+
 /// Starts logging to standard error. A log line does not wait until it is read. `filter` has the syntax of `RUST_LOG`,
 /// which overrides it.
 ///

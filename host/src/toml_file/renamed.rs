@@ -67,7 +67,7 @@ mod tests {
             let refused = refusal(table, old);
             assert!(refused.contains(&format!("the key is now called `{new}`")), "{table} {old}: {refused}");
             let known = refusal(table, new);
-            assert!(!known.contains("unknown field"), "{table} {new}: {known}");
+            assert!(!known.contains("unknown key"), "{table} {new}: {known}");
         }
         assert_eq!(advice("limits.attempts"), None);
         assert_eq!(advice("subscriptions"), None);

@@ -15,7 +15,7 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("threads", ""),
     // The vocabulary.
     ("model", "secrecy"),
-    ("toml_file", "model"),
+    ("toml_file", "model spelling"),
     ("outbound", "model"),
     // The two largest modules, which do not know each other.
     ("bus", "files lock model"),
@@ -47,7 +47,7 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("dev", "bus config console host ingress model observer plugin printable projects telemetry"),
     (
         "cli",
-        "access api admin config console dev host model observer outbound plugin printable projects scenario secrecy spelling telemetry",
+        "access api admin config console dev host model observer outbound plugin printable projects scenario secrecy spelling telemetry toml_file",
     ),
 ];
 

@@ -4,7 +4,7 @@ use super::{Explanation, Kind};
 use crate::failure::Cause;
 
 /// The explanation of a cause of failure.
-pub(super) const fn of_cause(cause: Cause) -> Explanation {
+pub(super) fn of_cause(cause: Cause) -> Explanation {
     let (meaning, usual, remedy) = match cause {
         Cause::Retry => (
             "The handler asked for a retry in each attempt.",

@@ -229,6 +229,30 @@ impl Sidecar {
         }
     }
 
+    /// The sidecar without the part that does not match its plugin; `None` if nothing can be removed.
+    pub(crate) fn without(&self, mismatch: &Mismatch) -> Option<Self> {
+        let mut rest = self.clone();
+        match mismatch {
+            Mismatch::UnknownSubscription(name) | Mismatch::Rule(name, _) | Mismatch::NoPattern(name) => {
+                rest.subscriptions.remove(name);
+            }
+            Mismatch::UnknownKey(key) => drop(rest.config.remove(key)),
+            Mismatch::TooMuchMemory(..) | Mismatch::TooLittleMemory(_) => rest.limits.memory_bytes = None,
+            Mismatch::NoTime | Mismatch::TooMuchTime(_) => rest.limits.timeout = None,
+            Mismatch::UnknownRoute(route) => rest.grants.routes.retain(|grant| grant != route),
+            Mismatch::Percent(_) | Mismatch::NoWindow => rest.rollback = None,
+            Mismatch::NoEvents | Mismatch::Inconclusive(..) | Mismatch::TooManyEvents(_) => rest.canary = None,
+            Mismatch::Described("name") => rest.name = None,
+            Mismatch::Described("routes") => rest.routes.clear(),
+            Mismatch::Described(_) => rest.subscriptions.values_mut().for_each(|rules| {
+                rules.pattern = None;
+                rules.ordering_key = None;
+            }),
+            Mismatch::NoRoutes | Mismatch::NoSubscriptions => {}
+        }
+        (rest != *self).then_some(rest)
+    }
+
     /// The descriptor of a component that does not describe itself.
     pub(crate) fn descriptor(&self) -> wire::Descriptor {
         let texts = |patterns: &Option<Vec<Pattern>>| patterns.iter().flatten().map(Pattern::to_string).collect();

@@ -68,6 +68,11 @@ impl RouteOwnership {
         Self { path, all, has_no_record }
     }
 
+    /// An empty record that is not stored.
+    pub(crate) fn in_memory() -> Self {
+        Self { path: PathBuf::new(), all: Vec::new(), has_no_record: false }
+    }
+
     /// The routes of each plugin.
     pub(crate) fn by_plugin(&self) -> BTreeMap<String, Vec<Route>> {
         let mut routes = BTreeMap::<String, Vec<Route>>::new();
