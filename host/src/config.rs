@@ -339,19 +339,23 @@ impl Config {
     /// # Errors
     /// If the file cannot be read or is malformed, or a value is out of range.
     pub fn load(overrides: &Overrides) -> anyhow::Result<Self> {
-        Self::load_with(overrides, EventsRule::Off)
+        Self::load_with(overrides, EventsRule::Off, false)
     }
 
-    /// Loads the configuration of a developer's host. Anybody may publish unless the file names producers.
+    /// Loads the configuration of a developer's host. Anybody may publish unless the file names producers, and the
+    /// ledger keeps what other services answer unless the file says otherwise.
     ///
     /// # Errors
     /// As [`Config::load`].
     pub fn load_open(overrides: &Overrides) -> anyhow::Result<Self> {
-        Self::load_with(overrides, EventsRule::open())
+        Self::load_with(overrides, EventsRule::open(), true)
     }
 
-    fn load_with(overrides: &Overrides, events: EventsRule) -> anyhow::Result<Self> {
-        let (file, origin) = read_file(overrides.config.as_deref())?;
+    fn load_with(overrides: &Overrides, events: EventsRule, record_responses: bool) -> anyhow::Result<Self> {
+        let (mut file, origin) = read_file(overrides.config.as_deref())?;
+        if !origin.as_ref().is_some_and(|file| file.has("ledger.record_responses")) {
+            file.ledger.record_responses = record_responses;
+        }
         let config = Self::combine(file, origin, overrides, events);
         match config.out_of_range().into_iter().next() {
             Some((_, fault)) => bail!(fault),
@@ -460,6 +464,23 @@ mod tests {
         assert_eq!(config.plugins, Path::new("handlers"));
         assert_eq!(config.sandbox.timeout, Duration::from_secs(2));
         assert_eq!(config.listen, DEFAULT_LISTEN);
+    }
+
+    #[test]
+    fn a_developers_host_records_responses_unless_the_file_says_otherwise() {
+        for (text, served, developed) in [
+            ("", false, true),
+            ("[ledger]\nslow = \"2s\"\n", false, true),
+            ("[ledger]\nrecord_responses = false\n", false, false),
+            ("[ledger]\nrecord_responses = true\n", true, true),
+        ] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            let overrides = Overrides { config: Some(file.path().to_owned()), ..Overrides::default() };
+            let records = |config: Config| config.ledger.record_responses;
+            let loaded = (Config::load(&overrides).unwrap(), Config::load_open(&overrides).unwrap());
+            assert_eq!((records(loaded.0), records(loaded.1)), (served, developed), "{text}");
+        }
     }
 
     #[test]

@@ -221,7 +221,8 @@ impl Host {
         let engine = EngineConfig { concurrency, memory_bytes, source_lines: config.source_lines };
         let client =
             outbound::Client::new(own.clone()).context("cannot set up the HTTP client for webhooks and plugins")?;
-        let environment = Environment::new(clock.clone(), Outbound::Network(client.clone()));
+        let environment = Environment::new(clock.clone(), Outbound::Network(client.clone()))
+            .recording(config.ledger.exchange_memory());
         let loader = Loader::new(engine, config.data.join("cache"), sandbox.plugin_defaults(), environment)?;
         let loader = match config.runtimes.clone() {
             Some(paths) => loader.with_runtimes(paths),

@@ -46,6 +46,6 @@ pub mod threads;
 mod toml_file;
 
 pub use model::{
-    clock, duration, endpoint, event, exact, failure, filter, ordering, outcome, pattern, percent, reply, request_id,
-    retry, schedule, subscription, usage,
+    clock, duration, endpoint, event, exact, exchange, failure, filter, ordering, outcome, pattern, percent, reply,
+    request_id, retry, schedule, subscription, usage,
 };

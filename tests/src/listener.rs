@@ -50,6 +50,14 @@ impl Webhook {
         Self::listen(&[200], "HTTP/1.1 405 Answer\r\n", true)
     }
 
+    /// Starts a receiver that echoes the body of every request, with the given status and header lines in turn, and
+    /// repeats the last ones.
+    #[must_use]
+    pub fn start_echoing_with(answers: &[&str]) -> Self {
+        let answers = answers.iter().map(|answer| format!("HTTP/1.1 {answer}\r\n")).collect();
+        Self::listen_with(answers, "HTTP/1.1 405 Answer\r\n", true)
+    }
+
     /// Starts a receiver that accepts the handshake of any origin.
     #[must_use]
     pub fn start_agreeing(statuses: &'static [u16]) -> Self {

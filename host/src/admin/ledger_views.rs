@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
 use crate::api::{
-    CallView, GapView, InvocationUsageView, LedgerView, PercentilesView, PublishedView, RecordedAttemptView,
-    RecordedRequestView, SubjectView, VerdictView,
+    BodyEndView, CallView, ExchangeView, GapView, HeaderView, InvocationUsageView, LedgerView, PercentilesView,
+    PublishedView, RecordedAttemptView, RecordedRequestView, SubjectView, VerdictView,
 };
 use crate::duration::micros;
+use crate::exchange::{BodyEnd, RecordedExchange};
 use crate::ledger::{
     Activity, AttemptEntry, AttemptVerdict, Counters, Gap, Percentiles, RequestEntry, StatisticsSubject,
 };
@@ -70,6 +74,7 @@ fn usage(usage: &Usage, names: &EffectNames, took: Duration) -> InvocationUsageV
         status: call.result.as_ref().ok().copied(),
         error: call.result.as_ref().err().cloned(),
         took_us: micros(call.took),
+        exchange: call.exchange.as_deref().map(exchange),
     });
     InvocationUsageView {
         queued_us: micros(usage.queued),
@@ -81,6 +86,27 @@ fn usage(usage: &Usage, names: &EffectNames, took: Duration) -> InvocationUsageV
         names_omitted: names.omitted as u64,
         calls: calls.collect(),
         calls_omitted: usage.calls.omitted,
+    }
+}
+
+fn exchange(exchange: &RecordedExchange) -> ExchangeView {
+    let RecordedExchange { url, headers, body, body_end, placeholders, .. } = exchange;
+    let header = |(name, value): &(String, String)| HeaderView { name: name.clone(), value: value.clone() };
+    let (body, body_base64) = match std::str::from_utf8(body) {
+        Ok(text) => (Some(text.to_owned()), None),
+        Err(_) => (None, Some(BASE64.encode(body))),
+    };
+    ExchangeView {
+        url: url.clone(),
+        headers: headers.iter().map(header).collect(),
+        body,
+        body_base64,
+        body_end: match body_end {
+            BodyEnd::Unread => BodyEndView::Unread,
+            BodyEnd::Complete => BodyEndView::Complete,
+            BodyEnd::Truncated => BodyEndView::Truncated,
+        },
+        placeholders: placeholders.clone(),
     }
 }
 

@@ -26,6 +26,8 @@ use crate::subscription::SubscriptionId;
 
 /// The largest page.
 const LIMIT: usize = 1_000;
+/// The largest page of records with exchanges, which have up to 256 KiB each.
+const EXCHANGES_LIMIT: usize = 20;
 /// The most aggregates in one answer.
 const MAX_MINUTES: usize = 20_000;
 /// The time of a query without a start.
@@ -50,13 +52,19 @@ pub(super) async fn attempts(
     State(admin): State<Admin>,
     Query(query): Query<RecordedAttemptQuery>,
 ) -> Result<Json<RecordedAttemptPage>, Problem> {
-    let limit = page_size(query.limit, 100, LIMIT)?;
+    let limit = page_of_records(query.limit, query.exchanges)?;
     let after = admin.parse_cursor(List::Attempts, query.after.as_deref())?;
     let read = admin.ledger.attempts(filter(query)?, after, Page::<AttemptEntry>::to_read(limit)).await?;
     let page = Page::of(read, limit);
     let next = page.next(|(number, _)| admin.cursor(List::Attempts, &number.to_string()));
     let attempts = page.items.iter().map(|(_, attempt)| views::attempt(attempt)).collect();
     Ok(Json(RecordedAttemptPage { attempts, next }))
+}
+
+/// The size of a page of records.
+fn page_of_records(limit: Option<usize>, exchanges: Option<bool>) -> Result<usize, Problem> {
+    let limit = page_size(limit, 100, LIMIT)?;
+    Ok(if exchanges == Some(true) { limit.min(EXCHANGES_LIMIT) } else { limit })
 }
 
 fn filter(query: RecordedAttemptQuery) -> Result<AttemptFilter, Problem> {
@@ -79,6 +87,7 @@ fn filter(query: RecordedAttemptQuery) -> Result<AttemptFilter, Problem> {
         digest: query.digest,
         since: query::time("since", query.since.as_deref())?,
         until: query::time("until", query.until.as_deref())?,
+        with_exchanges: query.exchanges.unwrap_or(false),
     })
 }
 
@@ -95,7 +104,7 @@ pub(super) async fn requests(
     State(admin): State<Admin>,
     Query(query): Query<RecordedRequestQuery>,
 ) -> Result<Json<RecordedRequestPage>, Problem> {
-    let limit = page_size(query.limit, 100, LIMIT)?;
+    let limit = page_of_records(query.limit, query.exchanges)?;
     let after = admin.parse_cursor(List::Requests, query.after.as_deref())?;
     let filter = RequestFilter {
         id: None,
@@ -103,6 +112,7 @@ pub(super) async fn requests(
         failed: query.failed.unwrap_or(false),
         since: query::time("since", query.since.as_deref())?,
         until: query::time("until", query.until.as_deref())?,
+        with_exchanges: query.exchanges.unwrap_or(false),
     };
     let read = admin.ledger.requests(filter, after, Page::<RequestEntry>::to_read(limit)).await?;
     let page = Page::of(read, limit);

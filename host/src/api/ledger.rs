@@ -1,5 +1,6 @@
 //! The ledger: attempts, requests, cause trees and statistics.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -117,6 +118,51 @@ pub struct CallView {
     pub error: Option<String>,
     /// The duration, in microseconds.
     pub took_us: u64,
+    /// The URL and the response, if the host recorded them and the query asks for `exchanges`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<ExchangeView>,
+}
+
+/// The URL of a request, and the response. They may contain secrets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct ExchangeView {
+    /// The URL.
+    pub url: String,
+    /// The headers of the response, in order.
+    pub headers: Vec<HeaderView>,
+    /// The body of the response, up to 64 KiB; null if it is not text.
+    pub body: Option<String>,
+    /// The body in Base64, if it is not text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_base64: Option<String>,
+    /// How far the body was recorded.
+    pub body_end: BodyEndView,
+    /// The texts that stand for secrets of the plugin's configuration, by the name of the configuration value.
+    pub placeholders: BTreeMap<String, String>,
+}
+
+/// A header.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct HeaderView {
+    /// The name.
+    pub name: String,
+    /// The value.
+    pub value: String,
+}
+
+/// How far the body of a response was recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BodyEndView {
+    /// As far as the handler read it.
+    #[default]
+    Unread,
+    /// To its end.
+    Complete,
+    /// Up to a limit.
+    Truncated,
 }
 
 /// A recorded request for a plugin's route.
@@ -235,10 +281,14 @@ pub struct RecordedAttemptQuery {
     /// The `next` of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// The size of the page, up to 1,000; 100 by default.
+    /// The size of the page, up to 1,000; 100 by default. With `exchanges`, a page has 20 entries at most.
     #[param(minimum = 1, maximum = 1000)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// Whether each call has its `exchange`: the URL and the response, if the host recorded them. They may contain
+    /// secrets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exchanges: Option<bool>,
 }
 
 /// Which recorded requests to list.
@@ -263,10 +313,14 @@ pub struct RecordedRequestQuery {
     /// The `next` of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// The size of the page, up to 1,000; 100 by default.
+    /// The size of the page, up to 1,000; 100 by default. With `exchanges`, a page has 20 entries at most.
     #[param(minimum = 1, maximum = 1000)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// Whether each call has its `exchange`: the URL and the response, if the host recorded them. They may contain
+    /// secrets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exchanges: Option<bool>,
 }
 
 /// Which cause tree to show.

@@ -42,10 +42,11 @@ pub use events::{
     PublishResult, ReceiptView,
 };
 pub use ledger::{
-    CallView, CauseTreeQuery, CauseTreeView, DelayedEventView, GapView, InvocationUsageView, LedgerView, MinutePage,
-    MinuteQuery, MinuteView, PercentilesView, PublishedView, RecordedAttemptPage, RecordedAttemptQuery,
-    RecordedAttemptView, RecordedRequestPage, RecordedRequestQuery, RecordedRequestView, StatisticsView, StreamMessage,
-    StreamQuery, SubjectView, TreeDeadLetterView, TreeDeliveryView, TreeEventView, VerdictView, WaitReasonView,
+    BodyEndView, CallView, CauseTreeQuery, CauseTreeView, DelayedEventView, ExchangeView, GapView, HeaderView,
+    InvocationUsageView, LedgerView, MinutePage, MinuteQuery, MinuteView, PercentilesView, PublishedView,
+    RecordedAttemptPage, RecordedAttemptQuery, RecordedAttemptView, RecordedRequestPage, RecordedRequestQuery,
+    RecordedRequestView, StatisticsView, StreamMessage, StreamQuery, SubjectView, TreeDeadLetterView, TreeDeliveryView,
+    TreeEventView, VerdictView, WaitReasonView,
 };
 pub use open_enums::{DeadLetterPolicyView, DeliveryOutcomeView, DeliveryStateView, PluginStatus, SubscriptionStatus};
 pub use plugins::{

@@ -23,6 +23,15 @@ pub struct AttemptRecord {
     pub usage: Usage,
 }
 
+impl AttemptRecord {
+    /// This record without what other services answered, which may take much memory.
+    #[must_use]
+    pub fn without_exchanges(&self) -> Self {
+        let calls = self.usage.calls.without_exchanges();
+        Self { usage: Usage { calls, ..self.usage.clone() }, ..self.clone() }
+    }
+}
+
 /// The changes that the bus commits for an attempt, in one transaction.
 #[derive(Clone, Debug)]
 pub struct Settlement {

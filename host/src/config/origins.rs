@@ -78,6 +78,11 @@ impl FileKeys {
     pub(super) fn of(path: &Path, text: &str) -> Self {
         Self { path: path.to_owned(), keys: toml::from_str(text).map(|table| keys(&table)).unwrap_or_default() }
     }
+
+    /// Whether the file has a key, such as `ledger.record`.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.keys.contains(key)
+    }
 }
 
 impl Origins {

@@ -35,7 +35,7 @@ impl AttemptReporter for Reporter {
         let latency = self.clock.now().since(delivery.logged.stored_at);
         self.metrics.settled(status, latency, record.took, delivery.kind.is_replay());
         self.recorder.record_attempt(self.statistics.as_deref(), record, names, status);
-        self.observer.record(|| Observation::Attempt { record: record.clone(), status });
+        self.observer.record(|| Observation::Attempt { record: record.without_exchanges(), status });
         log(record, status, latency);
     }
 

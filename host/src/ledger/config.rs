@@ -5,6 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::exchange::ExchangeMemory;
+
+/// The memory for responses that are not written yet.
+const EXCHANGE_MEMORY_BYTES: usize = 64 << 20;
+
 /// The settings of the ledger, `[ledger]` in `sandbus.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -18,6 +23,8 @@ pub struct LedgerConfig {
     pub full_rate: u32,
     /// With sampling: one in this many successful ones is recorded beyond the full rate.
     pub one_in: NonZeroU32,
+    /// Whether the records also have the URLs of the requests that handlers sent, and the responses.
+    pub record_responses: bool,
     /// The age at which records are deleted.
     #[serde(with = "crate::duration")]
     pub retain_for: Duration,
@@ -35,10 +42,20 @@ impl Default for LedgerConfig {
             slow: Duration::from_secs(1),
             full_rate: 100,
             one_in: NonZeroU32::new(100).expect("100 is not zero"),
+            record_responses: false,
             retain_for: Duration::from_hours(7 * 24),
             retain_bytes: 256 << 20,
             retain_aggregates_for: Duration::from_hours(90 * 24),
         }
+    }
+}
+
+impl LedgerConfig {
+    /// The memory for responses until they are written. None if they are not recorded.
+    #[must_use]
+    pub fn exchange_memory(&self) -> Option<ExchangeMemory> {
+        let is_recorded = self.record_responses && self.record != Recording::Off;
+        is_recorded.then(|| ExchangeMemory::new(EXCHANGE_MEMORY_BYTES))
     }
 }
 

@@ -13,7 +13,7 @@ use super::minutes::{self, MinuteAggregate, MinuteFilter};
 use super::record::{AttemptEntry, AttemptVerdict, Details, RecordedFailure, RequestEntry};
 use super::selection::Selection;
 use super::shared::Shared;
-use super::store::{self, StoreError};
+use super::store::{self, RecordKind, StoreError, read_exchanges};
 use crate::clock::Timestamp;
 use crate::duration::micros;
 use crate::event::CauseTreeId;
@@ -69,6 +69,8 @@ pub struct AttemptFilter {
     pub since: Option<Timestamp>,
     /// Those that ended before this time.
     pub until: Option<Timestamp>,
+    /// Whether what other services answered is read, too.
+    pub with_exchanges: bool,
 }
 
 /// Selects requests. Every part that is set must match.
@@ -84,6 +86,8 @@ pub struct RequestFilter {
     pub since: Option<Timestamp>,
     /// Those that ended before this time.
     pub until: Option<Timestamp>,
+    /// Whether what other services answered is read, too.
+    pub with_exchanges: bool,
 }
 
 /// The columns of an attempt, in the order in which [`attempt_of`] reads them.
@@ -109,6 +113,7 @@ impl LedgerReader {
         before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<(i64, AttemptEntry)>, ReadError> {
+        let with_exchanges = filter.with_exchanges;
         self.read(move |connection| {
             let mut selection = Selection::default();
             selection.equal("event", filter.event_id);
@@ -125,7 +130,12 @@ impl LedgerReader {
                 selection.add("took >= ?", Value::Integer(signed(micros(slower))));
             }
             selection.ended_in(filter.since, filter.until);
-            newest_first(selection, connection, ("attempts", ATTEMPT), before, limit, attempt_of)
+            let snapshot = connection.unchecked_transaction()?;
+            let mut read = newest_first(selection, &snapshot, ("attempts", ATTEMPT), before, limit, attempt_of)?;
+            for (number, attempt) in read.iter_mut().filter(|_| with_exchanges) {
+                read_exchanges(&snapshot, RecordKind::Attempt, *number, &mut attempt.usage.calls)?;
+            }
+            Ok(read)
         })
         .await
     }
@@ -149,7 +159,12 @@ impl LedgerReader {
                 selection.add("status >= ?", Value::Integer(500));
             }
             selection.ended_in(filter.since, filter.until);
-            newest_first(selection, connection, ("requests", REQUEST), before, limit, request_of)
+            let snapshot = connection.unchecked_transaction()?;
+            let mut read = newest_first(selection, &snapshot, ("requests", REQUEST), before, limit, request_of)?;
+            for (number, request) in read.iter_mut().filter(|_| filter.with_exchanges) {
+                read_exchanges(&snapshot, RecordKind::Request, *number, &mut request.usage.calls)?;
+            }
+            Ok(read)
         })
         .await
     }

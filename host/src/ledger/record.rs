@@ -29,6 +29,24 @@ impl Entry {
         }
     }
 
+    /// This record without what other services answered. None if it has no such answer.
+    pub(super) fn without_exchanges(&self) -> Option<Self> {
+        let calls = match self {
+            Self::Attempt(attempt) => &attempt.usage.calls,
+            Self::Request(request) => &request.usage.calls,
+        };
+        let has_some = calls.recorded.iter().any(|call| call.exchange.is_some());
+        let usage = |usage: &Usage| Usage { calls: usage.calls.without_exchanges(), ..usage.clone() };
+        has_some.then(|| match self {
+            Self::Attempt(attempt) => {
+                Self::Attempt(Box::new(AttemptEntry { usage: usage(&attempt.usage), ..(**attempt).clone() }))
+            }
+            Self::Request(request) => {
+                Self::Request(Box::new(RequestEntry { usage: usage(&request.usage), ..(**request).clone() }))
+            }
+        })
+    }
+
     /// When it ended.
     #[must_use]
     pub fn at(&self) -> Timestamp {
@@ -217,6 +235,7 @@ pub(super) mod tests {
             host: "example.com".to_owned(),
             result: Ok(204),
             took: Duration::from_micros(1_500),
+            exchange: None,
         };
         let published = PublishedName { id: "e2".to_owned(), event_type: "b".to_owned(), due: Some(Timestamp(9)) };
         AttemptEntry {

@@ -118,8 +118,10 @@ impl Shared {
     }
 
     pub(super) fn push(&self, entry: Entry) {
+        let streamed = entry.without_exchanges().map(Arc::new);
         let entry = Arc::new(entry);
-        self.stream.push(Arc::clone(&entry));
+        // The stream keeps records for long after they are written.
+        self.stream.push(streamed.unwrap_or_else(|| Arc::clone(&entry)));
         if !self.queue.push(entry) {
             self.count_lost(1);
         }

@@ -1,6 +1,7 @@
 //! The file of the ledger.
 
 mod entries;
+mod exchanges;
 mod files;
 mod schema;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 
+pub(super) use exchanges::{RecordKind, read as read_exchanges};
 pub(super) use files::FileChange;
 
 use self::files::OpenFiles;
@@ -75,6 +77,8 @@ pub(super) struct Store {
     files: OpenFiles,
     /// Identifies the run of the host.
     run: i64,
+    /// The size of all exchanges.
+    exchange_bytes: u64,
 }
 
 impl Store {
@@ -103,8 +107,9 @@ impl Store {
         }
         connection.set_prepared_statement_cache_capacity(32);
         let gap = begin_run(&mut connection, run, now)?;
+        let exchange_bytes = exchanges::size(&connection)?;
         // The first write has created the files next to it.
-        Ok((Self { connection, files: OpenFiles::at(path), run }, gap))
+        Ok((Self { connection, files: OpenFiles::at(path), run, exchange_bytes }, gap))
     }
 
     /// Notes that everything up to now is written.
@@ -138,17 +143,32 @@ impl Store {
     /// Writes records and gaps in one transaction.
     pub(super) fn write(&mut self, entries: &[Arc<Entry>], gaps: &[Gap], now: Timestamp) -> Result<(), StoreError> {
         let transaction = self.connection.transaction()?;
+        let mut exchange_bytes = self.exchange_bytes;
         for entry in entries {
-            match &**entry {
+            exchange_bytes += match &**entry {
                 Entry::Attempt(attempt) => entries::insert_attempt(&transaction, attempt)?,
                 Entry::Request(request) => entries::insert_request(&transaction, request)?,
-            }
+            };
         }
         for gap in gaps {
             gap.insert(&transaction)?;
         }
         touch(&transaction, now)?;
-        Ok(transaction.commit()?)
+        transaction.commit()?;
+        self.exchange_bytes = exchange_bytes;
+        Ok(())
+    }
+
+    /// Deletes the oldest exchanges while all of them together are too large.
+    pub(super) fn limit_exchanges(&mut self, max_bytes: u64) -> Result<(), StoreError> {
+        while self.exchange_bytes > max_bytes {
+            let deleted = exchanges::delete_oldest(&self.connection)?;
+            if deleted == 0 {
+                break;
+            }
+            self.exchange_bytes = self.exchange_bytes.saturating_sub(deleted);
+        }
+        Ok(())
     }
 
     /// Writes the aggregates of minutes.
@@ -184,9 +204,11 @@ impl Store {
         transaction
             .prepare_cached("DELETE FROM request_trees WHERE request < (SELECT min(number) FROM requests)")?
             .execute([])?;
+        let exchange_bytes = exchanges::delete_orphans(&transaction)?;
         transaction.prepare_cached("DELETE FROM gaps WHERE ends < ?1")?.execute([records_from])?;
         transaction.prepare_cached("DELETE FROM minutes WHERE minute < ?1")?.execute([minutes_from])?;
         transaction.commit()?;
+        self.exchange_bytes = self.exchange_bytes.saturating_sub(exchange_bytes);
         Ok(deleted > 0)
     }
 }

@@ -219,6 +219,7 @@ impl Work {
             let written = store.write(&self.batch, self.gaps.all(), now);
             match self.note_write(written) {
                 Written::Done => {
+                    self.limit_exchanges();
                     self.shared.count_written(self.batch.len() as u64);
                     self.shared.note_settled(self.taken);
                     self.batch.clear();
@@ -264,6 +265,12 @@ impl Work {
             }
             Written::Failed => {}
         }
+    }
+
+    /// Exchanges take half of the ledger at most, so that they do not displace all other records.
+    fn limit_exchanges(&mut self) {
+        let max_bytes = self.config.retain_bytes / 2;
+        self.write_store(|store| store.limit_exchanges(max_bytes));
     }
 
     /// Deletes what is too old, and what is too much.

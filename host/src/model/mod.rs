@@ -7,6 +7,7 @@ pub mod duration;
 pub mod endpoint;
 pub mod event;
 pub mod exact;
+pub mod exchange;
 pub mod failure;
 pub mod filter;
 pub mod ordering;

@@ -1,8 +1,11 @@
 //! The resources that an invocation used, and the requests that it sent. They are observations: nothing depends on them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::exchange::RecordedExchange;
 
 /// The most requests of one invocation that are recorded. Further ones are counted only.
 pub const MAX_RECORDED_CALLS: usize = 64;
@@ -42,6 +45,9 @@ pub struct OutboundCall {
     pub result: Result<u16, String>,
     /// The time until the head of the response, or until the failure.
     pub took: Duration,
+    /// The URL and the response, if the host keeps them. The ledger stores them apart.
+    #[serde(skip)]
+    pub exchange: Option<Arc<RecordedExchange>>,
 }
 
 impl OutboundCalls {
@@ -52,6 +58,13 @@ impl OutboundCalls {
         } else {
             self.omitted += 1;
         }
+    }
+
+    /// These requests without their responses.
+    #[must_use]
+    pub fn without_exchanges(&self) -> Self {
+        let call = |call: &OutboundCall| OutboundCall { exchange: None, ..call.clone() };
+        Self { recorded: self.recorded.iter().map(call).collect(), omitted: self.omitted }
     }
 
     /// Whether there were none.
@@ -70,7 +83,7 @@ mod tests {
         let mut calls = OutboundCalls::default();
         for status in 0..100 {
             let (method, host) = ("GET".to_owned(), "example.com".to_owned());
-            calls.add(OutboundCall { method, host, result: Ok(status), took: Duration::ZERO });
+            calls.add(OutboundCall { method, host, result: Ok(status), took: Duration::ZERO, exchange: None });
         }
         assert_eq!((calls.recorded.len(), calls.omitted), (64, 36));
         assert_eq!(calls.recorded[63].result, Ok(63));

@@ -1,5 +1,6 @@
 //! Stub responses that a scenario gives in place of the network, and the recorded requests.
 
+use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 
 use http_body_util::BodyExt as _;
@@ -12,6 +13,8 @@ use super::{Body, Fault, SendError, body};
 #[derive(Debug, Default)]
 pub struct StubServer {
     stubs: Vec<Stub>,
+    /// How many requests each stub has answered.
+    answered: Mutex<Vec<u32>>,
     sent: Mutex<Vec<Sent>>,
 }
 
@@ -21,6 +24,10 @@ pub struct Stub {
     /// The matching requests: a method and a URL, such as `GET https://api.example.com/rates`. A trailing `*` matches
     /// any rest.
     pub request: String,
+    /// How many requests it answers before the next matching stub does. All of them if there is no number.
+    pub times: Option<NonZeroU32>,
+    /// The reason why the request fails without a response, if it does.
+    pub error: Option<String>,
     /// The status.
     pub status: u16,
     /// The headers.
@@ -50,10 +57,10 @@ impl Stub {
 }
 
 impl StubServer {
-    /// Responds with the first matching stub.
+    /// Responds with the first matching stub that has requests left.
     #[must_use]
     pub fn new(stubs: Vec<Stub>) -> Self {
-        Self { stubs, sent: Mutex::default() }
+        Self { answered: Mutex::new(vec![0; stubs.len()]), stubs, sent: Mutex::default() }
     }
 
     /// The requests since the last call, in order.
@@ -71,15 +78,36 @@ impl StubServer {
         let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes())));
         let sent = Sent { request: request.clone(), headers: headers.collect(), body: bytes.to_vec() };
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(sent);
-        let Some(stub) = self.stubs.iter().find(|stub| stub.fits(&request)) else {
-            let reason = format!(": no stub of the scenario matches `{request}`; add one to `given.http`");
-            return Err(SendError::Unreachable(Fault::Other, reason));
-        };
+        let failed = |reason: String| SendError::Unreachable(Fault::Other, format!(": {reason}"));
+        let stub = self.next(&request).map_err(failed)?;
+        if let Some(reason) = &stub.error {
+            return Err(failed(reason.clone()));
+        }
         let mut response = Response::builder().status(stub.status);
         for (name, value) in &stub.headers {
             response = response.header(name, value);
         }
         response.body(body(stub.body.clone())).map_err(|error| SendError::Broken(Fault::Other, format!(": {error}")))
+    }
+
+    /// Counts a request, and finds the stub that answers it.
+    fn next(&self, request: &str) -> Result<&Stub, String> {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut has_match = false;
+        for (stub, count) in self.stubs.iter().zip(&mut *answered).filter(|(stub, _)| stub.fits(request)) {
+            has_match = true;
+            if stub.times.is_none_or(|times| *count < times.get()) {
+                *count = count.saturating_add(1);
+                return Ok(stub);
+            }
+        }
+        Err(match has_match {
+            true => format!(
+                "the stubs that match `{request}` have answered as often as their `times` say; raise `times`, or add a \
+                 stub to `given.http`"
+            ),
+            false => format!("no stub of the scenario matches `{request}`; add one to `given.http`"),
+        })
     }
 }
 
@@ -103,24 +131,44 @@ impl Sent {
 mod tests {
     use super::*;
 
+    fn stub(request: &str, status: u16, times: u32) -> Stub {
+        let (request, headers) = (request.to_owned(), vec![("a".to_owned(), "b".to_owned())]);
+        Stub { request, times: NonZeroU32::new(times), error: None, status, headers, body: b"{}".to_vec() }
+    }
+
+    /// The status of the response, or why there is none.
+    async fn ask(server: &StubServer, method: &str, address: &str) -> Result<u16, String> {
+        let request = Request::builder().method(method).uri(address).body(body("[1]")).unwrap();
+        let response = server.answer(request).await;
+        response.map(|response| response.status().as_u16()).map_err(|error| error.to_string())
+    }
+
     #[tokio::test]
     async fn the_first_stub_that_fits_answers() {
-        let stub = |request: &str, status| Stub {
-            request: request.to_owned(),
-            status,
-            headers: vec![("a".to_owned(), "b".to_owned())],
-            body: b"{}".to_vec(),
-        };
-        let script = StubServer::new(vec![stub("GET http://a/1", 200), stub("GET http://a/*", 404)]);
-        let ask = async |method: &str, address: &str| {
-            let request = Request::builder().method(method).uri(address).body(body("[1]")).unwrap();
-            script.answer(request).await.map(|response| response.status().as_u16())
-        };
-        assert_eq!(ask("GET", "http://a/1").await.unwrap(), 200);
-        assert_eq!(ask("GET", "http://a/2").await.unwrap(), 404);
-        assert!(matches!(ask("POST", "http://a/2").await, Err(SendError::Unreachable(..))));
-        let sent: Vec<_> = script.take_sent().iter().map(Sent::to_json).collect();
+        let server = StubServer::new(vec![stub("GET http://a/1", 200, 0), stub("GET http://a/*", 404, 0)]);
+        assert_eq!(ask(&server, "GET", "http://a/1").await, Ok(200));
+        assert_eq!(ask(&server, "GET", "http://a/2").await, Ok(404));
+        assert!(ask(&server, "POST", "http://a/2").await.unwrap_err().contains("no stub of the scenario matches"));
+        let sent: Vec<_> = server.take_sent().iter().map(Sent::to_json).collect();
         assert_eq!(sent.len(), 3);
         assert_eq!(sent[2], serde_json::json!({ "request": "POST http://a/2", "headers": {}, "json": [1] }));
+    }
+
+    #[tokio::test]
+    async fn a_stub_answers_as_often_as_it_says_and_then_the_next_one_does() {
+        let stubs = vec![
+            stub("GET http://a/1", 503, 2),
+            Stub { error: Some("connection refused".to_owned()), ..stub("GET http://a/*", 0, 1) },
+            stub("GET http://a/1", 200, 1),
+        ];
+        let server = StubServer::new(stubs);
+        assert_eq!(ask(&server, "GET", "http://a/1").await, Ok(503));
+        // Other requests do not count.
+        assert!(ask(&server, "GET", "http://a/2").await.unwrap_err().contains("connection refused"));
+        assert_eq!(ask(&server, "GET", "http://a/1").await, Ok(503));
+        assert_eq!(ask(&server, "GET", "http://a/1").await, Ok(200));
+        for address in ["http://a/1", "http://a/2"] {
+            assert!(ask(&server, "GET", address).await.unwrap_err().contains("as often as their `times` say"));
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! Builds scenarios in Rust tests.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -64,8 +63,8 @@ impl Scenario {
     /// `*` matches any suffix. Grants the host of the request.
     #[must_use]
     pub fn http(mut self, request: &str, status: u16, json: Value) -> Self {
-        let (request, headers) = (request.to_owned(), BTreeMap::new());
-        self.given.http.push(StubSpec { request, status, headers, json: Some(json), body: None });
+        let (request, status, json) = (request.to_owned(), Some(status), Some(json));
+        self.given.http.push(StubSpec { request, status, json, ..StubSpec::default() });
         self
     }
 

@@ -1,7 +1,11 @@
 //! The preconditions of scenarios: state, configuration and stubs.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::num::NonZeroU32;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -26,7 +30,7 @@ pub struct Preconditions {
     pub state_text: BTreeMap<String, String>,
     /// The plugin's configuration.
     pub config: BTreeMap<String, String>,
-    /// The stubs that answer the plugin's requests. The first match applies. Their hosts are granted.
+    /// The stubs that answer the plugin's requests. The first match with requests left applies. Their hosts are granted.
     pub http: Vec<StubSpec>,
     /// The rest of the plugin's sidecar: limits, grants and subscription rules.
     pub sidecar: Sidecar,
@@ -49,14 +53,17 @@ pub struct PluginPreconditions {
 }
 
 /// A stub that answers a request of the plugin.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StubSpec {
     /// The method and the URL, such as `GET https://api.example.com/rates`. A final `*` matches any suffix.
     pub request: String,
+    /// How many requests it answers before the next matching stub does; all by default.
+    pub times: Option<NonZeroU32>,
+    /// The reason why the request fails without a response.
+    pub error: Option<String>,
     /// The status; 200 by default.
-    #[serde(default = "default_status")]
-    pub status: u16,
+    pub status: Option<u16>,
     /// The headers.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
@@ -64,29 +71,40 @@ pub struct StubSpec {
     pub json: Option<Value>,
     /// The body as text.
     pub body: Option<String>,
-}
-
-fn default_status() -> u16 {
-    200
+    /// The body in Base64, if it is not text.
+    pub body_base64: Option<String>,
 }
 
 impl StubSpec {
-    fn host(&self) -> Result<String, ScenarioError> {
-        let malformed = |reason| ScenarioError::Malformed(format!("the stub `{}` is invalid: {reason}", self.request));
-        let (_, address) =
-            self.request.split_once(' ').ok_or_else(|| malformed("write a method and a URL".to_owned()))?;
-        endpoint::host_and_port(address.trim_end_matches('*')).map_err(malformed)
+    fn malformed(&self, reason: impl Display) -> ScenarioError {
+        ScenarioError::Malformed(format!("the stub `{}` is invalid: {reason}", self.request))
     }
 
-    fn stub(&self) -> Stub {
+    fn host(&self) -> Result<String, ScenarioError> {
+        let (_, address) = self.request.split_once(' ').ok_or_else(|| self.malformed("write a method and a URL"))?;
+        endpoint::host_and_port(address.trim_end_matches('*')).map_err(|reason| self.malformed(reason))
+    }
+
+    fn stub(&self) -> Result<Stub, ScenarioError> {
+        let bodies = [self.json.is_some(), self.body.is_some(), self.body_base64.is_some()];
+        let bodies = bodies.into_iter().filter(|is_given| *is_given).count();
+        if bodies > 1 {
+            return Err(self.malformed("a stub has one of `json`, `body` and `body_base64`"));
+        }
+        if self.error.is_some() && (bodies > 0 || self.status.is_some() || !self.headers.is_empty()) {
+            return Err(self.malformed("with `error` there is no response, so it has no status, headers or body"));
+        }
         let mut headers: Vec<_> = self.headers.clone().into_iter().collect();
         let names_its_type = self.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type"));
         if self.json.is_some() && !names_its_type {
             headers.push(("content-type".to_owned(), "application/json".to_owned()));
         }
-        let json = self.json.as_ref().map(Value::to_string);
-        let body = json.or_else(|| self.body.clone()).unwrap_or_default().into_bytes();
-        Stub { request: self.request.clone(), status: self.status, headers, body }
+        let binary = self.body_base64.as_ref().map(|text| BASE64.decode(text)).transpose();
+        let binary = binary.map_err(|error| self.malformed(format!("`body_base64` is not Base64: {error}")))?;
+        let text = self.json.as_ref().map(Value::to_string).or_else(|| self.body.clone());
+        let body = binary.unwrap_or_else(|| text.unwrap_or_default().into_bytes());
+        let (request, error) = (self.request.clone(), self.error.clone());
+        Ok(Stub { request, times: self.times, error, status: self.status.unwrap_or(200), headers, body })
     }
 }
 
@@ -119,9 +137,11 @@ impl Preconditions {
     }
 
     /// The server that answers the requests of plugins.
-    #[must_use]
-    pub fn outbound(&self) -> outbound::StubServer {
-        outbound::StubServer::new(self.http.iter().map(StubSpec::stub).collect())
+    ///
+    /// # Errors
+    /// If a stub is invalid.
+    pub fn outbound(&self) -> Result<outbound::StubServer, ScenarioError> {
+        self.http.iter().map(StubSpec::stub).collect::<Result<_, _>>().map(outbound::StubServer::new)
     }
 
     /// The start time.
@@ -156,4 +176,29 @@ pub(super) fn parse_time(text: &str) -> Result<Timestamp, ScenarioError> {
     Timestamp::parse(text).ok_or_else(|| {
         ScenarioError::Malformed(format!("`{text}` is not a time in RFC 3339, such as 2030-01-31T12:00:00Z"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stub(keys: &str) -> Result<Stub, String> {
+        let spec: StubSpec = toml::from_str(&format!("request = \"GET http://a/\"\n{keys}")).unwrap();
+        spec.stub().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_stub_has_one_response() {
+        assert_eq!(stub("body_base64 = \"/w==\"").unwrap().body, [255]);
+        assert_eq!((stub("times = 2").unwrap().times, stub("").unwrap().status), (NonZeroU32::new(2), 200));
+        for (keys, expected) in [
+            ("json = 1\nbody = \"\"", "one of `json`, `body` and `body_base64`"),
+            ("error = \"away\"\nstatus = 503", "there is no response"),
+            ("body_base64 = \"?\"", "not Base64"),
+        ] {
+            let error = stub(keys).unwrap_err();
+            assert!(error.contains(expected) && error.contains("GET http://a/"), "{error}");
+        }
+        assert!(toml::from_str::<StubSpec>("request = \"GET http://a/\"\ntimes = 0").is_err());
+    }
 }

@@ -153,7 +153,7 @@ impl Runner {
         let directory = tempfile::tempdir().map_err(internal_error)?;
         let beginning = inputs.given.start_time()?;
         let clock = Clock::manual(beginning);
-        let outbound = Arc::new(inputs.given.outbound());
+        let outbound = Arc::new(inputs.given.outbound()?);
         let environment = Environment::for_scenario(clock.clone(), Outbound::Stubbed(Arc::clone(&outbound)));
         let loader = loader(directory.path(), environment)?;
         let crash_point = Arc::new(CrashPoint::new(crash, directory.path().join("crashed")));

@@ -14,6 +14,9 @@ struct Wanted {
     body: String,
     #[serde(default)]
     timeout_ms: Option<u64>,
+    /// Whether the handler fails if the response has another status than 2xx.
+    #[serde(default)]
+    needs_success: bool,
 }
 
 #[derive(Event, Serialize, Deserialize)]
@@ -29,7 +32,10 @@ struct Answered {
 fn call(wanted: Wanted) -> Result<()> {
     let mut call = Request::new(wanted.method, wanted.url).header("x-caller", "a guest").body(wanted.body);
     call.timeout = wanted.timeout_ms.map(Duration::from_millis);
-    let answer = call.send()?;
+    let mut answer = call.send()?;
+    if wanted.needs_success {
+        answer = answer.success()?;
+    }
     let beginning = String::from_utf8_lossy(&answer.body).chars().take(20).collect();
     let server = answer.header("Server").map(str::to_owned);
     publish(&Answered { status: answer.status, server, length: answer.body.len(), beginning })?;

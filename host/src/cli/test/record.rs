@@ -1,5 +1,7 @@
 //! `sandbus test --record`: turns an event of a running host, and what it led to, into a scenario.
 
+mod responses;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
@@ -17,12 +19,17 @@ use crate::event::reserved::{is_host_attribute, publishing_plugin};
 use crate::event::{CAUSATION_ID, CAUSATION_SOURCE};
 use crate::pattern::Pattern;
 use crate::projects::join_names;
+use responses::Responses;
 
 /// The number of events of one response.
 const PAGE: usize = 200;
 
 /// The attributes that a step has keys for.
 const STEP_KEYS: [&str; 6] = ["specversion", "type", "id", "source", "subject", "data"];
+
+/// What a file with responses says about them.
+const RESPONSES_NOTE: &str =
+    "# It has URLs and responses of other services as they were recorded. They may contain secrets.\n";
 
 /// If everything happened within this time, there was probably no retry.
 const AT_ONCE: Duration = Duration::from_millis(20);
@@ -40,6 +47,8 @@ struct Recording {
     plugins: BTreeSet<String>,
     /// The time from the event to the last thing that it led to.
     span: Duration,
+    /// What other services answered.
+    responses: Responses,
 }
 
 /// Writes a scenario of an event to a file, or prints it.
@@ -70,10 +79,9 @@ pub(super) async fn record(client: &Client, id: &str, output: Option<&Path>) -> 
     let path = output.display();
     console::print_line(&format!("wrote {path}"));
     console::print_status(&format!(
-        "play it with `sandbus test DIRECTORY --scenarios {path}`, where DIRECTORY contains {}\n\
-         not recorded, because the host does not keep it: the state of the plugins before the event, their \
-         configuration, and responses of other services. Comments in the file have the lines to add",
+        "play it with `sandbus test DIRECTORY --scenarios {path}`, where DIRECTORY contains {}\n{}",
         recording.plugin_names(),
+        recording.notes(),
     ));
     Ok(())
 }
@@ -95,6 +103,7 @@ async fn read(client: &Client, id: &str) -> anyhow::Result<Recording> {
         published: Vec::new(),
         dead_letters: Vec::new(),
         span: Duration::ZERO,
+        responses: Responses::default(),
         event,
     };
     let mut tree = BTreeSet::from([key(&recording.event, "source", "id")]);
@@ -117,6 +126,11 @@ async fn read(client: &Client, id: &str) -> anyhow::Result<Recording> {
         }
     }
     recording.add_plugins(client).await?;
+    recording.responses = responses::read(client, &tree).await.unwrap_or_else(|error| {
+        // The rest does not depend on the ledger.
+        console::print_status(&format!("recorded without responses of other services: {error:#}"));
+        Responses::default()
+    });
     Ok(recording)
 }
 
@@ -183,17 +197,64 @@ impl Recording {
         Some(step)
     }
 
-    /// The preconditions that are not recorded, as lines of a scenario. Their values change nothing.
-    fn preconditions(&self) -> Vec<String> {
-        let of_plugin = |plugin: &String| match self.plugins.len() {
+    /// The table of a plugin's preconditions.
+    fn given(&self, plugin: &str) -> String {
+        match self.plugins.len() {
             1 => "given".to_owned(),
             _ => format!("given.plugins.{plugin}"),
+        }
+    }
+
+    /// The preconditions that are recorded, as lines of a scenario.
+    fn preconditions(&self) -> String {
+        let line = |(plugin, config): (&String, _)| {
+            let config = toml_value(&json!(config)).unwrap_or_default();
+            format!("# These stand for values that the host keeps secret.\n{}.config = {config}\n", self.given(plugin))
         };
-        let tables = self.plugins.iter().map(of_plugin);
-        let mut lines: Vec<_> =
-            tables.flat_map(|table| ["state", "config"].map(|key| format!("{table}.{key} = {{ }}"))).collect();
-        lines.push("given.http = [{ request = \"GET https://api.example.com/\", json = { } }]".to_owned());
-        lines
+        let config: String = self.responses.config.iter().map(line).collect();
+        config + &self.responses.to_toml()
+    }
+
+    /// The preconditions that are not recorded, as comments with lines of a scenario. Their values change nothing.
+    fn missing_preconditions(&self) -> String {
+        let has_config = |plugin: &String| self.responses.config.contains_key(plugin);
+        let of_plugin = |plugin: &String| {
+            let keys = [Some("state"), (!has_config(plugin)).then_some("config")];
+            let given = self.given(plugin);
+            keys.into_iter().flatten().map(move |key| format!("# {given}.{key} = {{ }}\n"))
+        };
+        let mut text =
+            "# The host does not keep the state of the plugins before the event and their configuration. Add what\n\
+                        # matters:\n"
+                .to_owned();
+        text.extend(self.plugins.iter().flat_map(of_plugin));
+        if self.responses.are_incomplete() {
+            text.push_str(
+                "# The ledger does not have all responses of other services. A host records them with\n\
+                 # `record_responses = true` in [ledger]. Add what is missing:\n\
+                 # given.http = [{ request = \"GET https://api.example.com/\", json = { } }]\n",
+            );
+        }
+        text
+    }
+
+    /// What the file contains, and what it lacks.
+    fn notes(&self) -> String {
+        let mut notes =
+            "not recorded, because the host does not keep it: the state of the plugins before the event, and \
+                         their configuration"
+                .to_owned();
+        if self.responses.are_incomplete() {
+            notes.push_str(
+                "; and responses of other services that the ledger does not have (`record_responses = true` in \
+                 [ledger] records them)",
+            );
+        }
+        notes.push_str(". Comments in the file have the lines to add");
+        if self.responses.has_some() {
+            notes.push_str("\nthe file has URLs and responses of other services; look for secrets before you share it");
+        }
+        notes
     }
 
     fn plugin_names(&self) -> String {
@@ -209,12 +270,13 @@ impl Recording {
         let name =
             format!("{} with the id {id} has the recorded effects", self.event["type"].as_str().unwrap_or_default());
         let mut toml = format!(
-            "# Recorded with `sandbus test --record`.\n{plugins}\n\n[[scenario]]\nname = {}\ngiven.time = {}\n\
-             # The host does not keep the state of the plugins before the event, their configuration, and responses\n\
-             # of other services. Add what matters:\n{}\n[[scenario.step]]\n{step}\n",
+            "# Recorded with `sandbus test --record`.\n{}{plugins}\n\n[[scenario]]\nname = {}\ngiven.time = {}\n{}{}\n\
+             [[scenario.step]]\n{step}\n",
+            if self.responses.has_some() { RESPONSES_NOTE } else { "" },
             text(json!(name)),
             text(json!(self.stored_at)),
-            self.preconditions().iter().map(|line| format!("# {line}\n")).collect::<String>(),
+            self.preconditions(),
+            self.missing_preconditions(),
         );
         let has_retries = self.dead_letters.iter().any(|letter| letter["attempts"].as_u64() > Some(1));
         if has_retries || self.span >= AT_ONCE {
@@ -243,6 +305,11 @@ fn expected(event: &Map<String, Value>) -> String {
         true => format!("# TOML cannot express the data of this event, so it is not compared.\n    {expected}"),
         false => expected,
     }
+}
+
+/// The members of an inline table, whose values are in TOML.
+fn toml_parts(members: &[(&str, String)]) -> String {
+    members.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ")
 }
 
 /// A value in TOML, in one line. None if TOML cannot express it.

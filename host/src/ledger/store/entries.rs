@@ -5,6 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 
 use super::StoreError;
+use super::exchanges::{self, RecordKind};
 use crate::duration::micros;
 use crate::ledger::integers::signed;
 use crate::ledger::record::{AttemptEntry, AttemptVerdict, Details, RecordedFailure, RequestEntry};
@@ -13,7 +14,8 @@ use crate::usage::Usage;
 /// The most cause trees by which a request is found.
 const MAX_TREES: usize = 20;
 
-pub(super) fn insert_attempt(connection: &Connection, attempt: &AttemptEntry) -> Result<(), StoreError> {
+/// Writes an attempt. Returns the size of its exchanges.
+pub(super) fn insert_attempt(connection: &Connection, attempt: &AttemptEntry) -> Result<u64, StoreError> {
     let [queued, took, cpu_time, memory_bytes] = usage_columns(&attempt.usage, attempt.took);
     let (cause, reason) = failure_columns(attempt.failure.as_ref());
     let (verdict, due) = match attempt.verdict {
@@ -57,10 +59,12 @@ pub(super) fn insert_attempt(connection: &Connection, attempt: &AttemptEntry) ->
         reason,
         details.to_json(),
     ])?;
-    Ok(())
+    let number = connection.last_insert_rowid();
+    Ok(exchanges::insert(connection, RecordKind::Attempt, number, &attempt.usage.calls)?)
 }
 
-pub(super) fn insert_request(connection: &Connection, request: &RequestEntry) -> Result<(), StoreError> {
+/// Writes a request. Returns the size of its exchanges.
+pub(super) fn insert_request(connection: &Connection, request: &RequestEntry) -> Result<u64, StoreError> {
     let [queued, took, cpu_time, memory_bytes] = usage_columns(&request.usage, request.took);
     let (cause, reason) = failure_columns(request.failure.as_ref());
     let details = Details {
@@ -94,7 +98,7 @@ pub(super) fn insert_request(connection: &Connection, request: &RequestEntry) ->
     for tree in request.trees.iter().take(MAX_TREES) {
         insert.execute(params![tree.id, number])?;
     }
-    Ok(())
+    Ok(exchanges::insert(connection, RecordKind::Request, number, &request.usage.calls)?)
 }
 
 /// The queue wait, the run time, the CPU time and the memory.

@@ -1,7 +1,7 @@
 //! The tables of the ledger.
 
 /// The version of the tables. A ledger of a newer version is not touched.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// The tables of a new ledger.
 const TABLES: &str = "
@@ -95,6 +95,19 @@ CREATE TABLE run (
 ) STRICT;
 ";
 
+/// The table of exchanges, which version 3 has added.
+const EXCHANGES: &str = "
+-- What other services answered to the requests of a record, as JSON. `kind` is 0 for an attempt, 1 for a request.
+CREATE TABLE exchanges (
+    number    INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind      INTEGER NOT NULL,
+    record    INTEGER NOT NULL,
+    bytes     INTEGER NOT NULL,
+    exchanges TEXT NOT NULL
+) STRICT;
+CREATE INDEX exchanges_by_record ON exchanges (kind, record);
+";
+
 /// From version 1 to version 2.
 const FROM_VERSION_1: &str = "
 ALTER TABLE minutes ADD COLUMN wait TEXT NOT NULL DEFAULT '[]';
@@ -105,10 +118,11 @@ CREATE TABLE run (
 ";
 
 /// The statements that upgrade a ledger from a version. None if that is the present version.
-pub(super) fn to_present(version: i64) -> Option<&'static str> {
+pub(super) fn to_present(version: i64) -> Option<String> {
     match version {
-        0 => Some(TABLES),
-        1 => Some(FROM_VERSION_1),
+        0 => Some([TABLES, EXCHANGES].concat()),
+        1 => Some([FROM_VERSION_1, EXCHANGES].concat()),
+        2 => Some(EXCHANGES.to_owned()),
         _ => None,
     }
 }

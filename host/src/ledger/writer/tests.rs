@@ -1,3 +1,4 @@
+mod exchanges;
 mod minutes;
 
 use std::fs;
@@ -153,7 +154,7 @@ async fn a_ledger_of_a_newer_version_is_left_alone() {
     let data = tempfile::tempdir().unwrap();
     let path = data.path().join("ledger.db");
     let newer = rusqlite::Connection::open(&path).unwrap();
-    newer.execute_batch("CREATE TABLE later (a); PRAGMA user_version = 3").unwrap();
+    newer.execute_batch("CREATE TABLE later (a); PRAGMA user_version = 4").unwrap();
     drop(newer);
     let before = fs::read(&path).unwrap();
     let mut work = work(data.path(), LedgerConfig::default());
@@ -161,9 +162,9 @@ async fn a_ledger_of_a_newer_version_is_left_alone() {
     work.step();
     assert_eq!(fs::read(&path).unwrap(), before);
     assert_eq!(work.shared.lost(), 1);
-    assert!(work.shared.outage().is_some_and(|outage| outage.reason.contains("version 3")));
+    assert!(work.shared.outage().is_some_and(|outage| outage.reason.contains("version 4")));
     let error = reader(data.path()).gaps(Timestamp(0), NOW).await.unwrap_err();
-    assert!(error.to_string().contains("version 3"), "{error}");
+    assert!(error.to_string().contains("version 4"), "{error}");
 }
 
 #[tokio::test]
@@ -347,7 +348,7 @@ async fn an_earlier_version_of_the_tables_is_upgraded() {
     first.close();
     drop(first);
     let connection = rusqlite::Connection::open(data.path().join("ledger.db")).unwrap();
-    let earlier = "DROP TABLE run; ALTER TABLE minutes DROP COLUMN wait; PRAGMA user_version = 1;
+    let earlier = "DROP TABLE run; DROP TABLE exchanges; ALTER TABLE minutes DROP COLUMN wait; PRAGMA user_version = 1;
         INSERT INTO minutes VALUES (7, 'mailer', 'welcome', 1, 0, 0, 5, 6, NULL, '[[15,1]]', '[[31,1]]')";
     connection.execute_batch(earlier).unwrap();
     drop(connection);

@@ -36,18 +36,27 @@ impl client::Host for InvocationContext {
             Err(error) => return Ok(Err(error)),
         };
         let (outbound, settings, log) = (&run.environment.outbound, &run.settings, &run.log);
+        let exchange = log.exchanges.begin(request.uri());
         let (method, host) = (request.method().clone(), request.uri().host().unwrap_or_default().to_owned());
         let sending = async {
             let _permit = run.connections.acquire().await;
             let response = outbound.send(request, &settings.http).await.map_err(error_of)?;
+            if let Some(exchange) = &exchange {
+                exchange.headers(response.headers());
+            }
             answer_of(response, settings.limits.memory_bytes).await
         };
         let started = Instant::now();
         let sent = wait(until, async { tokio::time::timeout(limit, sending).await })?;
         let sent = sent.unwrap_or(Err(client::Error::Timeout));
         let result = sent.as_ref().map(|answer| answer.status).map_err(|error| reason(error).to_owned());
-        let call = OutboundCall { method: method.to_string(), host: host.clone(), result, took: started.elapsed() };
-        log.record_call(call);
+        if let (Some(exchange), Ok(answer)) = (&exchange, &sent) {
+            exchange.append(&answer.body);
+            exchange.complete();
+        }
+        let (method_name, took) = (method.to_string(), started.elapsed());
+        let call = OutboundCall { method: method_name, host: host.clone(), result, took, exchange: None };
+        log.record_call(call, exchange.filter(|_| was_sent(&sent)));
         match &sent {
             Ok(answer) => {
                 log.add(Level::Debug, CONTEXT, &format!("{method} to {host} returned {}", answer.status));
@@ -58,6 +67,11 @@ impl client::Host for InvocationContext {
         }
         Ok(sent)
     }
+}
+
+/// Whether the request was sent. The others have no grant, or are malformed.
+fn was_sent(sent: &Result<client::Answer, client::Error>) -> bool {
+    matches!(sent, Ok(_) | Err(client::Error::Unreachable(_) | client::Error::Timeout))
 }
 
 fn reason(error: &client::Error) -> &str {

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock::{Clock, Timestamp};
 use crate::event::Event;
+use crate::exchange::ExchangeMemory;
 use crate::outbound::Outbound;
 
 /// The most random bytes per call. More would let a guest fill the host's memory.
@@ -19,6 +20,8 @@ pub struct Environment {
     pub clock: Clock,
     /// Sends the requests that plugins are allowed to make.
     pub outbound: Outbound,
+    /// The memory for what other services answer, if the host keeps that.
+    pub exchanges: Option<ExchangeMemory>,
     pub(crate) randomness: Randomness,
 }
 
@@ -26,14 +29,20 @@ impl Environment {
     /// An environment with the system's random numbers.
     #[must_use]
     pub fn new(clock: Clock, outbound: Outbound) -> Self {
-        Self { clock, outbound, randomness: Randomness::System }
+        Self { clock, outbound, exchanges: None, randomness: Randomness::System }
+    }
+
+    /// This environment, in which the answers of other services are kept.
+    #[must_use]
+    pub fn recording(self, exchanges: Option<ExchangeMemory>) -> Self {
+        Self { exchanges, ..self }
     }
 
     /// An environment for a scenario: random numbers differ between invocations and are the same each time that the
     /// scenario runs.
     #[must_use]
     pub fn for_scenario(clock: Clock, outbound: Outbound) -> Self {
-        Self { clock, outbound, randomness: Randomness::Scenario(Arc::default()) }
+        Self { clock, outbound, exchanges: None, randomness: Randomness::Scenario(Arc::default()) }
     }
 
     /// The environment of the next invocation.
@@ -49,7 +58,7 @@ impl Environment {
     pub(crate) fn for_canary(now: Timestamp, event: &Event) -> Self {
         let seed = Sha256::new().chain_update(&event.source).chain_update([0]).chain_update(&event.id).finalize();
         let randomness = Randomness::Seeded { seed: seed.into(), drawn: 0 };
-        Self { clock: Clock::manual(now), outbound: Outbound::Denied, randomness }
+        Self { clock: Clock::manual(now), outbound: Outbound::Denied, exchanges: None, randomness }
     }
 }
 

@@ -3,11 +3,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::exchanges::{ExchangeRecorder, OpenExchange};
 use crate::event::Event;
 use crate::plugin::bindings::wasi::logging::logging::Level;
 use crate::plugin::manifest::descriptor::Route;
 use crate::printable;
 use crate::request_id::RequestId;
+use crate::secrecy::Values;
 use crate::usage::{OutboundCall, OutboundCalls};
 
 /// The longest line that is kept when the limit is reached.
@@ -31,13 +33,22 @@ pub(crate) struct InvocationLog {
     last_error: Mutex<Option<String>>,
     /// The context and the text of the last error that was dropped.
     dropped_error: Mutex<Option<(String, String)>>,
-    calls: Mutex<OutboundCalls>,
+    calls: Mutex<Calls>,
+    pub(crate) exchanges: ExchangeRecorder,
+}
+
+/// The requests of an invocation.
+#[derive(Default)]
+struct Calls {
+    recorded: OutboundCalls,
+    /// The exchanges that are being recorded, by the index of the request.
+    open: Vec<(usize, OpenExchange)>,
 }
 
 impl InvocationLog {
-    pub(crate) fn new(plugin: Arc<str>, trigger: Trigger, limit_bytes: usize) -> Self {
+    pub(crate) fn new(plugin: Arc<str>, trigger: Trigger, limit_bytes: usize, exchanges: ExchangeRecorder) -> Self {
         let (last_error, dropped_error, calls) = Default::default();
-        Self { plugin, trigger, bytes_left: AtomicUsize::new(limit_bytes), last_error, dropped_error, calls }
+        Self { plugin, trigger, bytes_left: AtomicUsize::new(limit_bytes), last_error, dropped_error, calls, exchanges }
     }
 
     /// Logs a line, within the limit of the invocation. Reaching the limit is logged once.
@@ -80,14 +91,24 @@ impl InvocationLog {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Records a request that has a response or has failed.
-    pub(crate) fn record_call(&self, call: OutboundCall) {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner).add(call);
+    /// Records a request that has a response or has failed. Its exchange may go on until the calls are taken.
+    pub(crate) fn record_call(&self, call: OutboundCall, exchange: Option<OpenExchange>) {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = calls.recorded.recorded.len();
+        calls.recorded.add(call);
+        if calls.recorded.recorded.len() > index {
+            calls.open.extend(exchange.map(|exchange| (index, exchange)));
+        }
     }
 
-    /// Takes the recorded requests.
-    pub(crate) fn take_calls(&self) -> OutboundCalls {
-        std::mem::take(&mut *self.calls.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Takes the recorded requests. Secrets of the configuration are hidden in their exchanges.
+    pub(crate) fn take_calls(&self, config: &Values) -> OutboundCalls {
+        let Calls { mut recorded, open } =
+            std::mem::take(&mut *self.calls.lock().unwrap_or_else(PoisonError::into_inner));
+        for (index, exchange) in open {
+            recorded.recorded[index].exchange = exchange.close(config);
+        }
+        recorded
     }
 
     /// Control characters are escaped, because a log line must not control a terminal.

@@ -4,6 +4,7 @@
 
 pub(super) mod buffer;
 pub(super) mod environment;
+pub(super) mod exchanges;
 pub(super) mod log;
 mod meter;
 pub(super) mod wasi_state;
@@ -155,6 +156,7 @@ impl InvocationContext {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::exchanges::ExchangeRecorder;
     use super::log::Trigger;
     use super::*;
     use crate::outcome::{Listing, NextNumber, StateError, StateView, Version};
@@ -212,6 +214,7 @@ pub(crate) mod tests {
                 "p".into(),
                 Trigger::Request { route, request: crate::request_id::RequestId::unique() },
                 0,
+                ExchangeRecorder::new(None),
             )),
             reply: None,
         });

@@ -15,6 +15,7 @@ use crate::outcome::{Effects, Failure, Outcome, StateView};
 use crate::plugin::invocation::Run;
 use crate::plugin::invocation::buffer::Buffer;
 use crate::plugin::invocation::environment::Environment;
+use crate::plugin::invocation::exchanges::ExchangeRecorder;
 use crate::plugin::invocation::log::{InvocationLog, Trigger};
 use crate::plugin::manifest::descriptor::Descriptor;
 use crate::plugin::manifest::digest::Digest;
@@ -149,7 +150,7 @@ impl Generation {
             queued: Duration::ZERO,
             cpu_time: cpu_timer.elapsed(),
             memory_bytes: memory_bytes as u64,
-            calls: log.take_calls(),
+            calls: log.take_calls(&self.settings.config),
         };
         let mut instance = match slot.take() {
             Some(mut instance) => {
@@ -207,7 +208,12 @@ impl Generation {
             ids,
             ids_given: 0,
             inherited,
-            log: Arc::new(InvocationLog::new(Arc::clone(&self.name), trigger, self.settings.limits.log_bytes)),
+            log: Arc::new(InvocationLog::new(
+                Arc::clone(&self.name),
+                trigger,
+                self.settings.limits.log_bytes,
+                ExchangeRecorder::new(environment.exchanges.clone()),
+            )),
             reply: None,
         }
     }

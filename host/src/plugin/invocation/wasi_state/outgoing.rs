@@ -17,6 +17,7 @@ use super::{BODY_CHUNK_BYTES, FIELDS_BYTES};
 use crate::outbound::{self, Fault, Outbound, SendError};
 use crate::plugin::bindings::wasi::logging::logging::Level;
 use crate::plugin::invocation::Run;
+use crate::plugin::invocation::exchanges::OpenExchange;
 use crate::plugin::invocation::log::InvocationLog;
 use crate::plugin::manifest::settings::Settings;
 use crate::usage::OutboundCall;
@@ -80,6 +81,7 @@ impl WasiHttpHooks for Outgoing {
 
 impl RequestContext {
     async fn send(self, request: Request<WasiBody>, options: RequestOptions) -> Result<Response<WasiBody>, Error> {
+        let exchange = self.log.exchanges.begin(request.uri());
         let (method, host) = (request.method().clone(), request.uri().host().unwrap_or_default().to_owned());
         let permit = self.connections.acquire_owned().await.map_err(|_| Error::HttpRequestDenied)?;
         let body = |body: WasiBody| {
@@ -89,30 +91,38 @@ impl RequestContext {
         let wait = options.connect_timeout.unwrap_or_default() + options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT);
         let sending = self.outbound.send_within(request.map(body), &self.settings.http, options.connect_timeout);
         let started = Instant::now();
-        let record = |result: Result<u16, String>| {
-            let (method, host) = (method.to_string(), host.clone());
-            self.log.record_call(OutboundCall { method, host, result, took: started.elapsed() });
+        let record = |result: Result<u16, String>, exchange: Option<OpenExchange>| {
+            let (method, host, took) = (method.to_string(), host.clone(), started.elapsed());
+            self.log.record_call(OutboundCall { method, host, result, took, exchange: None }, exchange);
         };
         let response = match timeout(wait, sending).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
-                record(Err(error.to_string()));
+                // The others have no grant, or are malformed.
+                let was_sent = matches!(error, SendError::Unreachable(..) | SendError::Broken(..));
+                record(Err(error.to_string()), exchange.filter(|_| was_sent));
                 self.log.add(Level::Warn, CONTEXT, &format!("{method} to {host} failed: {error}"));
                 return Err(code(&error));
             }
             Err(_) => {
-                record(Err("timed out".to_owned()));
+                record(Err("timed out".to_owned()), exchange);
                 self.log.add(Level::Warn, CONTEXT, &format!("{method} to {host} timed out"));
                 return Err(Error::HttpResponseTimeout);
             }
         };
-        record(Ok(response.status().as_u16()));
+        if let Some(exchange) = &exchange {
+            exchange.headers(response.headers());
+        }
+        record(Ok(response.status().as_u16()), exchange.clone());
         let response = bounded(response)?;
         let status = response.status().as_u16();
         self.log.add(Level::Debug, CONTEXT, &format!("{method} to {host} returned {status}"));
         let between = options.between_bytes_timeout.unwrap_or(DEFAULT_TIMEOUT);
-        Ok(response
-            .map(|body| Incoming { body, between, late: Box::pin(sleep(between)), _permit: permit }.boxed_unsync()))
+        Ok(response.map(|body| {
+            let incoming = Incoming { body, between, late: Box::pin(sleep(between)), exchange, _permit: permit };
+            incoming.record_end();
+            incoming.boxed_unsync()
+        }))
     }
 }
 
@@ -164,7 +174,33 @@ struct Incoming {
     /// The longest time between two parts.
     between: Duration,
     late: Pin<Box<Sleep>>,
+    /// Records what the component reads.
+    exchange: Option<OpenExchange>,
     _permit: OwnedSemaphorePermit,
+}
+
+impl Incoming {
+    /// Records a part that the component reads.
+    fn record<E>(&self, frame: Option<&Result<Frame<Bytes>, E>>) {
+        let Some(exchange) = &self.exchange else { return };
+        match frame {
+            Some(Ok(frame)) => {
+                if let Some(part) = frame.data_ref() {
+                    exchange.append(part);
+                }
+                self.record_end();
+            }
+            None => exchange.complete(),
+            Some(Err(_)) => {}
+        }
+    }
+
+    /// Records the end, if the last part has been read. A component may not ask for more.
+    fn record_end(&self) {
+        if let Some(exchange) = self.exchange.as_ref().filter(|_| self.body.is_end_stream()) {
+            exchange.complete();
+        }
+    }
 }
 
 impl Body for Incoming {
@@ -172,8 +208,13 @@ impl Body for Incoming {
     type Error = Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let Self { body, between, late, .. } = self.get_mut();
-        match Pin::new(body).poll_frame(cx) {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        if let Poll::Ready(frame) = &polled {
+            this.record(frame.as_ref());
+        }
+        let Self { between, late, .. } = this;
+        match polled {
             Poll::Ready(frame) => {
                 late.as_mut().reset(Instant::now() + *between);
                 let broken = |error: Box<dyn std::error::Error + Send + Sync>| {
