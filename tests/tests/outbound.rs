@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
+use sandbus_tests::release::copy_below;
 use sandbus_tests::{Host, Setup, Webhook, binary, eventually, guest_path, put};
 use sandbus_toolchain::Project;
 use serde_json::{Value, json};
@@ -139,15 +140,34 @@ fn a_scenario_answers_in_the_place_of_the_network() {
     play(&guest_path("caller"), SCENARIO);
 }
 
-/// Sends requests from a guest in another language, with the same commands as the Rust guest.
+/// A host of `sandbus dev` with a guest that is a script. It runs the guest as a program on a prepared runtime.
+fn host_of_program(project: &Path, grants: &[&str]) -> Host {
+    let setup = Setup::new();
+    let copy = setup.path().join("caller");
+    copy_below(project, &copy);
+    put(&copy.join("caller.toml"), format!("[grants]\nhttp = {grants:?}\n").as_bytes());
+    let host = setup.develop_with(Path::new("caller"), &["--plugins", "plugins", "--data", "data"]);
+    let _ = host.wait_for_log(&["built for the prepared runtime", "caller"]);
+    host
+}
+
+/// Sends requests from a guest in another language, with the same commands as the Rust guest: as a component, and as a
+/// program.
 fn sends_from(language: &str) {
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests/callers").join(language);
     let report = Project::find(&project).unwrap().build(false, &mut |_| {}).unwrap();
     assert!(report.succeeded, "{:?}", report.messages);
     let caller = &report.artifacts[0].path;
+    sends(|grants| host_of(caller, "60s", grants));
+    play(caller, SCENARIO);
+    sends(|grants| host_of_program(&project, grants));
+    play(&project, SCENARIO);
+}
 
+/// Sends requests from the guest of hosts with grants.
+fn sends(start: impl Fn(&[&str]) -> Host) {
     let (upstream, other) = (Webhook::start_echoing(), Webhook::start(&[200]));
-    let host = host_of(caller, "60s", &[&upstream.address]);
+    let host = start(&[&upstream.address]);
     let (url, body) = (format!("http://{}/path?query=1", upstream.address), "0123456789".repeat(10_000));
     let answer = call(&host, "1", json!({ "method": "POST", "url": url, "body": body })).unwrap();
     assert_eq!(answer, json!({ "status": 200, "length": 100_000, "beginning": "01234567890123456789" }));
@@ -164,10 +184,9 @@ fn sends_from(language: &str) {
     drop(host);
 
     let address = silent.local_addr().unwrap().to_string();
-    let host = host_of(caller, "60s", &[&address]);
+    let host = start(&[&address]);
     let wanted = json!({ "method": "GET", "url": format!("http://{address}/"), "timeout_ms": 100 });
     assert!(call(&host, "4", wanted).unwrap_err().contains("not answered in time"));
-    play(caller, SCENARIO);
 }
 
 #[test]

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use sandbus_tests::languages::{self, Language, root};
-use sandbus_tests::{Setup, binary, eventually, put};
+use sandbus_tests::release::copy_below;
+use sandbus_tests::{Host, Setup, binary, eventually, put};
 use sandbus_toolchain::{JavaScriptEngine, Project};
 use serde_json::{Value, json};
 
@@ -30,6 +31,59 @@ fn plugins_of_all_languages_take_part_in_one_flow() {
         put(&setup.path().join(format!("plugins/{}.wasm", language.plugin())), &language.counter());
     }
     let host = setup.start();
+    take_part_in_one_flow(&host);
+
+    // The other plugins count: those without an SDK count every user event, by type.
+    let logged = |language: Language, words: &str| {
+        let plugin = format!("\"plugin\":\"{}\"", language.plugin());
+        let _ = host.wait_for_log(&[words, &plugin]);
+    };
+    for language in [Language::C, Language::Go, Language::PlainJavaScript] {
+        for kind in ["user.registered: 1", "user.welcomed: 1", "user.verified: 1"] {
+            logged(language, kind);
+        }
+    }
+    logged(Language::StarlingMonkey, "handling {");
+    host.wait_until_idle();
+    assert!(host.dead_letters().is_empty());
+    reject_what_does_not_fit(&host);
+    // Plain JavaScript rejects events with the contract's own means.
+    assert_eq!(host.publish_event("/events", json!({ "id": "empty", "type": "user.left" })).status, 202);
+    let letter = eventually("it is rejected", || {
+        let is_empty = |letter: &Value| letter["logged"]["event"]["id"] == "empty" && !is_of_audit(letter);
+        host.dead_letters().into_iter().find(is_empty)
+    });
+    assert_eq!((&letter["cause"], &letter["reason"]), (&json!("rejected"), &json!("there is no data")));
+}
+
+/// The examples in TypeScript and Python do the same on prepared runtimes, next to components in Rust.
+#[test]
+fn programs_take_part_in_the_same_flow() {
+    let setup = Setup::new().plugin("registration").plugin("registration-handler");
+    for name in ["verification", "audit"] {
+        let project = root().join("plugins").join(name);
+        std::fs::create_dir_all(setup.path().join("scripts").join(name)).unwrap();
+        for part in ["package.json", "tsconfig.json", "pyproject.toml", "src"].map(|part| project.join(part)) {
+            let copy = setup.path().join("scripts").join(name).join(part.file_name().unwrap());
+            match part.metadata() {
+                Ok(found) if found.is_dir() => copy_below(&part, &copy),
+                Ok(_) => put(&copy, &std::fs::read(part).unwrap()),
+                Err(_) => {}
+            }
+        }
+    }
+    let host = setup.develop_with(Path::new("scripts"), &["--plugins", "plugins", "--data", "data"]);
+    for name in ["verification", "audit"] {
+        let _ = host.wait_for_log(&["built for the prepared runtime", name]);
+    }
+    take_part_in_one_flow(&host);
+    host.wait_until_idle();
+    assert!(host.dead_letters().is_empty());
+    reject_what_does_not_fit(&host);
+}
+
+/// Plugins in Rust, TypeScript and Python handle each other's events.
+fn take_part_in_one_flow(host: &Host) {
     let answer = host.post("/register", json!({ "name": "Ada", "email": "ada@example.com" }));
     assert_eq!(answer.status, 201);
     let (user, first_id) = (answer.json()["user_id"].clone(), answer.json()["event_id"].clone());
@@ -56,36 +110,26 @@ fn plugins_of_all_languages_take_part_in_one_flow() {
     assert_eq!(trail[1]["flow"], first_id);
     assert_eq!(host.get("/audit").json()["user.verified"], 1);
     assert_eq!(host.get("/audit/nobody").status, 404);
+}
 
-    // The other plugins count: those without an SDK count every user event, by type.
-    let logged = |language: Language, words: &str| {
-        let plugin = format!("\"plugin\":\"{}\"", language.plugin());
-        let _ = host.wait_for_log(&[words, &plugin]);
-    };
-    for language in [Language::C, Language::Go, Language::PlainJavaScript] {
-        for kind in ["user.registered: 1", "user.welcomed: 1", "user.verified: 1"] {
-            logged(language, kind);
-        }
-    }
-    logged(Language::StarlingMonkey, "handling {");
-    host.wait_until_idle();
-    assert!(host.dead_letters().is_empty());
+fn is_of_audit(letter: &Value) -> bool {
+    letter["subscription"].as_str().is_some_and(|id| id.starts_with("audit/"))
+}
 
+/// Publishes data that the handlers in TypeScript and Python do not expect.
+fn reject_what_does_not_fit(host: &Host) {
     // Both handlers expect objects, and this is null. TypeScript's uncaught error names its own line; Python's
     // signature declares the type, so the event is rejected before the handler runs.
     let odd = json!({ "id": "odd", "type": "user.welcomed", "data": null, "datacontenttype": "application/json" });
     assert_eq!(host.publish_event("/events", odd).status, 202);
-    let _ = host.wait_for_log(&["uncaught TypeError", "src/plugin.ts:"]);
-    let of_audit = |letter: &Value| letter["subscription"].as_str().is_some_and(|id| id.starts_with("audit/"));
-    let misfit = eventually("it is rejected", || host.dead_letters().into_iter().find(of_audit));
-    assert_eq!((&misfit["cause"], &misfit["attempts"]), (&json!("rejected"), &json!(1)), "{misfit}");
-    // Plain JavaScript rejects events with the contract's own means.
-    assert_eq!(host.publish_event("/events", json!({ "id": "empty", "type": "user.left" })).status, 202);
-    let letter = eventually("it is rejected", || {
-        let is_empty = |letter: &Value| letter["logged"]["event"]["id"] == "empty" && !of_audit(letter);
-        host.dead_letters().into_iter().find(is_empty)
+    let failed = eventually("it fails", || {
+        let attempts = host.admin("/attempts?event=odd&plugin=verification&failed=true");
+        attempts["attempts"].as_array()?.first().cloned()
     });
-    assert_eq!((&letter["cause"], &letter["reason"]), (&json!("rejected"), &json!("there is no data")));
+    let reason = failed["reason"].as_str().unwrap();
+    assert!(reason.contains("uncaught TypeError") && reason.contains("src/plugin.ts:"), "{reason}");
+    let misfit = eventually("it is rejected", || host.dead_letters().into_iter().find(is_of_audit));
+    assert_eq!((&misfit["cause"], &misfit["attempts"]), (&json!("rejected"), &json!(1)), "{misfit}");
 }
 
 #[test]
@@ -143,12 +187,24 @@ fn begins(language: &str, test: impl FnOnce(&Path)) {
     let imports = inspected["imports"].as_array().unwrap();
     assert!(imports.contains(&json!("sandbus:plugin/bus@0.1.0")) || language == "rust", "{imports:?}");
 
-    let played = run(&project, sandbus, &["test"], &[]);
-    assert!(String::from_utf8_lossy(&played.stdout).contains("2 passed, 0 failed"), "{played:?}");
+    // A script is a program on a prepared runtime in `test`, and then the component that was built.
+    for tested in [&["test"][..], &["test", "dist/my-plugin.wasm", "--scenarios", "tests"]] {
+        let played = run(&project, sandbus, tested, &[]);
+        assert!(String::from_utf8_lossy(&played.stdout).contains("2 passed, 0 failed"), "{tested:?}: {played:?}");
+    }
 
     let setup = Setup::new();
     std::fs::copy(project.join("dist/my-plugin.wasm"), setup.path().join("plugins/my-plugin.wasm")).unwrap();
-    let host = setup.start();
+    handles_events_and_requests(&setup.start());
+    if language != "rust" {
+        let host = Setup::new().develop_with(&project, &["--plugins", "plugins", "--data", "data"]);
+        let _ = host.wait_for_log(&["built for the prepared runtime", "my-plugin"]);
+        handles_events_and_requests(&host);
+    }
+}
+
+/// The handlers of a new project work on a host.
+fn handles_events_and_requests(host: &Host) {
     assert_eq!(host.publish("user.registered", "1", json!({ "name": "Ada" })).status, 202);
     host.wait_until_idle();
     assert_eq!(host.post("/hello/Ada", json!({})).json(), json!({ "handled": 1 }));
@@ -265,14 +321,19 @@ fn a_mistake_in_a_script_is_shown_where_it_is() {
         run(home.path(), binary().to_str().unwrap(), &new, &[]);
         let project = home.path().join(language);
         std::fs::write(project.join(source), text).unwrap();
-        let output = Command::new(binary()).arg("build").current_dir(&project).output().unwrap();
-        assert!(!output.status.success(), "{language} was built");
-        String::from_utf8_lossy(&output.stderr).into_owned()
+        // As a component, and as a program on a prepared runtime.
+        ["build", "test"].map(|command| {
+            let output = Command::new(binary()).arg(command).current_dir(&project).output().unwrap();
+            assert!(!output.status.success(), "{language}: {command}");
+            String::from_utf8_lossy(&output.stderr).into_owned()
+        })
     };
-    let said = build("js", "src/plugin.js", "import { plugin } from \"@sandbus/sdk\";\n\nexport default plugin(;\n");
-    assert!(said.contains("src/plugin.js:3:"), "{said}");
-    let said = build("python", "src/python.py", "from sandbus import Plugin\nplugin = Plugin(nam=\"a\")\n");
-    assert!(said.contains("nam"), "{said}");
+    for said in build("js", "src/plugin.js", "import { plugin } from \"@sandbus/sdk\";\n\nexport default plugin(;\n") {
+        assert!(said.contains("src/plugin.js:3:"), "{said}");
+    }
+    for said in build("python", "src/python.py", "from sandbus import Plugin\nplugin = Plugin(nam=\"a\")\n") {
+        assert!(said.contains("nam"), "{said}");
+    }
 }
 
 const HANDLER: &str = r#"
@@ -473,6 +534,10 @@ fn python_sources_may_be_links() {
     let setup = Setup::new();
     std::fs::copy(project.join("dist/linked.wasm"), setup.path().join("plugins/linked.wasm")).unwrap();
     assert_eq!(setup.start().get("/told").body, "Hello, Ada");
+    let host = Setup::new().develop_with(&project, &["--plugins", "plugins", "--data", "data"]);
+    let _ = host.wait_for_log(&["built for the prepared runtime", "linked"]);
+    assert_eq!(host.get("/told").body, "Hello, Ada", "as a program");
+    drop(host);
 
     // A change of what a link leads to is found.
     write("shared/words.py", "HELLO = (\n");
@@ -486,21 +551,26 @@ fn a_build_fails_if_a_python_project_does_not_declare_a_dependency() {
     run(home.path(), binary().to_str().unwrap(), &["new", "stock", "--lang", "python", "--on", "a.b"], &[]);
     let project = home.path().join("stock");
     let source = std::fs::read_to_string(project.join("src/stock.py")).unwrap();
+    // As a component, and as a program on a prepared runtime.
     let build = || {
-        let output = Command::new(binary()).arg("build").current_dir(&project).output().unwrap();
-        assert!(!output.status.success());
-        String::from_utf8_lossy(&output.stderr).into_owned()
+        ["build", "test"].map(|command| {
+            let output = Command::new(binary()).arg(command).current_dir(&project).output().unwrap();
+            assert!(!output.status.success(), "{command}");
+            String::from_utf8_lossy(&output.stderr).into_owned()
+        })
     };
     // The machine's Python has pip, and a component that used its site-packages would have it too.
     std::fs::write(project.join("src/stock.py"), format!("{source}\n\ndef late():\n    import pip\n")).unwrap();
-    let said = build();
     let line = source.lines().count() + 4;
-    assert!(said.contains(&format!("src/stock.py:{line}: there is no module `pip`")), "{said}");
-    assert!(said.contains("dependencies in pyproject.toml"), "{said}");
+    for said in build() {
+        assert!(said.contains(&format!("src/stock.py:{line}: there is no module `pip`")), "{said}");
+        assert!(said.contains("dependencies in pyproject.toml"), "{said}");
+    }
     // Packages with native code cannot run in a component.
     let manifest = std::fs::read_to_string(project.join("pyproject.toml")).unwrap();
     let declared = manifest.replace("requires-python", "dependencies = [\"markupsafe==3.0.2\"]\nrequires-python");
     std::fs::write(project.join("pyproject.toml"), declared).unwrap();
-    let said = build();
-    assert!(said.contains("markupsafe") && said.contains("pure Python"), "{said}");
+    for said in build() {
+        assert!(said.contains("markupsafe") && said.contains("pure Python"), "{said}");
+    }
 }

@@ -285,8 +285,9 @@ fn exhausted_memory_is_a_cause_of_its_own() {
 
 #[test]
 fn the_reason_of_a_failed_route_is_logged_beyond_the_log_limit() {
-    for (name, path) in [("script-js", "/js/chatter"), ("script-python", "/python/chatter")] {
-        let host = scripted(name, Form::Program, "");
+    let scripts = [("script-js", "/js/chatter"), ("script-python", "/python/chatter")];
+    for (name, path, form) in scripts.into_iter().flat_map(|(name, path)| FORMS.map(|form| (name, path, form))) {
+        let host = scripted(name, form, "");
         assert_eq!(host.get(path).status, 500);
         let _ = host.wait_for_log(&["has reached its log limit"]);
         let line = host.wait_for_log(&["failed: uncaught", "the reason yyy", "(shortened)"]);

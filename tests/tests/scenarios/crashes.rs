@@ -12,12 +12,13 @@ fn a_scenario_is_played_with_a_crash_before_and_after_each_commit() {
     put(&home.join("pay/tests/scenarios.toml"), PAYMENT_SCENARIO.as_bytes());
     let with_key = |key: &str| std::fs::write(home.join("pay/src/plugin.js"), PAYMENT.replace("KEY", key)).unwrap();
     with_key("event.id");
-    let output = sandbus(&["test", "pay", "--crash", "--json"]);
-    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(output.status.success(), "{answer:#}");
-    let scenario = &answer["scenarios"][0];
-    assert!(scenario["crashes"].as_u64().unwrap() >= 10, "two for each of at least five commits: {answer:#}");
-    assert_eq!(scenario["repeated_requests"], json!(["POST https://pay.example.com/charges"]));
+    for output in play_in_both_forms(home, "pay", "pay/tests", &["--crash", "--json"]) {
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(output.status.success(), "{answer:#}");
+        let scenario = &answer["scenarios"][0];
+        assert!(scenario["crashes"].as_u64().unwrap() >= 10, "two for each of at least five commits: {answer:#}");
+        assert_eq!(scenario["repeated_requests"], json!(["POST https://pay.example.com/charges"]));
+    }
 
     // The service cannot know that the second request is a repetition.
     with_key("crypto.randomUUID()");
@@ -90,11 +91,12 @@ fn numbers_of_sequences_may_differ_after_a_crash_and_nothing_else() {
         put(&home.join("shop/tests/scenarios.toml"), NUMBERED_SCENARIO.replace("OF", of).as_bytes());
     };
     save("id", "2");
-    let output = sandbus(&["test", "shop", "--crash", "--json"]);
-    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(output.status.success(), "{answer:#}");
-    let scenario = &answer["scenarios"][0];
-    assert_eq!(scenario["crashes"].as_u64().unwrap(), scenario["commits"].as_u64().unwrap() * 2, "{answer:#}");
+    for output in play_in_both_forms(home, "shop", "shop/tests", &["--crash", "--json"]) {
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(output.status.success(), "{answer:#}");
+        let scenario = &answer["scenarios"][0];
+        assert_eq!(scenario["crashes"].as_u64().unwrap(), scenario["commits"].as_u64().unwrap() * 2, "{answer:#}");
+    }
 
     save("id * 10", "20");
     assert!(sandbus(&["test", "shop"]).status.success());

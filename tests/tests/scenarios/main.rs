@@ -39,10 +39,22 @@ fn the_example_plugins_pass_their_scenarios() {
     }
 }
 
+/// Their components pass the same scenarios above.
 #[test]
-fn a_script_is_built_and_its_scenarios_are_played() {
-    let output = play(&[path(scenarios_of("audit").parent().unwrap())]);
-    assert!(output.status.success() && stdout(&output).contains("1 passed"), "{output:?}");
+fn the_example_scripts_pass_their_scenarios_as_programs() {
+    for (plugin, passed) in [("audit", "1 passed"), ("verification", "2 passed")] {
+        let output = play(&[path(scenarios_of(plugin).parent().unwrap())]);
+        assert!(output.status.success() && stdout(&output).contains(passed), "{plugin}: {output:?}");
+    }
+}
+
+/// Plays scenarios in both forms of scripts: `sandbus test` runs a project as a program on a prepared runtime, and
+/// what `sandbus build` makes of it as a component.
+fn play_in_both_forms(home: &Path, project: &str, scenarios: &str, arguments: &[&str]) -> [Output; 2] {
+    let sandbus = |arguments: &[&str]| Command::new(binary()).args(arguments).current_dir(home).output().unwrap();
+    let built = sandbus(&["build", project, "--out", "built"]);
+    assert!(built.status.success(), "{built:?}");
+    [project, "built"].map(|tested| sandbus(&[&["test", tested, "--scenarios", scenarios], arguments].concat()))
 }
 
 const RATES: &str = r#"
@@ -352,6 +364,11 @@ fn projects_of_a_directory_share_scenarios() {
     let output = sandbus(&["test", "."]);
     let text = stdout(&output);
     assert!(output.status.success() && text.contains("2 passed, 0 failed"), "{text}{output:?}");
+    for output in play_in_both_forms(home, ".", "tests/shop.toml", &[]) {
+        let text = stdout(&output);
+        assert!(output.status.success() && text.contains("2 passed, 0 failed"), "{text}{output:?}");
+    }
+    std::fs::remove_dir_all(home.join("built")).unwrap();
 
     // From the project of one plugin, the other one is a path.
     put(&home.join("orders/tests/shop.toml"), SHOP.replace("\"mail\"]", "\"../../mail\"]").as_bytes());
