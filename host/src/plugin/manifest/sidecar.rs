@@ -230,25 +230,27 @@ impl Sidecar {
     }
 
     /// The sidecar without the part that does not match its plugin; `None` if nothing can be removed.
-    pub(crate) fn without(&self, mismatch: &Mismatch) -> Option<Self> {
+    pub(crate) fn without(&self, error: &SidecarError) -> Option<Self> {
         let mut rest = self.clone();
-        match mismatch {
-            Mismatch::UnknownSubscription(name) | Mismatch::Rule(name, _) | Mismatch::NoPattern(name) => {
+        match error {
+            SidecarError::UnknownSubscription(name) | SidecarError::Rule(name, _) | SidecarError::NoPattern(name) => {
                 rest.subscriptions.remove(name);
             }
-            Mismatch::UnknownKey(key) => drop(rest.config.remove(key)),
-            Mismatch::TooMuchMemory(..) | Mismatch::TooLittleMemory(_) => rest.limits.memory_bytes = None,
-            Mismatch::NoTime | Mismatch::TooMuchTime(_) => rest.limits.timeout = None,
-            Mismatch::UnknownRoute(route) => rest.grants.routes.retain(|grant| grant != route),
-            Mismatch::Percent(_) | Mismatch::NoWindow => rest.rollback = None,
-            Mismatch::NoEvents | Mismatch::Inconclusive(..) | Mismatch::TooManyEvents(_) => rest.canary = None,
-            Mismatch::Described("name") => rest.name = None,
-            Mismatch::Described("routes") => rest.routes.clear(),
-            Mismatch::Described(_) => rest.subscriptions.values_mut().for_each(|rules| {
+            SidecarError::UnknownKey(key) => drop(rest.config.remove(key)),
+            SidecarError::TooMuchMemory(..) | SidecarError::TooLittleMemory(_) => rest.limits.memory_bytes = None,
+            SidecarError::NoTime | SidecarError::TooMuchTime(_) => rest.limits.timeout = None,
+            SidecarError::UnknownRoute(route) => rest.grants.routes.retain(|grant| grant != route),
+            SidecarError::Percent(_) | SidecarError::NoWindow => rest.rollback = None,
+            SidecarError::NoEvents | SidecarError::Inconclusive(..) | SidecarError::TooManyEvents(_) => {
+                rest.canary = None
+            }
+            SidecarError::Described("name") => rest.name = None,
+            SidecarError::Described("routes") => rest.routes.clear(),
+            SidecarError::Described(_) => rest.subscriptions.values_mut().for_each(|rules| {
                 rules.pattern = None;
                 rules.ordering_key = None;
             }),
-            Mismatch::NoRoutes | Mismatch::NoSubscriptions => {}
+            SidecarError::NoRoutes | SidecarError::NoSubscriptions => {}
         }
         (rest != *self).then_some(rest)
     }

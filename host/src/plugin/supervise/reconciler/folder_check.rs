@@ -99,20 +99,20 @@ impl FolderReport {
                 return None;
             }
         };
-        // Loading stops at the first mismatch. Without the faulty part it finds the next one. Compiled code is cached.
+        // Loading stops at the first fault of the sidecar, and finds the next one without it. Compiled code is cached.
         loop {
             let error = match loader.load(&bytes, &sidecar) {
                 Ok(generation) => return Some(generation),
                 Err(error) => error,
             };
             let repaired = match &error {
-                LoadError::Mismatch(mismatch) => sidecar.without(mismatch),
+                LoadError::Sidecar(error) => sidecar.without(error),
                 _ => None,
             };
             // A malformed sidecar may lack what the component needs only because of its faults.
             if is_valid || repaired.is_some() || error.concerns_code() {
                 let (file, what) = match &error {
-                    LoadError::Mismatch(mismatch) if has_sidecar => (format!("{stem}.toml"), mismatch.to_string()),
+                    LoadError::Sidecar(error) if has_sidecar => (format!("{stem}.toml"), error.to_string()),
                     _ => (component.clone(), error.to_string()),
                 };
                 self.add(&file, Malformed::whole(what));
