@@ -135,7 +135,7 @@ struct Remote {
         global = true
     )]
     admin_timeout: Duration,
-    /// Send the token in this file, which contains nothing else [env: SANDBUS_TOKEN, the token itself]
+    /// Send the token in this file, which contains nothing else [env: `SANDBUS_TOKEN`, the token itself]
     #[arg(long, env = "SANDBUS_TOKEN_FILE", value_name = "FILE", global = true)]
     token_file: Option<PathBuf>,
     /// Print JSON

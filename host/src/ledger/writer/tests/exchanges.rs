@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::exchange::{BodyEnd, ExchangeMemory, RecordedExchange};
-use crate::ledger::LiveItem;
+use crate::ledger::StreamItem;
 use crate::ledger::record::AttemptEntry;
 
 /// A failed attempt with an exchange of a size.
@@ -48,7 +48,7 @@ async fn exchanges_are_read_only_if_they_are_asked_for() {
     assert_eq!(reader.requests(asked, None, 9).await.unwrap(), [(1, request)]);
     let read = reader.attempts(AttemptFilter::default(), None, 9).await.unwrap();
     assert_eq!(read[0].1.usage.calls, attempt.usage.calls.without_exchanges());
-    let Some(LiveItem::Entry(_, entry)) = live.next().await else { panic!() };
+    let Some(StreamItem::Entry(_, entry)) = live.next().await else { panic!() };
     assert!(entry.without_exchanges().is_none(), "the stream has no exchanges");
 }
 
