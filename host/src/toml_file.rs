@@ -87,7 +87,9 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Malformed> {
 pub(crate) fn parse_all<T: DeserializeOwned>(text: &str) -> (Option<T>, Vec<Malformed>) {
     let (mut document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        return (None, errors.iter().map(|error| not_toml(text, error)).collect());
+        let mut faults: Vec<_> = errors.iter().map(|error| not_toml(text, error)).collect();
+        faults.sort_by_key(Malformed::place);
+        return (None, faults);
     }
     let (mut faults, mut removed) = (Vec::new(), Vec::new());
     // Each pass removes an entry, so this ends.
@@ -123,7 +125,8 @@ fn not_toml(text: &str, error: &toml::de::Error) -> Malformed {
 /// Of all entries that contain the position of an error, the innermost, which starts last.
 fn innermost<'a>(entries: &'a [Entry], error: &toml::de::Error) -> Option<&'a Entry> {
     let holds = |entry: &&Entry| error.span().is_some_and(|span| entry.holds(&span));
-    entries.iter().filter(holds).max_by_key(|entry| entry.from)
+    // The first item of an array of tables starts where the array does.
+    entries.iter().filter(holds).max_by_key(|entry| (entry.from, entry.path.len()))
 }
 
 fn located(text: &str, error: &toml::de::Error, entry: Option<&Entry>) -> Malformed {

@@ -81,7 +81,7 @@ fn check(overrides: &ParsedOverrides) -> anyhow::Result<CheckView> {
     let folder = &report.config.plugins;
     // The configuration's own check reports a folder that does not exist.
     if folder.is_dir() {
-        view.add(folder, check_plugins(folder, &report.config.sandbox)?);
+        view.add(folder, &check_plugins(folder, &report.config.sandbox)?);
     }
     Ok(view)
 }
@@ -96,7 +96,7 @@ fn check_plugins(folder: &Path, sandbox: &SandboxConfig) -> anyhow::Result<Folde
 }
 
 impl CheckView {
-    fn add(&mut self, folder: &Path, report: FolderReport) {
+    fn add(&mut self, folder: &Path, report: &FolderReport) {
         let error = |FileFault { file, fault }: &FileFault| ErrorView::new(&folder.join(file), fault);
         self.errors.extend(report.faults.iter().map(error));
         self.plugins.extend(report.loaded.iter().map(|(stem, generation)| PluginView {

@@ -38,16 +38,6 @@ pub(super) enum Kind {
     Wait,
 }
 
-impl Kind {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Response => "response",
-            Self::Failure => "failure",
-            Self::Wait => "wait",
-        }
-    }
-}
-
 /// A code with its explanation.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Explanation {
@@ -93,7 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(code) => find(code)?,
     };
     let show = |found: &Vec<Explanation>| match &arguments.code {
-        None => list(found),
+        None => list(),
         Some(_) => found.iter().map(explain).collect::<Vec<_>>().join("\n"),
     };
     Output { json: arguments.json }.print(&Response::local(found)?, show);
@@ -117,10 +107,15 @@ fn statuses(entry: &Explanation) -> String {
     entry.statuses.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn list(entries: &[Explanation]) -> String {
-    table(&["CODE", "KIND", "STATUS", "MEANING"], entries, |entry| {
-        vec![entry.code.to_owned(), entry.kind.as_str().to_owned(), statuses(entry), entry.meaning.to_owned()]
-    })
+/// All codes, in sections.
+fn list() -> String {
+    let show = |section: &Section| {
+        let rows = table(&["CODE", "STATUS", "MEANING"], &section.entries, |entry| {
+            vec![entry.code.to_owned(), statuses(entry), entry.meaning.to_owned()]
+        });
+        format!("{}\n{rows}", section.title)
+    };
+    sections().iter().map(show).collect::<Vec<_>>().join("\n\n")
 }
 
 fn explain(entry: &Explanation) -> String {

@@ -39,6 +39,7 @@ impl Config {
         let (used, contradictory) = (config.unusable_files(), config.contradictions());
         let semantic = config.out_of_range().into_iter().chain(contradictory).chain(used);
         faults.extend(semantic.map(|(key, what)| Malformed::at(&text, key, what)));
+        faults.sort_by_key(Malformed::place);
         ConfigReport { config, file, faults }
     }
 

@@ -49,10 +49,10 @@ pub use run::generation::{Generation, NativeHandler};
 pub use run::linked::{Instance, LinkError};
 pub(crate) use run::request::CONNECTION_HEADERS;
 pub use run::request::{Request, RequestResult, Response};
-pub(crate) use supervise::reconciler::{FileFault, FolderReport, check_folder};
 pub use supervise::reconciler::{
     CanaryRunner, FileChange, FileChangeError, Folder, PluginPaths, Reconciler, RollbackError, RollbackReport, Status,
     SubscriptionRegistrar,
 };
+pub(crate) use supervise::reconciler::{FileFault, FolderReport, check_folder};
 pub use supervise::record::{ArchivedGeneration, Pin};
 pub use supervise::registry::{Registry, RegistrySnapshot, RouteConflictError, RouteMatch, RouteOverlap};

@@ -3,6 +3,6 @@
 mod logs;
 mod metrics;
 
-pub(crate) use logs::{check_filter, colours};
 pub use logs::{Format, start_logs};
+pub(crate) use logs::{check_filter, colours};
 pub use metrics::{Metrics, RequestMetrics, SubscriptionMetrics, published, request_conflict, start_metrics};

@@ -27,8 +27,8 @@ use self::command::{Command, QUEUE};
 pub use self::command::{FileChange, FileChangeError, RollbackError, RollbackReport};
 use self::file_changes::PendingChange;
 
-pub(crate) use self::folder_check::{FileFault, FolderReport, check as check_folder};
 use self::file_state::{FileState, GRACE_PERIOD, NextAction, STABLE_AFTER};
+pub(crate) use self::folder_check::{FileFault, FolderReport, check as check_folder};
 use self::loading::{LoadJob, LoadOutcome, LoadTask, PluginFiles, first_in_order, mebibytes, next_finished};
 pub use self::ports::{CanaryRunner, SubscriptionRegistrar};
 pub use self::status::{Folder, Status};
