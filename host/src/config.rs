@@ -18,7 +18,7 @@ use crate::endpoint::DEFAULT_ORIGIN;
 use crate::ingress::{EventsRule, IngressConfig};
 use crate::ledger::LedgerConfig;
 use crate::plugin::{self, Limits, PreparedRuntimePaths};
-use crate::server::HttpLimits;
+use crate::server::{HttpLimits, TlsConfig};
 use crate::telemetry::Format;
 use crate::toml_file;
 
@@ -52,6 +52,10 @@ pub struct Config {
     pub probe: ProbeConfig,
     /// Who may publish at `POST /events`.
     pub events: EventsRule,
+    /// TLS of the ingress.
+    pub ingress_tls: Option<TlsConfig>,
+    /// TLS of the admin interface.
+    pub admin_tls: Option<TlsConfig>,
     /// Limits of HTTP requests.
     pub http: HttpLimits,
     /// Settings of the bus.
@@ -89,6 +93,14 @@ impl Default for AccessConfig {
     fn default() -> Self {
         Self { require_tokens: false, behind_proxy: false, audit_retain_bytes: 256 << 20 }
     }
+}
+
+/// Settings of the admin interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdminConfig {
+    /// The files for TLS. Without them, the admin interface speaks plain HTTP.
+    pub tls: Option<TlsConfig>,
 }
 
 /// Settings of the probe listener.
@@ -308,6 +320,7 @@ struct File {
     log: Option<String>,
     #[serde(deserialize_with = "crate::duration::option::deserialize")]
     shutdown_grace_period: Option<Duration>,
+    admin: AdminConfig,
     probe: ProbeConfig,
     ingress: IngressConfig,
     http: HttpLimits,
@@ -375,6 +388,8 @@ impl Config {
             shutdown_grace_period: file.shutdown_grace_period.unwrap_or(Duration::from_secs(10)),
             probe: ProbeConfig { listen: given.probe_listen.or(file.probe.listen) },
             events: file.ingress.events.unwrap_or(events),
+            ingress_tls: file.ingress.tls,
+            admin_tls: file.admin.tls,
             http: file.http,
             bus: file.bus,
             sandbox: file.sandbox,
@@ -491,11 +506,15 @@ mod tests {
         assert!(error("admin_listen = \"0.0.0.0:1\"").contains("loopback"));
         let behind_proxy = "admin_listen = \"0.0.0.0:1\"\n[access]\nbehind_proxy = true";
         assert!(load(behind_proxy, Overrides::default()).unwrap().requires_tokens());
+        let tls = "admin_listen = \"0.0.0.0:1\"\n[admin.tls]\ncertificate = \"a\"\nkey = \"b\"";
+        assert!(load(tls, Overrides::default()).unwrap().requires_tokens());
         assert!(!load("", Overrides::default()).unwrap().requires_tokens());
         assert!(load("[access]\nrequire_tokens = true", Overrides::default()).unwrap().requires_tokens());
         assert!(error("[probe]\nlisten = \"127.0.0.1:8081\"").contains("probe.listen and admin_listen"));
         assert!(error("[probe]\nlisten = \"8082\"").contains("ADDRESS:PORT"));
         assert!(error("[probe]\naddress = \"127.0.0.1:8082\"").contains("address"));
+        assert!(error("[ingress.tls]\ncertificate = \"a.pem\"").contains("key"));
+        assert!(error("[admin.tls]\ncert = \"a.pem\"").contains("cert"));
         let unknown = error("[bus]\nurl = \"redis://user:secret@host\"");
         assert!(unknown.contains("`redis:`") && unknown.contains("`file:DIRECTORY`"), "{unknown}");
     }

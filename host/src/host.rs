@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use axum::http::HeaderValue;
-use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +31,7 @@ use crate::plugin::{
     CanaryRule, CanaryRunner, EngineConfig, Environment, Generation, Loader, PluginPaths, Reconciler, Registry,
     SubscriptionRegistrar,
 };
-use crate::server::{self, BodyReader, HttpLimits};
+use crate::server::{self, BodyReader, HttpLimits, Listener};
 use crate::stderr;
 use crate::subscription::{Declaration, SubscriptionId};
 use crate::telemetry::{self, RequestMetrics};
@@ -57,8 +56,8 @@ pub struct Host {
     ingress: Ingress,
     admin: Admin,
     ready: watch::Sender<bool>,
-    listener: TcpListener,
-    admin_listener: TcpListener,
+    listener: Listener,
+    admin_listener: Listener,
     config: Config,
     connections: Connections,
     probe: Option<ProbeServer>,
@@ -316,7 +315,7 @@ impl Host {
     /// # Errors
     /// If the system does not know it.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.listener.address()
     }
 
     /// The address of the admin interface.
@@ -324,7 +323,7 @@ impl Host {
     /// # Errors
     /// If the system does not know it.
     pub fn admin_address(&self) -> std::io::Result<SocketAddr> {
-        self.admin_listener.local_addr()
+        self.admin_listener.address()
     }
 
     /// The bus.
@@ -344,11 +343,11 @@ impl Host {
     /// # Errors
     /// If a listener has no address.
     pub fn announce(&self) -> std::io::Result<()> {
-        let (address, admin) = (self.address()?, self.admin_address()?);
+        let (address, admin, scheme) = (self.address()?, self.admin_address()?, self.listener.scheme());
         for (name, generation) in &self.registry.snapshot().plugins {
             for route in &generation.descriptor.routes {
                 let (method, path) = (&route.method, &route.path);
-                tracing::info!(target: ANNOUNCEMENT, plugin = name, "{method} http://{address}{path}");
+                tracing::info!(target: ANNOUNCEMENT, plugin = name, "{method} {scheme}://{address}{path}");
             }
             for subscription in &generation.descriptor.subscriptions {
                 let (subscription, pattern) = (&subscription.name, &subscription.pattern);

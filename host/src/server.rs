@@ -1,19 +1,23 @@
-//! An HTTP/1.1 server with limits on connections, headers, bodies and time, and a graceful shutdown. The ingress and
-//! the admin interface use it.
+//! A server of HTTP/1.1 and HTTP/2 with limits on connections, headers, bodies and time, and a graceful shutdown. The
+//! ingress and the admin interface use it.
 
 mod acceptor;
 mod body_reader;
 mod checks;
 mod connection;
+mod http2;
+mod listener;
 mod media_type;
+mod preface;
 mod query;
 mod refusal;
 mod refusal_filter;
+mod stream;
 mod timer;
+mod tls;
 mod unread_body;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,16 +25,18 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use acceptor::Acceptor;
 pub use body_reader::BodyReader;
+use http2::Http2;
+pub use listener::Listener;
 pub(crate) use media_type::MediaType;
 pub(crate) use query::{NoParameters, Query, percent_decode};
 use refusal::Refusals;
+pub use tls::{Tls, TlsConfig, TlsFileError};
 
 use crate::problem::Problem;
 
@@ -77,8 +83,8 @@ const MIN_HEADER_BYTES: usize = 8_192;
 const STOP_GRACE_PERIOD: Duration = Duration::from_secs(1);
 
 /// Answers each connection with a problem and closes it. Ends when it is dropped.
-pub(crate) async fn refuse_all(listener: &TcpListener, limits: HttpLimits, problem: &Problem) -> Infallible {
-    let (mut acceptor, refusals) = (Acceptor::new(listener), Refusals::default());
+pub(crate) async fn refuse_all(listener: &Listener, limits: HttpLimits, problem: &Problem) -> Infallible {
+    let (mut acceptor, refusals) = (Acceptor::new(listener), Refusals::new(listener.tls.clone()));
     loop {
         let stream = acceptor.next(limits).await;
         drop(refusals.answer(stream, problem.clone()));
@@ -86,11 +92,14 @@ pub(crate) async fn refuse_all(listener: &TcpListener, limits: HttpLimits, probl
 }
 
 /// Serves until it is cancelled, then finishes the running requests.
-pub async fn serve(listener: TcpListener, router: Router, limits: HttpLimits, cancelled: CancellationToken) {
+pub async fn serve(listener: Listener, router: Router, limits: HttpLimits, cancelled: CancellationToken) {
     let permits = Arc::new(Semaphore::new(limits.max_connections));
     let router =
         router.layer(middleware::from_fn(move |request: Request, next: Next| checks::checks(limits, request, next)));
-    let (connections, refusals) = (TaskTracker::new(), Refusals::default());
+    let tls = listener.tls.clone();
+    let watch = tls.clone().map(|tls| AbortOnDropHandle::new(tokio::spawn(tls.watch())));
+    let (connections, refusals) = (TaskTracker::new(), Refusals::new(tls.clone()));
+    let http2 = Http2 { streams: Arc::new(Semaphore::new(limits.max_connections)), tasks: connections.clone() };
     let mut acceptor = Acceptor::new(&listener);
     loop {
         let stream = tokio::select! {
@@ -101,26 +110,17 @@ pub async fn serve(listener: TcpListener, router: Router, limits: HttpLimits, ca
             refusals.refuse(stream, limits);
             continue;
         };
-        let connection = connection::serve(stream, router.clone(), limits, cancelled.clone());
+        let server =
+            connection::Server { router: router.clone(), limits, stop: cancelled.clone(), http2: http2.clone() };
+        let tls = tls.clone();
         connections.spawn(async move {
-            connection.await;
+            if let Some((stream, protocol)) = stream::open(stream, tls.as_ref(), limits, &server.stop).await {
+                connection::serve(stream, protocol, server).await;
+            }
             drop(permit);
         });
     }
-    drop(listener);
+    drop((listener, watch));
     connections.close();
     connections.wait().await;
-}
-
-/// Binds a listener.
-///
-/// # Errors
-/// If the address cannot be bound: what to do.
-pub async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
-            "the address {address} is in use by another process; stop that process, or choose another address with {flag}"
-        ),
-        _ => anyhow::anyhow!("cannot listen on {address}: {error}; choose another address with {flag}"),
-    })
 }

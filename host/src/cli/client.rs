@@ -1,6 +1,7 @@
 //! A client of the admin interface, with a method for each request.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -48,6 +49,8 @@ pub(crate) struct Client {
     work: Duration,
     /// The token to send, or why it cannot be read.
     token: Result<Option<String>, String>,
+    /// The file with the certificates to trust instead of those of the system.
+    authorities: Option<PathBuf>,
 }
 
 /// The response of the host.
@@ -58,12 +61,18 @@ type Content = (&'static str, Vec<u8>);
 
 impl Client {
     pub(crate) fn new(base: &str, timeout: Duration) -> Self {
-        Self { base: base.trim_end_matches('/').to_owned(), timeout, work: Duration::ZERO, token: Ok(None) }
+        let base = base.trim_end_matches('/').to_owned();
+        Self { base, timeout, work: Duration::ZERO, token: Ok(None), authorities: None }
     }
 
     /// The same client with a token.
     pub(crate) fn with_token(self, token: Result<Option<String>, String>) -> Self {
         Self { token, ..self }
+    }
+
+    /// The same client, which trusts the certificates in a file instead of those of the system.
+    pub(crate) fn trusting(self, authorities: Option<PathBuf>) -> Self {
+        Self { authorities, ..self }
     }
 
     /// The URL of the host in messages.
@@ -376,10 +385,19 @@ impl Client {
             Ok(Some(token)) => request.header(AUTHORIZATION, bearer(token)?),
             Err(error) => bail!("{error}"),
         };
-        let client = outbound::Client::unrestricted().context("cannot set up the HTTP client")?;
+        let client = self.connector()?;
         let connect = Some(self.timeout.min(CONNECT_TIMEOUT));
         let sending = client.send(request.body(outbound::body(body))?, connect);
         self.within(self.timeout + self.work, sending).await?.map_err(|error| self.explain(error))
+    }
+
+    fn connector(&self) -> anyhow::Result<outbound::Client> {
+        let Some(path) = &self.authorities else {
+            return outbound::Client::unrestricted(None).context("cannot set up the HTTP client");
+        };
+        let unusable = || format!("cannot use the file {} of --admin-ca", path.display());
+        let pem = std::fs::read(path).with_context(unusable)?;
+        outbound::Client::unrestricted(Some(&pem)).with_context(unusable)
     }
 
     /// Waits for a part of the response.
@@ -411,9 +429,14 @@ impl Client {
     fn explain(&self, error: SendError) -> anyhow::Error {
         let hint = match &error {
             SendError::Malformed(_) => return anyhow::Error::new(error),
-            SendError::Unreachable(Fault::Tls, _) => {
-                "does it speak TLS? The admin interface itself does not: use http://"
+            SendError::Unreachable(Fault::Untrusted, _) => {
+                let context = format!(
+                    "the certificate of {} is not trusted; if your own authority signed it, name a file with the authority's certificate with --admin-ca",
+                    self.shown()
+                );
+                return anyhow::Error::new(error).context(context);
             }
+            SendError::Unreachable(Fault::Tls, _) => "does it speak TLS? If not, use http://",
             SendError::Broken(Fault::Protocol, _) => "does it speak TLS? Then use https://",
             _ => "is it running? Start it with `sandbus serve`, or give the URL of its admin interface with --admin",
         };

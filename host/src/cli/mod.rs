@@ -125,6 +125,9 @@ struct Remote {
     /// Connect to the admin interface of this host
     #[arg(long, env = "SANDBUS_ADMIN", value_name = "URL", default_value = "http://127.0.0.1:8081", global = true)]
     admin: String,
+    /// Trust only the certificates in FILE, instead of those of the system
+    #[arg(long, env = "SANDBUS_ADMIN_CA", value_name = "FILE", global = true)]
+    admin_ca: Option<PathBuf>,
     /// Give up if the host does not respond within this time
     #[arg(
         long,
@@ -148,7 +151,8 @@ const TOKEN_VARIABLE: &str = "SANDBUS_TOKEN";
 
 impl Remote {
     fn connect(&self) -> (Client, Output) {
-        let client = Client::new(&self.admin, self.admin_timeout).with_token(self.token());
+        let client = Client::new(&self.admin, self.admin_timeout);
+        let client = client.with_token(self.token()).trusting(self.admin_ca.clone());
         (client, Output { json: self.json })
     }
 

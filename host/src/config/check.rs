@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Config, File, Overrides, SandboxConfig, check_folder};
 use crate::ingress::{EventsRule, Producers};
+use crate::server::Tls;
 use crate::telemetry;
 use crate::toml_file::{self, Malformed};
 
@@ -46,9 +47,9 @@ impl Config {
     /// Values that no host accepts.
     pub(super) fn out_of_range(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
-        if !self.admin.ip().is_loopback() && !self.access.behind_proxy {
+        if !self.admin.ip().is_loopback() && !self.access.behind_proxy && self.admin_tls.is_none() {
             let what = format!(
-                "{} is not a loopback address, and tokens must not be sent in clear text; put a proxy that terminates TLS in front of the host and set access.behind_proxy = true, or listen on a loopback address",
+                "{} is not a loopback address, and tokens must not be sent in clear text; give it a certificate in [admin.tls], or put a proxy that terminates TLS in front of the host and set access.behind_proxy = true, or listen on a loopback address",
                 self.admin
             );
             faults.push(("admin_listen", what));
@@ -131,6 +132,12 @@ impl Config {
                 let loaded = Producers::load(EventsRule::Producers(vec![rule.clone()]));
                 faults.extend(loaded.err().map(|error| ("ingress.events", error.to_string())));
             }
+        }
+        for (key, listener, tls) in
+            [("ingress.tls", "ingress", &self.ingress_tls), ("admin.tls", "admin", &self.admin_tls)]
+        {
+            let loaded = tls.clone().map_or(Ok(()), |tls| Tls::load(listener, tls).map(drop));
+            faults.extend(loaded.err().map(|error| (key, error.to_string())));
         }
         if let Err(error) = telemetry::check_filter(&self.log) {
             faults.push(("log", error.to_string()));

@@ -43,6 +43,7 @@ fn every_key_of_sandbus_toml_is_documented_with_its_default() {
     let all = with_commented_keys(&block);
     assert!(load(&all).bus.retain_for.is_some(), "keys without a default are read");
     check_keys(&all, "", &fields_of::<File>());
+    check_keys(&all, "admin", &fields_of::<AdminConfig>());
     check_keys(&all, "probe", &fields_of::<ProbeConfig>());
     check_keys(&all, "ingress", &fields_of::<IngressConfig>());
     check_keys(&all, "http", &fields_of::<HttpLimits>());
@@ -50,6 +51,14 @@ fn every_key_of_sandbus_toml_is_documented_with_its_default() {
     check_keys(&all, "sandbox", &fields_of::<SandboxConfig>());
     check_keys(&all, "ledger", &fields_of::<LedgerConfig>());
     check_keys(&all, "access", &fields_of::<AccessConfig>());
+}
+
+#[test]
+fn the_keys_of_tls_are_documented() {
+    let block = blocks(PAGE).into_iter().find(|block| block.text.starts_with("[ingress.tls]")).unwrap().text;
+    let config = load(&block);
+    assert!(config.ingress_tls.is_some() && config.admin_tls.is_some(), "{block}");
+    check_keys(&block, "ingress.tls", &fields_of::<TlsConfig>());
 }
 
 #[test]

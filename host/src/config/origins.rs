@@ -155,12 +155,24 @@ struct Document<'a> {
     #[serde(with = "crate::duration")]
     shutdown_grace_period: std::time::Duration,
     probe: &'a super::ProbeConfig,
-    ingress: BTreeMap<&'static str, &'a crate::ingress::EventsRule>,
+    admin: AdminSettings<'a>,
+    ingress: IngressSettings<'a>,
     http: &'a crate::server::HttpLimits,
     bus: &'a super::BusConfig,
     sandbox: &'a super::SandboxConfig,
     ledger: &'a crate::ledger::LedgerConfig,
     access: &'a super::AccessConfig,
+}
+
+#[derive(Serialize)]
+struct AdminSettings<'a> {
+    tls: Option<&'a crate::server::TlsConfig>,
+}
+
+#[derive(Serialize)]
+struct IngressSettings<'a> {
+    events: &'a crate::ingress::EventsRule,
+    tls: Option<&'a crate::server::TlsConfig>,
 }
 
 impl Config {
@@ -177,7 +189,8 @@ impl Config {
             log: &self.log,
             shutdown_grace_period: self.shutdown_grace_period,
             probe: &self.probe,
-            ingress: BTreeMap::from([("events", &self.events)]),
+            admin: AdminSettings { tls: self.admin_tls.as_ref() },
+            ingress: IngressSettings { events: &self.events, tls: self.ingress_tls.as_ref() },
             http: &self.http,
             bus: &self.bus,
             sandbox: &self.sandbox,
@@ -226,7 +239,7 @@ mod tests {
 
     #[test]
     fn each_setting_has_its_value_and_its_origin() {
-        let text = "data = \"theirs\"\nplugins = \"theirs\"\n[sandbox]\ntimeout = \"2s\"\n[[ingress.events]]\ntypes = [\"a.>\"]\nsources = [\"/a/*\", \"*\", \"/b\"]\n";
+        let text = "data = \"theirs\"\nplugins = \"theirs\"\n[sandbox]\ntimeout = \"2s\"\n[[ingress.events]]\ntypes = [\"a.>\"]\nsources = [\"/a/*\", \"*\", \"/b\"]\n[ingress.tls]\ncertificate = \"host.pem\"\nkey = \"host.key\"\n";
         let found = settings(text, &["--data", "mine", "--probe-listen", "0.0.0.0:8082"]);
         for (key, value, kind, source) in [
             ("data", "\"mine\"", "flag", Some("--data")),
@@ -238,6 +251,8 @@ mod tests {
             ("listen", "\"127.0.0.1:8080\"", "default", None),
             ("log_format", "\"auto\"", "default", None),
             ("probe.listen", "\"0.0.0.0:8082\"", "flag", Some("--probe-listen")),
+            ("admin.tls", "null", "default", None),
+            ("ingress.tls", r#"{"certificate":"host.pem","key":"host.key"}"#, "file", None),
             ("ledger.record", "\"sampled\"", "default", None),
             ("ledger.retain_aggregates_for", "\"90d\"", "default", None),
             (

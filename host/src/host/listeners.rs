@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use axum::http::StatusCode;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +12,7 @@ use crate::admin::{Admin, Probes};
 use crate::config::Config;
 use crate::descriptors::{self, Connections};
 use crate::problem::Problem;
-use crate::server::{self, HttpLimits};
+use crate::server::{self, HttpLimits, Listener, Tls, TlsConfig};
 
 /// How long a probe listener waits for its requests when the host ends.
 const PROBE_GRACE_PERIOD: Duration = Duration::from_secs(2);
@@ -22,8 +22,8 @@ const PROBE_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The bound listeners of a host that does not serve yet. The probe listener already answers.
 #[derive(Debug)]
 pub struct BoundListeners {
-    pub(super) ingress: TcpListener,
-    pub(super) admin: TcpListener,
+    pub(super) ingress: Listener,
+    pub(super) admin: Listener,
     pub(super) probe: Option<ProbeServer>,
     pub(super) connections: Connections,
     limits: HttpLimits,
@@ -33,10 +33,12 @@ impl BoundListeners {
     /// Binds the configured addresses.
     ///
     /// # Errors
-    /// If an address cannot be bound.
+    /// If a file for TLS cannot be used, or an address cannot be bound.
     pub async fn bind(config: &Config) -> anyhow::Result<Self> {
-        let ingress = server::bind(config.listen, "--listen").await?;
-        let admin = server::bind(config.admin, "--admin-listen").await?;
+        let ingress_tls = load_tls("ingress", config.ingress_tls.as_ref())?;
+        let admin_tls = load_tls("admin", config.admin_tls.as_ref())?;
+        let ingress = Listener::bind(config.listen, "--listen", ingress_tls).await?;
+        let admin = Listener::bind(config.admin, "--admin-listen", admin_tls).await?;
         let connections = Connections::within(config.http.max_connections, descriptors::raise());
         let probe = match config.probe.listen {
             Some(address) => Some(ProbeServer::start(address, config.http, connections.probe).await?),
@@ -51,7 +53,7 @@ impl BoundListeners {
     /// If the system does not know one.
     pub(super) fn addresses(&self) -> std::io::Result<Vec<SocketAddr>> {
         let probe = self.probe.iter().map(|probe| probe.address);
-        Ok([self.ingress.local_addr()?, self.admin.local_addr()?].into_iter().chain(probe).collect())
+        Ok([self.ingress.address()?, self.admin.address()?].into_iter().chain(probe).collect())
     }
 
     /// Answers every request with 503 `starting` until the preparation is complete.
@@ -66,6 +68,12 @@ impl BoundListeners {
     }
 }
 
+/// Loads the files of a listener's `tls` table.
+fn load_tls(listener: &'static str, config: Option<&TlsConfig>) -> anyhow::Result<Option<Tls>> {
+    let load = |config: &TlsConfig| Tls::load(listener, config.clone());
+    config.map(load).transpose().with_context(|| format!("cannot use `{listener}.tls`"))
+}
+
 /// The probe listener, which serves until it is stopped or dropped.
 #[derive(Debug)]
 pub(super) struct ProbeServer {
@@ -77,8 +85,8 @@ pub(super) struct ProbeServer {
 
 impl ProbeServer {
     async fn start(address: SocketAddr, http: HttpLimits, max_connections: usize) -> anyhow::Result<Self> {
-        let listener = server::bind(address, "--probe-listen").await?;
-        let address = listener.local_addr()?;
+        let listener = Listener::bind(address, "--probe-listen", None).await?;
+        let address = listener.address()?;
         let header_timeout = http.header_timeout.min(PROBE_HEADER_TIMEOUT);
         let limits = HttpLimits { max_connections, header_timeout, ..http };
         let (probes, stop) = (Probes::default(), CancellationToken::new());

@@ -15,6 +15,7 @@ use crate::event::reserved::{ReservedType, is_host_attribute, is_plugin_source};
 use crate::event::{CORRELATION_ID, CORRELATION_SOURCE, Event};
 use crate::pattern::Pattern;
 use crate::problem::Problem;
+use crate::server::TlsConfig;
 
 /// The `[ingress]` section of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -23,6 +24,8 @@ pub struct IngressConfig {
     /// The rule for `POST /events`. If it is missing, nobody may publish to `sandbus serve`, and anybody to `sandbus
     /// dev`.
     pub events: Option<EventsRule>,
+    /// The files for TLS. Without them, the ingress speaks plain HTTP.
+    pub tls: Option<TlsConfig>,
 }
 
 /// The rule for `POST /events`.

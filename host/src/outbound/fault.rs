@@ -18,6 +18,8 @@ pub enum Fault {
     Late,
     /// TLS failed.
     Tls,
+    /// The server's certificate is not valid, or not trusted.
+    Untrusted,
     /// The response ended too early.
     Incomplete,
     /// The response is not HTTP.
@@ -57,8 +59,8 @@ fn known(error: &(dyn Error + 'static)) -> Option<Fault> {
     if error.is::<Unresolved>() {
         return Some(Fault::Name);
     }
-    if error.is::<rustls::Error>() {
-        return Some(Fault::Tls);
+    if let Some(error) = error.downcast_ref() {
+        return Some(of_tls(error));
     }
     if let Some(error) = error.downcast_ref::<hyper::Error>() {
         return if error.is_incomplete_message() || error.is_body_write_aborted() {
@@ -69,8 +71,8 @@ fn known(error: &(dyn Error + 'static)) -> Option<Fault> {
     }
     let error = error.downcast_ref::<std::io::Error>()?;
     let inner = innermost(error);
-    if inner.is::<rustls::Error>() {
-        return Some(Fault::Tls);
+    if let Some(error) = inner.downcast_ref() {
+        return Some(of_tls(error));
     }
     if inner.is::<Unresolved>() {
         return Some(Fault::Name);
@@ -84,6 +86,13 @@ fn known(error: &(dyn Error + 'static)) -> Option<Fault> {
         ErrorKind::TimedOut => Some(Fault::Late),
         ErrorKind::UnexpectedEof => Some(Fault::Incomplete),
         _ => None,
+    }
+}
+
+const fn of_tls(error: &rustls::Error) -> Fault {
+    match error {
+        rustls::Error::InvalidCertificate(_) => Fault::Untrusted,
+        _ => Fault::Tls,
     }
 }
 
@@ -113,6 +122,8 @@ mod tests {
         let tls = || rustls::Error::DecryptError;
         assert_eq!(of(Box::new(tls())), Fault::Tls);
         assert_eq!(of(Box::new(std::io::Error::other(tls()))), Fault::Tls);
+        let untrusted = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        assert_eq!(of(Box::new(std::io::Error::other(untrusted))), Fault::Untrusted);
         // The TLS connector wraps the error of the handshake.
         assert_eq!(of(Box::new(std::io::Error::other(std::io::Error::other(tls())))), Fault::Tls);
     }

@@ -1,6 +1,7 @@
 //! The HTTP client. It sends the path and query byte for byte.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
@@ -11,6 +12,9 @@ use hyper::http::{Request, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
 
 use super::dial::{CONNECT, Dialer, InTime, Reach};
 use super::fault::innermost;
@@ -39,15 +43,17 @@ impl Client {
     /// # Errors
     /// If TLS cannot be set up.
     pub fn new(own: Listeners) -> std::io::Result<Self> {
-        Self::with(Reach::Public(own.clone()), own)
+        Self::with(Reach::Public(own.clone()), own, None)
     }
 
-    /// A client for the command line, which may connect to any address.
+    /// A client for the command line, which may connect to any address. If it gets certificates of authorities in PEM,
+    /// it trusts these instead of those of the system.
     ///
     /// # Errors
-    /// If TLS cannot be set up.
-    pub fn unrestricted() -> std::io::Result<Self> {
-        Self::with(Reach::Anywhere, Listeners::default())
+    /// If the certificates cannot be used, or TLS cannot be set up.
+    pub fn unrestricted(authorities: Option<&[u8]>) -> std::io::Result<Self> {
+        let roots = authorities.map(roots).transpose().map_err(std::io::Error::other)?;
+        Self::with(Reach::Anywhere, Listeners::default(), roots)
     }
 
     /// The host's own listeners.
@@ -55,12 +61,18 @@ impl Client {
         &self.own
     }
 
-    fn with(reach: Reach, own: Listeners) -> std::io::Result<Self> {
-        let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_platform_verifier(rustls::crypto::ring::default_provider())?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(Dialer::new(reach));
+    fn with(reach: Reach, own: Listeners, roots: Option<RootCertStore>) -> std::io::Result<Self> {
+        let provider = rustls::crypto::ring::default_provider();
+        let builder = HttpsConnectorBuilder::new();
+        let trusting = match roots {
+            None => builder.with_provider_and_platform_verifier(provider)?,
+            Some(roots) => {
+                let config = ClientConfig::builder_with_provider(Arc::new(provider));
+                let config = config.with_safe_default_protocol_versions().map_err(std::io::Error::other)?;
+                builder.with_tls_config(config.with_root_certificates(roots).with_no_client_auth())
+            }
+        };
+        let connector = trusting.https_or_http().enable_http1().wrap_connector(Dialer::new(reach));
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE);
         Ok(Self { http: builder.build(InTime(connector)), own })
@@ -87,6 +99,16 @@ impl Client {
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
         Ok(request)
     }
+}
+
+/// The certificates in a PEM file.
+fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| format!("it is not valid PEM: {error}"))?;
+        roots.add(certificate).map_err(|error| format!("it contains a certificate that cannot be used: {error}"))?;
+    }
+    if roots.is_empty() { Err("it contains no certificate in PEM".to_owned()) } else { Ok(roots) }
 }
 
 /// How long an idle connection stays in the pool.

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
-use super::HttpLimits;
 use super::refusal::refuse_at_once;
+use super::{HttpLimits, Listener};
 
 /// The delay before the next `accept` after a failure.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -16,20 +16,20 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// connection at a time.
 #[derive(Debug)]
 pub(super) struct Acceptor<'a> {
-    listener: &'a TcpListener,
+    listener: &'a Listener,
     reserve: Option<File>,
     has_failed: bool,
 }
 
 impl<'a> Acceptor<'a> {
-    pub(super) fn new(listener: &'a TcpListener) -> Self {
+    pub(super) fn new(listener: &'a Listener) -> Self {
         Self { listener, reserve: reserve(), has_failed: false }
     }
 
     /// The next connection.
     pub(super) async fn next(&mut self, limits: HttpLimits) -> TcpStream {
         loop {
-            match self.listener.accept().await {
+            match self.listener.tcp.accept().await {
                 Ok((stream, _)) => {
                     self.has_failed = false;
                     return stream;
@@ -46,8 +46,8 @@ impl<'a> Acceptor<'a> {
         }
         if self.reserve.take().is_some() {
             // A connection is waiting, unless another process has accepted it.
-            if let Ok(Ok((stream, _))) = tokio::time::timeout(PAUSE, self.listener.accept()).await {
-                refuse_at_once(stream, limits);
+            if let Ok(Ok((stream, _))) = tokio::time::timeout(PAUSE, self.listener.tcp.accept()).await {
+                refuse_at_once(stream, self.listener.tls.is_some(), limits);
             }
         } else {
             tokio::time::sleep(PAUSE).await;

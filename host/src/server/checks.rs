@@ -6,34 +6,84 @@ use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
-use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
+use axum::http::uri::{Authority, PathAndQuery};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use super::unread_body::UnreadBody;
-use super::{HttpLimits, refusal};
+use super::{HttpLimits, MAX_HEADERS, refusal};
 use crate::problem::Problem;
 
 /// Accepts requests that every HTTP implementation understands alike, and makes responses conform to HTTP.
 pub(super) async fn checks(limits: HttpLimits, mut request: Request, next: Next) -> Response {
+    if request.version() == Version::HTTP_2 {
+        return match check_http2(&mut request).and_then(|()| check(&mut request, limits)) {
+            // A stream ends with its response, whatever is left of its body.
+            Ok(()) => without_connection(answer(request, next).await),
+            Err(problem) => problem.into_response(),
+        };
+    }
     if let Err(problem) = check(&mut request, limits) {
         // The following bytes may belong to this request, so the connection must close.
         return refusal::last(problem).into_response();
     }
     let (request, unread_body) = UnreadBody::watch(request);
-    // A panic ends this request only; the connection may have others.
-    let answered = Caught(Box::pin(next.run(request))).await;
-    let response = framed(answered.unwrap_or_else(|()| {
-        tracing::error!("a request handler panicked");
-        let detail = "the host failed on this request; see its log for the panic";
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response()
-    }));
+    let response = answer(request, next).await;
     match unread_body {
         Some(unread_body) => unread_body.settle(response).await,
         None => response,
     }
+}
+
+/// The response of the router.
+async fn answer(request: Request, next: Next) -> Response {
+    // A panic ends this request only; the connection may have others.
+    let answered = Caught(Box::pin(next.run(request))).await;
+    framed(answered.unwrap_or_else(|()| {
+        tracing::error!("a request handler panicked");
+        let detail = "the host failed on this request; see its log for the panic";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response()
+    }))
+}
+
+/// Gives a request of HTTP/2 the form that it has in HTTP/1.1 (RFC 9113, sections 8.2.3 and 8.3.1): a path as its
+/// target, `Host` instead of `:authority`, and one `Cookie`.
+fn check_http2(request: &mut Request) -> Result<(), Problem> {
+    if *request.method() == Method::CONNECT {
+        return Ok(());
+    }
+    if let Some(authority) = request.uri().authority() {
+        let malformed = |detail| Problem::bad_request("host-malformed", detail);
+        let named = HeaderValue::from_str(authority.as_str());
+        let named = named.map_err(|_| malformed("`:authority` is not a host with an optional port"))?;
+        let differs = |host: &HeaderValue| !host.as_bytes().eq_ignore_ascii_case(named.as_bytes());
+        if request.headers().get_all(HOST).iter().any(differs) {
+            return Err(malformed("the Host header differs from `:authority`; send one of them"));
+        }
+        request.headers_mut().insert(HOST, named);
+        let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        *request.uri_mut() = Uri::from(path);
+    }
+    join_cookies(request.headers_mut())
+}
+
+/// Joins the parts into which a client may split `Cookie` to compress it.
+fn join_cookies(headers: &mut HeaderMap) -> Result<(), Problem> {
+    let cookies: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if cookies.len() > 1 {
+        let malformed = |_| Problem::bad_request("malformed-request", "the Cookie headers are malformed");
+        let joined = HeaderValue::from_bytes(&cookies.join(&b"; "[..])).map_err(malformed)?;
+        headers.insert(COOKIE, joined);
+    }
+    Ok(())
+}
+
+/// Removes the headers that are only for HTTP/1.1 (RFC 9113, section 8.2.2).
+fn without_connection(mut response: Response) -> Response {
+    [CONNECTION, TRANSFER_ENCODING, UPGRADE].iter().for_each(|name| drop(response.headers_mut().remove(name)));
+    response
 }
 
 fn check(request: &mut Request, limits: HttpLimits) -> Result<(), Problem> {
@@ -49,7 +99,7 @@ fn check_size(request: &Request, limits: HttpLimits) -> Result<(), Problem> {
     let line = request.method().as_str().len() + request.uri().to_string().len() + " HTTP/1.1\r\n ".len();
     let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
     match line + fields.sum::<usize>() + "\r\n".len() {
-        bytes if bytes <= limits.max_header_bytes => Ok(()),
+        bytes if bytes <= limits.max_header_bytes && request.headers().len() <= MAX_HEADERS => Ok(()),
         _ if line > limits.max_header_bytes => Err(refusal::target_too_long(limits)),
         _ => Err(refusal::head_too_large(limits)),
     }
@@ -93,9 +143,10 @@ fn check_host(headers: &HeaderMap, version: Version) -> Result<(), Problem> {
     let mut hosts = headers.get_all(HOST).iter();
     let problem = |code, detail| Err(Problem::bad_request(code, detail));
     match (hosts.next(), hosts.next()) {
-        (None, _) if version >= Version::HTTP_11 => {
-            problem("host-missing", "the request has no Host header, which HTTP/1.1 requires")
-        }
+        (None, _) if version >= Version::HTTP_11 => problem(
+            "host-missing",
+            "the request has no Host header, which HTTP/1.1 requires, and no `:authority` of HTTP/2",
+        ),
         (Some(_), Some(_)) => problem("host-repeated", "the request has more than one Host header; send one"),
         (Some(host), None) if !is_host(host) => {
             problem("host-malformed", "the Host header is not a host with an optional port")

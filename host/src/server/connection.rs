@@ -1,4 +1,5 @@
-//! One connection: its requests, its shutdown, and the responses to requests that the HTTP parser refuses.
+//! One connection: its requests, its shutdown, and the responses to requests that the HTTP parser refuses. It begins
+//! with HTTP/1.1, unless its client has chosen HTTP/2.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -14,31 +15,53 @@ use hyper::server::conn::http1::{Builder, Connection, Parts};
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpStream;
 use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 
+use super::http2::Http2;
+use super::preface::{PREFACE, PrefaceReader};
 use super::refusal::{self, stopping};
 use super::refusal_filter::RefusalFilter;
+use super::stream::{ByteStream, Protocol};
 use super::timer::ConnectionTimer;
 use super::{HttpLimits, MAX_HEADERS, MIN_HEADER_BYTES};
 use crate::problem::Problem;
 
-type Stream = RefusalFilter<Pin<Box<TimeoutWriter<TcpStream>>>>;
+/// The bytes of a connection, with a limit on the time of writing.
+type Timed = Pin<Box<TimeoutWriter<Box<dyn ByteStream>>>>;
+type Stream = RefusalFilter<PrefaceReader<Timed>>;
 type RouterService = TowerToHyperService<Router>;
 
-/// Serves a connection until it ends, or until the server stops and the current request is answered.
-pub(super) async fn serve(stream: TcpStream, router: Router, limits: HttpLimits, stop: CancellationToken) {
-    // Responses are written in one piece, so Nagle's algorithm would only delay them.
-    drop(stream.set_nodelay(true));
+/// What a connection needs of its server.
+pub(super) struct Server {
+    pub(super) router: Router,
+    pub(super) limits: HttpLimits,
+    pub(super) stop: CancellationToken,
+    pub(super) http2: Http2,
+}
+
+/// Serves a connection until it ends, or until the server stops and the current requests are answered.
+pub(super) async fn serve(stream: Box<dyn ByteStream>, protocol: Protocol, server: Server) {
     // hyper limits reads only. Without a write timeout, a client that never reads would keep its connection open.
     let mut stream = TimeoutWriter::new(stream);
-    stream.set_timeout(Some(limits.write_timeout));
+    stream.set_timeout(Some(server.limits.write_timeout));
+    let stream = Box::pin(stream);
+    match protocol {
+        Protocol::Http2 => server.http2.serve(stream, server.router, server.limits, server.stop).await,
+        // Boxed, because the future is large.
+        Protocol::Unknown => Box::pin(serve_http1(stream, server)).await,
+    }
+}
+
+/// Serves HTTP/1.1, and HTTP/2 if the client begins with its preface.
+async fn serve_http1(stream: Timed, server: Server) {
+    let limits = server.limits;
     let holding = Arc::new(AtomicBool::new(false));
-    let stream = RefusalFilter::new(Box::pin(stream), Arc::clone(&holding));
+    let stream = RefusalFilter::new(PrefaceReader::new(stream), Arc::clone(&holding));
     let timer = ConnectionTimer::default();
-    let requests = Requests::new(router);
-    let mut progress = Progress { busy: Arc::clone(&requests.busy), holding, timer: timer.clone(), stopped: None };
+    let requests = Requests::new(server.router.clone());
+    let (busy, is_first) = (Arc::clone(&requests.busy), Arc::clone(&requests.is_first));
+    let mut progress = Progress { busy, holding, timer: timer.clone(), stopped: None };
     let mut connection = Builder::new()
         .timer(timer)
         .header_read_timeout(limits.header_timeout)
@@ -47,10 +70,14 @@ pub(super) async fn serve(stream: TcpStream, router: Router, limits: HttpLimits,
         .max_headers(MAX_HEADERS)
         .max_buf_size(buffer_bytes(limits))
         .serve_connection(TokioIo::new(stream), requests);
-    let ended = progress.run(&mut connection, stop).await;
+    let ended = progress.run(&mut connection, server.stop.clone()).await;
     let Parts { io, read_buf, .. } = connection.into_parts();
     let mut stream = io.into_inner();
     if let Err(error) = &ended {
+        if is_first.load(Ordering::Relaxed) && error.is_parse() && read_buf.starts_with(PREFACE) {
+            let stream = stream.into_inner().0.resume(&read_buf);
+            return server.http2.serve(stream, server.router, limits, server.stop).await;
+        }
         tracing::debug!(%error, "a connection ended early");
         let Some(problem) = refuse(error, stream.held(), &read_buf, limits, progress.stopped.is_some()) else { return };
         stream.replace(refusal::message(&problem));
@@ -133,7 +160,8 @@ fn is_head_too_large(unread: &[u8], limits: HttpLimits) -> bool {
     unread.len() >= buffer_bytes(limits) || unread.iter().filter(|byte| **byte == b'\n').count() > MAX_HEADERS
 }
 
-/// Whether the request line names an HTTP version other than 1.0 and 1.1, as the HTTP/2 preface does.
+/// Whether the request line names an HTTP version other than 1.0 and 1.1, as the HTTP/2 preface does. It is refused
+/// after the first request.
 fn is_other_version(unread: &[u8]) -> bool {
     let line = unread.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
     let version = line.rsplit(|byte| *byte == b' ').next().and_then(|word| word.strip_prefix(b"HTTP/"));
@@ -142,15 +170,18 @@ fn is_other_version(unread: &[u8]) -> bool {
     })
 }
 
-/// The router, with a flag that tells whether a request is running.
+/// The router, with flags that tell whether requests are running and have arrived.
 struct Requests {
     inner: RouterService,
     busy: Arc<AtomicBool>,
+    /// Whether no request has arrived yet.
+    is_first: Arc<AtomicBool>,
 }
 
 impl Requests {
     fn new(router: Router) -> Self {
-        Self { inner: TowerToHyperService::new(router), busy: Arc::default() }
+        let is_first = Arc::new(AtomicBool::new(true));
+        Self { inner: TowerToHyperService::new(router), busy: Arc::default(), is_first }
     }
 }
 
@@ -161,6 +192,7 @@ impl Service<Request<Incoming>> for Requests {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.busy.store(true, Ordering::Relaxed);
+        self.is_first.store(false, Ordering::Relaxed);
         InProgress { inner: self.inner.call(request), busy: Arc::clone(&self.busy) }
     }
 }

@@ -9,7 +9,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use super::{HttpLimits, MAX_HEADERS};
+use super::stream::Protocol;
+use super::{HttpLimits, MAX_HEADERS, Tls};
 use crate::clock::Clock;
 use crate::problem::Problem;
 
@@ -60,21 +61,27 @@ pub(super) async fn close<S: AsyncRead + AsyncWrite + Unpin>((mut stream, last):
     drop(tokio::time::timeout(LINGER, closed).await);
 }
 
+/// Refuses an HTTP/2 connection: empty SETTINGS, and GOAWAY with `ENHANCE_YOUR_CALM` before the first stream (RFC
+/// 9113, sections 6.5, 6.8 and 7).
+const REFUSED: &[u8] = b"\0\0\0\x04\0\0\0\0\0\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0b";
+
 /// Refuses connections: a bounded number at a time, each for a bounded time.
 #[derive(Clone, Debug)]
-pub(super) struct Refusals(Arc<Semaphore>);
-
-impl Default for Refusals {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(SLOTS)))
-    }
+pub(super) struct Refusals {
+    slots: Arc<Semaphore>,
+    tls: Option<Tls>,
 }
 
 impl Refusals {
+    /// For connections of a listener with or without TLS.
+    pub(super) fn new(tls: Option<Tls>) -> Self {
+        Self { slots: Arc::new(Semaphore::new(SLOTS)), tls }
+    }
+
     /// Refuses a connection beyond the limit.
     pub(super) fn refuse(&self, stream: TcpStream, limits: HttpLimits) {
         if let Err(stream) = self.answer(stream, too_many_connections(limits)) {
-            refuse_at_once(stream, limits);
+            refuse_at_once(stream, self.tls.is_some(), limits);
         }
     }
 
@@ -83,9 +90,19 @@ impl Refusals {
     /// # Errors
     /// The connection, if too many are being answered.
     pub(super) fn answer(&self, stream: TcpStream, problem: Problem) -> Result<(), TcpStream> {
-        let Ok(slot) = Arc::clone(&self.0).try_acquire_owned() else { return Err(stream) };
+        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else { return Err(stream) };
+        let tls = self.tls.clone();
         tokio::spawn(async move {
-            close((stream, message(&problem)), true).await;
+            let last = message(&problem);
+            match tls {
+                None => close((stream, last), true).await,
+                Some(tls) => {
+                    if let Ok(Ok(stream)) = tokio::time::timeout(LINGER, tls.accept(stream)).await {
+                        let is_http2 = Protocol::of(&stream) == Protocol::Http2;
+                        close((stream, if is_http2 { REFUSED.to_vec() } else { last }), true).await;
+                    }
+                }
+            }
             drop(slot);
         });
         Ok(())
@@ -93,21 +110,32 @@ impl Refusals {
 }
 
 /// Refuses a connection and frees its descriptor at once. Writes only the bytes that the system accepts without
-/// waiting.
-pub(super) fn refuse_at_once(stream: TcpStream, limits: HttpLimits) {
+/// waiting, and none where TLS would need a handshake.
+pub(super) fn refuse_at_once(stream: TcpStream, is_tls: bool, limits: HttpLimits) {
     use std::io::{Read as _, Write as _};
     // Written through the standard library's non-blocking socket, since the runtime does not know yet whether it is
     // writable.
     let Ok(mut stream) = stream.into_std() else { return };
     // Unread bytes would turn the close into a reset.
     let _ = stream.read(&mut [0; 16_384]);
-    let _ = stream.write(&message(&too_many_connections(limits)));
+    if !is_tls {
+        let _ = stream.write(&message(&too_many_connections(limits)));
+    }
     let _ = stream.shutdown(std::net::Shutdown::Write);
 }
 
 fn too_many_connections(limits: HttpLimits) -> Problem {
     let detail = format!(
         "the host has {} open connections, which is its limit; close idle connections, or try again later",
+        limits.max_connections
+    );
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-connections", detail).retry_after(1)
+}
+
+/// All streams of the server's connections are in use.
+pub(super) fn too_many_requests(limits: HttpLimits) -> Problem {
+    let detail = format!(
+        "the host has {} open HTTP/2 requests, which is the limit `http.max_connections`; try again later",
         limits.max_connections
     );
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-connections", detail).retry_after(1)
@@ -129,8 +157,13 @@ pub(super) fn malformed(error: &hyper::Error) -> Problem {
 }
 
 pub(super) fn other_version() -> Problem {
-    let detail = "the request is neither HTTP/1.1 nor HTTP/1.0; this host supports no other version";
+    let detail = "the request line names a version other than HTTP/1.1 and HTTP/1.0; a connection with HTTP/2 begins with its preface";
     Problem::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "http-version", detail)
+}
+
+/// The request was sent without TLS to a listener with TLS.
+pub(super) fn tls_required() -> Problem {
+    Problem::bad_request("tls-required", "this port speaks TLS; use https://")
 }
 
 pub(super) fn target_too_long(limits: HttpLimits) -> Problem {

@@ -89,8 +89,8 @@ pub(super) const REQUESTS: &[Explanation] = &[
         "http-version",
         &[505],
         "The request uses a version of HTTP that the host does not support.",
-        "The client speaks a version other than HTTP/1.0 and HTTP/1.1 on this connection.",
-        "Let the client use HTTP/1.1.",
+        "The client names a version other than HTTP/1.0 and HTTP/1.1, or begins HTTP/2 in the middle of a connection.",
+        "Let the client use HTTP/1.1 or HTTP/2.",
     ),
     problem(
         "internal",
@@ -163,9 +163,16 @@ pub(super) const REQUESTS: &[Explanation] = &[
         "Send the data in the body, or raise `max_header_bytes` of `[http]`.",
     ),
     problem(
+        "tls-required",
+        &[400],
+        "The request was sent without TLS to a port with TLS.",
+        "The URL begins with `http://`.",
+        "Use `https://`.",
+    ),
+    problem(
         "too-many-connections",
         &[503],
-        "The host has as many connections as `max_connections` of `[http]` allows.",
+        "The host has as many connections, or streams of HTTP/2, as `max_connections` of `[http]` allows.",
         "Clients keep idle connections open, or there are more clients than expected.",
         "Close idle connections, or raise `max_connections`.",
     ),

@@ -162,6 +162,7 @@ fn code_of(fault: Fault) -> Option<Error> {
         Fault::Ended => Error::ConnectionTerminated,
         Fault::Late => Error::ConnectionTimeout,
         Fault::Tls => Error::TlsProtocolError,
+        Fault::Untrusted => Error::TlsCertificateError,
         Fault::Incomplete => Error::HttpResponseIncomplete,
         Fault::Protocol => Error::HttpProtocolError,
         Fault::Other => return None,
