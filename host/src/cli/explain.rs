@@ -66,6 +66,7 @@ fn sections() -> Vec<Section> {
         ("Responses: routes of plugins", problems::HANDLERS),
         ("Responses: the store", problems::STORE),
         ("Responses: the admin interface", problems::ADMIN),
+        ("Responses: access to the admin interface", problems::ACCESS),
         ("Failures of deliveries", &causes),
         ("Deliveries that wait", deliveries::WAITS),
     ]

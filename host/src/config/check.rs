@@ -176,7 +176,7 @@ mod tests {
             "line 11, column 9: `ingress.events.types`: ",
             "line 17, column 1: `ingress.events.replys`: unknown key; did you mean `replies`?",
             "line 1, column 1: `liste`: unknown key; did you mean `listen`?",
-            "line 2, column 1: `admin_listen`: the admin interface has no authentication",
+            "line 2, column 1: `admin_listen`: 0.0.0.0:1 is not a loopback address",
             "line 5, column 1: `http.header_timeout`: it is zero",
             "line 8, column 1: `bus.retain_bytes`: it exceeds `max_log_bytes`",
             "`ingress.events`: the token file /nonexistent/token",

@@ -767,3 +767,70 @@ pub(super) const ADMIN: &[Explanation] = &[
         "Send the media type that the detail names.",
     ),
 ];
+
+/// Who may use the admin interface.
+pub(super) const ACCESS: &[Explanation] = &[
+    problem(
+        "audit-unavailable",
+        &[503],
+        "The audit log cannot be written or read. A change was not made.",
+        "The disk is full, or the files of the audit log cannot be used.",
+        "Look for the reason in the host's log. Run `sandbus audit verify`.",
+    ),
+    problem(
+        "forbidden",
+        &[403],
+        "The role of the token does not permit the operation.",
+        "The token was created for another purpose.",
+        "Use a token with a role that the detail names.",
+    ),
+    problem(
+        "other-plugin",
+        &[403],
+        "The token is for one plugin, and the request may concern another one.",
+        "The request names another plugin or none.",
+        "Name the plugin of the token with `plugin` or `subscription` (`--plugin`, `--subscription`), or use another token.",
+    ),
+    problem(
+        "payloads-hidden",
+        &[403],
+        "The token may not see payloads, which the operation returns.",
+        "The token was created with `--hide-payloads`.",
+        "Use a token that may see payloads.",
+    ),
+    problem(
+        "token-rejected",
+        &[401],
+        "The token is malformed, unknown, revoked or expired.",
+        "The token was replaced, or belongs to another host.",
+        "Run `sandbus token list` on the machine of the host, and use or create a valid token.",
+    ),
+    problem(
+        "token-required",
+        &[401],
+        "The host requires a token.",
+        "The request has no header `Authorization: Bearer TOKEN`.",
+        "Send the header, or set `SANDBUS_TOKEN` for the command line.",
+    ),
+    problem(
+        "tokens-unreadable",
+        &[503],
+        "The host cannot read or write its tokens.",
+        "The file with the tokens is damaged, or its permissions changed.",
+        "Look for the reason in the host's log.",
+    ),
+    problem(
+        "too-many-failures",
+        &[429],
+        "Too many requests had invalid tokens. Valid tokens still work.",
+        "A client repeats requests with an invalid token, or somebody guesses tokens.",
+        "Send a valid token after `Retry-After`.",
+    ),
+    problem(
+        "too-many-tokens",
+        &[409],
+        "The host has as many tokens as it may.",
+        "A program creates tokens and revokes none.",
+        "Revoke tokens that are not needed with `sandbus token revoke`.",
+    ),
+];

@@ -38,14 +38,14 @@ struct Codes {
     computed: Vec<String>,
     /// Closures that take a code first.
     closures: BTreeSet<String>,
-    /// Literals that a match arm selects.
+    /// Literals that a `match` selects as `code`.
     selected: BTreeSet<String>,
 }
 
 impl Codes {
     fn of(tokens: TokenStream) -> Self {
         let mut codes = Self::default();
-        // A closure may be defined after its name is known only by its definition, so it takes two readings.
+        // Calls of a closure are recognised once its definition has been read.
         codes.read(tokens.clone());
         if !codes.computed.is_empty() {
             codes.found.clear();
@@ -73,6 +73,15 @@ impl Codes {
         }
     }
 
+    /// Reads the codes that the arms of a `match` select.
+    fn select(&mut self, token: &TokenTree) {
+        let TokenTree::Group(arms) = token else { return };
+        let arms: Vec<_> = arms.stream().into_iter().collect();
+        for arm in arms.windows(3).filter(|arm| arm[0].to_string() == "=" && arm[1].to_string() == ">") {
+            self.selected.extend(first_literal(&arm[2]));
+        }
+    }
+
     fn read_at(&mut self, tokens: &[TokenTree], index: usize) {
         let text = |offset: isize| {
             let at = index.checked_add_signed(offset)?;
@@ -82,8 +91,9 @@ impl Codes {
         if is(0, "let") && is(2, "=") && is(3, "|") && is(4, "code") {
             self.closures.extend(text(1));
         }
-        if is(0, "=") && is(1, ">") {
-            self.selected.extend(tokens.get(index + 2).and_then(first_literal));
+        if is(0, "let") && (is(1, "code") || text(1).is_some_and(|pattern| pattern.starts_with("(code"))) {
+            let value = tokens[index..].iter().take_while(|token| token.to_string() != ";");
+            value.for_each(|token| self.select(token));
         }
         let Some(TokenTree::Group(arguments)) = tokens.get(index + 1) else { return };
         if arguments.delimiter() != Delimiter::Parenthesis || is(-1, "fn") {
