@@ -362,8 +362,8 @@ pub(super) const HANDLERS: &[Explanation] = &[
     problem(
         "handler-trapped",
         &[500],
-        "The handler failed.",
-        "It panicked, threw an exception, or was refused a call.",
+        "The call of the handler did not return.",
+        "It trapped, for example by a panic in Rust, or the script failed while a prepared runtime loaded it.",
         "Look for the reason in the host's log, and fix the handler.",
     ),
     problem(
