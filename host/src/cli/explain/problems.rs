@@ -334,9 +334,9 @@ pub(super) const HANDLERS: &[Explanation] = &[
     problem(
         "handler-failed",
         &[500],
-        "The host failed while the handler ran.",
-        "This is a bug of Sandbus.",
-        "Look for the error in the host's log, and report it.",
+        "The handler failed.",
+        "It threw an exception or returned an error. If the log says that an invocation panicked, it is a bug of Sandbus.",
+        "Look for the reason in the host's log, and fix the handler; report a bug of Sandbus.",
     ),
     problem(
         "handler-out-of-memory",
