@@ -9,6 +9,7 @@ mod http2;
 mod listener;
 mod media_type;
 mod preface;
+mod protocol;
 mod query;
 mod refusal;
 mod refusal_filter;

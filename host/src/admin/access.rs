@@ -158,18 +158,18 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, mut request: Request,
         Ok(None) => return missing_token().into_response(),
         Err(rejected) => return guard.reject(&rejected).into_response(),
     };
-    let record = ChangeRecord::of(&operation.id, &caller, &request);
+    let record = ChangeRecord::of(&operation.id, caller.describe(), &request);
     let authorized =
         authorize(&caller, operation.permission, &path, &request).and_then(|()| guard.check_file(&caller, &path));
     if let Err(problem) = authorized {
-        audit::denied(&guard, record, problem.status()).await;
+        audit::denied(&guard.admin, record, problem.status()).await;
         return problem.into_response();
     }
     let hides_payloads = caller.hides_payloads();
     request.extensions_mut().insert(caller);
     let response = match is_change(request.method()) {
         false => next.run(request).await,
-        true => audit::recorded(&guard, record, next.run(request)).await,
+        true => audit::recorded(&guard.admin, record, next.run(request)).await,
     };
     if hides_payloads { payloads::hide(response).await } else { response }
 }

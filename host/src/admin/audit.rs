@@ -8,7 +8,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 
-use super::access::{Caller, Guard};
 use super::body::Query;
 use super::cursor::List;
 use super::{Admin, Page, page_size};
@@ -18,8 +17,10 @@ use crate::bus::SharedBus;
 use crate::event::{Data, Event};
 use crate::outcome::Publish;
 use crate::problem::Problem;
+use crate::subscription::Definition;
 
-/// The beginning of the types of audit events. Only the host publishes them.
+/// The beginning of the types of the host's own events, and of audit events. Only the host publishes them.
+const HOST_TYPES: &str = "sandbus.";
 const TYPE_PREFIX: &str = "sandbus.audit.";
 /// The source of audit events.
 const SOURCE: &str = "/sandbus/audit";
@@ -37,35 +38,31 @@ pub(super) struct ChangeRecord {
 }
 
 impl ChangeRecord {
-    pub(super) fn of(operation: &str, caller: &Caller, request: &Request) -> Self {
+    pub(super) fn of(operation: &str, actor: String, request: &Request) -> Self {
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
         let request = format!("{} {target}", request.method());
         let request = request.chars().take(MAX_REQUEST_CHARACTERS).collect();
-        Self { actor: caller.describe(), operation: operation.to_owned(), request }
+        Self { actor, operation: operation.to_owned(), request }
     }
 }
 
 /// Writes an entry on a thread that may block.
 async fn append(
-    guard: &Arc<Guard>,
+    admin: &Admin,
     record: ChangeRecord,
     outcome: AuditOutcome,
 ) -> Result<(AuditEntry, String), AuditError> {
-    let guard = Arc::clone(guard);
+    let (access, now) = (Arc::clone(&admin.access), admin.clock.now());
     let appended = tokio::task::spawn_blocking(move || {
         let ChangeRecord { actor, operation, request } = record;
-        guard.admin.access.audit.append(guard.admin.clock.now(), &actor, &operation, &request, outcome)
+        access.audit.append(now, &actor, &operation, &request, outcome)
     });
     appended.await.expect("writing an entry does not panic")
 }
 
 /// Makes a change if its beginning can be recorded, and records how it ended.
-pub(super) async fn recorded(
-    guard: &Arc<Guard>,
-    record: ChangeRecord,
-    change: impl Future<Output = Response>,
-) -> Response {
-    let begun = match append(guard, record.clone(), AuditOutcome::Begun).await {
+pub(super) async fn recorded(admin: &Admin, record: ChangeRecord, change: impl Future<Output = Response>) -> Response {
+    let begun = match append(admin, record.clone(), AuditOutcome::Begun).await {
         Ok((entry, _)) => entry.sequence,
         Err(error) => {
             tracing::error!(%error, "a change was refused, because it cannot be recorded");
@@ -75,18 +72,18 @@ pub(super) async fn recorded(
     };
     let response = change.await;
     let status = response.status().as_u16();
-    finish(guard, record, AuditOutcome::Ended { begun, status }).await;
+    finish(admin, record, AuditOutcome::Ended { begun, status }).await;
     response
 }
 
 /// Records that a caller may not do something.
-pub(super) async fn denied(guard: &Arc<Guard>, record: ChangeRecord, status: StatusCode) {
-    finish(guard, record, AuditOutcome::Denied { status: status.as_u16() }).await;
+pub(super) async fn denied(admin: &Admin, record: ChangeRecord, status: StatusCode) {
+    finish(admin, record, AuditOutcome::Denied { status: status.as_u16() }).await;
 }
 
-async fn finish(guard: &Arc<Guard>, record: ChangeRecord, outcome: AuditOutcome) {
-    match append(guard, record, outcome).await {
-        Ok((entry, hash)) => publish(&guard.admin.bus, &entry, &hash).await,
+async fn finish(admin: &Admin, record: ChangeRecord, outcome: AuditOutcome) {
+    match append(admin, record, outcome).await {
+        Ok((entry, hash)) => publish(&admin.bus, &entry, &hash).await,
         Err(error) => tracing::error!(%error, "the end of a change cannot be recorded"),
     }
 }
@@ -99,7 +96,8 @@ struct AuditEventData<'a> {
     hash: &'a str,
 }
 
-/// Publishes an entry, if a subscription selects it. The audit log is complete without the event.
+/// Publishes an entry, if a subscription to the host's own events selects it. The audit log is complete without the
+/// event.
 async fn publish(bus: &SharedBus, entry: &AuditEntry, hash: &str) {
     let data = serde_json::to_vec(&AuditEventData { entry, hash }).expect("an entry can be written as JSON");
     let event = Event {
@@ -112,7 +110,10 @@ async fn publish(bus: &SharedBus, entry: &AuditEntry, hash: &str) {
         data: Some(Data::json(data)),
         ..Event::default()
     };
-    let is_selected = bus.catalogue().borrow().subscriptions().any(|entry| entry.definition.selects(&event));
+    // A subscription to everything does not ask for the host's own events.
+    let asks =
+        |definition: &Definition| definition.pattern.to_string().starts_with(HOST_TYPES) && definition.selects(&event);
+    let is_selected = bus.catalogue().borrow().subscriptions().any(|entry| asks(&entry.definition));
     if is_selected && let Err(error) = bus.publish(vec![Publish { event, due: None }]).await {
         tracing::warn!(%error, "the event of an audit entry cannot be published");
     }

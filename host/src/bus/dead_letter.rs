@@ -84,7 +84,7 @@ impl DeadLetter {
 /// What the last attempts of dead letters have in common if they failed alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailureKind {
-    /// The signature of the reasons ([`failure::signature`](crate::failure::signature)).
+    /// The signature of the reasons ([`failure::signature`]).
     pub signature: String,
     /// The digest of the component that ran, if one did.
     pub digest: Option<String>,
@@ -97,7 +97,7 @@ pub struct DeadLetterGroup {
     pub subscription: SubscriptionId,
     /// The kind of failure.
     pub cause: String,
-    /// The signature of the reasons ([`failure::signature`](crate::failure::signature)).
+    /// The signature of the reasons ([`failure::signature`]).
     pub signature: String,
     /// The digest of the component that ran, if one did.
     pub digest: Option<String>,

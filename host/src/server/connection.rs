@@ -20,9 +20,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::http2::Http2;
 use super::preface::{PREFACE, PrefaceReader};
+use super::protocol::Protocol;
 use super::refusal::{self, stopping};
 use super::refusal_filter::RefusalFilter;
-use super::stream::{ByteStream, Protocol};
+use super::stream::ByteStream;
 use super::timer::ConnectionTimer;
 use super::{HttpLimits, MAX_HEADERS, MIN_HEADER_BYTES};
 use crate::problem::Problem;

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use super::stream::Protocol;
+use super::protocol::Protocol;
 use super::{HttpLimits, MAX_HEADERS, Tls};
 use crate::clock::Clock;
 use crate::problem::Problem;

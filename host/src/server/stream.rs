@@ -2,10 +2,10 @@
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use super::{HttpLimits, Tls, refusal, tls};
+use super::protocol::Protocol;
+use super::{HttpLimits, Tls, refusal};
 
 /// A stream of bytes in both directions.
 pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -14,25 +14,6 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
 
 /// The first byte of a TLS connection: the type of a handshake record (RFC 8446, section 5.1).
 const HANDSHAKE: u8 = 22;
-
-/// The version of HTTP that a client has chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Protocol {
-    /// Its first bytes tell.
-    Unknown,
-    /// HTTP/2, in the TLS handshake.
-    Http2,
-}
-
-impl Protocol {
-    /// The protocol that a handshake has chosen.
-    pub(super) fn of(stream: &TlsStream<TcpStream>) -> Self {
-        match stream.get_ref().1.alpn_protocol() {
-            Some(tls::HTTP2) => Self::Http2,
-            _ => Self::Unknown,
-        }
-    }
-}
 
 /// Opens the stream of a connection, within the time that a client has for a request head. None if the connection has
 /// ended.
