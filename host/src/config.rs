@@ -56,6 +56,8 @@ pub struct Config {
     pub ingress_tls: Option<TlsConfig>,
     /// TLS of the admin interface.
     pub admin_tls: Option<TlsConfig>,
+    /// The Unix socket of the admin interface.
+    pub admin_socket: Option<PathBuf>,
     /// Limits of HTTP requests.
     pub http: HttpLimits,
     /// Settings of the bus.
@@ -101,6 +103,8 @@ impl Default for AccessConfig {
 pub struct AdminConfig {
     /// The files for TLS. Without them, the admin interface speaks plain HTTP.
     pub tls: Option<TlsConfig>,
+    /// The path of a Unix socket for the user of the host. There is none by default.
+    pub socket: Option<PathBuf>,
 }
 
 /// Settings of the probe listener.
@@ -390,6 +394,7 @@ impl Config {
             events: file.ingress.events.unwrap_or(events),
             ingress_tls: file.ingress.tls,
             admin_tls: file.admin.tls,
+            admin_socket: file.admin.socket,
             http: file.http,
             bus: file.bus,
             sandbox: file.sandbox,

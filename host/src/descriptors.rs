@@ -17,6 +17,8 @@ pub(crate) struct Connections {
     pub(crate) admin: usize,
     /// The probe listener.
     pub(crate) probe: usize,
+    /// The Unix socket of the admin interface, if there is one.
+    pub(crate) socket: usize,
 }
 
 /// Raises the soft limit of descriptors to the hard limit. Returns the limit, if the system has one.
@@ -40,7 +42,7 @@ impl Connections {
     #[must_use]
     pub(crate) fn within(wanted: usize, descriptors: Option<usize>) -> Self {
         let Some(descriptors) = descriptors else {
-            return Self { ingress: wanted, admin: wanted, probe: PROBE_CONNECTIONS };
+            return Self { ingress: wanted, admin: wanted, probe: PROBE_CONNECTIONS, socket: 0 };
         };
         let reserve = (descriptors / 4).max(MIN_RESERVE);
         let all = descriptors.saturating_sub(reserve).max(MIN_CONNECTIONS);
@@ -54,7 +56,14 @@ impl Connections {
                 "the limit of open files allows fewer connections than `http.max_connections` = {wanted}; raise it with `ulimit -n` or `LimitNOFILE`"
             );
         }
-        Self { ingress, admin, probe }
+        Self { ingress, admin, probe, socket: 0 }
+    }
+
+    /// Gives a quarter of the connections of the admin interface to its Unix socket.
+    #[must_use]
+    pub(crate) fn with_socket(self) -> Self {
+        let socket = (self.admin / 4).max(1);
+        Self { admin: (self.admin - socket.min(self.admin)).max(1), socket, ..self }
     }
 }
 
@@ -73,8 +82,16 @@ mod tests {
             (4_096, Some(20), 12, 2, 2),
             (1, Some(1 << 20), 1, 1, 64),
         ] {
-            let expected = Connections { ingress, admin, probe };
+            let expected = Connections { ingress, admin, probe, socket: 0 };
             assert_eq!(Connections::within(wanted, descriptors), expected, "{wanted} {descriptors:?}");
+        }
+    }
+
+    #[test]
+    fn the_socket_shares_the_connections_of_the_admin_interface() {
+        for (wanted, admin, socket) in [(100, 75, 25), (2, 1, 1), (1, 1, 1)] {
+            let connections = Connections::within(wanted, None).with_socket();
+            assert_eq!((connections.admin, connections.socket), (admin, socket), "{wanted}");
         }
     }
 

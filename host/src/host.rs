@@ -58,6 +58,7 @@ pub struct Host {
     ready: watch::Sender<bool>,
     listener: Listener,
     admin_listener: Listener,
+    admin_socket: Option<Listener>,
     config: Config,
     connections: Connections,
     probe: Option<ProbeServer>,
@@ -205,7 +206,8 @@ impl Host {
         let clock = Clock::System;
         let producers = Producers::load(config.events.clone()).context("[ingress] events")?;
         let own = Listeners::new(listeners.addresses()?);
-        let BoundListeners { ingress: listener, admin: admin_listener, probe, connections, .. } = listeners;
+        let BoundListeners { ingress: listener, admin: admin_listener, admin_socket, probe, connections, .. } =
+            listeners;
         let sandbox = &config.sandbox;
         ensure_folder(&config.plugins)?;
         if !config.data.exists() {
@@ -301,6 +303,7 @@ impl Host {
             ready,
             listener,
             admin_listener,
+            admin_socket,
             config,
             connections,
             probe,
@@ -374,6 +377,7 @@ impl Host {
             ready,
             listener,
             admin_listener,
+            admin_socket,
             config,
             connections,
             probe,
@@ -394,6 +398,10 @@ impl Host {
         let mut rest = JoinSet::new();
         rest.spawn(reconciler.run(stops.rest.clone()));
         rest.spawn(admin.metrics.clone().fold(stops.rest.clone()));
+        if let Some(socket) = admin_socket {
+            let router = admin.clone().socket_router();
+            rest.spawn(server::serve(socket, router, limits(connections.socket), stops.rest.clone()));
+        }
         rest.spawn(server::serve(admin_listener, admin.router(), limits(connections.admin), stops.rest.clone()));
 
         let end = tokio::select! {

@@ -13,6 +13,7 @@ mod protocol;
 mod query;
 mod refusal;
 mod refusal_filter;
+mod socket_file;
 mod stream;
 mod timer;
 mod tls;
@@ -37,6 +38,7 @@ pub use listener::Listener;
 pub(crate) use media_type::MediaType;
 pub(crate) use query::{NoParameters, Query, percent_decode};
 use refusal::Refusals;
+pub use socket_file::SocketError;
 pub use tls::{Tls, TlsConfig, TlsFileError};
 
 use crate::problem::Problem;

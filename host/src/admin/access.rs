@@ -33,7 +33,7 @@ pub struct Access {
     pub tokens: TokenStore,
     /// The audit log.
     pub audit: AuditLog,
-    /// Whether every caller needs a token. Otherwise a caller without one may do everything.
+    /// Whether every caller on the address needs a token. Otherwise a caller without one may do everything.
     pub requires_tokens: bool,
     failures: FailureLimiter,
 }
@@ -51,6 +51,8 @@ impl Access {
 pub(super) enum Caller {
     /// Somebody without a token, where none is required.
     Local,
+    /// Somebody without a token, on the Unix socket.
+    Socket,
     /// The holder of a token.
     Token(Arc<TokenRecord>),
 }
@@ -60,6 +62,7 @@ impl Caller {
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Local => "local".to_owned(),
+            Self::Socket => "socket".to_owned(),
             Self::Token(token) => match &token.name {
                 Some(name) => format!("token {} ({name})", token.id),
                 None => format!("token {}", token.id),
@@ -74,7 +77,7 @@ impl Caller {
     /// The only plugin that the caller may see and change.
     pub(super) fn plugin(&self) -> Option<&str> {
         match self {
-            Self::Local => None,
+            Self::Local | Self::Socket => None,
             Self::Token(token) => token.plugin.as_deref(),
         }
     }
@@ -84,6 +87,8 @@ impl Caller {
 #[derive(Debug)]
 pub(super) struct Guard {
     operations: BTreeMap<(String, &'static str), GuardedOperation>,
+    /// The caller who sends no token. None if callers need one.
+    tokenless: Option<Caller>,
     pub(super) admin: Admin,
 }
 
@@ -95,7 +100,7 @@ struct GuardedOperation {
 }
 
 impl Guard {
-    pub(super) fn new(document: &OpenApi, admin: &Admin) -> Self {
+    pub(super) fn new(document: &OpenApi, tokenless: Option<Caller>, admin: &Admin) -> Self {
         let mut operations = BTreeMap::new();
         for (path, item) in &document.paths.paths {
             for (method, operation) in
@@ -109,7 +114,7 @@ impl Guard {
                 operations.insert((path.clone(), method), GuardedOperation { id, permission });
             }
         }
-        Self { operations, admin: admin.clone() }
+        Self { operations, tokenless, admin: admin.clone() }
     }
 
     fn find(&self, method: &Method, path: &str) -> Option<&GuardedOperation> {
@@ -126,7 +131,7 @@ impl Guard {
     /// Finds out who calls, by the header with the token. None if a required token is missing.
     async fn authenticate(&self, header: Option<HeaderValue>) -> Result<Option<Caller>, RejectedToken> {
         let Some(presented) = header else {
-            return Ok((!self.admin.access.requires_tokens).then_some(Caller::Local));
+            return Ok(self.tokenless.clone());
         };
         let presented = presented.to_str().ok().and_then(bearer).ok_or(RejectedToken::Unknown)?.to_owned();
         let (access, now) = (Arc::clone(&self.admin.access), self.admin.clock.now());

@@ -15,11 +15,11 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Passes a request on if no page of another origin sends it. The ingress is another origin, since its pages are those
 /// of plugins. Where no token is required, its `Host` must also be an IP address or `localhost`: other names may resolve
 /// to this machine (DNS rebinding). No page has a token.
-pub(super) async fn check(State(requires_tokens): State<bool>, request: Request, next: Next) -> Response {
-    if is_allowed(request.headers(), requires_tokens) {
+pub(super) async fn check(State(any_host): State<bool>, request: Request, next: Next) -> Response {
+    if is_allowed(request.headers(), any_host) {
         return next.run(request).await;
     }
-    let detail = match requires_tokens {
+    let detail = match any_host {
         true => "the admin interface accepts no requests from web pages of other origins",
         false => {
             "the admin interface accepts requests to its IP address or localhost only, and none from web pages of other origins"

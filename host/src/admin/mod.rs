@@ -43,7 +43,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use access::Access;
-use access::Guard;
+use access::{Caller, Guard};
 use contract::{Contract, Operations};
 pub use probe::Probes;
 
@@ -109,10 +109,21 @@ pub struct ChangeLocks {
 impl Admin {
     /// The router of the admin listener.
     pub fn router(self) -> Router {
+        let tokenless = (!self.access.requires_tokens).then_some(Caller::Local);
+        self.router_for(tokenless)
+    }
+
+    /// The router of the Unix socket. The permissions of its file decide who may connect, so callers need no token.
+    pub fn socket_router(self) -> Router {
+        self.router_for(Some(Caller::Socket))
+    }
+
+    fn router_for(self, tokenless: Option<Caller>) -> Router {
         let (router, document) = openapi::routes().split_for_parts();
         let contract = Contract { operations: Operations::of(&document), body_reader: self.body_reader.clone() };
-        let guard = Guard::new(&document, &self);
-        let requires_tokens = self.access.requires_tokens;
+        // Only a browser on this machine can be misled by a name, and it cannot reach a socket.
+        let any_host = !matches!(tokenless, Some(Caller::Local));
+        let guard = Guard::new(&document, tokenless, &self);
         router
             .route_layer(middleware::from_fn_with_state(contract.into(), contract::check))
             .route_layer(middleware::from_fn_with_state(guard.into(), access::check))
@@ -124,7 +135,7 @@ impl Admin {
                     "this path supports other methods only",
                 )
             })
-            .layer(middleware::from_fn_with_state(requires_tokens, guard::check))
+            .layer(middleware::from_fn_with_state(any_host, guard::check))
             .with_state(self)
     }
 }

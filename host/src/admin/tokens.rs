@@ -51,12 +51,13 @@ async fn with_tokens<T: Send + 'static>(
 )]
 pub(super) async fn access(State(admin): State<Admin>, Extension(caller): Extension<Caller>) -> Json<AccessView> {
     let token = match &caller {
-        Caller::Local => None,
+        Caller::Local | Caller::Socket => None,
         Caller::Token(token) => Some(view(token, admin.clock.now())),
     };
     let role = token.as_ref().map_or_else(|| Role::Admin.as_str().to_owned(), |token| token.role.clone());
+    let tokens_required = admin.access.requires_tokens && !matches!(caller, Caller::Socket);
     let (plugin, hide_payloads) = (caller.plugin().map(str::to_owned), caller.hides_payloads());
-    Json(AccessView { role, plugin, hide_payloads, token, tokens_required: admin.access.requires_tokens })
+    Json(AccessView { role, plugin, hide_payloads, token, tokens_required })
 }
 
 /// List tokens, oldest first

@@ -31,6 +31,8 @@ use crate::subscription::SubscriptionId;
 /// All characters except the unreserved ones (RFC 3986, section 2.3).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
+/// Precedes the path of a socket.
+const SOCKET_PREFIX: &str = "unix:";
 /// The largest response. A page of the log has at most 200 events of 1 MiB each, unless the host allows larger ones.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
 /// How long a connection may take.
@@ -43,6 +45,8 @@ const WORK: Duration = Duration::from_hours(1);
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     base: String,
+    /// The Unix socket to connect to, instead of the host in the URL.
+    socket: Option<PathBuf>,
     /// How long the host may be silent.
     timeout: Duration,
     /// How long the host may work on the request before that.
@@ -60,9 +64,13 @@ type ClientResult<T> = anyhow::Result<Response<T>>;
 type Content = (&'static str, Vec<u8>);
 
 impl Client {
-    pub(crate) fn new(base: &str, timeout: Duration) -> Self {
-        let base = base.trim_end_matches('/').to_owned();
-        Self { base, timeout, work: Duration::ZERO, token: Ok(None), authorities: None }
+    /// A client of the host at a URL, or at `unix:` and the path of a socket.
+    pub(crate) fn new(address: &str, timeout: Duration) -> Self {
+        let (base, socket) = match address.strip_prefix(SOCKET_PREFIX) {
+            Some(path) => ("http://localhost".to_owned(), Some(PathBuf::from(path))),
+            None => (address.trim_end_matches('/').to_owned(), None),
+        };
+        Self { base, socket, timeout, work: Duration::ZERO, token: Ok(None), authorities: None }
     }
 
     /// The same client with a token.
@@ -75,8 +83,11 @@ impl Client {
         Self { authorities, ..self }
     }
 
-    /// The URL of the host in messages.
+    /// The address of the host in messages.
     fn shown(&self) -> String {
+        if let Some(socket) = &self.socket {
+            return format!("{SOCKET_PREFIX}{}", socket.display());
+        }
         secrecy::address(&self.base).trim_end_matches('/').to_owned()
     }
 
@@ -385,10 +396,13 @@ impl Client {
             Ok(Some(token)) => request.header(AUTHORIZATION, bearer(token)?),
             Err(error) => bail!("{error}"),
         };
-        let client = self.connector()?;
-        let connect = Some(self.timeout.min(CONNECT_TIMEOUT));
-        let sending = client.send(request.body(outbound::body(body))?, connect);
-        self.within(self.timeout + self.work, sending).await?.map_err(|error| self.explain(error))
+        let (request, connect) = (request.body(outbound::body(body))?, self.timeout.min(CONNECT_TIMEOUT));
+        let limit = self.timeout + self.work;
+        let sent = match &self.socket {
+            Some(socket) => self.within(limit, outbound::send_over_socket(socket, request, connect)).await?,
+            None => self.within(limit, self.connector()?.send(request, Some(connect))).await?,
+        };
+        sent.map_err(|error| self.explain(error))
     }
 
     fn connector(&self) -> anyhow::Result<outbound::Client> {
@@ -437,6 +451,9 @@ impl Client {
                 return anyhow::Error::new(error).context(context);
             }
             SendError::Unreachable(Fault::Tls, _) => "does it speak TLS? If not, use http://",
+            _ if self.socket.is_some() => {
+                "does a host run with this path as `socket` in [admin], and does it belong to your user?"
+            }
             SendError::Broken(Fault::Protocol, _) => "does it speak TLS? Then use https://",
             _ => "is it running? Start it with `sandbus serve`, or give the URL of its admin interface with --admin",
         };

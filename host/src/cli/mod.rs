@@ -122,7 +122,7 @@ enum Command {
 /// The options of all commands that talk to a running host.
 #[derive(Debug, clap::Args)]
 struct Remote {
-    /// Connect to the admin interface of this host
+    /// Connect to the admin interface of this host, such as `unix:data/admin.sock`
     #[arg(long, env = "SANDBUS_ADMIN", value_name = "URL", default_value = "http://127.0.0.1:8081", global = true)]
     admin: String,
     /// Trust only the certificates in FILE, instead of those of the system

@@ -62,6 +62,12 @@ impl Config {
             let what = format!("probe.listen and {key} have the same address, {probe}; give each listener its own");
             faults.push(("probe.listen", what));
         }
+        if let Some(socket) = &self.admin_socket
+            && (socket.as_os_str().is_empty() || std::os::unix::net::SocketAddr::from_pathname(socket).is_err())
+        {
+            let what = "admin.socket is not a path that a Unix socket may have; give it a path of 1 to 107 bytes";
+            faults.push(("admin.socket", what.to_owned()));
+        }
         if self.sandbox.memory_bytes > self.sandbox.max_memory_bytes {
             let what = "sandbox.memory_bytes exceeds sandbox.max_memory_bytes; lower the first or raise the second";
             faults.push(("sandbox.memory_bytes", what.to_owned()));
@@ -201,6 +207,8 @@ mod tests {
             ("[sandbox]\nconcurrency = 5000", "sandbox.concurrency"),
             ("[sandbox]\ntimeout = \"0s\"", "sandbox.timeout"),
             ("[ledger]\nrecord = \"some\"", "ledger.record"),
+            ("[admin]\nsocket = \"\"", "admin.socket"),
+            (&format!("[admin]\nsocket = \"{}\"", "a".repeat(200)), "admin.socket"),
         ] {
             let found = faults(text);
             assert!(found.len() == 1 && found[0].contains(&format!("`{key}`: ")), "{text}: {found:?}");

@@ -167,6 +167,7 @@ struct Document<'a> {
 #[derive(Serialize)]
 struct AdminSettings<'a> {
     tls: Option<&'a crate::server::TlsConfig>,
+    socket: Option<&'a Path>,
 }
 
 #[derive(Serialize)]
@@ -189,7 +190,7 @@ impl Config {
             log: &self.log,
             shutdown_grace_period: self.shutdown_grace_period,
             probe: &self.probe,
-            admin: AdminSettings { tls: self.admin_tls.as_ref() },
+            admin: AdminSettings { tls: self.admin_tls.as_ref(), socket: self.admin_socket.as_deref() },
             ingress: IngressSettings { events: &self.events, tls: self.ingress_tls.as_ref() },
             http: &self.http,
             bus: &self.bus,

@@ -1,16 +1,19 @@
 //! The listeners of a host, from before its start to its end.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::http::StatusCode;
+use futures_util::future::OptionFuture;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Admin, Probes};
 use crate::config::Config;
 use crate::descriptors::{self, Connections};
+use crate::files;
 use crate::problem::Problem;
 use crate::server::{self, HttpLimits, Listener, Tls, TlsConfig};
 
@@ -24,6 +27,7 @@ const PROBE_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct BoundListeners {
     pub(super) ingress: Listener,
     pub(super) admin: Listener,
+    pub(super) admin_socket: Option<Listener>,
     pub(super) probe: Option<ProbeServer>,
     pub(super) connections: Connections,
     limits: HttpLimits,
@@ -33,18 +37,20 @@ impl BoundListeners {
     /// Binds the configured addresses.
     ///
     /// # Errors
-    /// If a file for TLS cannot be used, or an address cannot be bound.
+    /// If a file for TLS cannot be used, or an address or the socket cannot be bound.
     pub async fn bind(config: &Config) -> anyhow::Result<Self> {
         let ingress_tls = load_tls("ingress", config.ingress_tls.as_ref())?;
         let admin_tls = load_tls("admin", config.admin_tls.as_ref())?;
         let ingress = Listener::bind(config.listen, "--listen", ingress_tls).await?;
         let admin = Listener::bind(config.admin, "--admin-listen", admin_tls).await?;
+        let admin_socket = config.admin_socket.as_deref().map(bind_socket).transpose()?;
         let connections = Connections::within(config.http.max_connections, descriptors::raise());
+        let connections = if admin_socket.is_some() { connections.with_socket() } else { connections };
         let probe = match config.probe.listen {
             Some(address) => Some(ProbeServer::start(address, config.http, connections.probe).await?),
             None => None,
         };
-        Ok(Self { ingress, admin, probe, connections, limits: config.http })
+        Ok(Self { ingress, admin, admin_socket, probe, connections, limits: config.http })
     }
 
     /// The addresses of all listeners.
@@ -64,8 +70,19 @@ impl BoundListeners {
             result = preparation => result,
             never = server::refuse_all(&self.ingress, self.limits, &starting) => match never {},
             never = server::refuse_all(&self.admin, self.limits, &starting) => match never {},
+            Some(never) = OptionFuture::from(self.admin_socket.as_ref().map(|socket| server::refuse_all(socket, self.limits, &starting))) => match never {},
         }
     }
+}
+
+/// Binds the Unix socket of the admin interface, in a directory that is created if it does not exist.
+fn bind_socket(path: &Path) -> anyhow::Result<Listener> {
+    files::make_directory(files::parent(path)).with_context(|| {
+        format!("cannot create the directory of `admin.socket` {}; create it, or choose another path", path.display())
+    })?;
+    let listener = Listener::bind_socket(path).context("cannot use `admin.socket`")?;
+    tracing::info!(socket = %path.display(), "the admin interface also listens on a Unix socket");
+    Ok(listener)
 }
 
 /// Loads the files of a listener's `tls` table.

@@ -4,6 +4,7 @@ mod dial;
 mod fault;
 mod listeners;
 mod network;
+mod socket;
 mod stubs;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::endpoint;
 pub use fault::Fault;
 pub use listeners::{Listeners, OwnListener};
 pub use network::{Body, Client, body};
+pub use socket::send_over_socket;
 pub use stubs::{Sent, Stub, StubServer};
 
 /// The destination of plugins' requests.

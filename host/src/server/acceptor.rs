@@ -4,8 +4,7 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-
+use super::listener::Socket;
 use super::refusal::refuse_at_once;
 use super::{HttpLimits, Listener};
 
@@ -27,10 +26,10 @@ impl<'a> Acceptor<'a> {
     }
 
     /// The next connection.
-    pub(super) async fn next(&mut self, limits: HttpLimits) -> TcpStream {
+    pub(super) async fn next(&mut self, limits: HttpLimits) -> Socket {
         loop {
-            match self.listener.tcp.accept().await {
-                Ok((stream, _)) => {
+            match self.listener.accept().await {
+                Ok(stream) => {
                     self.has_failed = false;
                     return stream;
                 }
@@ -46,7 +45,7 @@ impl<'a> Acceptor<'a> {
         }
         if self.reserve.take().is_some() {
             // A connection is waiting, unless another process has accepted it.
-            if let Ok(Ok((stream, _))) = tokio::time::timeout(PAUSE, self.listener.tcp.accept()).await {
+            if let Ok(Ok(stream)) = tokio::time::timeout(PAUSE, self.listener.accept()).await {
                 refuse_at_once(stream, self.listener.tls.is_some(), limits);
             }
         } else {

@@ -1,15 +1,29 @@
 //! A bound listener.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_util::either::Either;
 
 use super::Tls;
+use super::socket_file::{SocketError, SocketFile};
 
-/// A bound listener, with or without TLS.
+/// A connection of either kind.
+pub(super) type Socket = Either<TcpStream, UnixStream>;
+
+/// What connections arrive on.
+#[derive(Debug)]
+enum Endpoint {
+    Address(TcpListener),
+    /// The file is removed after the listener is closed.
+    Socket(UnixListener, #[allow(dead_code, reason = "it is removed when it is dropped")] SocketFile),
+}
+
+/// A bound listener: an address, with or without TLS, or a Unix socket.
 #[derive(Debug)]
 pub struct Listener {
-    pub(super) tcp: TcpListener,
+    endpoint: Endpoint,
     pub(super) tls: Option<Tls>,
 }
 
@@ -25,15 +39,35 @@ impl Listener {
             ),
             _ => anyhow::anyhow!("cannot listen on {address}: {error}; choose another address with {flag}"),
         })?;
-        Ok(Self { tcp, tls })
+        Ok(Self { endpoint: Endpoint::Address(tcp), tls })
+    }
+
+    /// Binds a Unix socket, which only the user of the host may use.
+    ///
+    /// # Errors
+    /// If the path cannot be used.
+    pub fn bind_socket(path: &Path) -> Result<Self, SocketError> {
+        let (listener, file) = SocketFile::bind(path)?;
+        Ok(Self { endpoint: Endpoint::Socket(listener, file), tls: None })
+    }
+
+    /// The next connection.
+    pub(super) async fn accept(&self) -> std::io::Result<Socket> {
+        match &self.endpoint {
+            Endpoint::Address(listener) => Ok(Either::Left(listener.accept().await?.0)),
+            Endpoint::Socket(listener, _) => Ok(Either::Right(listener.accept().await?.0)),
+        }
     }
 
     /// The address.
     ///
     /// # Errors
-    /// If the system does not know it.
+    /// If the system does not know it, or the listener is a Unix socket.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
-        self.tcp.local_addr()
+        match &self.endpoint {
+            Endpoint::Address(listener) => listener.local_addr(),
+            Endpoint::Socket(..) => Err(std::io::Error::other("a Unix socket has no IP address")),
+        }
     }
 
     /// The scheme of URLs of this listener.

@@ -6,10 +6,11 @@ use std::time::{Duration, UNIX_EPOCH};
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio_util::either::Either;
 
-use super::protocol::Protocol;
+use super::listener::Socket;
+use super::stream::Protocol;
 use super::{HttpLimits, MAX_HEADERS, Tls};
 use crate::clock::Clock;
 use crate::problem::Problem;
@@ -79,7 +80,7 @@ impl Refusals {
     }
 
     /// Refuses a connection beyond the limit.
-    pub(super) fn refuse(&self, stream: TcpStream, limits: HttpLimits) {
+    pub(super) fn refuse(&self, stream: Socket, limits: HttpLimits) {
         if let Err(stream) = self.answer(stream, too_many_connections(limits)) {
             refuse_at_once(stream, self.tls.is_some(), limits);
         }
@@ -89,14 +90,14 @@ impl Refusals {
     ///
     /// # Errors
     /// The connection, if too many are being answered.
-    pub(super) fn answer(&self, stream: TcpStream, problem: Problem) -> Result<(), TcpStream> {
+    pub(super) fn answer(&self, stream: Socket, problem: Problem) -> Result<(), Socket> {
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else { return Err(stream) };
         let tls = self.tls.clone();
         tokio::spawn(async move {
             let last = message(&problem);
-            match tls {
-                None => close((stream, last), true).await,
-                Some(tls) => {
+            match (tls, stream) {
+                (None, stream) | (_, stream @ Either::Right(_)) => close((stream, last), true).await,
+                (Some(tls), Either::Left(stream)) => {
                     if let Ok(Ok(stream)) = tokio::time::timeout(LINGER, tls.accept(stream)).await {
                         let is_http2 = Protocol::of(&stream) == Protocol::Http2;
                         close((stream, if is_http2 { REFUSED.to_vec() } else { last }), true).await;
@@ -111,17 +112,28 @@ impl Refusals {
 
 /// Refuses a connection and frees its descriptor at once. Writes only the bytes that the system accepts without
 /// waiting, and none where TLS would need a handshake.
-pub(super) fn refuse_at_once(stream: TcpStream, is_tls: bool, limits: HttpLimits) {
-    use std::io::{Read as _, Write as _};
+pub(super) fn refuse_at_once(stream: Socket, is_tls: bool, limits: HttpLimits) {
     // Written through the standard library's non-blocking socket, since the runtime does not know yet whether it is
     // writable.
-    let Ok(mut stream) = stream.into_std() else { return };
-    // Unread bytes would turn the close into a reset.
-    let _ = stream.read(&mut [0; 16_384]);
-    if !is_tls {
-        let _ = stream.write(&message(&too_many_connections(limits)));
+    let last = if is_tls { Vec::new() } else { message(&too_many_connections(limits)) };
+    match stream {
+        Either::Left(stream) => {
+            let Ok(mut stream) = stream.into_std() else { return };
+            exchange(&mut stream, &last);
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+        }
+        Either::Right(stream) => {
+            let Ok(mut stream) = stream.into_std() else { return };
+            exchange(&mut stream, &last);
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+        }
     }
-    let _ = stream.shutdown(std::net::Shutdown::Write);
+}
+
+/// Reads what has arrived, because unread bytes would turn the close into a reset, and writes the last bytes.
+fn exchange(stream: &mut (impl std::io::Read + std::io::Write), last: &[u8]) {
+    let _ = stream.read(&mut [0; 16_384]);
+    let _ = stream.write(last);
 }
 
 fn too_many_connections(limits: HttpLimits) -> Problem {

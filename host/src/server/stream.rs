@@ -2,10 +2,12 @@
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 
-use super::protocol::Protocol;
-use super::{HttpLimits, Tls, refusal};
+use super::listener::Socket;
+use super::{HttpLimits, Tls, refusal, tls};
 
 /// A stream of bytes in both directions.
 pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -18,11 +20,15 @@ const HANDSHAKE: u8 = 22;
 /// Opens the stream of a connection, within the time that a client has for a request head. None if the connection has
 /// ended.
 pub(super) async fn open(
-    stream: TcpStream,
+    stream: Socket,
     tls: Option<&Tls>,
     limits: HttpLimits,
     stop: &CancellationToken,
 ) -> Option<(Box<dyn ByteStream>, Protocol)> {
+    let stream = match stream {
+        Either::Left(stream) => stream,
+        Either::Right(stream) => return Some((Box::new(stream), Protocol::Unknown)),
+    };
     // Responses are written in one piece, so Nagle's algorithm would only delay them.
     drop(stream.set_nodelay(true));
     let Some(tls) = tls else { return Some((Box::new(stream), Protocol::Unknown)) };
