@@ -18,7 +18,7 @@ use crate::endpoint::DEFAULT_ORIGIN;
 use crate::ingress::{EventsRule, IngressConfig};
 use crate::ledger::LedgerConfig;
 use crate::plugin::{self, Limits, PreparedRuntimePaths};
-use crate::server::{HttpLimits, TlsConfig};
+use crate::server::{FrontRules, HttpLimits, TlsConfig};
 use crate::telemetry::Format;
 use crate::toml_file;
 
@@ -54,6 +54,8 @@ pub struct Config {
     pub events: EventsRule,
     /// TLS of the ingress.
     pub ingress_tls: Option<TlsConfig>,
+    /// What the ingress does with each request.
+    pub ingress_front: FrontRules,
     /// TLS of the admin interface.
     pub admin_tls: Option<TlsConfig>,
     /// The Unix socket of the admin interface.
@@ -393,6 +395,10 @@ impl Config {
             probe: ProbeConfig { listen: given.probe_listen.or(file.probe.listen) },
             events: file.ingress.events.unwrap_or(events),
             ingress_tls: file.ingress.tls,
+            ingress_front: FrontRules {
+                proxies: file.ingress.trusted_proxies,
+                access_log: file.ingress.access_log,
+            },
             admin_tls: file.admin.tls,
             admin_socket: file.admin.socket,
             http: file.http,

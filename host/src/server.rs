@@ -2,14 +2,17 @@
 //! ingress and the admin interface use it.
 
 mod acceptor;
+mod access_log;
 mod body_reader;
 mod checks;
 mod connection;
+mod forwarded;
+mod front;
 mod http2;
 mod listener;
 mod media_type;
 mod preface;
-mod protocol;
+mod proxies;
 mod query;
 mod refusal;
 mod refusal_filter;
@@ -32,11 +35,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use acceptor::Acceptor;
+pub(crate) use access_log::AccessNote;
 pub use body_reader::BodyReader;
+use front::Front;
+pub use front::FrontRules;
 use http2::Http2;
 pub use listener::Listener;
 pub(crate) use media_type::MediaType;
 pub(crate) use query::{NoParameters, Query, percent_decode};
+pub use proxies::TrustedProxies;
 use refusal::Refusals;
 pub use socket_file::SocketError;
 pub use tls::{Tls, TlsConfig, TlsFileError};
@@ -89,7 +96,7 @@ const STOP_GRACE_PERIOD: Duration = Duration::from_secs(1);
 pub(crate) async fn refuse_all(listener: &Listener, limits: HttpLimits, problem: &Problem) -> Infallible {
     let (mut acceptor, refusals) = (Acceptor::new(listener), Refusals::new(listener.tls.clone()));
     loop {
-        let stream = acceptor.next(limits).await;
+        let (stream, _) = acceptor.next(limits).await;
         drop(refusals.answer(stream, problem.clone()));
     }
 }
@@ -97,24 +104,29 @@ pub(crate) async fn refuse_all(listener: &Listener, limits: HttpLimits, problem:
 /// Serves until it is cancelled, then finishes the running requests.
 pub async fn serve(listener: Listener, router: Router, limits: HttpLimits, cancelled: CancellationToken) {
     let permits = Arc::new(Semaphore::new(limits.max_connections));
-    let router =
+    let mut router =
         router.layer(middleware::from_fn(move |request: Request, next: Next| checks::checks(limits, request, next)));
+    if listener.front.as_ref().is_some_and(|rules| rules.access_log) {
+        // It also logs what the checks refuse.
+        router = router.layer(middleware::from_fn(access_log::record));
+    }
     let tls = listener.tls.clone();
     let watch = tls.clone().map(|tls| AbortOnDropHandle::new(tokio::spawn(tls.watch())));
     let (connections, refusals) = (TaskTracker::new(), Refusals::new(tls.clone()));
     let http2 = Http2 { streams: Arc::new(Semaphore::new(limits.max_connections)), tasks: connections.clone() };
     let mut acceptor = Acceptor::new(&listener);
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = cancelled.cancelled() => break,
-            stream = acceptor.next(limits) => stream,
+            accepted = acceptor.next(limits) => accepted,
         };
         let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
             refusals.refuse(stream, limits);
             continue;
         };
-        let server =
-            connection::Server { router: router.clone(), limits, stop: cancelled.clone(), http2: http2.clone() };
+        let front = listener.front.clone().zip(peer).map(|(rules, peer)| Front { rules, peer: peer.ip() });
+        let (router, stop, http2) = (router.clone(), cancelled.clone(), http2.clone());
+        let server = connection::Server { router, front, limits, stop, http2 };
         let tls = tls.clone();
         connections.spawn(async move {
             if let Some((stream, protocol)) = stream::open(stream, tls.as_ref(), limits, &server.stop).await {

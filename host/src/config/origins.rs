@@ -174,6 +174,8 @@ struct AdminSettings<'a> {
 struct IngressSettings<'a> {
     events: &'a crate::ingress::EventsRule,
     tls: Option<&'a crate::server::TlsConfig>,
+    access_log: bool,
+    trusted_proxies: &'a crate::server::TrustedProxies,
 }
 
 impl Config {
@@ -191,7 +193,12 @@ impl Config {
             shutdown_grace_period: self.shutdown_grace_period,
             probe: &self.probe,
             admin: AdminSettings { tls: self.admin_tls.as_ref(), socket: self.admin_socket.as_deref() },
-            ingress: IngressSettings { events: &self.events, tls: self.ingress_tls.as_ref() },
+            ingress: IngressSettings {
+                events: &self.events,
+                tls: self.ingress_tls.as_ref(),
+                access_log: self.ingress_front.access_log,
+                trusted_proxies: &self.ingress_front.proxies,
+            },
             http: &self.http,
             bus: &self.bus,
             sandbox: &self.sandbox,

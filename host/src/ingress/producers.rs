@@ -15,7 +15,7 @@ use crate::event::reserved::{ReservedType, is_host_attribute, is_plugin_source};
 use crate::event::{CORRELATION_ID, CORRELATION_SOURCE, Event};
 use crate::pattern::Pattern;
 use crate::problem::Problem;
-use crate::server::TlsConfig;
+use crate::server::{TlsConfig, TrustedProxies};
 
 /// The `[ingress]` section of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -26,6 +26,10 @@ pub struct IngressConfig {
     pub events: Option<EventsRule>,
     /// The files for TLS. Without them, the ingress speaks plain HTTP.
     pub tls: Option<TlsConfig>,
+    /// Whether each request is logged.
+    pub access_log: bool,
+    /// The proxies whose headers tell who the client is.
+    pub trusted_proxies: TrustedProxies,
 }
 
 /// The rule for `POST /events`.

@@ -22,7 +22,7 @@ use crate::plugin::{self, Admission, Generation, RERUN_LIMIT, RequestResult, Rou
 use crate::problem::Problem;
 use crate::reply::ReplyTo;
 use crate::request_id::RequestId;
-use crate::server::percent_decode;
+use crate::server::{AccessNote, percent_decode};
 use crate::telemetry;
 
 /// The response header with the id of the request.
@@ -43,12 +43,15 @@ pub(super) async fn handle(State(ingress): State<Arc<Ingress>>, request: Request
         RouteMatch::Nothing => return Problem::not_found("no plugin has a route for this path").into_response(),
     };
     let plugin = Arc::clone(&generation.name);
+    let note: Option<AccessNote> = request.extensions().get().cloned();
+    note.iter().for_each(|note| note.set_plugin(&plugin));
     if ingress.bus.is_drained(&plugin) {
         let detail = format!("the plugin `{plugin}` is drained");
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-drained", detail).retry_after(5).into_response();
     }
     let description = ingress.observer.is_active().then(|| format!("{} {}", request.method(), request.uri().path()));
     let record = RequestRecord::new(&ingress.recorder, &generation, &route, request.method(), request.uri().path());
+    note.iter().for_each(|note| note.set_request_id(record.id().as_str()));
     let response = match generation.is_service() {
         // Boxed, because the other future is smaller and more frequent.
         true => Box::pin(super::services::respond(&ingress, generation, route, &record, request)).await,

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::listener::Socket;
@@ -26,12 +27,12 @@ impl<'a> Acceptor<'a> {
     }
 
     /// The next connection.
-    pub(super) async fn next(&mut self, limits: HttpLimits) -> Socket {
+    pub(super) async fn next(&mut self, limits: HttpLimits) -> (Socket, Option<SocketAddr>) {
         loop {
             match self.listener.accept().await {
-                Ok(stream) => {
+                Ok(accepted) => {
                     self.has_failed = false;
-                    return stream;
+                    return accepted;
                 }
                 Err(error) => self.failed(&error, limits).await,
             }
@@ -45,7 +46,7 @@ impl<'a> Acceptor<'a> {
         }
         if self.reserve.take().is_some() {
             // A connection is waiting, unless another process has accepted it.
-            if let Ok(Ok(stream)) = tokio::time::timeout(PAUSE, self.listener.accept()).await {
+            if let Ok(Ok((stream, _))) = tokio::time::timeout(PAUSE, self.listener.accept()).await {
                 refuse_at_once(stream, self.listener.tls.is_some(), limits);
             }
         } else {

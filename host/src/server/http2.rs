@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use activity::{Activity, State};
 use streams::Streams;
 
+use super::front::Front;
 use super::stream::ByteStream;
 use super::{HttpLimits, STOP_GRACE_PERIOD};
 
@@ -61,12 +62,12 @@ impl Http2 {
     pub(super) async fn serve<S: ByteStream + 'static>(
         self,
         stream: S,
-        router: Router,
+        (router, front): (Router, Option<Front>),
         limits: HttpLimits,
         stop: CancellationToken,
     ) {
         let activity = Activity::default();
-        let streams = Streams::new(router, activity.clone(), self.streams, limits);
+        let streams = Streams::new(router, front, activity.clone(), self.streams, limits);
         let connection = Builder::new(Tasks(self.tasks))
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)

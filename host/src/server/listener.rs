@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
 
-use super::Tls;
 use super::socket_file::{SocketError, SocketFile};
+use super::{FrontRules, Tls};
 
 /// A connection of either kind.
 pub(super) type Socket = Either<TcpStream, UnixStream>;
@@ -25,6 +26,8 @@ enum Endpoint {
 pub struct Listener {
     endpoint: Endpoint,
     pub(super) tls: Option<Tls>,
+    /// The rules of a public listener.
+    pub(super) front: Option<Arc<FrontRules>>,
 }
 
 impl Listener {
@@ -39,7 +42,7 @@ impl Listener {
             ),
             _ => anyhow::anyhow!("cannot listen on {address}: {error}; choose another address with {flag}"),
         })?;
-        Ok(Self { endpoint: Endpoint::Address(tcp), tls })
+        Ok(Self { endpoint: Endpoint::Address(tcp), tls, front: None })
     }
 
     /// Binds a Unix socket, which only the user of the host may use.
@@ -48,14 +51,23 @@ impl Listener {
     /// If the path cannot be used.
     pub fn bind_socket(path: &Path) -> Result<Self, SocketError> {
         let (listener, file) = SocketFile::bind(path)?;
-        Ok(Self { endpoint: Endpoint::Socket(listener, file), tls: None })
+        Ok(Self { endpoint: Endpoint::Socket(listener, file), tls: None, front: None })
     }
 
-    /// The next connection.
-    pub(super) async fn accept(&self) -> std::io::Result<Socket> {
+    /// The same listener with the rules of a public one.
+    #[must_use]
+    pub fn with_front(self, rules: FrontRules) -> Self {
+        Self { front: Some(Arc::new(rules)), ..self }
+    }
+
+    /// The next connection, with the address of its peer.
+    pub(super) async fn accept(&self) -> std::io::Result<(Socket, Option<SocketAddr>)> {
         match &self.endpoint {
-            Endpoint::Address(listener) => Ok(Either::Left(listener.accept().await?.0)),
-            Endpoint::Socket(listener, _) => Ok(Either::Right(listener.accept().await?.0)),
+            Endpoint::Address(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok((Either::Left(stream), Some(peer)))
+            }
+            Endpoint::Socket(listener, _) => Ok((Either::Right(listener.accept().await?.0), None)),
         }
     }
 

@@ -15,6 +15,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::Semaphore;
 
 use super::activity::{Activity, OpenStream};
+use crate::server::front::Front;
 use crate::server::{HttpLimits, refusal};
 
 /// The largest part of a response that is handed to the connection at once. The next part is asked for when the client
@@ -24,14 +25,21 @@ const PART_BYTES: usize = 16 << 10;
 /// Answers the requests of a connection.
 pub(super) struct Streams {
     router: TowerToHyperService<Router>,
+    front: Option<Front>,
     activity: Activity,
     permits: Arc<Semaphore>,
     limits: HttpLimits,
 }
 
 impl Streams {
-    pub(super) fn new(router: Router, activity: Activity, permits: Arc<Semaphore>, limits: HttpLimits) -> Self {
-        Self { router: TowerToHyperService::new(router), activity, permits, limits }
+    pub(super) fn new(
+        router: Router,
+        front: Option<Front>,
+        activity: Activity,
+        permits: Arc<Semaphore>,
+        limits: HttpLimits,
+    ) -> Self {
+        Self { router: TowerToHyperService::new(router), front, activity, permits, limits }
     }
 }
 
@@ -40,7 +48,10 @@ impl Service<Request<Incoming>> for Streams {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        if let Some(front) = &self.front {
+            front.prepare(&mut request);
+        }
         let permit = Arc::clone(&self.permits).try_acquire_owned().ok();
         let answering = permit.is_some().then(|| self.router.call(request));
         let stream = self.activity.begin(permit);

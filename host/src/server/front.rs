@@ -1,0 +1,138 @@
+//! What a public listener does with every request before the router: it finds the client, and removes headers in which
+//! clients could name another one.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::header::{FORWARDED, HeaderName};
+
+use super::access_log::ClientAddress;
+use super::forwarded;
+use super::proxies::TrustedProxies;
+
+/// The headers in which proxies tell what they know of a client.
+const PROXY_HEADERS: [HeaderName; 7] = [
+    FORWARDED,
+    forwarded::X_FORWARDED_FOR,
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-prefix"),
+    HeaderName::from_static("x-real-ip"),
+];
+
+/// The settings of a public listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FrontRules {
+    /// The proxies whose headers are believed.
+    pub proxies: TrustedProxies,
+    /// Whether each request is logged.
+    pub access_log: bool,
+}
+
+/// The rules of a public listener, and the peer of one of its connections.
+#[derive(Clone, Debug)]
+pub(super) struct Front {
+    pub(super) rules: Arc<FrontRules>,
+    pub(super) peer: IpAddr,
+}
+
+impl Front {
+    /// Prepares a request for the router.
+    pub(super) fn prepare<B>(&self, request: &mut Request<B>) {
+        let is_proxy = self.rules.proxies.contain(self.peer);
+        if self.rules.access_log {
+            let client = match is_proxy {
+                true => forwarded::client(request.headers(), self.peer, &self.rules.proxies),
+                false => self.peer.to_canonical(),
+            };
+            request.extensions_mut().insert(ClientAddress(client));
+        }
+        if !is_proxy {
+            PROXY_HEADERS.iter().for_each(|name| drop(request.headers_mut().remove(name)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+
+    use super::*;
+
+    fn prepared(peer: &str) -> Request<()> {
+        let proxies = toml::from_str::<std::collections::BTreeMap<String, TrustedProxies>>("a = [\"10.0.0.0/8\"]");
+        let rules = Arc::new(FrontRules { proxies: proxies.unwrap()["a"].clone(), access_log: true });
+        let mut request = Request::builder().header("x-other", "kept");
+        for name in PROXY_HEADERS {
+            request = request.header(&name, "192.0.2.1").header(name, "192.0.2.2");
+        }
+        let mut request = request.body(()).unwrap();
+        request.headers_mut().remove(FORWARDED);
+        Front { rules, peer: peer.parse().unwrap() }.prepare(&mut request);
+        request
+    }
+
+    /// The headers that a handler sees of a request through a listener, in HTTP/1.1 and HTTP/2.
+    async fn seen(proxies: &[&str]) -> [String; 2] {
+        let proxies = proxies.iter().map(|proxy| (*proxy).to_owned()).collect::<Vec<_>>().try_into().unwrap();
+        let listener = crate::server::Listener::bind("127.0.0.1:0".parse().unwrap(), "--listen", None).await.unwrap();
+        let listener = listener.with_front(FrontRules { proxies, access_log: false });
+        let address = listener.address().unwrap();
+        let router = axum::Router::new().fallback(|headers: axum::http::HeaderMap| async move {
+            let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).filter(|name| *name != "host").collect();
+            names.sort_unstable();
+            names.join(" ")
+        });
+        let stop = tokio_util::sync::CancellationToken::new();
+        let limits = crate::server::HttpLimits::default();
+        let serving = tokio::spawn(crate::server::serve(listener, router, limits, stop.clone()));
+        let request = || {
+            let request = Request::get(format!("http://{address}/")).header("x-other", "kept").header("host", "h");
+            let all = PROXY_HEADERS.iter().fold(request, |request, name| request.header(name, "for=192.0.2.1"));
+            all.body(http_body_util::Empty::<axum::body::Bytes>::new()).unwrap()
+        };
+        let stream = || async { TokioIo::new(tokio::net::TcpStream::connect(address).await.unwrap()) };
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream().await).await.unwrap();
+        tokio::spawn(connection);
+        let first = text(sender.send_request(request()).await.unwrap()).await;
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), stream().await).await.unwrap();
+        tokio::spawn(connection);
+        let mut multiplexed = request();
+        multiplexed.headers_mut().remove("host");
+        let second = text(sender.send_request(multiplexed).await.unwrap()).await;
+        stop.cancel();
+        drop(sender);
+        serving.await.unwrap();
+        [first, second]
+    }
+
+    async fn text(response: hyper::Response<hyper::body::Incoming>) -> String {
+        String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn handlers_see_the_headers_of_trusted_proxies_only() {
+        for proxies in [&[][..], &["192.0.2.0/24"]] {
+            assert_eq!(seen(proxies).await, ["x-other", "x-other"], "{proxies:?}");
+        }
+        let all = "forwarded x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-prefix x-forwarded-proto x-other x-real-ip";
+        for proxies in [&["127.0.0.1"][..], &["::1", "127.0.0.0/8"]] {
+            assert_eq!(seen(proxies).await, [all, all], "{proxies:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_tells_who_the_client_is() {
+        for (peer, client, headers) in
+            [("10.1.2.3", "192.0.2.2", 13), ("::ffff:10.1.2.3", "192.0.2.2", 13), ("11.1.2.3", "11.1.2.3", 1)]
+        {
+            let request = prepared(peer);
+            let found = request.extensions().get().map(|ClientAddress(address)| address.to_string());
+            assert_eq!((found.as_deref(), request.headers().len()), (Some(client), headers), "{peer}");
+        }
+    }
+}
