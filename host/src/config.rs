@@ -395,10 +395,7 @@ impl Config {
             probe: ProbeConfig { listen: given.probe_listen.or(file.probe.listen) },
             events: file.ingress.events.unwrap_or(events),
             ingress_tls: file.ingress.tls,
-            ingress_front: FrontRules {
-                proxies: file.ingress.trusted_proxies,
-                access_log: file.ingress.access_log,
-            },
+            ingress_front: FrontRules { proxies: file.ingress.trusted_proxies, access_log: file.ingress.access_log },
             admin_tls: file.admin.tls,
             admin_socket: file.admin.socket,
             http: file.http,

@@ -91,13 +91,13 @@ fn a_socket_is_removed_at_the_end_and_replaced_after_a_crash() {
     let before = fs::metadata(path(&host)).unwrap().ino();
     let host = host.crash_and_restart();
     assert!(run(&host, &["plugins"]).contains("echo"), "after inode {before}");
-    // A message names the socket when nobody listens on it.
     let file = path(&host);
     let directory = tempfile::tempdir().unwrap();
     let kept = directory.path().join("kept");
     fs::hard_link(&file, &kept).unwrap();
     let (ended_well, log) = host.terminate();
     assert!(ended_well && !file.exists(), "{log}");
+    // Nobody listens on it any more.
     let output =
         Command::new(binary()).args(["plugins", "--admin", &format!("unix:{}", kept.display())]).output().unwrap();
     let refused = text(&output);

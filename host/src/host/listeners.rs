@@ -41,7 +41,8 @@ impl BoundListeners {
     pub async fn bind(config: &Config) -> anyhow::Result<Self> {
         let ingress_tls = load_tls("ingress", config.ingress_tls.as_ref())?;
         let admin_tls = load_tls("admin", config.admin_tls.as_ref())?;
-        let ingress = Listener::bind(config.listen, "--listen", ingress_tls).await?.with_front(config.ingress_front.clone());
+        let ingress =
+            Listener::bind(config.listen, "--listen", ingress_tls).await?.with_front(config.ingress_front.clone());
         let admin = Listener::bind(config.admin, "--admin-listen", admin_tls).await?;
         let admin_socket = config.admin_socket.as_deref().map(bind_socket).transpose()?;
         let connections = Connections::within(config.http.max_connections, descriptors::raise());
