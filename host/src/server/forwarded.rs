@@ -70,7 +70,7 @@ fn element(text: &str) -> Option<Option<Entry>> {
         return Some(None);
     }
     let mut found = None;
-    for pair in split(text, ';')? {
+    for pair in split(text, ';')?.into_iter().filter(|pair| !pair.trim().is_empty()) {
         let (name, value) = pair.split_once('=')?;
         if name.trim().eq_ignore_ascii_case("for") && found.replace(address(&unquoted(value.trim())?)).is_some() {
             return None;
@@ -196,6 +196,7 @@ mod tests {
             ("for=\"192.0.2.\\1\"", "192.0.2.1"),
             ("host=\"a,b;for=192.0.2.9\";for=192.0.2.1", "192.0.2.1"),
             (", for=192.0.2.1 ,", "192.0.2.1"),
+            ("for=192.0.2.1;", "192.0.2.1"),
         ] {
             assert_eq!(named(&[line]), client, "{line}");
         }
