@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use sandbus_tests::{Answer, Host, Launch, Setup, Wire, eventually, with_open_ingress};
+use sandbus_tests::{Answer, Host, Setup, Wire, eventually, with_open_ingress};
 use serde_json::{Value, json};
 
 const ON: &str = "[ingress]\naccess_log = true\nevents = { types = [\">\"], sources = [\"*\"] }\n";
@@ -67,13 +67,11 @@ fn the_log_is_off_by_default_and_has_a_target_of_its_own() {
     let (ended_well, log) = host.terminate();
     assert!(ended_well && !log.contains("sandbus::access"), "{log}");
 
-    let setup = Setup::new().plugin("echo").config(ON);
-    let directory = setup.into_directory();
-    let filter = ["--log", "info,sandbus::access=off"];
-    let mut process = Launch::serve(directory.path()).args(filter).spawn().wait().unwrap();
-    let request = "POST /echo/hi HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n";
-    assert_eq!(Wire::open(&process.address).answer_to(request).status, 200);
-    assert!(process.terminate() && !process.log().contains("sandbus::access"), "{}", process.log());
+    let filter = "log = \"info,sandbus::access=off\"";
+    let host = Setup::new().plugin("echo").config(filter).config(ON).start_measured();
+    assert_eq!(echo(&host, "hidden", &[]).status, 200);
+    let (ended_well, log) = host.terminate();
+    assert!(ended_well && log.contains("listening") && !log.contains("sandbus::access"), "{log}");
 }
 
 #[test]
