@@ -12,6 +12,7 @@ mod http2;
 mod listener;
 mod media_type;
 mod preface;
+mod protocol;
 mod proxies;
 mod query;
 mod refusal;

@@ -25,7 +25,8 @@ fn echo(host: &Host, word: &str, headers: &[(&str, &str)]) -> Answer {
 
 #[test]
 fn a_request_is_one_line() {
-    let host = Setup::new().plugin("echo").plugin("service").config(ON).start();
+    let routes = "routes = [\"* /service/{*path}\"]\n";
+    let host = Setup::new().plugin("echo").plugin("service").sidecar("service", routes).config(ON).start();
     let answer = host.send("POST", &host.url("/echo/hi?token=secret"), &[], b"hello");
     let found = lines(&host, "/echo/hi", 1);
     let line = &found[0];

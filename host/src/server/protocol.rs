@@ -1,4 +1,4 @@
-//! The version of HTTP that a client has chosen.
+//! The version of HTTP of a connection.
 
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio_util::either::Either;
 
 use super::listener::Socket;
-use super::stream::Protocol;
+use super::protocol::Protocol;
 use super::{HttpLimits, MAX_HEADERS, Tls};
 use crate::clock::Clock;
 use crate::problem::Problem;

@@ -2,12 +2,12 @@
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 
 use super::listener::Socket;
-use super::{HttpLimits, Tls, refusal, tls};
+use super::protocol::Protocol;
+use super::{HttpLimits, Tls, refusal};
 
 /// A stream of bytes in both directions.
 pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
