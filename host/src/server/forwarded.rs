@@ -3,8 +3,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::http::header::{FORWARDED, HeaderName, HeaderValue};
-use axum::http::{HeaderMap, header::GetAll};
+use axum::http::HeaderMap;
+use axum::http::header::{FORWARDED, HeaderName};
 
 use super::proxies::TrustedProxies;
 
@@ -18,8 +18,8 @@ type Entry = Option<IpAddr>;
 pub(super) fn client(headers: &HeaderMap, peer: IpAddr, proxies: &TrustedProxies) -> IpAddr {
     let peer = peer.to_canonical();
     let found = |chain: Option<Vec<Entry>>| chain.map(|chain| rightmost(&chain, peer, proxies));
-    let listed = found(chain(headers.get_all(X_FORWARDED_FOR), |line| line.split(',').map(listed).collect()));
-    let named = found(chain(headers.get_all(FORWARDED), |line| elements(line).unwrap_or_else(|| vec![Some(None)])));
+    let listed = found(chain(headers, &X_FORWARDED_FOR, |line| line.split(',').map(listed).collect()));
+    let named = found(chain(headers, &FORWARDED, |line| elements(line).unwrap_or_else(|| vec![Some(None)])));
     match (listed, named) {
         (Some(one), Some(other)) if one != other => peer,
         (one, other) => one.or(other).unwrap_or(peer),
@@ -27,8 +27,8 @@ pub(super) fn client(headers: &HeaderMap, peer: IpAddr, proxies: &TrustedProxies
 }
 
 /// The entries of all lines of a header. Empty ones do not count (RFC 9110, section 5.6.1). None if there is no line.
-fn chain(lines: GetAll<'_, HeaderValue>, entries: impl Fn(&str) -> Vec<Option<Entry>>) -> Option<Vec<Entry>> {
-    let mut lines = lines.iter().peekable();
+fn chain(headers: &HeaderMap, name: &HeaderName, entries: impl Fn(&str) -> Vec<Option<Entry>>) -> Option<Vec<Entry>> {
+    let mut lines = headers.get_all(name).iter().peekable();
     lines.peek()?;
     let malformed = || vec![Some(None)];
     Some(lines.flat_map(|line| line.to_str().map_or_else(|_| malformed(), &entries)).flatten().collect())
@@ -118,6 +118,8 @@ fn unquoted(value: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     const PEER: &str = "10.0.0.1";
