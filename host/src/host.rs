@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::access::{AuditLog, TokenStore};
 use crate::admin::{Access, Admin};
 use crate::api::{ConfigurationView, SettingView};
+use crate::backup::BackupSource;
 use crate::bus::{self, SharedBus};
 use crate::canary::Canary;
 use crate::clock::Clock;
@@ -288,6 +289,11 @@ impl Host {
             listeners: own,
             clock,
             ready: ready.subscribe(),
+            backup: BackupSource {
+                data: config.data.clone(),
+                store: store.clone().unwrap_or_else(|| config.data.clone()),
+                plugins: config.plugins.clone(),
+            },
             data: store.unwrap_or_else(|| config.data.clone()),
             access: Arc::new(access),
             changes: Arc::default(),

@@ -14,6 +14,7 @@
 pub mod access;
 pub mod admin;
 pub mod api;
+pub mod backup;
 pub mod bus;
 pub mod canary;
 pub mod cli;

@@ -14,6 +14,7 @@ const ROLES: [&str; 4] = ["view", "operate", "deploy", "admin"];
 /// The roles that may use each operation, as `docs/operating.md` describes them.
 const TABLE: &[(&str, &[&str])] = &[
     ("compact", &["operate", "admin"]),
+    ("create_backup", &["admin"]),
     ("cancel_scheduled", &["operate", "admin"]),
     ("create_token", &["admin"]),
     ("delete_state", &["operate", "admin"]),

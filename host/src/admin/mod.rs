@@ -3,6 +3,7 @@
 
 mod access;
 mod audit;
+mod backup;
 mod body;
 mod cause_trees;
 mod configuration;
@@ -48,6 +49,7 @@ use contract::{Contract, Operations};
 pub use probe::Probes;
 
 use crate::api;
+use crate::backup::BackupSource;
 use crate::bus::SharedBus;
 use crate::clock::Clock;
 use crate::ledger::{LedgerReader, Recorder};
@@ -91,6 +93,8 @@ pub struct Admin {
     pub ready: watch::Receiver<bool>,
     /// The directory of the store.
     pub data: PathBuf,
+    /// What a backup contains.
+    pub backup: BackupSource,
     /// The effective configuration.
     pub configuration: Arc<api::ConfigurationView>,
     /// The tokens, the audit log, and whether callers need tokens.
@@ -100,8 +104,10 @@ pub struct Admin {
 }
 
 /// Locks for conditional changes. Nobody else can change a resource between the check of its condition and the change.
+/// Another lock lets one backup be made at a time.
 #[derive(Debug, Default)]
 pub struct ChangeLocks {
+    backup: Arc<tokio::sync::Mutex<()>>,
     subscriptions: tokio::sync::Mutex<()>,
     plugins: tokio::sync::Mutex<()>,
 }

@@ -7,6 +7,7 @@
 //! rejected, so that a typo is not ignored.
 
 mod access;
+mod backup;
 mod canary;
 mod configuration;
 mod dead_letters;
@@ -30,6 +31,7 @@ use utoipa::IntoParams;
 pub use access::{
     AccessView, AuditEntryView, AuditLogPage, AuditLogQuery, CreatedTokenView, TokenList, TokenRequest, TokenView,
 };
+pub use backup::BackupQuery;
 pub use canary::{CanaryQuery, CanaryView, DifferenceView, DifferingDeliveryView, MeasurementView};
 pub use configuration::{ConfigurationView, SettingView};
 pub use dead_letters::{

@@ -47,9 +47,9 @@ pub use contract::{
 pub use crash_point::{CommitMoment, Crash, CrashPoint};
 pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterGroup, FailedAttempt, FailureKind};
 pub use delivery::{Delivery, DeliveryKind, DeliveryStatus};
-pub use embedded::Embedded;
 #[cfg(any(test, feature = "conformance"))]
 pub use embedded::EmbeddedEngine;
+pub use embedded::{Embedded, StoreCopy, check_store_copy, copy_closed_store, copy_store, has_store, new_copy_file};
 pub use error::{CommitError, OpenError, OpenErrorKind, ProducerLimit, Reachability, StoreError, StoreErrorKind};
 pub use future::BoxFuture;
 pub use ids::{DeadLetterId, FeedId};

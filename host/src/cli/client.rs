@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use axum::body::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::http::request::Builder;
@@ -16,12 +17,12 @@ use serde_json::Value;
 
 use super::response::Response;
 use crate::api::{
-    self, CanaryQuery, CanaryView, CancelQuery, CauseTreeQuery, CauseTreeView, CompactionResult, ConfigurationView,
-    CreatedTokenView, DeadLetterSelection, DeadLetterView, DeliverySelection, DrainQuery, DrainResult, DropResult,
-    EditedRedriveRequest, EventList, NoContent, Page, PluginView, ProblemView, PublishResult, RedriveResult,
-    ReplayRequest, ReplayResult, RetryResult, RollbackQuery, RollbackResult, SecretRequest, SecretRotationResult,
-    StateKeyPage, StateKeyQuery, StateRequest, StateValueView, StatisticsView, StopReplaysResult, StreamQuery,
-    SubscriptionChangeResult, SubscriptionRequest, TokenList, TokenRequest,
+    self, BackupQuery, CanaryQuery, CanaryView, CancelQuery, CauseTreeQuery, CauseTreeView, CompactionResult,
+    ConfigurationView, CreatedTokenView, DeadLetterSelection, DeadLetterView, DeliverySelection, DrainQuery,
+    DrainResult, DropResult, EditedRedriveRequest, EventList, NoContent, Page, PluginView, ProblemView, PublishResult,
+    RedriveResult, ReplayRequest, ReplayResult, RetryResult, RollbackQuery, RollbackResult, SecretRequest,
+    SecretRotationResult, StateKeyPage, StateKeyQuery, StateRequest, StateValueView, StatisticsView, StopReplaysResult,
+    StreamQuery, SubscriptionChangeResult, SubscriptionRequest, TokenList, TokenRequest,
 };
 use crate::outbound::{self, Fault, SendError};
 use crate::printable;
@@ -284,6 +285,17 @@ impl Client {
         if let Some(id) = last_id {
             request = request.header("last-event-id", id);
         }
+        self.open(request).await
+    }
+
+    /// Requests a backup, which the host sends in parts.
+    pub(crate) async fn back_up(&self, query: &BackupQuery) -> anyhow::Result<outbound::Body> {
+        let request = Request::builder().method(Method::POST).uri(self.url(&["backup"], &query_pairs(query)?)?);
+        self.allowing(WORK).open(request).await
+    }
+
+    /// Sends a request, and returns the body of the response without reading it.
+    async fn open(&self, request: Builder) -> anyhow::Result<outbound::Body> {
         let response = self.start(request, Vec::new()).await?;
         if !response.status().is_success() {
             let status = response.status();
@@ -291,6 +303,19 @@ impl Client {
             return Err(refusal(status, &String::from_utf8_lossy(&body)));
         }
         Ok(response.into_body())
+    }
+
+    /// Waits for the next bytes of a body. None at its end.
+    pub(crate) async fn next_bytes(&self, body: &mut outbound::Body) -> anyhow::Result<Option<Bytes>> {
+        while let Some(frame) = self.within(self.timeout, body.frame()).await? {
+            let frame = frame
+                .map_err(|error| anyhow::anyhow!(error))
+                .context("the connection closed in the middle of the host's response")?;
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
     }
 
     /// Waits for a part of a stream. The host sends at least a comment from time to time.
@@ -425,11 +450,7 @@ impl Client {
     /// Reads a response of a bounded size.
     async fn read(&self, mut body: outbound::Body) -> anyhow::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        while let Some(frame) = self.within(self.timeout, body.frame()).await? {
-            let frame = frame
-                .map_err(|error| anyhow::anyhow!(error))
-                .context("the connection closed in the middle of the host's response")?;
-            let Ok(data) = frame.into_data() else { continue };
+        while let Some(data) = self.next_bytes(&mut body).await? {
             if bytes.len() + data.len() > MAX_ANSWER_BYTES {
                 let limit = MAX_ANSWER_BYTES >> 20;
                 bail!("the response of {} is larger than {limit} MiB; ask for fewer items with --limit", self.shown());

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod audit;
+mod backup;
 mod build;
 mod canary;
 mod check;
@@ -21,6 +22,7 @@ mod plugins;
 pub(crate) mod publish;
 mod records;
 mod response;
+mod restore;
 mod rollback;
 mod schedules;
 pub(crate) mod serve;
@@ -113,6 +115,10 @@ enum Command {
     Token(token::Arguments),
     /// List the changes that were made through the admin interface, or verify their record
     Audit(Group<audit::Command>),
+    /// Back up a running host or a data directory, or verify a backup
+    Backup(backup::Arguments),
+    /// Restore a backup to a data directory
+    Restore(restore::Arguments),
     /// Explain an error code, or list all
     Explain(explain::Arguments),
     #[command(hide = true)]
@@ -313,6 +319,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Config(arguments) => config::run(arguments).await,
         Command::Token(arguments) => token::run(arguments).await,
         Command::Audit(arguments) => audit::run(arguments).await,
+        Command::Backup(arguments) => backup::run(arguments).await,
+        Command::Restore(arguments) => restore::run(arguments).await,
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Compact(_) => Renamed::exit("sandbus compact", "sandbus events compact"),
     }

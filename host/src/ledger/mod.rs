@@ -9,6 +9,7 @@
 //! records are sampled or lost.
 
 mod config;
+mod copy;
 mod distribution;
 mod gap;
 mod integers;
@@ -26,6 +27,7 @@ mod stream;
 mod writer;
 
 pub use config::{LedgerConfig, Recording};
+pub use copy::copy_ledger;
 pub use distribution::Percentiles;
 pub use gap::Gap;
 pub use minutes::{BacklogSource, MinuteAggregate, MinuteFilter};

@@ -24,6 +24,7 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("observer", "bus model"),
     ("ledger", "bus files model"),
     ("access", "files model"),
+    ("backup", "bus files ledger lock model"),
     ("problem", "api bus model"),
     ("telemetry", "bus model plugin printable stderr"),
     ("server", "model problem"),
@@ -32,14 +33,14 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("canary", "bus model plugin secrecy threads"),
     (
         "admin",
-        "access api bus canary files ingress ledger model outbound plugin problem secrecy server telemetry threads",
+        "access api backup bus canary files ingress ledger model outbound plugin problem secrecy server telemetry threads",
     ),
     ("scenario", "api bus dispatcher ingress model outbound plugin problem toml_file"),
     ("config", "bus ingress ledger model plugin server telemetry toml_file"),
     // The composition root, which uses everything that it connects.
     (
         "host",
-        "access admin api bus canary config descriptors dispatcher files ingress ledger lock model observer outbound plugin problem server stderr telemetry threads",
+        "access admin api backup bus canary config descriptors dispatcher files ingress ledger lock model observer outbound plugin problem server stderr telemetry threads",
     ),
     // Commands.
     ("console", "printable stderr"),
@@ -47,7 +48,7 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("dev", "bus config console host ingress model observer plugin printable projects telemetry"),
     (
         "cli",
-        "access api admin config console dev host model observer outbound plugin printable projects scenario secrecy spelling telemetry toml_file",
+        "access api admin backup config console dev host model observer outbound plugin printable projects scenario secrecy spelling telemetry toml_file",
     ),
 ];
 

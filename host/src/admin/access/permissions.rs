@@ -52,7 +52,7 @@ pub(super) fn of(operation: &str) -> Option<Permission> {
         "upload_plugin" | "remove_plugin" | "put_sidecar" | "remove_sidecar" | "enable_plugin" | "disable_plugin"
         | "run_canary" | "roll_back_plugin" => Permission::Deploy,
         "drain_plugin" | "resume_plugin" => Permission::Drain,
-        "list_tokens" | "create_token" | "revoke_token" | "list_audit" => Permission::Admin,
+        "list_tokens" | "create_token" | "revoke_token" | "list_audit" | "create_backup" => Permission::Admin,
         _ => return None,
     })
 }

@@ -14,8 +14,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    Admin, audit, cause_trees, configuration, dead_letters, deliveries, events, generations, health, plugin_files,
-    plugins, records, schedules, state, stream, subscriptions, tokens, webhook_secrets,
+    Admin, audit, backup, cause_trees, configuration, dead_letters, deliveries, events, generations, health,
+    plugin_files, plugins, records, schedules, state, stream, subscriptions, tokens, webhook_secrets,
 };
 use crate::api::{self, ProblemView, schemas};
 
@@ -39,6 +39,7 @@ use crate::api::{self, ProblemView, schemas};
         (name = "schedules", description = "Schedules of plugins, and delayed events."),
         (name = "ledger", description = "What happened: attempts, requests, cause trees and statistics."),
         (name = "access", description = "Tokens, roles, and the audit log."),
+        (name = "backup", description = "Backups of the host."),
         (name = "configuration", description = "The configuration of the host."),
         (name = "health", description = "Health, readiness and metrics."),
         (name = "document", description = "This document.")
@@ -93,7 +94,8 @@ pub(super) fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(tokens::access))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
-        .routes(routes!(audit::list));
+        .routes(routes!(audit::list))
+        .routes(routes!(backup::create));
     OpenApiRouter::with_openapi(Skeleton::openapi())
         .routes(routes!(health::health))
         .routes(routes!(health::readiness))

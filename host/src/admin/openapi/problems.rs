@@ -130,6 +130,9 @@ fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
         "create_token" => vec![JSON, TOKENS, &[(409, "too-many-tokens")]],
         "revoke_token" => vec![NAMED, TOKENS],
         "list_audit" => vec![PAGE, &[(503, "audit-unavailable")]],
+        "create_backup" => {
+            vec![&[(409, "backup-in-progress"), (500, "backup-failed"), (503, "store-unavailable"), (507, "disk-full")]]
+        }
         "list_plugins" => vec![PAGE],
         "get_readiness" => vec![&[(503, "not-ready")]],
         "get_plugin" => vec![NAMED, FILES],

@@ -68,6 +68,19 @@ pub(super) enum EngineError {
         /// How many bytes are free.
         free: u64,
     },
+    /// There is not enough space for a copy.
+    #[error(
+        "the disk of {} has {free} bytes free, but copying the store takes {needed}; free some space and try again",
+        directory.display()
+    )]
+    NoSpaceForCopy {
+        /// The directory of the copy.
+        directory: PathBuf,
+        /// How many bytes the copy needs.
+        needed: u64,
+        /// How many bytes are free.
+        free: u64,
+    },
     /// The linked SQLite is too old.
     #[error("SQLite {0} can lose commits; build with 3.51.3 or newer")]
     OldSqlite(&'static str),
@@ -103,7 +116,7 @@ impl EngineError {
             | Self::NotDurable { .. }
             | Self::Foreign(_) => StoreErrorKind::Incompatible,
             Self::Backup { error, .. } => error.kind(),
-            Self::NoSpaceForBackup { .. } => StoreErrorKind::Full,
+            Self::NoSpaceForBackup { .. } | Self::NoSpaceForCopy { .. } => StoreErrorKind::Full,
             Self::Damaged(_) => StoreErrorKind::Damaged,
         }
     }

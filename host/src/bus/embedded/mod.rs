@@ -6,6 +6,7 @@
 
 mod background;
 mod command;
+mod copy;
 #[cfg(any(test, feature = "conformance"))]
 mod engine;
 mod engine_state;
@@ -54,6 +55,7 @@ use crate::outcome::{Effects, Publish, StateView};
 use crate::pattern::Pattern;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 use command::{Command, StoredPart};
+pub use copy::{StoreCopy, check_store_copy, copy_closed_store, copy_store, has_store, new_copy_file};
 #[cfg(any(test, feature = "conformance"))]
 pub use engine::EmbeddedEngine;
 use engine_state::EngineState;

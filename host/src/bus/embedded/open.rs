@@ -17,7 +17,7 @@ use super::readers::Readers;
 use super::sequences::Sequences;
 use super::state_changes::StateChangeLog;
 use super::writer::Writer;
-use super::{BusResources, Embedded, background, foreign, integrity, rows, schema};
+use super::{BusResources, Embedded, background, copy, foreign, integrity, rows, schema};
 use crate::bus::endpoint_holds::EndpointHolds;
 use crate::bus::group_commit::{self, ChangeReceiver};
 use crate::bus::reply_waiters::ReplyWaiters;
@@ -40,7 +40,8 @@ impl Embedded {
         files::make_directory(directory).map_err(unusable)?;
         let lock = Locked::try_new(directory).map_err(unusable)?;
         let lock = lock.ok_or_else(|| error::in_use(directory))?;
-        let path = directory.join("bus.db");
+        copy::remove_incomplete(directory);
+        let path = directory.join(copy::FILE);
         foreign::check_file(&path).map_err(|error| error::unreadable(path.clone(), error))?;
         // SQLite gives the files that it makes next to the store the store's own permissions.
         drop(files::open_private(&path).map_err(unusable)?);

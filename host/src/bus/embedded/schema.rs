@@ -201,6 +201,32 @@ pub(super) fn summed() -> BTreeMap<&'static str, &'static str> {
     migrations::summed(MIGRATIONS, migrations::newest(MIGRATIONS))
 }
 
+/// The tables of a version, and the columns that the checksums of their rows cover.
+pub(super) fn summed_in(version: i64) -> BTreeMap<&'static str, &'static str> {
+    migrations::summed(MIGRATIONS, version)
+}
+
+/// The version of the tables; zero for a file without tables.
+pub(super) fn version(connection: &Connection) -> Result<i64, StoreError> {
+    migrations::version(connection)
+}
+
+/// The version of the tables, if this program can use them.
+pub(super) fn check_version(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+    migrations::check(connection, path, MIGRATIONS)?;
+    migrations::version(connection)
+}
+
+/// Copies the store into an empty or missing file, from one committed moment. Does not wait for the writer.
+pub(super) fn copy(connection: &Connection, to: &Path) -> Result<(), StoreError> {
+    backup::copy_into(connection, to)
+}
+
+/// Removes copies that were not completed.
+pub(super) fn remove_partial_copies(directory: &Path) -> std::io::Result<()> {
+    backup::remove_parts(directory)
+}
+
 /// Opens the file for writing. Creates the tables if there are none, and upgrades older ones.
 pub(super) fn open(path: &Path, now: Timestamp) -> Result<Connection, StoreError> {
     if rusqlite::version_number() < OLDEST_SQLITE {

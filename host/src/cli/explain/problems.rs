@@ -543,6 +543,20 @@ pub(super) const ADMIN: &[Explanation] = &[
         "Choose one of the events with `source` (`--source`).",
     ),
     problem(
+        "backup-failed",
+        &[500],
+        "The backup could not be made.",
+        "The host cannot read the ledger or write the copy of the store, for example because its disk fails.",
+        "Look for the reason in the detail and in the host's log, and make the backup again.",
+    ),
+    problem(
+        "backup-in-progress",
+        &[409],
+        "Another backup has not ended.",
+        "Two clients make a backup at the same time, or a slow one still downloads the former backup.",
+        "Repeat the request when the other one has ended.",
+    ),
+    problem(
         "canary-failed",
         &[500],
         "The canary could not be run to its end.",

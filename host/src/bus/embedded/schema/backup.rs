@@ -40,8 +40,18 @@ fn made_before(connection: &Connection, store: &Path, version: i64) -> Option<Pa
     (is_of_version && runs(&copy)? == runs(connection)?).then_some(latest)
 }
 
-/// Incomplete copies of starts that were killed.
-fn remove_parts(directory: &Path) -> io::Result<()> {
+/// Copies a store into an empty or missing file, from one committed moment.
+pub(super) fn copy_into(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let directory = directory_of(path);
+    let (needed, free) = (size_of(connection)?.saturating_add(SPARE_BYTES), free_bytes(directory)?);
+    if free < needed {
+        return Err(EngineError::NoSpaceForCopy { directory: directory.to_owned(), needed, free }.into());
+    }
+    write(connection, path)
+}
+
+/// Removes incomplete copies of processes that were killed.
+pub(super) fn remove_parts(directory: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
