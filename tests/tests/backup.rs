@@ -121,7 +121,7 @@ fn a_host_under_load_is_restored_after_the_loss_of_its_data() {
     assert_eq!(booked["repeated"], 0, "no effect is there twice: {booked}");
     assert_eq!(values(&host)["text"], "für später");
     let letters = host.dead_letters();
-    assert_eq!((letters.len(), &letters[0]["event"]["id"]), (1, &json!("bad-1")), "{letters:?}");
+    assert_eq!((letters.len(), &letters[0]["logged"]["event"]["id"]), (1, &json!("bad-1")), "{letters:?}");
     assert!(host.subscription("keeper/job").unwrap()["next_attempt"].is_string(), "the retry is there");
     assert_eq!(host.subscription("keeper/entry").unwrap()["status"], "paused");
     assert_eq!(host.admin("/schedules"), schedules);
@@ -239,7 +239,7 @@ fn a_damaged_backup_is_refused() {
     }
     assert!(with(&whole[..manifest]).contains("no manifest at its end"));
     assert!(with(b"This is a text, and has nothing to do with backups.").contains("not a backup"));
-    // What follows the manifest is not part of the backup.
+    // Nothing may follow the manifest.
     let mut longer = whole[..whole.len() - 1_024].to_vec();
     longer.extend_from_slice(&whole);
     assert!(with(&longer).contains("continues after its manifest"));
@@ -325,7 +325,8 @@ fn a_host_that_is_killed_while_it_sends_a_backup_starts_again() {
     assert!(!copy.exists());
     assert!(!names(&host.path().join("data")).iter().any(|name| name.contains("partial")));
     // A client that goes away does not block the next backup.
-    let mut stream = TcpStream::connect(host.admin_url("").replace("http://", "")).unwrap();
+    let address = host.admin_url("").replace("http://", "");
+    let mut stream = TcpStream::connect(&address).unwrap();
     write!(stream, "POST /v1/backup HTTP/1.1\r\nhost: {address}\r\n\r\n").unwrap();
     stream.read_exact(&mut head).unwrap();
     drop(stream);

@@ -188,7 +188,7 @@ impl<W: Write> ArchiveWriter<W> {
         header
     }
 
-    /// Appends a file as it is now. What is appended to it meanwhile is left out.
+    /// Appends a file with its present length. Bytes that others append later are left out.
     fn append(&mut self, name: &str, mut file: File) -> Result<(), BackupError> {
         let failed = |error| BackupError::Member { member: name.to_owned(), error };
         file.rewind().map_err(failed)?;
