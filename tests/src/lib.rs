@@ -185,7 +185,7 @@ pub struct Answer {
     pub status: u16,
     /// The headers, with lower-case names.
     pub headers: BTreeMap<String, String>,
-    /// The body.
+    /// The body. Bytes that are not UTF-8 are replaced.
     pub body: String,
 }
 
@@ -528,7 +528,8 @@ pub fn send(
     Ok(Answer {
         status: response.status().as_u16(),
         headers: headers.collect(),
-        body: response.body_mut().read_to_string()?,
+        // A backup is not text.
+        body: String::from_utf8_lossy(&response.body_mut().read_to_vec()?).into_owned(),
     })
 }
 
