@@ -150,3 +150,44 @@ pub(super) fn check_store(file: &Path, store: &Path, manifest: &Manifest) -> Res
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_stays_below_its_directory() {
+        for name in ["data/bus.db", "data/audit/1.jsonl", "plugins/a.wasm"] {
+            assert!(is_member_name(name), "{name}");
+        }
+        for name in [
+            "",
+            "data",
+            "bus.db",
+            "/data/bus.db",
+            "data/../bus.db",
+            "plugins/../../a",
+            "../data/a",
+            "database/a",
+            "./data/a",
+        ] {
+            assert!(!is_member_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_archive_has_what_its_manifest_lists() {
+        let member = |name: &str, hash: &str| Member { name: name.to_owned(), bytes: 1, sha256: hash.to_owned() };
+        let listed = [member("data/a", "1"), member("data/b", "2")];
+        assert_eq!(difference(&listed, &listed), None);
+        for (found, expected) in [
+            (vec![member("data/a", "1")], "`data/b` is missing"),
+            (vec![member("data/b", "2"), member("data/a", "1")], "`data/a` is missing"),
+            (vec![member("data/a", "1"), member("data/b", "3")], "the content of `data/b` does not match"),
+            ([&listed[..], &[member("data/c", "3")]].concat(), "does not list `data/c`"),
+        ] {
+            let what = difference(&listed, &found).unwrap();
+            assert!(what.contains(expected), "{what}");
+        }
+    }
+}
