@@ -52,17 +52,16 @@ pub(super) async fn create(State(admin): State<Admin>, Query(query): Query<Backu
 
 fn problem(error: &BackupError) -> Problem {
     tracing::warn!(%error, "a backup cannot be made");
-    let detail = error.to_string();
-    let (status, code) = match error {
+    let refused = |code, status| Problem::new(status, code, error.to_string());
+    match error {
         BackupError::Store(error) if error.kind() == StoreErrorKind::Full => {
-            (StatusCode::INSUFFICIENT_STORAGE, "disk-full")
+            refused("disk-full", StatusCode::INSUFFICIENT_STORAGE)
         }
         BackupError::Store(error) if error.kind() == StoreErrorKind::Unavailable => {
-            (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable")
+            refused("store-unavailable", StatusCode::SERVICE_UNAVAILABLE)
         }
-        _ => (StatusCode::INTERNAL_SERVER_ERROR, "backup-failed"),
-    };
-    Problem::new(status, code, detail)
+        _ => refused("backup-failed", StatusCode::INTERNAL_SERVER_ERROR),
+    }
 }
 
 /// A part of the archive, or the failure that ends the response without its end.

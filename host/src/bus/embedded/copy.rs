@@ -93,7 +93,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = schema::open(&directory.path().join(FILE), Timestamp(0)).unwrap();
         for number in 0..50_i64 {
-            store.execute("INSERT INTO types VALUES (?1, ?1, checksum(?1, ?1))", [number]).unwrap();
+            let name = format!("type.{number}");
+            store.execute("INSERT INTO types VALUES (?1, ?2, checksum(?1, ?2))", (number, name)).unwrap();
         }
         let file = new_copy_file(directory.path()).unwrap();
         let made = copy_store(directory.path(), file.path()).unwrap();
