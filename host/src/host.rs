@@ -392,6 +392,7 @@ impl Host {
             ..
         } = self;
         let store = admin.data.clone();
+        let changes = admin.access.changes.clone();
         let limits = |max_connections| HttpLimits { max_connections, ..config.http };
         // The host accepts connections from here on.
         ready.send_replace(true);
@@ -433,6 +434,9 @@ impl Host {
             streaming_responses.wait().await;
             stops.rest.cancel();
             while rest.join_next().await.is_some() {}
+            // Changes whose clients have disconnected.
+            changes.close();
+            changes.wait().await;
         };
         if tokio::time::timeout(config.shutdown_grace_period, drain).await.is_err() {
             tracing::warn!("the grace period is over; unfinished deliveries will be attempted again at the next start");

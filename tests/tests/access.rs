@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
 
 use sandbus_tests::command_line::{expect_code, run, text};
 use sandbus_tests::{Answer, Host, Setup, eventually};
@@ -32,7 +33,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("get_metrics", &ROLES),
     ("get_openapi", &ROLES),
     ("get_plugin", &ROLES),
-    ("get_sidecar", &ROLES),
+    ("get_sidecar", &["deploy", "admin"]),
     ("get_state", &ROLES),
     ("get_statistics", &ROLES),
     ("get_subscription", &ROLES),
@@ -242,6 +243,7 @@ fn a_token_for_a_plugin_reaches_no_other() {
     ] {
         assert_eq!(get(&host, &operate, path).0, 200, "{path}");
     }
+    assert_eq!(outcome(&send(&host, &operate, "GET", &host.admin_url("/metrics?plugin=echo"), b"")).0, 403);
     for path in [
         "/plugins/keeper",
         "/plugins/keeper/state/a",
@@ -324,6 +326,14 @@ fn payloads_are_hidden() {
     }
     assert_eq!(get(&host, &shown, "/plugins/keeper/state/k").0, 200);
     assert_eq!(get(&host, &hidden, "/plugins/keeper/state/k"), (403, "payloads-hidden".to_owned()));
+    let spy = json!({ "name": "spy", "pattern": ">", "target": { "webhook": { "url": "http://192.0.2.1/" } } });
+    let created = send(&host, &hidden, "POST", &host.api_url("/subscriptions"), spy.to_string().as_bytes());
+    assert_eq!(outcome(&created), (403, "payloads-hidden".to_owned()));
+    let settings = send(&host, &hidden, "GET", &host.api_url("/configuration"), b"").json();
+    assert!(
+        settings["settings"].as_array().unwrap().iter().all(|setting| setting.get("value").is_some()),
+        "{settings}"
+    );
     let listed = text(&with_token(&host, &hidden, &["events", "list"]));
     assert!(listed.contains("keeper.bad"), "the command line shows the rest: {listed}");
 }
@@ -435,4 +445,72 @@ fn a_damaged_file_of_tokens_gives_nobody_access() {
     let _ = host.wait_for_log(&["cannot use the tokens", "restore the file"]);
     std::fs::write(&file, &whole).unwrap();
     assert_eq!(get(&host, &admin, "/plugins").0, 200);
+}
+
+#[test]
+fn a_stream_ends_when_its_token_is_revoked() {
+    let host = Setup::new().config(REQUIRED).start();
+    let view = token(&host, &["--role", "view"]);
+    let id = view.split('_').nth(1).unwrap();
+    let address = host.admin_url("").trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let request = format!("GET /v1/stream HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {view}\r\n\r\n");
+    let mut stream = std::net::TcpStream::connect(&address).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200");
+    let data = host.path().join("data");
+    let _ = run(&host, &["token", "revoke", id, "--data", data.to_str().unwrap()]);
+    // The last chunk, long before the timeout.
+    let mut rest = Vec::new();
+    let mut part = [0; 4_096];
+    while !rest.ends_with(b"0\r\n\r\n") {
+        let count = stream.read(&mut part).unwrap();
+        assert!(count > 0, "the connection was cut: {}", String::from_utf8_lossy(&rest));
+        rest.extend_from_slice(&part[..count]);
+    }
+}
+
+#[test]
+fn a_change_is_recorded_also_if_its_client_disconnects() {
+    let host = Setup::new().plugin("asker").start();
+    let address = host.admin_url("").trim_start_matches("http://").trim_end_matches('/').to_owned();
+    // The host waits for a reply that nobody sends, and the client does not wait with it.
+    let body = r#"{"specversion":"1.0","id":"left","source":"/test","type":"nobody.replies","data":{}}"#;
+    let request = format!(
+        "POST /v1/events?reply=nobody.answers&timeout=3s HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/cloudevents+json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = std::net::TcpStream::connect(&address).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    eventually("the event is stored", || (host.events_of("nobody.replies").len() == 1).then_some(()));
+    drop(stream);
+    eventually("the end is recorded", || {
+        let entries = audit(&host);
+        (entries.len() == 2 && entries[1].2.starts_with("ended")).then_some(())
+    });
+}
+
+#[test]
+fn audit_events_and_denials_are_limited() {
+    let host = Setup::new().plugin("echo").start();
+    let operate = token(&host, &["--role", "operate"]);
+    let subscribe = |pattern: &str| {
+        let wanted = json!({ "name": "spy", "pattern": pattern, "target": { "plugin": "echo" } });
+        outcome(&send(&host, &operate, "POST", &host.api_url("/subscriptions"), wanted.to_string().as_bytes()))
+    };
+    for pattern in ["sandbus.audit.>", "sandbus.>", "sandbus.*.*"] {
+        assert_eq!(subscribe(pattern), (403, "forbidden".to_owned()), "{pattern}");
+    }
+    assert_eq!(subscribe("sandbus.dead-letter").0, 201);
+    let view = token(&host, &["--role", "view"]);
+    for _ in 0..40 {
+        let url = host.api_url(&format!("/compaction?token={operate}"));
+        assert_eq!(outcome(&send(&host, &view, "POST", &url, b"")), (403, "forbidden".to_owned()));
+    }
+    let entries = audit(&host);
+    assert!(entries.iter().filter(|(_, _, outcome)| outcome == "denied 403").count() <= 20, "{entries:?}");
+    let recorded = host.admin("/audit").to_string();
+    assert!(!recorded.contains(&operate) && recorded.contains("token=sbt_…"), "no token is recorded: {recorded}");
 }

@@ -118,8 +118,10 @@ impl AuditLog {
         outcome: AuditOutcome,
     ) -> Result<(AuditEntry, String), AuditError> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let sequence =
+            writer.sequence.checked_add(1).ok_or_else(|| self.fault(std::io::ErrorKind::InvalidData.into()))?;
         let entry = AuditEntry {
-            sequence: writer.sequence + 1,
+            sequence,
             at,
             actor: actor.to_owned(),
             operation: operation.to_owned(),
@@ -134,13 +136,20 @@ impl AuditLog {
     }
 
     fn write(&self, writer: &mut Writer, link: &Link) -> std::io::Result<()> {
+        if let Some(file) = &writer.file
+            && !file.is_in_place()
+        {
+            tracing::error!(directory = %self.directory.display(), "a file of the audit log was removed or replaced; the log continues in a new file");
+            writer.file = None;
+            crate::files::make_directory(&self.directory)?;
+        }
         if writer.file.as_ref().is_some_and(|file| file.bytes() >= MAX_FILE_BYTES) {
             writer.file = None;
             Segments::of(&self.directory)?.remove_oldest_beyond(self.retain_bytes)?;
         }
         let file = match &mut writer.file {
             Some(file) => file,
-            none => none.insert(LogFile::create(&self.directory, writer.sequence + 1)?),
+            none => none.insert(LogFile::create(&self.directory, writer.sequence.saturating_add(1))?),
         };
         file.append(&link.line())
     }
@@ -153,7 +162,8 @@ impl AuditLog {
         let mut entries = Vec::new();
         let segments = Segments::of(&self.directory).map_err(|error| self.fault(error))?;
         for path in segments.newest_first() {
-            let text = std::fs::read_to_string(path).map_err(|error| self.fault(error))?;
+            let bytes = std::fs::read(path).map_err(|error| self.fault(error))?;
+            let text = String::from_utf8_lossy(&bytes);
             let found = text.lines().rev().filter_map(|line| Link::parse(line).ok()).filter_map(|link| link.entry());
             let found = found.filter(|(entry, _)| before.is_none_or(|before| entry.sequence < before));
             entries.extend(found.take(limit - entries.len()));
@@ -172,17 +182,19 @@ impl AuditLog {
 fn open_writer(directory: &Path) -> std::io::Result<Writer> {
     crate::files::make_directory(directory)?;
     let segments = Segments::of(directory)?;
-    let Some(newest) = segments.newest_first().next() else {
-        return Ok(Writer { file: None, sequence: 0, previous: ZERO.to_owned() });
-    };
-    let (file, text) = LogFile::open(newest)?;
-    // A line that cannot be read stays, and `verify` reports it.
-    let last = text.lines().rev().find_map(|line| Link::parse(line).ok()?.entry());
-    let (sequence, previous) = match last {
-        Some((entry, hash)) => (entry.sequence, hash),
-        None => (segments.first_number(newest).saturating_sub(1), ZERO.to_owned()),
-    };
-    Ok(Writer { file: Some(file), sequence, previous })
+    let mut newest = None;
+    for path in segments.newest_first() {
+        let (file, text) = LogFile::open(path)?;
+        // A line that cannot be read stays, and `verify` reports it. A crash may have left a file without an entry.
+        let last = text.lines().rev().find_map(|line| Link::parse(line).ok()?.entry());
+        if newest.is_none() {
+            newest = Some(file);
+        }
+        if let Some((entry, hash)) = last {
+            return Ok(Writer { file: newest, sequence: entry.sequence, previous: hash });
+        }
+    }
+    Ok(Writer { file: newest, sequence: 0, previous: ZERO.to_owned() })
 }
 
 #[cfg(test)]

@@ -10,5 +10,5 @@ mod token_store;
 
 pub use audit::{AuditEntry, AuditError, AuditLog, AuditOutcome, AuditPage, Chain, ChainFault, verify};
 pub use role::{Permission, Role};
-pub use token::{NewToken, Secret, TokenId, TokenRecord};
+pub use token::{NewToken, NewTokenError, Secret, TOKEN_PREFIX, TokenId, TokenRecord};
 pub use token_store::{RejectedToken, TokenStore, TokenStoreError};

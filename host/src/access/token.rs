@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -10,9 +11,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::role::Role;
 use crate::clock::Timestamp;
+use crate::subscription::{OPERATOR, is_valid_name};
 
 /// The beginning of every token, by which secret scanners find leaked ones.
-const PREFIX: &str = "sbt_";
+pub const TOKEN_PREFIX: &str = "sbt_";
 /// The length of an id: eight hexadecimal digits.
 const ID_LENGTH: usize = 8;
 /// The length of the random part: 256 bits, which nobody can guess. A plain hash of it is therefore enough.
@@ -81,14 +83,14 @@ impl Secret {
         getrandom::fill(&mut bytes)?;
         let (id, random) = bytes.split_at(ID_LENGTH / 2);
         let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-        let text = format!("{PREFIX}{id}_{}", BASE64_URL_SAFE_NO_PAD.encode(random));
+        let text = format!("{TOKEN_PREFIX}{id}_{}", BASE64_URL_SAFE_NO_PAD.encode(random));
         Ok(Self { id: TokenId(id), text })
     }
 
     /// Reads a token that a client presents. None if it does not have the form of one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let (id, random) = text.strip_prefix(PREFIX)?.split_once('_')?;
+        let (id, random) = text.strip_prefix(TOKEN_PREFIX)?.split_once('_')?;
         let is_token =
             text.len() <= MAX_LENGTH && !random.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         is_token.then_some(Self { id: id.parse().ok()?, text: text.to_owned() })
@@ -152,6 +154,54 @@ pub struct NewToken {
     pub expires_at: Option<Timestamp>,
     /// Who creates it.
     pub created_by: String,
+}
+
+/// A token cannot be created.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NewTokenError {
+    /// The description cannot be shown.
+    #[error("the name must have 1 to {MAX_NAME_CHARACTERS} printable characters")]
+    Name,
+    /// No plugin can have the name.
+    #[error("`{0}` is not the name of a plugin")]
+    Plugin(String),
+    /// Administrators cannot be restricted.
+    #[error("a token with the role admin cannot be restricted, because it can create others")]
+    RestrictedAdmin,
+    /// The token would never be valid, or for longer than a date can say.
+    #[error("the token must be valid for more than nothing and less than {} years", MAX_VALIDITY.as_secs() / YEAR_SECONDS)]
+    Expiry,
+}
+
+/// The most characters of a description.
+const MAX_NAME_CHARACTERS: usize = 100;
+const YEAR_SECONDS: u64 = 365 * 24 * 3600;
+/// The longest validity of a token that expires.
+const MAX_VALIDITY: Duration = Duration::from_secs(100 * YEAR_SECONDS);
+
+impl NewToken {
+    /// Checks what a new token may do. `expires_in` begins now.
+    ///
+    /// # Errors
+    /// If the parts are malformed or contradict each other.
+    pub fn checked(self, expires_in: Option<Duration>, now: Timestamp) -> Result<Self, NewTokenError> {
+        let is_text = |name: &String| {
+            (1..=MAX_NAME_CHARACTERS).contains(&name.chars().count()) && !name.chars().any(char::is_control)
+        };
+        if !self.name.as_ref().is_none_or(is_text) {
+            return Err(NewTokenError::Name);
+        }
+        if let Some(plugin) = self.plugin.as_ref().filter(|plugin| !is_valid_name(plugin) || *plugin == OPERATOR) {
+            return Err(NewTokenError::Plugin(plugin.clone()));
+        }
+        if self.role == Role::Admin && (self.plugin.is_some() || self.hide_payloads) {
+            return Err(NewTokenError::RestrictedAdmin);
+        }
+        if expires_in.is_some_and(|time| time.is_zero() || time > MAX_VALIDITY) {
+            return Err(NewTokenError::Expiry);
+        }
+        Ok(Self { expires_at: expires_in.map(|time| now.after(time)), ..self })
+    }
 }
 
 /// A token without its secret.

@@ -75,7 +75,7 @@ pub enum TokenStoreError {
         what: String,
     },
     /// There are too many tokens.
-    #[error("there are {MAX_TOKENS} tokens; revoke some")]
+    #[error("there are too many tokens; revoke some")]
     TooMany,
     /// No token has the id.
     #[error("there is no token {0}; `sandbus token list` shows them")]
@@ -130,6 +130,13 @@ impl TokenStore {
             Some(at) if record.is_expired(now) => Err(RejectedToken::Expired { id: record.id.clone(), at }),
             _ => Ok(record.clone()),
         }
+    }
+
+    /// Whether a token that was authenticated earlier is still valid. Blocks while the file is read.
+    #[must_use]
+    pub fn is_valid(&self, token: &TokenRecord, now: Timestamp) -> bool {
+        let tokens = self.current().unwrap_or_default();
+        !token.is_expired(now) && tokens.iter().any(|one| one.id == token.id && one.hash.is(&token.hash))
     }
 
     /// All tokens, oldest first. Blocks while the file is read.
@@ -190,6 +197,9 @@ impl TokenStore {
     fn write(&self, tokens: Vec<TokenRecord>) -> Result<(), TokenStoreError> {
         let content = Content { version: VERSION, tokens };
         let bytes = serde_json::to_vec_pretty(&content).expect("records can be written as JSON");
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(TokenStoreError::TooMany);
+        }
         files::write_durably(&self.path(), &bytes).map_err(|error| self.fault(error))?;
         self.current().map(drop)
     }
@@ -222,6 +232,12 @@ impl TokenStore {
     }
 
     fn refresh(&self, current: &mut Current) -> Result<(), TokenStoreError> {
+        // Opening a pipe would wait for its other end.
+        if let Ok(metadata) = std::fs::metadata(self.path())
+            && !metadata.is_file()
+        {
+            return Err(TokenStoreError::Malformed { path: self.path(), what: "it is not a regular file".to_owned() });
+        }
         let file = match File::open(self.path()) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -263,6 +279,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::role::Role;
+    use super::super::token::NewTokenError;
     use super::*;
 
     const NOW: Timestamp = Timestamp(1_893_456_000_000);
@@ -322,6 +339,38 @@ mod tests {
         }
         std::fs::write(&path, &whole).unwrap();
         assert!(store.authenticate(secret.expose(), NOW).is_ok());
+    }
+
+    #[test]
+    fn a_file_that_would_be_too_large_is_not_written() {
+        let data = tempfile::tempdir().unwrap();
+        let store = TokenStore::open(data.path());
+        let (first, _) = store.create(token(Role::View), NOW).unwrap();
+        let long = NewToken { name: Some("n".repeat(1 << 20)), ..token(Role::View) };
+        let refused = (0..9).find_map(|_| store.create(long.clone(), NOW).err());
+        assert!(matches!(refused, Some(TokenStoreError::TooMany)), "{refused:?}");
+        assert!(store.authenticate(first.expose(), NOW).is_ok());
+        store.revoke(first.id()).unwrap();
+    }
+
+    #[test]
+    fn a_token_is_checked_before_it_is_created() {
+        let checked = |new: NewToken, expires_in| new.checked(expires_in, NOW).map(|token| token.expires_at);
+        let day = Duration::from_secs(86_400);
+        assert_eq!(checked(token(Role::View), None), Ok(None));
+        assert_eq!(checked(token(Role::View), Some(day)), Ok(Some(NOW.after(day))));
+        let named = |name: &str| NewToken { name: Some(name.to_owned()), ..token(Role::View) };
+        for name in ["", "a\nb", &"x".repeat(101)] {
+            assert_eq!(checked(named(name), None), Err(NewTokenError::Name), "{name}");
+        }
+        let of = |plugin: &str, role| NewToken { plugin: Some(plugin.to_owned()), ..token(role) };
+        for plugin in ["", "a b", "operator"] {
+            assert_eq!(checked(of(plugin, Role::View), None), Err(NewTokenError::Plugin(plugin.to_owned())));
+        }
+        assert_eq!(checked(of("echo", Role::Admin), None), Err(NewTokenError::RestrictedAdmin));
+        for time in [Duration::ZERO, Duration::from_secs(99_999_999_999)] {
+            assert_eq!(checked(token(Role::View), Some(time)), Err(NewTokenError::Expiry));
+        }
     }
 
     #[test]

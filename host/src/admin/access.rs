@@ -7,13 +7,17 @@ mod permissions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use futures_util::StreamExt as _;
 use serde::Deserialize;
+use tokio_util::task::TaskTracker;
 use utoipa::openapi::OpenApi;
 
 use limiter::FailureLimiter;
@@ -21,7 +25,7 @@ use limiter::FailureLimiter;
 use super::Admin;
 use super::audit::{self, ChangeRecord};
 use super::plugin_target::target;
-use crate::access::{AuditLog, Permission, RejectedToken, TokenRecord, TokenStore};
+use crate::access::{AuditLog, Permission, RejectedToken, Role, TokenRecord, TokenStore};
 use crate::api;
 use crate::problem::Problem;
 use crate::server::{Query, percent_decode};
@@ -35,14 +39,27 @@ pub struct Access {
     pub audit: AuditLog,
     /// Whether every caller on the address needs a token. Otherwise a caller without one may do everything.
     pub requires_tokens: bool,
+    /// The running changes. They outlive the connections of their callers, so that a shutdown can wait for them.
+    pub changes: TaskTracker,
     failures: FailureLimiter,
+    denials: FailureLimiter,
 }
+
+/// How often the token of an open stream is checked.
+const REVALIDATION: Duration = Duration::from_secs(1);
 
 impl Access {
     /// Access with tokens and an audit log.
     #[must_use]
     pub fn new(tokens: TokenStore, audit: AuditLog, requires_tokens: bool) -> Self {
-        Self { tokens, audit, requires_tokens, failures: FailureLimiter::default() }
+        Self {
+            tokens,
+            audit,
+            requires_tokens,
+            changes: TaskTracker::new(),
+            failures: FailureLimiter::new("requests with invalid tokens"),
+            denials: FailureLimiter::new("requests that a token does not permit"),
+        }
     }
 }
 
@@ -67,6 +84,14 @@ impl Caller {
                 Some(name) => format!("token {} ({name})", token.id),
                 None => format!("token {}", token.id),
             },
+        }
+    }
+
+    /// The role. Whoever needs no token may do everything.
+    pub(super) fn role(&self) -> Role {
+        match self {
+            Self::Local | Self::Socket => Role::Admin,
+            Self::Token(token) => token.role,
         }
     }
 
@@ -164,19 +189,21 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, mut request: Request,
         Err(rejected) => return guard.reject(&rejected).into_response(),
     };
     let record = ChangeRecord::of(&operation.id, caller.describe(), &request);
-    let authorized =
-        authorize(&caller, operation.permission, &path, &request).and_then(|()| guard.check_file(&caller, &path));
+    let authorized = authorize(&caller, &operation, &path, &request).and_then(|()| guard.check_file(&caller, &path));
     if let Err(problem) = authorized {
-        audit::denied(&guard.admin, record, problem.status()).await;
+        guard.note_denied(record, &problem).await;
         return problem.into_response();
     }
-    let hides_payloads = caller.hides_payloads();
-    request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(caller.clone());
     let response = match is_change(request.method()) {
         false => next.run(request).await,
-        true => audit::recorded(&guard.admin, record, next.run(request)).await,
+        true => guard.change(record, next.run(request)).await,
     };
-    if hides_payloads { payloads::hide(response).await } else { response }
+    match caller {
+        Caller::Token(token) if operation.id == "follow_stream" => guard.while_valid(token, response),
+        caller if caller.hides_payloads() => payloads::hide(&operation.id, response).await,
+        _ => response,
+    }
 }
 
 fn is_change(method: &Method) -> bool {
@@ -184,8 +211,9 @@ fn is_change(method: &Method) -> bool {
 }
 
 /// Checks the role and the plugin of a token.
-fn authorize(caller: &Caller, permission: Permission, path: &str, request: &Request) -> Result<(), Problem> {
+fn authorize(caller: &Caller, operation: &GuardedOperation, path: &str, request: &Request) -> Result<(), Problem> {
     let Caller::Token(token) = caller else { return Ok(()) };
+    let permission = operation.permission;
     let forbidden = |code, detail| Err(Problem::new(StatusCode::FORBIDDEN, code, detail));
     if !token.role.permits(permission) {
         let roles: Vec<_> = permission.roles().into_iter().map(|role| role.as_str()).collect();
@@ -193,8 +221,9 @@ fn authorize(caller: &Caller, permission: Permission, path: &str, request: &Requ
         let detail = format!("this operation needs the role {roles}, and the token {} has the role {role}", token.id);
         return forbidden("forbidden", detail);
     }
-    if token.hide_payloads && permissions::is_payload(request.method(), path) {
-        let detail = format!("the token {} may not see payloads, which this operation returns", token.id);
+    if token.hide_payloads && permissions::reveals_payloads(&operation.id) {
+        let detail =
+            format!("the token {} may not see payloads, which this operation returns or sends elsewhere", token.id);
         return forbidden("payloads-hidden", detail);
     }
     let Some(plugin) = &token.plugin else { return Ok(()) };
@@ -238,6 +267,10 @@ fn scope(path: &str, uri: &Uri) -> Result<Option<String>, Problem> {
         let segment = uri.path().split('/').nth(3).unwrap_or_default();
         return Ok(percent_decode(segment));
     }
+    // Other paths have no parameters, and ignore what they get.
+    if !path.starts_with(api::ROOT) {
+        return Ok(None);
+    }
     let Query(ScopeQuery { plugin, subscription }) = Query::of(uri)?;
     let owner = subscription.map(|id| id.split_once('/').map_or_else(|| id.clone(), |(owner, _)| owner.to_owned()));
     Ok(match (plugin, owner) {
@@ -256,6 +289,45 @@ fn missing_token() -> Problem {
 }
 
 impl Guard {
+    /// Makes a change and records it. Neither depends on the client: it may close the connection in between.
+    async fn change(&self, record: ChangeRecord, change: impl Future<Output = Response> + Send + 'static) -> Response {
+        let admin = self.admin.clone();
+        let task = async move { audit::recorded(&admin, record, change).await };
+        match self.admin.access.changes.spawn(task).await {
+            Ok(response) => response,
+            Err(error) => {
+                tracing::error!(%error, "a change through the admin interface failed");
+                let detail = "the host failed while it made the change; see its log";
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response()
+            }
+        }
+    }
+
+    /// Records a denied request. Beyond a number per minute only the host's log has them, so that they cannot displace
+    /// other entries of the audit log.
+    async fn note_denied(&self, record: ChangeRecord, problem: &Problem) {
+        match self.admin.access.denials.note(self.admin.clock.now()) {
+            Ok(()) => audit::denied(&self.admin, record, problem.status()).await,
+            Err(_) => tracing::debug!("a denied request is not recorded in the audit log: {}", problem.detail()),
+        }
+    }
+
+    /// Ends a response when its token is revoked or expires.
+    fn while_valid(&self, token: Arc<TokenRecord>, response: Response) -> Response {
+        let admin = self.admin.clone();
+        let ended = async move {
+            loop {
+                tokio::time::sleep(REVALIDATION).await;
+                let (access, token, now) = (Arc::clone(&admin.access), Arc::clone(&token), admin.clock.now());
+                let is_valid = tokio::task::spawn_blocking(move || access.tokens.is_valid(&token, now)).await;
+                if !is_valid.unwrap_or(false) {
+                    return;
+                }
+            }
+        };
+        response.map(|body| Body::from_stream(body.into_data_stream().take_until(Box::pin(ended))))
+    }
+
     /// Checks that the file which has the name of the caller's plugin does not contain another plugin.
     fn check_file(&self, caller: &Caller, path: &str) -> Result<(), Problem> {
         let Some(plugin) = caller.plugin().filter(|_| is_below(path, PLUGIN)) else { return Ok(()) };

@@ -11,13 +11,13 @@ use serde::Serialize;
 use super::body::Query;
 use super::cursor::List;
 use super::{Admin, Page, page_size};
-use crate::access::{AuditEntry, AuditError, AuditOutcome};
+use crate::access::{AuditEntry, AuditError, AuditOutcome, TOKEN_PREFIX};
 use crate::api::{AuditEntryView, AuditLogPage, AuditLogQuery};
 use crate::bus::SharedBus;
 use crate::event::{Data, Event};
 use crate::outcome::Publish;
+use crate::pattern::Pattern;
 use crate::problem::Problem;
-use crate::subscription::Definition;
 
 /// The beginning of the types of the host's own events, and of audit events. Only the host publishes them.
 const HOST_TYPES: &str = "sandbus.";
@@ -27,7 +27,7 @@ const SOURCE: &str = "/sandbus/audit";
 /// The largest page.
 const LIMIT: usize = 1_000;
 /// The most characters of a request that are recorded.
-const MAX_REQUEST_CHARACTERS: usize = 4_096;
+const MAX_REQUEST_CHARACTERS: usize = 1_024;
 
 /// A change before it is recorded.
 #[derive(Clone, Debug)]
@@ -41,9 +41,22 @@ impl ChangeRecord {
     pub(super) fn of(operation: &str, actor: String, request: &Request) -> Self {
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
         let request = format!("{} {target}", request.method());
-        let request = request.chars().take(MAX_REQUEST_CHARACTERS).collect();
+        let request = redact(&request).chars().take(MAX_REQUEST_CHARACTERS).collect();
         Self { actor, operation: operation.to_owned(), request }
     }
+}
+
+/// Removes tokens from a request, to which somebody may have added one by mistake.
+fn redact(request: &str) -> String {
+    let mut parts = request.split(TOKEN_PREFIX);
+    let mut redacted = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|letter: char| !(letter.is_ascii_alphanumeric() || "-_".contains(letter)));
+        redacted.push_str(TOKEN_PREFIX);
+        redacted.push('…');
+        redacted.push_str(end.map_or("", |end| &part[end..]));
+    }
+    redacted
 }
 
 /// Writes an entry on a thread that may block.
@@ -88,6 +101,12 @@ async fn finish(admin: &Admin, record: ChangeRecord, outcome: AuditOutcome) {
     }
 }
 
+/// Whether a pattern asks for audit events. A subscription to everything does not ask for the host's own events.
+pub(super) fn asks(pattern: &Pattern) -> bool {
+    let text = pattern.to_string();
+    text.starts_with(TYPE_PREFIX) || text.starts_with(HOST_TYPES) && pattern.matches(&format!("{TYPE_PREFIX}any"))
+}
+
 /// The data of an audit event.
 #[derive(Debug, Serialize)]
 struct AuditEventData<'a> {
@@ -110,10 +129,10 @@ async fn publish(bus: &SharedBus, entry: &AuditEntry, hash: &str) {
         data: Some(Data::json(data)),
         ..Event::default()
     };
-    // A subscription to everything does not ask for the host's own events.
-    let asks =
-        |definition: &Definition| definition.pattern.to_string().starts_with(HOST_TYPES) && definition.selects(&event);
-    let is_selected = bus.catalogue().borrow().subscriptions().any(|entry| asks(&entry.definition));
+    let is_selected = bus.catalogue().borrow().subscriptions().any(|entry| {
+        let definition = &entry.definition;
+        asks(&definition.pattern) && definition.selects(&event)
+    });
     if is_selected && let Err(error) = bus.publish(vec![Publish { event, due: None }]).await {
         tracing::warn!(%error, "the event of an audit entry cannot be published");
     }
@@ -163,5 +182,38 @@ fn view((entry, hash): &(AuditEntry, String)) -> AuditEntryView {
         begun,
         status,
         hash: hash.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subscription_to_everything_does_not_ask_for_audit_events() {
+        for (pattern, expected) in [
+            ("sandbus.audit.>", true),
+            ("sandbus.audit.drop-dead-letters", true),
+            ("sandbus.>", true),
+            ("sandbus.*.*", true),
+            ("sandbus.*", false),
+            ("sandbus.dead-letter", false),
+            (">", false),
+            ("*.audit.>", false),
+        ] {
+            assert_eq!(asks(&Pattern::parse(pattern).unwrap()), expected, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn no_token_is_recorded() {
+        for (request, expected) in [
+            ("GET /v1/tokens", "GET /v1/tokens"),
+            ("GET /v1/tokens?token=sbt_12ab34cd_Zm9v-_x&a=b", "GET /v1/tokens?token=sbt_…&a=b"),
+            ("GET /v1/plugins/sbt_1_2/state?x=sbt_3", "GET /v1/plugins/sbt_…/state?x=sbt_…"),
+            ("GET /sbt_", "GET /sbt_…"),
+        ] {
+            assert_eq!(redact(request), expected);
+        }
     }
 }

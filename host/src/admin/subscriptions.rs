@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use tokio::sync::MutexGuard;
 
+use super::access::Caller;
+use super::audit;
 use super::body::{Body, Path, Query};
 use super::cursor::List;
 use super::plugin_target::absence;
 use super::precondition::{EntityTag, IfMatch, IfMatchHeader, Tagged};
 use super::subscription_rules::{self as rules, changes};
 use super::{Admin, Page, events, page_size};
+use crate::access::Permission;
 use crate::api::{
     ListQuery, ReplayRequest, ReplayResult, ReplayUntil, ReplayView, StopReplaysResult, SubscriptionChangeResult,
     SubscriptionList, SubscriptionRequest, SubscriptionRules, SubscriptionStatus, SubscriptionView, TargetView,
@@ -125,9 +128,16 @@ pub(super) async fn lock<'a>(
 )]
 pub(super) async fn put(
     State(admin): State<Admin>,
+    Extension(caller): Extension<Caller>,
     condition: IfMatch,
     Body(request): Body<SubscriptionRequest>,
 ) -> Result<(StatusCode, Json<SubscriptionChangeResult>), Problem> {
+    if let Some(pattern) = request.pattern.as_ref().filter(|pattern| audit::asks(pattern))
+        && !caller.role().permits(Permission::Admin)
+    {
+        let detail = format!("the pattern `{pattern}` selects audit events, which need the role admin");
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
+    }
     let id = SubscriptionId { owner: OPERATOR.to_owned(), name: request.name.clone() };
     let _lock = lock(&admin, &condition, &id).await?;
     let present = admin.bus.catalogue().borrow().subscription(&id).map(|entry| Arc::clone(&entry.definition));

@@ -13,10 +13,6 @@ use crate::access::{NewToken, Role, TokenId, TokenRecord, TokenStoreError};
 use crate::api::{AccessView, CreatedTokenView, TokenList, TokenRequest, TokenView};
 use crate::clock::Timestamp;
 use crate::problem::Problem;
-use crate::subscription::is_valid_name;
-
-/// The most characters of a description.
-const MAX_NAME_CHARACTERS: usize = 100;
 
 impl From<TokenStoreError> for Problem {
     fn from(error: TokenStoreError) -> Self {
@@ -103,25 +99,8 @@ pub(super) async fn create(
 fn new_token(request: TokenRequest, created_by: &str, now: Timestamp) -> Result<NewToken, Problem> {
     let TokenRequest { name, role, plugin, hide_payloads, expires_in } = request;
     let role: Role = role.parse().map_err(|error| invalid(format!("`role`: {error}")))?;
-    if let Some(plugin) = plugin.as_ref().filter(|plugin| !is_valid_name(plugin)) {
-        return Err(invalid(format!("`plugin`: `{plugin}` is not the name of a plugin")));
-    }
-    if role == Role::Admin && (plugin.is_some() || hide_payloads) {
-        return Err(invalid(
-            "a token with the role admin cannot be restricted, because it can create others".to_owned(),
-        ));
-    }
-    let is_text = |name: &String| {
-        !name.is_empty() && name.chars().count() <= MAX_NAME_CHARACTERS && !name.chars().any(char::is_control)
-    };
-    if !name.as_ref().is_none_or(is_text) {
-        return Err(invalid(format!("`name` must have 1 to {MAX_NAME_CHARACTERS} printable characters")));
-    }
-    if expires_in.is_some_and(|time| time.is_zero()) {
-        return Err(invalid("`expires_in` is 0; the token would never be valid".to_owned()));
-    }
-    let expires_at = expires_in.map(|time| now.after(time));
-    Ok(NewToken { name, role, plugin, hide_payloads, expires_at, created_by: created_by.to_owned() })
+    let token = NewToken { name, role, plugin, hide_payloads, expires_at: None, created_by: created_by.to_owned() };
+    token.checked(expires_in, now).map_err(|error| invalid(error.to_string()))
 }
 
 /// Revoke a token

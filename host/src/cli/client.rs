@@ -1,6 +1,7 @@
 //! A client of the admin interface, with a method for each request.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -82,6 +83,16 @@ impl Client {
     /// The same client, which trusts the certificates in a file instead of those of the system.
     pub(crate) fn trusting(self, authorities: Option<PathBuf>) -> Self {
         Self { authorities, ..self }
+    }
+
+    /// Whether others on the network can read what is sent.
+    fn is_clear_text(&self) -> bool {
+        let Some(uri) = self.base.strip_prefix("http://").and_then(|_| self.base.parse::<Uri>().ok()) else {
+            return false;
+        };
+        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let is_loopback = host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+        !is_loopback && !host.eq_ignore_ascii_case("localhost")
     }
 
     /// The address of the host in messages.
@@ -418,6 +429,10 @@ impl Client {
     async fn start(&self, request: Builder, body: Vec<u8>) -> anyhow::Result<hyper::Response<outbound::Body>> {
         let request = match &self.token {
             Ok(None) => request,
+            Ok(Some(_)) if self.is_clear_text() => bail!(
+                "the token would be sent in clear text to {}; use https://, or a tunnel to a loopback address",
+                self.shown()
+            ),
             Ok(Some(token)) => request.header(AUTHORIZATION, bearer(token)?),
             Err(error) => bail!("{error}"),
         };
@@ -586,6 +601,23 @@ mod tests {
         }
         assert!(of("").unwrap_err().to_string().contains("empty"));
         assert!(Client::new("not an address", Duration::ZERO).url(&["events"], &[]).is_err());
+    }
+
+    #[test]
+    fn a_token_is_not_sent_where_others_can_read_it() {
+        for (base, expected) in [
+            ("http://127.0.0.1:8081", false),
+            ("http://localhost:8081", false),
+            ("http://[::1]:8081", false),
+            ("http://[::ffff:127.0.0.1]:8081", false),
+            ("https://sandbus.example", false),
+            ("unix:/run/sandbus.sock", false),
+            ("http://sandbus.example", true),
+            ("http://192.0.2.2:8081", true),
+            ("http://localhost.example:8081", true),
+        ] {
+            assert_eq!(Client::new(base, Duration::ZERO).is_clear_text(), expected, "{base}");
+        }
     }
 
     #[test]

@@ -10,7 +10,6 @@ use super::{Remote, output};
 use crate::access::{NewToken, Role, TokenId, TokenRecord, TokenStore};
 use crate::api::{CreatedTokenView, TokenList, TokenRequest, TokenView};
 use crate::clock::{Clock, Timestamp};
-use crate::subscription::is_valid_name;
 use crate::{console, printable};
 use output::{Output, cell, optional, table};
 
@@ -114,14 +113,9 @@ impl Create {
     fn checked(self, now: Timestamp) -> anyhow::Result<NewToken> {
         let Self { role, name, plugin, expires, hide_payloads } = self;
         let role: Role = role.parse()?;
-        if let Some(plugin) = plugin.as_ref().filter(|plugin| !is_valid_name(plugin)) {
-            bail!("`{plugin}` is not the name of a plugin");
-        }
-        if role == Role::Admin && (plugin.is_some() || hide_payloads) {
-            bail!("a token with the role admin cannot be restricted, because it can create others");
-        }
-        let expires_at = expires.map(|time| now.after(time));
-        Ok(NewToken { name, role, plugin, hide_payloads, expires_at, created_by: "command line".to_owned() })
+        let created_by = "command line".to_owned();
+        let token = NewToken { name, role, plugin, hide_payloads, expires_at: None, created_by };
+        Ok(token.checked(expires, now)?)
     }
 }
 
@@ -149,10 +143,10 @@ fn view(token: &TokenRecord, now: Timestamp) -> TokenView {
 
 fn show_created(created: &CreatedTokenView) -> String {
     let TokenView { id, role, .. } = &created.token;
-    format!(
-        "{}\n\nThis is the token {id} with the role {role}. It is not shown again. Use it with SANDBUS_TOKEN or --token-file.",
-        created.secret
-    )
+    console::print_status(&format!(
+        "This is the token {id} with the role {role}. It is not shown again. Use it with SANDBUS_TOKEN or --token-file."
+    ));
+    created.secret.clone()
 }
 
 fn show_list(list: &TokenList) -> String {

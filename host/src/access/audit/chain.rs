@@ -113,9 +113,10 @@ pub fn verify(data: &Path, expected: Option<&str>) -> Result<Option<Chain>, Chai
     let segments = Segments::of(&data.join(super::DIRECTORY))?;
     let mut chain: Option<Chain> = None;
     let mut is_found = expected.is_none();
-    for path in segments.oldest_first() {
+    let expected = expected.map(str::to_ascii_lowercase);
+    for (first, path) in segments.numbered() {
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        for (index, line) in std::fs::read_to_string(path)?.lines().enumerate() {
+        for (index, line) in String::from_utf8_lossy(&std::fs::read(path)?).lines().enumerate() {
             let line_number = index + 1;
             let malformed = || ChainFault::Malformed { file: file.clone(), line: line_number };
             let link = Link::parse(line).map_err(|_| malformed())?;
@@ -126,19 +127,20 @@ pub fn verify(data: &Path, expected: Option<&str>) -> Result<Option<Chain>, Chai
                 return Err(ChainFault::Changed { sequence, file, line: line_number });
             }
             let follows = match &chain {
-                Some(chain) => chain.head == previous && chain.last + 1 == sequence,
-                None => sequence != 1 || previous == ZERO,
+                Some(chain) => chain.head == previous && chain.last.checked_add(1) == Some(sequence),
+                None => (sequence == 1) == (previous == ZERO),
             };
-            if !follows {
+            // A file is named by the number of its first entry, so a cut beginning is found.
+            if !follows || index == 0 && sequence != first {
                 return Err(ChainFault::Broken { sequence, file, line: line_number });
             }
-            is_found |= expected == Some(own_hash.as_str());
+            is_found |= expected.as_deref() == Some(own_hash.as_str());
             let (first, entries) = chain.map_or((sequence, 0), |chain| (chain.first, chain.entries));
             chain = Some(Chain { entries: entries + 1, first, last: sequence, head: own_hash });
         }
     }
     match expected {
-        Some(expected) if !is_found => Err(ChainFault::Missing(expected.to_owned())),
+        Some(expected) if !is_found => Err(ChainFault::Missing(expected)),
         _ => Ok(chain),
     }
 }

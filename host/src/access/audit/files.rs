@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::files;
@@ -21,7 +22,12 @@ impl Segments {
         };
         let mut segments = Vec::new();
         for entry in entries {
-            let path = entry?.path();
+            let entry = entry?;
+            // Opening a pipe would wait for its other end.
+            if !entry.file_type()?.is_file() {
+                continue;
+            }
+            let path = entry.path();
             let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
             if let Some(number) = number.filter(|_| path.extension().is_some_and(|extension| extension == EXTENSION)) {
                 segments.push((number, path));
@@ -35,13 +41,13 @@ impl Segments {
         self.0.iter().map(|(_, path)| path.as_path())
     }
 
-    pub(super) fn newest_first(&self) -> impl Iterator<Item = &Path> {
-        self.0.iter().rev().map(|(_, path)| path.as_path())
+    /// The files with the numbers of their first entries, oldest first.
+    pub(super) fn numbered(&self) -> impl Iterator<Item = (u64, &Path)> {
+        self.0.iter().map(|(number, path)| (*number, path.as_path()))
     }
 
-    /// The number of the first entry in a file.
-    pub(super) fn first_number(&self, path: &Path) -> u64 {
-        self.0.iter().find(|(_, one)| one == path).map_or(1, |(number, _)| *number)
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().rev().map(|(_, path)| path.as_path())
     }
 
     /// Deletes the oldest files until the others have at most so many bytes. The newest one stays.
@@ -67,6 +73,7 @@ impl Segments {
 #[derive(Debug)]
 pub(super) struct LogFile {
     file: File,
+    path: PathBuf,
     /// The length of the whole lines.
     bytes: u64,
 }
@@ -79,7 +86,7 @@ impl LogFile {
         // A file that a failed write has left has no whole line.
         file.set_len(0)?;
         files::sync_directory(directory)?;
-        Ok(Self { file, bytes: 0 })
+        Ok(Self { file, path, bytes: 0 })
     }
 
     /// Opens a file, and removes a line without an end. Returns its text.
@@ -95,7 +102,14 @@ impl LogFile {
             bytes.truncate(whole);
         }
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Ok((Self { file, bytes: whole as u64 }, text))
+        Ok((Self { file, path: path.to_owned(), bytes: whole as u64 }, text))
+    }
+
+    /// Whether the file still has its name. Otherwise entries would go where nobody finds them.
+    pub(super) fn is_in_place(&self) -> bool {
+        let named = std::fs::metadata(&self.path).map(|metadata| (metadata.dev(), metadata.ino()));
+        let own = self.file.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
+        matches!((named, own), (Ok(named), Ok(own)) if named == own)
     }
 
     /// The length.

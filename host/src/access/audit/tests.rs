@@ -101,3 +101,48 @@ fn old_files_are_deleted_and_the_rest_is_still_a_chain() {
     append(&log, "c");
     assert_eq!(verify(data.path(), None).unwrap().unwrap().last, 51);
 }
+
+#[test]
+fn a_file_without_an_entry_continues_the_chain() {
+    for torn in ["", "{\"previous\":\"abc"] {
+        let data = tempfile::tempdir().unwrap();
+        let log = AuditLog::open(data.path(), u64::MAX).unwrap();
+        append(&log, "a");
+        append(&log, "b");
+        drop(log);
+        // The host was killed after it had created the next file.
+        std::fs::write(data.path().join("audit/00000000000000000003.jsonl"), torn).unwrap();
+        let log = AuditLog::open(data.path(), u64::MAX).unwrap();
+        append(&log, "c");
+        let chain = verify(data.path(), None).unwrap().unwrap();
+        assert_eq!((chain.entries, chain.first, chain.last), (3, 1, 3), "{torn}");
+    }
+}
+
+#[test]
+fn a_cut_beginning_is_found() {
+    let data = tempfile::tempdir().unwrap();
+    let log = AuditLog::open(data.path(), u64::MAX).unwrap();
+    ["a", "b", "c"].iter().for_each(|operation| drop(append(&log, operation)));
+    let path = lines(data.path()).remove(0);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let rest: String = text.lines().skip(1).map(|line| format!("{line}\n")).collect();
+    std::fs::write(&path, rest).unwrap();
+    assert!(matches!(verify(data.path(), None), Err(ChainFault::Broken { sequence: 2, line: 1, .. })));
+    let first = Link::new(&Link::parse(text.lines().nth(1).unwrap()).unwrap().entry().unwrap().0, ZERO).line();
+    std::fs::write(&path, first).unwrap();
+    assert!(matches!(verify(data.path(), None), Err(ChainFault::Broken { sequence: 2, .. })));
+    std::fs::write(&path, b"\xff\n").unwrap();
+    assert!(matches!(verify(data.path(), None), Err(ChainFault::Malformed { line: 1, .. })));
+}
+
+#[test]
+fn entries_go_where_they_are_found() {
+    let data = tempfile::tempdir().unwrap();
+    let log = AuditLog::open(data.path(), u64::MAX).unwrap();
+    append(&log, "a");
+    std::fs::remove_dir_all(data.path().join(DIRECTORY)).unwrap();
+    append(&log, "b");
+    let chain = verify(data.path(), None).unwrap().unwrap();
+    assert_eq!((chain.first, chain.last), (2, 2), "the missing entry shows");
+}

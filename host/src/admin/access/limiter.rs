@@ -1,5 +1,5 @@
-//! Limits how many rejected tokens are answered and logged. Tokens cannot be guessed; the limit keeps a client with a
-//! wrong token from filling the log, and tells it to slow down.
+//! Limits how many refused requests are recorded. Tokens cannot be guessed; the limit keeps a client with a wrong token from
+//! filling the logs, and tells it to slow down.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,12 +8,16 @@ use crate::clock::Timestamp;
 
 /// The length of a window.
 const WINDOW: Duration = Duration::from_mins(1);
-/// The rejections in a window.
+/// The refused requests in a window.
 const MAX_FAILURES: u32 = 20;
 
-/// Counts rejected tokens.
-#[derive(Debug, Default)]
-pub(super) struct FailureLimiter(Mutex<Window>);
+/// Counts refused requests of a kind.
+#[derive(Debug)]
+pub(super) struct FailureLimiter {
+    /// The kind, in the plural.
+    kind: &'static str,
+    window: Mutex<Window>,
+}
 
 #[derive(Debug, Default)]
 struct Window {
@@ -22,9 +26,13 @@ struct Window {
 }
 
 impl FailureLimiter {
+    pub(super) fn new(kind: &'static str) -> Self {
+        Self { kind, window: Mutex::default() }
+    }
+
     /// Counts a failure. The error is the number of seconds after which the next one is answered as usual.
     pub(super) fn note(&self, now: Timestamp) -> Result<(), u32> {
-        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         // The clock may be set back.
         if now < window.started_at || now.since(window.started_at) >= WINDOW {
             *window = Window { started_at: now, failures: 0 };
@@ -35,7 +43,8 @@ impl FailureLimiter {
         }
         if window.failures == MAX_FAILURES + 1 {
             tracing::warn!(
-                "many requests to the admin interface had invalid tokens; further ones are not logged for a minute"
+                "many {} reached the admin interface; further ones are not recorded for a minute",
+                self.kind
             );
         }
         let rest = WINDOW.saturating_sub(now.since(window.started_at));
@@ -49,7 +58,7 @@ mod tests {
 
     #[test]
     fn failures_are_limited_in_each_minute() {
-        let limiter = FailureLimiter::default();
+        let limiter = FailureLimiter::new("tests");
         let start = Timestamp(1_893_456_000_000);
         assert!((0..MAX_FAILURES).all(|_| limiter.note(start).is_ok()));
         assert_eq!(limiter.note(start), Err(60));

@@ -1,31 +1,42 @@
-//! Hides payloads from callers that may not see them: the data of events, the values of plugins' state, what handlers
-//! returned, and the bodies of recorded requests.
+//! Hides payloads from callers that may not see them: the data of events, the values in differences of a canary, and the
+//! bodies of recorded responses. Operations that return nothing else are forbidden.
 
 use axum::body::{Body, to_bytes};
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::CONTENT_LENGTH;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::Value;
 
 use crate::problem::Problem;
 
-/// The members that contain payloads, wherever they are in a response.
-const MEMBERS: [&str; 8] = ["data", "data_base64", "value", "value_base64", "exchange", "running", "live", "new"];
-/// The members above that are payloads in differences of canaries only. Elsewhere they are digests and measurements.
-const OF_DIFFERENCES: [&str; 3] = ["running", "live", "new"];
 /// The largest response that is searched.
 const MAX_BYTES: usize = 256 << 20;
 
-/// Removes payloads from a response. One that cannot be searched is withheld.
-pub(super) async fn hide(response: Response) -> Response {
-    let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !content_type.contains("json") {
+/// The members with payloads in the responses of an operation. Empty if it returns none.
+fn members(operation: &str) -> &'static [&'static str] {
+    match operation {
+        "list_events" | "get_events" | "publish_events" | "list_dead_letters" | "get_dead_letter"
+        | "list_deliveries" | "list_scheduled" => &["data", "data_base64"],
+        "list_attempts" | "list_requests" | "get_cause_tree" => &["exchange"],
+        // The values of differences.
+        "run_canary" => &["running", "new"],
+        _ => &[],
+    }
+}
+
+/// Removes payloads from the response of an operation. One that cannot be searched is withheld.
+pub(super) async fn hide(operation: &str, response: Response) -> Response {
+    let members = members(operation);
+    if members.is_empty() || !response.status().is_success() {
         return response;
     }
     let (mut parts, body) = response.into_parts();
     let searched = to_bytes(body, MAX_BYTES).await.ok().and_then(|bytes| {
         let mut value: Value = serde_json::from_slice(&bytes).ok()?;
-        remove(&mut value, false);
+        match operation {
+            "run_canary" => remove_below(&mut value, "differs", members),
+            _ => remove(&mut value, members),
+        }
         serde_json::to_vec(&value).ok()
     });
     match searched {
@@ -34,25 +45,37 @@ pub(super) async fn hide(response: Response) -> Response {
             Response::from_parts(parts, Body::from(bytes))
         }
         None => {
-            let detail = "the payloads in the response cannot be hidden";
+            let detail = "the payloads in the response cannot be hidden, so it is withheld";
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "host-failed", detail).into_response()
         }
     }
 }
 
-/// Removes the members with payloads at every depth.
-fn remove(value: &mut Value, is_difference: bool) {
+/// Removes members at every depth.
+fn remove(value: &mut Value, members: &[&str]) {
     match value {
-        Value::Object(members) => {
-            members.retain(|name, _| {
-                let is_payload = MEMBERS.contains(&name.as_str());
-                !is_payload || OF_DIFFERENCES.contains(&name.as_str()) && !is_difference
-            });
-            for (name, member) in members {
-                remove(member, name == "differs");
+        Value::Object(object) => {
+            object.retain(|name, _| !members.contains(&name.as_str()));
+            object.values_mut().for_each(|value| remove(value, members));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| remove(item, members)),
+        _ => {}
+    }
+}
+
+/// Removes members below another one.
+fn remove_below(value: &mut Value, parent: &str, members: &[&str]) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                if name == parent {
+                    remove(value, members);
+                } else {
+                    remove_below(value, parent, members);
+                }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| remove(item, is_difference)),
+        Value::Array(items) => items.iter_mut().for_each(|item| remove_below(item, parent, members)),
         _ => {}
     }
 }
@@ -63,28 +86,46 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn payloads_are_removed_and_the_rest_stays() {
-        let mut value = json!({
-            "events": [{ "position": 7, "event": { "id": "1", "data": { "secret": 1 }, "data_base64": "AA==" } }],
-            "edited": { "id": "1", "data": "secret" },
-            "value": "secret",
-            "value_base64": "c2VjcmV0",
-            "live": "digest",
-            "time_us": { "live": 1, "new": 2 },
-            "differences": [{ "event": "1", "differs": [{ "path": "published[0].data", "live": "secret", "new": "secret" }] }],
-            "calls": [{ "method": "GET", "exchange": { "body": "secret" } }],
-        });
-        remove(&mut value, false);
-        assert!(!value.to_string().contains("secret"), "{value}");
-        let expected = json!({
-            "events": [{ "position": 7, "event": { "id": "1" } }],
-            "edited": { "id": "1" },
-            "live": "digest",
-            "time_us": { "live": 1, "new": 2 },
-            "differences": [{ "event": "1", "differs": [{ "path": "published[0].data" }] }],
-            "calls": [{ "method": "GET" }],
-        });
-        assert_eq!(value, expected);
+    #[tokio::test]
+    async fn payloads_are_removed_and_the_rest_stays() {
+        for (operation, response, expected) in [
+            (
+                "list_dead_letters",
+                json!({ "dead_letters": [{
+                    "number": 7, "edited": { "id": "1", "data": "secret" },
+                    "logged": { "event": { "id": "1", "value": "an extension", "data": { "secret": 1 } } },
+                }, { "logged": { "event": { "data_base64": "c2VjcmV0" } } }] }),
+                json!({ "dead_letters": [{
+                    "number": 7, "edited": { "id": "1" }, "logged": { "event": { "id": "1", "value": "an extension" } },
+                }, { "logged": { "event": {} } }] }),
+            ),
+            (
+                "run_canary",
+                json!({
+                    "running": "digest", "time_us": { "running": 1, "new": 2 },
+                    "differences": [{ "event": "1", "differs": [{ "path": "a", "running": "secret", "new": ["secret"] }] }],
+                }),
+                json!({
+                    "running": "digest", "time_us": { "running": 1, "new": 2 },
+                    "differences": [{ "event": "1", "differs": [{ "path": "a" }] }],
+                }),
+            ),
+            (
+                "list_attempts",
+                json!({ "attempts": [{ "calls": [{ "method": "GET", "exchange": { "body": "secret" } }] }] }),
+                json!({ "attempts": [{ "calls": [{ "method": "GET" }] }] }),
+            ),
+            (
+                "get_configuration",
+                json!({ "settings": [{ "key": "listen", "value": "x" }] }),
+                json!({ "settings": [{ "key": "listen", "value": "x" }] }),
+            ),
+        ] {
+            let hidden = hide(operation, Response::new(Body::from(response.to_string()))).await;
+            let body = to_bytes(hidden.into_body(), usize::MAX).await.unwrap();
+            assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), expected, "{operation}");
+        }
+        let withheld = hide("list_events", Response::new(Body::from("secret"))).await;
+        assert_eq!(withheld.status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 }

@@ -1,7 +1,5 @@
 //! The permission that each operation needs. `docs/operating.md` has the same table for people.
 
-use axum::http::Method;
-
 use crate::access::Permission;
 
 /// The permission of an operation, by its id in the OpenAPI document. None if the operation is unknown.
@@ -14,7 +12,6 @@ pub(super) fn of(operation: &str) -> Option<Permission> {
         | "get_configuration"
         | "list_plugins"
         | "get_plugin"
-        | "get_sidecar"
         | "list_subscriptions"
         | "get_subscription"
         | "list_schedules"
@@ -49,17 +46,17 @@ pub(super) fn of(operation: &str) -> Option<Permission> {
         | "retry_deliveries"
         | "put_state"
         | "delete_state" => Permission::Operate,
-        "upload_plugin" | "remove_plugin" | "put_sidecar" | "remove_sidecar" | "enable_plugin" | "disable_plugin"
-        | "run_canary" | "roll_back_plugin" => Permission::Deploy,
+        "upload_plugin" | "remove_plugin" | "get_sidecar" | "put_sidecar" | "remove_sidecar" | "enable_plugin"
+        | "disable_plugin" | "run_canary" | "roll_back_plugin" => Permission::Deploy,
         "drain_plugin" | "resume_plugin" => Permission::Drain,
         "list_tokens" | "create_token" | "revoke_token" | "list_audit" | "create_backup" => Permission::Admin,
         _ => return None,
     })
 }
 
-/// Whether an operation returns nothing but a payload.
-pub(super) fn is_payload(method: &Method, path: &str) -> bool {
-    matches!(*method, Method::GET | Method::HEAD) && path.ends_with("/state/{key}")
+/// Whether an operation returns nothing but payloads, or lets them be sent elsewhere.
+pub(super) fn reveals_payloads(operation: &str) -> bool {
+    ["get_state", "get_sidecar", "put_subscription", "create_backup"].contains(&operation)
 }
 
 /// Whether an operation concerns no plugin, so that a token for one plugin may use it.
