@@ -353,6 +353,8 @@ fn accessible_data_files_are_made_private_at_the_start() {
     host.drop_in("ledger", "ledger.wasm");
     host.wait_until_loaded("ledger", "ledger.wasm");
     let data = host.path().join("data");
+    let create = ["token", "create", "--role", "view", "--data", data.to_str().unwrap()];
+    assert!(host.cli(&create).status.success());
     let all = [
         "bus.db",
         "bus.db-wal",
@@ -362,6 +364,8 @@ fn accessible_data_files_are_made_private_at_the_start() {
         "ledger.db",
         "ledger.db-wal",
         "generations/echo/record.json",
+        "tokens.json",
+        "tokens.lock",
     ];
     let check = || {
         assert_eq!((mode(&data), mode(&data.join("generations/echo"))), (0o700, 0o700));

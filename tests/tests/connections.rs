@@ -116,6 +116,8 @@ fn connections_beyond_the_limit_are_told_at_once() {
     // Clients that neither read nor close do not delay the shutdown.
     let refused: Vec<_> = (0..200).map(|_| Wire::with(&address, get)).collect();
     assert_eq!(open[0].answer_to(get).status, 404, "those that are open are served");
+    // Connections are accepted in order, so all of these were refused before there is room.
+    assert_eq!(Wire::with(&address, get).answer().unwrap().status, 503);
     drop(open);
     eventually("there is room again", || {
         let answer = Wire::with(&address, get).answer();

@@ -141,11 +141,14 @@ impl AuditLog {
         {
             tracing::error!(directory = %self.directory.display(), "a file of the audit log was removed or replaced; the log continues in a new file");
             writer.file = None;
-            crate::files::make_directory(&self.directory)?;
         }
         if writer.file.as_ref().is_some_and(|file| file.bytes() >= MAX_FILE_BYTES) {
             writer.file = None;
-            Segments::of(&self.directory)?.remove_oldest_beyond(self.retain_bytes)?;
+            // The entry matters more than the space.
+            let removed = Segments::of(&self.directory).and_then(|files| files.remove_oldest_beyond(self.retain_bytes));
+            if let Err(error) = removed {
+                tracing::warn!(%error, "old files of the audit log cannot be deleted");
+            }
         }
         let file = match &mut writer.file {
             Some(file) => file,
@@ -162,7 +165,11 @@ impl AuditLog {
         let mut entries = Vec::new();
         let segments = Segments::of(&self.directory).map_err(|error| self.fault(error))?;
         for path in segments.newest_first() {
-            let bytes = std::fs::read(path).map_err(|error| self.fault(error))?;
+            let bytes = match std::fs::read(path) {
+                // Retention has just deleted the file.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                read => read.map_err(|error| self.fault(error))?,
+            };
             let text = String::from_utf8_lossy(&bytes);
             let found = text.lines().rev().filter_map(|line| Link::parse(line).ok()).filter_map(|link| link.entry());
             let found = found.filter(|(entry, _)| before.is_none_or(|before| entry.sequence < before));

@@ -186,8 +186,18 @@ impl TokenStore {
     fn lock(&self) -> Result<File, TokenStoreError> {
         let lock = files::make_directory(&self.directory)
             .and_then(|()| files::open_private(&self.directory.join(LOCK_FILE)))
+            .and_then(|file| self.give_to_owner(&self.directory.join(LOCK_FILE)).map(|()| file))
             .and_then(|file| file.lock().map(|()| file));
         lock.map_err(|error| self.fault(error))
+    }
+
+    /// A command may run as root next to a host of another user, which must still read and lock the files.
+    fn give_to_owner(&self, path: &Path) -> std::io::Result<()> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        let owner = std::fs::metadata(&self.directory)?;
+        std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid()))
     }
 
     fn fault(&self, error: std::io::Error) -> TokenStoreError {
@@ -200,7 +210,8 @@ impl TokenStore {
         if bytes.len() as u64 > MAX_BYTES {
             return Err(TokenStoreError::TooMany);
         }
-        files::write_durably(&self.path(), &bytes).map_err(|error| self.fault(error))?;
+        let written = files::write_durably(&self.path(), &bytes).and_then(|()| self.give_to_owner(&self.path()));
+        written.map_err(|error| self.fault(error))?;
         self.current().map(drop)
     }
 

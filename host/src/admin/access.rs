@@ -128,9 +128,14 @@ impl Guard {
     pub(super) fn new(document: &OpenApi, tokenless: Option<Caller>, admin: &Admin) -> Self {
         let mut operations = BTreeMap::new();
         for (path, item) in &document.paths.paths {
-            for (method, operation) in
-                [("GET", &item.get), ("POST", &item.post), ("PUT", &item.put), ("DELETE", &item.delete)]
-            {
+            let methods = [
+                ("GET", &item.get),
+                ("POST", &item.post),
+                ("PUT", &item.put),
+                ("PATCH", &item.patch),
+                ("DELETE", &item.delete),
+            ];
+            for (method, operation) in methods {
                 let Some(id) = operation.as_ref().and_then(|operation| operation.operation_id.clone()) else {
                     continue;
                 };
@@ -147,6 +152,7 @@ impl Guard {
             "GET" | "HEAD" => "GET",
             "POST" => "POST",
             "PUT" => "PUT",
+            "PATCH" => "PATCH",
             "DELETE" => "DELETE",
             _ => return None,
         };
@@ -177,8 +183,11 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, mut request: Request,
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
     let operation = guard.find(request.method(), &path).cloned();
     let Some(operation) = operation else {
-        // The router knows the path, but not the method.
-        return next.run(request).await;
+        // The router refuses the method. A path that is not documented is a mistake of the host.
+        return match guard.operations.keys().any(|(documented, _)| *documented == path) {
+            true => next.run(request).await,
+            false => missing_token().into_response(),
+        };
     };
     if operation.permission == Permission::Open {
         return next.run(request).await;
@@ -200,7 +209,9 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, mut request: Request,
         true => guard.change(record, next.run(request)).await,
     };
     match caller {
-        Caller::Token(token) if operation.id == "follow_stream" => guard.while_valid(token, response),
+        Caller::Token(token) if matches!(operation.id.as_str(), "follow_stream" | "create_backup") => {
+            guard.while_valid(token, response)
+        }
         caller if caller.hides_payloads() => payloads::hide(&operation.id, response).await,
         _ => response,
     }
@@ -279,6 +290,13 @@ fn scope(path: &str, uri: &Uri) -> Result<Option<String>, Problem> {
     })
 }
 
+/// The response if a change panicked.
+fn failed(error: &tokio::task::JoinError) -> Response {
+    tracing::error!(%error, "a change through the admin interface failed");
+    let detail = "the host failed while it made the change; see its log";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response()
+}
+
 fn challenge(problem: Problem) -> Problem {
     problem.header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"sandbus\""))
 }
@@ -292,15 +310,11 @@ impl Guard {
     /// Makes a change and records it. Neither depends on the client: it may close the connection in between.
     async fn change(&self, record: ChangeRecord, change: impl Future<Output = Response> + Send + 'static) -> Response {
         let admin = self.admin.clone();
-        let task = async move { audit::recorded(&admin, record, change).await };
-        match self.admin.access.changes.spawn(task).await {
-            Ok(response) => response,
-            Err(error) => {
-                tracing::error!(%error, "a change through the admin interface failed");
-                let detail = "the host failed while it made the change; see its log";
-                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response()
-            }
-        }
+        // A change that panics has an end, too.
+        let change = self.admin.access.changes.spawn(change);
+        let change = async move { change.await.unwrap_or_else(|error| failed(&error)) };
+        let recorded = async move { audit::recorded(&admin, record, change).await };
+        self.admin.access.changes.spawn(recorded).await.unwrap_or_else(|error| failed(&error))
     }
 
     /// Records a denied request. Beyond a number per minute only the host's log has them, so that they cannot displace

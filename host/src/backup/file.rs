@@ -1,6 +1,7 @@
 //! The file of a backup: private, and complete or absent.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::error::BackupError;
@@ -38,8 +39,10 @@ impl BackupFile {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".partial-{}", std::process::id()));
         let partial = path.with_file_name(name);
-        let file = files::open_private(&partial).map_err(BackupError::of(&partial))?;
-        file.set_len(0).map_err(BackupError::of(&partial))?;
+        // A process that was killed may have left one. The directory may be shared, so nothing that exists is followed.
+        drop(std::fs::remove_file(&partial));
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial);
+        let file = file.map_err(BackupError::of(&partial))?;
         Ok((Self { path: path.to_owned(), partial }, file))
     }
 

@@ -45,8 +45,14 @@ pub fn restore(file: &Path, target: &Target, now: Timestamp) -> Result<Restored,
     let manifest = verify(file)?;
     let data = Place::of(&target.data)?;
     let plugins = target.plugins.as_deref().map(Place::of).transpose()?;
+    if let Some(plugins) = &plugins
+        && (plugins.path.starts_with(&data.path) || data.path.starts_with(&plugins.path))
+    {
+        let error = io::Error::other("the plugin folder and the data directory must not contain each other");
+        return Err(BackupError::File { path: plugins.path.clone(), error });
+    }
     // Held until the old directory is moved aside, so that no host starts in it.
-    let _in_use = data.lock_existing()?;
+    let in_use = data.lock_existing()?;
     data.check_free(target.replace)?;
     let plugins = match plugins {
         Some(plugins) if plugins.has_files(&manifest)? => None,
@@ -64,6 +70,12 @@ pub fn restore(file: &Path, target: &Target, now: Timestamp) -> Result<Restored,
         return Err(BackupError::unusable(file, "it changed while it was restored"));
     }
     check_store(file, &data.partial.join("bus.db"), &manifest)?;
+    // Somebody may have begun to use the directories since then.
+    let _in_use = if in_use.is_none() { data.lock_existing()? } else { in_use };
+    data.check_free(target.replace)?;
+    if let Some(plugins) = &plugins {
+        plugins.check_free(target.replace)?;
+    }
     let mut moved = Vec::new();
     if let Some(plugins) = plugins {
         moved.extend(plugins.commit(now)?);
@@ -234,7 +246,12 @@ impl Place {
                 Some(aside)
             }
         };
-        std::fs::rename(&self.partial, &self.path).map_err(&failed)?;
+        if let Err(error) = std::fs::rename(&self.partial, &self.path) {
+            if let Some(aside) = &moved {
+                drop(std::fs::rename(aside, &self.path));
+            }
+            return Err(failed(error));
+        }
         files::sync_directory(files::parent(&self.path)).map_err(&failed)?;
         Ok(moved)
     }

@@ -87,9 +87,8 @@ impl Client {
 
     /// Whether others on the network can read what is sent.
     fn is_clear_text(&self) -> bool {
-        let Some(uri) = self.base.strip_prefix("http://").and_then(|_| self.base.parse::<Uri>().ok()) else {
-            return false;
-        };
+        let uri = self.base.parse::<Uri>().ok().filter(|uri| uri.scheme_str() == Some("http"));
+        let Some(uri) = uri else { return false };
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let is_loopback = host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
         !is_loopback && !host.eq_ignore_ascii_case("localhost")
@@ -613,6 +612,7 @@ mod tests {
             ("https://sandbus.example", false),
             ("unix:/run/sandbus.sock", false),
             ("http://sandbus.example", true),
+            ("HTTP://sandbus.example", true),
             ("http://192.0.2.2:8081", true),
             ("http://localhost.example:8081", true),
         ] {

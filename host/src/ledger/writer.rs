@@ -219,11 +219,12 @@ impl Work {
             let written = store.write(&self.batch, self.gaps.all(), now);
             match self.note_write(written) {
                 Written::Done => {
-                    self.limit_exchanges();
                     self.shared.count_written(self.batch.len() as u64);
                     self.shared.note_settled(self.taken);
                     self.batch.clear();
                     self.gaps = UnstoredGaps::default();
+                    // It may find damage, which adds a gap.
+                    self.limit_exchanges();
                 }
                 Written::Refused(reason) => self.lose_batch(&format!("they could not be written: {reason}")),
                 Written::Failed => {}

@@ -81,6 +81,7 @@ pub(super) struct LogFile {
 impl LogFile {
     /// Creates a file for the entries from a number on.
     pub(super) fn create(directory: &Path, first: u64) -> io::Result<Self> {
+        files::make_directory(directory)?;
         let path = directory.join(format!("{first:020}.{EXTENSION}"));
         let file = files::open_private(&path)?;
         // A file that a failed write has left has no whole line.

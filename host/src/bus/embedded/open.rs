@@ -113,8 +113,8 @@ impl Embedded {
 
 /// Whether an entry of the data directory is one that the host creates.
 fn is_own(name: &OsStr) -> bool {
-    const NAMES: [&str; 4] = ["cache", "generations", "lock", "routes"];
-    const PREFIXES: [&str; 5] = ["backup-", "bus.db", "ledger", "lock.partial-", "routes.partial-"];
+    const NAMES: [&str; 5] = ["audit", "cache", "generations", "lock", "routes"];
+    const PREFIXES: [&str; 6] = ["backup-", "bus.db", "ledger", "lock.partial-", "routes.partial-", "tokens."];
     let name = name.to_string_lossy();
     NAMES.contains(&&*name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }

@@ -211,7 +211,9 @@ impl Recording {
             let config = toml_value(&json!(config)).unwrap_or_default();
             format!("# These stand for values that the host keeps secret.\n{}.config = {config}\n", self.given(plugin))
         };
-        let config: String = self.responses.config.iter().map(line).collect();
+        // A subscription that received the event may be deleted since.
+        let known = self.responses.config.iter().filter(|(plugin, _)| self.plugins.contains(*plugin));
+        let config: String = known.map(line).collect();
         config + &self.responses.to_toml()
     }
 

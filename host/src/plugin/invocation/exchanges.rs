@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::http::{HeaderMap, Uri};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 
 use crate::exchange::{BodyEnd, ExchangeMemory, RecordedExchange};
 use crate::secrecy::Values;
@@ -16,8 +15,6 @@ const EXCHANGE_BYTES: usize = 64 << 10;
 const INVOCATION_BYTES: usize = 256 << 10;
 /// Parts of the names of configuration values that are secrets.
 const SECRET_NAMES: [&str; 7] = ["secret", "token", "password", "passphrase", "credential", "key", "auth"];
-/// What the encoding of a query changes (RFC 3986, section 2.3).
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// A shorter value could be part of any text.
 const SECRET_BYTES: usize = 6;
 
@@ -129,23 +126,54 @@ fn hide(exchange: &mut RecordedExchange, config: &Values) {
     let mut placeholders = BTreeMap::new();
     for (name, value) in secrets(config) {
         let placeholder = format!("hidden-{}", name.replace(|other: char| !other.is_ascii_alphanumeric(), "-"));
-        let encoded = percent_encoding::utf8_percent_encode(value, ENCODED).to_string();
         let mut is_found = false;
-        let mut replace = |text: &str| {
-            let replaced = text.replace(value, &placeholder).replace(&encoded, &placeholder);
-            is_found |= replaced != text;
-            replaced
-        };
-        exchange.url = replace(&exchange.url);
-        exchange.headers.iter_mut().for_each(|(_, text)| *text = replace(text));
-        if let Ok(body) = std::str::from_utf8(&exchange.body) {
-            exchange.body = replace(body).into_bytes();
+        let texts = std::iter::once(&mut exchange.url).chain(exchange.headers.iter_mut().map(|(_, text)| text));
+        for text in texts {
+            if let Some(replaced) = replaced(text.as_bytes(), value.as_bytes(), &placeholder) {
+                (*text, is_found) = (String::from_utf8_lossy(&replaced).into_owned(), true);
+            }
+        }
+        // A body may be text in any encoding, or be cut within a letter.
+        if let Some(replaced) = replaced(&exchange.body, value.as_bytes(), &placeholder) {
+            (exchange.body, is_found) = (replaced, true);
         }
         if is_found {
             placeholders.insert(name.clone(), placeholder);
         }
     }
     exchange.placeholders = placeholders;
+}
+
+/// The text with a placeholder in place of a value, whatever of the value is percent-encoded. None if it does not contain
+/// the value.
+fn replaced(text: &[u8], value: &[u8], placeholder: &str) -> Option<Vec<u8>> {
+    let (mut result, mut at, mut is_found) = (Vec::with_capacity(text.len()), 0, false);
+    while at < text.len() {
+        if let Some(length) = encoded_length(&text[at..], value) {
+            result.extend_from_slice(placeholder.as_bytes());
+            (at, is_found) = (at + length, true);
+        } else {
+            result.push(text[at]);
+            at += 1;
+        }
+    }
+    is_found.then_some(result)
+}
+
+/// The length of the beginning of a text that stands for a value. Clients encode different characters in URLs and forms.
+fn encoded_length(text: &[u8], value: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    for byte in value {
+        let hex = text.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok());
+        let escaped = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        at += match *text.get(at)? {
+            b'%' if escaped == Some(*byte) => 3,
+            b'+' if *byte == b' ' => 1,
+            found if found == *byte => 1,
+            _ => return None,
+        };
+    }
+    Some(at)
 }
 
 /// The secrets of a configuration, the longest first: one may contain another.
@@ -170,6 +198,18 @@ mod tests {
 
     fn recorded(open: &OpenExchange) -> Arc<RecordedExchange> {
         open.close(&Values::default()).unwrap()
+    }
+
+    #[test]
+    fn a_secret_is_replaced_however_it_is_encoded() {
+        let replaced = |text: &[u8]| replaced(text, b"pa!ss /w", "X");
+        for text in ["pa!ss /w", "pa%21ss%20%2Fw", "pa!ss+%2fw", "%70a!ss%20/w"] {
+            assert_eq!(replaced(format!("?a={text}&b").as_bytes()).unwrap(), b"?a=X&b", "{text}");
+        }
+        assert_eq!(replaced(b"caf\xc3 pa!ss /w \xff").unwrap(), b"caf\xc3 X \xff", "no valid UTF-8");
+        for text in ["", "pa!ss", "pa!ss_/w", "pa%2", "PA!SS /W"] {
+            assert_eq!(replaced(text.as_bytes()), None, "{text}");
+        }
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl FolderReport {
 
     /// The generation that the host would run; `None` if it would run none.
     fn load(&mut self, folder: &Path, stem: &str, has_sidecar: bool, loader: &Loader) -> Option<Generation> {
-        let (sidecar, is_valid) = match has_sidecar {
+        let (sidecar, mut is_valid) = match has_sidecar {
             true => self.sidecar(folder, stem),
             false => (Some(Sidecar::default()), true),
         };
@@ -118,6 +118,8 @@ impl FolderReport {
                 self.add(&file, Malformed::whole(what));
             }
             sidecar = repaired?;
+            // What it lacks now may be what was removed.
+            is_valid = false;
         }
     }
 
