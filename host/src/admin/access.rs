@@ -311,8 +311,8 @@ impl Guard {
     async fn change(&self, record: ChangeRecord, change: impl Future<Output = Response> + Send + 'static) -> Response {
         let admin = self.admin.clone();
         // A change that panics has an end, too.
-        let change = self.admin.access.changes.spawn(change);
-        let change = async move { change.await.unwrap_or_else(|error| failed(&error)) };
+        let changes = self.admin.access.changes.clone();
+        let change = async move { changes.spawn(change).await.unwrap_or_else(|error| failed(&error)) };
         let recorded = async move { audit::recorded(&admin, record, change).await };
         self.admin.access.changes.spawn(recorded).await.unwrap_or_else(|error| failed(&error))
     }
