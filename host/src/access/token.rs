@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::role::Role;
 use crate::clock::Timestamp;
+use crate::files::sealed::hex;
 use crate::subscription::{OPERATOR, is_valid_name};
 
 /// The beginning of every token, by which secret scanners find leaked ones.
@@ -82,7 +83,7 @@ impl Secret {
         let mut bytes = [0; ID_LENGTH / 2 + RANDOM_BYTES];
         getrandom::fill(&mut bytes)?;
         let (id, random) = bytes.split_at(ID_LENGTH / 2);
-        let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = hex(id);
         let text = format!("{TOKEN_PREFIX}{id}_{}", BASE64_URL_SAFE_NO_PAD.encode(random));
         Ok(Self { id: TokenId(id), text })
     }

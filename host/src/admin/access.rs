@@ -5,7 +5,6 @@ mod limiter;
 mod payloads;
 mod permissions;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +23,7 @@ use limiter::FailureLimiter;
 
 use super::Admin;
 use super::audit::{self, ChangeRecord};
+use super::contract::Operations;
 use super::plugin_target::target;
 use crate::access::{AuditLog, Permission, RejectedToken, Role, TokenRecord, TokenStore};
 use crate::api;
@@ -108,10 +108,10 @@ impl Caller {
     }
 }
 
-/// The operations by path and method, with their permissions.
+/// The operations with their permissions.
 #[derive(Debug)]
 pub(super) struct Guard {
-    operations: BTreeMap<(String, &'static str), GuardedOperation>,
+    operations: Operations<GuardedOperation>,
     /// The caller who sends no token. None if callers need one.
     tokenless: Option<Caller>,
     pub(super) admin: Admin,
@@ -126,37 +126,13 @@ struct GuardedOperation {
 
 impl Guard {
     pub(super) fn new(document: &OpenApi, tokenless: Option<Caller>, admin: &Admin) -> Self {
-        let mut operations = BTreeMap::new();
-        for (path, item) in &document.paths.paths {
-            let methods = [
-                ("GET", &item.get),
-                ("POST", &item.post),
-                ("PUT", &item.put),
-                ("PATCH", &item.patch),
-                ("DELETE", &item.delete),
-            ];
-            for (method, operation) in methods {
-                let Some(id) = operation.as_ref().and_then(|operation| operation.operation_id.clone()) else {
-                    continue;
-                };
-                // An operation that nobody has classified is for administrators.
-                let permission = permissions::of(&id).unwrap_or(Permission::Admin);
-                operations.insert((path.clone(), method), GuardedOperation { id, permission });
-            }
-        }
+        let operations = Operations::of(document, |operation| {
+            let id = operation.operation_id.clone().unwrap_or_default();
+            // An operation that nobody has classified is for administrators.
+            let permission = permissions::of(&id).unwrap_or(Permission::Admin);
+            GuardedOperation { id, permission }
+        });
         Self { operations, tokenless, admin: admin.clone() }
-    }
-
-    fn find(&self, method: &Method, path: &str) -> Option<&GuardedOperation> {
-        let method = match method.as_str() {
-            "GET" | "HEAD" => "GET",
-            "POST" => "POST",
-            "PUT" => "PUT",
-            "PATCH" => "PATCH",
-            "DELETE" => "DELETE",
-            _ => return None,
-        };
-        self.operations.get(&(path.to_owned(), method))
     }
 
     /// Finds out who calls, by the header with the token. None if a required token is missing.
@@ -181,10 +157,10 @@ fn bearer(header: &str) -> Option<&str> {
 /// Passes a request on if its caller may make it.
 pub(super) async fn check(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
-    let operation = guard.find(request.method(), &path).cloned();
+    let operation = guard.operations.find(request.method(), &path).cloned();
     let Some(operation) = operation else {
         // The router refuses the method. A path that is not documented is a mistake of the host.
-        return match guard.operations.keys().any(|(documented, _)| *documented == path) {
+        return match guard.operations.has_path(&path) {
             true => next.run(request).await,
             false => missing_token().into_response(),
         };
@@ -197,16 +173,17 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, mut request: Request,
         Ok(None) => return missing_token().into_response(),
         Err(rejected) => return guard.reject(&rejected).into_response(),
     };
-    let record = ChangeRecord::of(&operation.id, caller.describe(), &request);
     let authorized = authorize(&caller, &operation, &path, &request).and_then(|()| guard.check_file(&caller, &path));
     if let Err(problem) = authorized {
+        let record = ChangeRecord::of(&operation.id, caller.describe(), &request);
         guard.note_denied(record, &problem).await;
         return problem.into_response();
     }
     request.extensions_mut().insert(caller.clone());
-    let response = match is_change(request.method()) {
-        false => next.run(request).await,
-        true => guard.change(record, next.run(request)).await,
+    let record = is_change(request.method()).then(|| ChangeRecord::of(&operation.id, caller.describe(), &request));
+    let response = match record {
+        None => next.run(request).await,
+        Some(record) => guard.change(record, next.run(request)).await,
     };
     match caller {
         Caller::Token(token) if matches!(operation.id.as_str(), "follow_stream" | "create_backup") => {

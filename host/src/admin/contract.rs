@@ -21,44 +21,54 @@ use crate::server::{BodyReader, NoParameters, Query};
 /// What the operations read, and how to read a body.
 #[derive(Debug)]
 pub(super) struct Contract {
-    pub(super) operations: Operations,
+    pub(super) operations: Operations<Reads>,
     pub(super) body_reader: BodyReader,
 }
 
-/// The documented operations, by path and method.
-#[derive(Debug, Default)]
-pub(super) struct Operations(BTreeMap<(String, &'static str), Reads>);
+/// Something about each documented operation, by path and method.
+#[derive(Debug)]
+pub(super) struct Operations<T>(BTreeMap<String, BTreeMap<Method, T>>);
 
 /// What an operation reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Reads {
+pub(super) struct Reads {
     body: bool,
     query: bool,
     condition: bool,
 }
 
-impl Operations {
-    pub(super) fn of(document: &OpenApi) -> Self {
+impl<T> Operations<T> {
+    pub(super) fn of(document: &OpenApi, describe: impl Fn(&Operation) -> T) -> Self {
+        let describe = |(method, operation): (Method, &Operation)| (method, describe(operation));
         let paths = document.paths.paths.iter();
-        Self(paths.flat_map(|(path, item)| operations(path, item)).collect())
+        Self(paths.map(|(path, item)| (path.clone(), operations(item).map(describe).collect())).collect())
     }
 
-    fn find(&self, method: &Method, path: &str) -> Option<Reads> {
-        // The router answers HEAD like GET.
-        let method = if method == Method::HEAD { "GET" } else { method.as_str() };
-        let found = self.0.iter().find(|((known, of), _)| known == path && *of == method);
-        found.map(|(_, reads)| *reads)
+    /// The operation of a method on a path. The router answers HEAD like GET.
+    pub(super) fn find(&self, method: &Method, path: &str) -> Option<&T> {
+        self.0.get(path)?.get(if method == Method::HEAD { &Method::GET } else { method })
+    }
+
+    /// Whether the path has any operation.
+    pub(super) fn has_path(&self, path: &str) -> bool {
+        self.0.contains_key(path)
     }
 }
 
-fn operations(path: &str, item: &PathItem) -> Vec<((String, &'static str), Reads)> {
-    let all = [("GET", &item.get), ("POST", &item.post), ("PUT", &item.put), ("DELETE", &item.delete)];
-    let documented = all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_ref()?)));
-    documented.map(|(method, operation)| ((path.to_owned(), method), Reads::of(operation))).collect()
+/// The operations of a path with their methods.
+pub(super) fn operations(item: &PathItem) -> impl Iterator<Item = (Method, &Operation)> {
+    let all = [
+        (Method::GET, &item.get),
+        (Method::POST, &item.post),
+        (Method::PUT, &item.put),
+        (Method::PATCH, &item.patch),
+        (Method::DELETE, &item.delete),
+    ];
+    all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_ref()?)))
 }
 
 impl Reads {
-    fn of(operation: &Operation) -> Self {
+    pub(super) fn of(operation: &Operation) -> Self {
         Self {
             body: operation.request_body.is_some(),
             query: has_parameter(operation, &ParameterIn::Query),
@@ -79,7 +89,7 @@ pub(super) fn has_parameter(operation: &Operation, place: &ParameterIn) -> bool 
 /// Passes a request on if its operation reads every part of it.
 pub(super) async fn check(State(contract): State<Arc<Contract>>, request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
-    let reads = contract.operations.find(request.method(), &path);
+    let reads = contract.operations.find(request.method(), &path).copied();
     debug_assert!(reads.is_some(), "{path} is not in the OpenAPI document; add it with `routes!`");
     let reads = reads.unwrap_or(Reads { body: true, query: true, condition: true });
     // A health check may add parameters.

@@ -45,8 +45,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use access::Access;
 use access::{Caller, Guard};
-use contract::{Contract, Operations};
+use contract::{Contract, Operations, Reads};
 pub use probe::Probes;
+pub(crate) use tokens::view as view_token;
 
 use crate::api;
 use crate::backup::BackupSource;
@@ -126,7 +127,8 @@ impl Admin {
 
     fn router_for(self, tokenless: Option<Caller>) -> Router {
         let (router, document) = openapi::routes().split_for_parts();
-        let contract = Contract { operations: Operations::of(&document), body_reader: self.body_reader.clone() };
+        let contract =
+            Contract { operations: Operations::of(&document, Reads::of), body_reader: self.body_reader.clone() };
         // Only a browser on this machine can be misled by a name, and it cannot reach a socket.
         let any_host = !matches!(tokenless, Some(Caller::Local));
         let guard = Guard::new(&document, tokenless, &self);

@@ -120,7 +120,8 @@ pub(super) async fn revoke(State(admin): State<Admin>, Path(id): Path<String>) -
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn view(token: &TokenRecord, now: Timestamp) -> TokenView {
+/// A token in the form of the API.
+pub(crate) fn view(token: &TokenRecord, now: Timestamp) -> TokenView {
     TokenView {
         id: token.id.to_string(),
         name: token.name.clone(),

@@ -27,8 +27,7 @@ impl AttemptRecord {
     /// This record without what other services answered, which may take much memory.
     #[must_use]
     pub fn without_exchanges(&self) -> Self {
-        let calls = self.usage.calls.without_exchanges();
-        Self { usage: Usage { calls, ..self.usage.clone() }, ..self.clone() }
+        Self { usage: self.usage.without_exchanges(), ..self.clone() }
     }
 }
 

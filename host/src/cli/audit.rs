@@ -6,11 +6,11 @@ use anyhow::bail;
 use clap::Subcommand;
 
 use super::paging::{Paging, next_page_hint};
+use super::response::Response;
 use super::{Group, output};
 use crate::access::{self, Chain};
 use crate::api::{AuditEntryView, AuditLogPage};
-use crate::{console, printable};
-use output::{cell, optional, table, truncate};
+use output::{Output, cell, optional, table, truncate};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -38,28 +38,23 @@ pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
             output.print(&page, |page| list(&page.entries) + &next_page_hint(page));
             Ok(())
         }
-        Command::Verify(verify) => check(&verify, arguments.remote.json),
+        Command::Verify(verify) => check(&verify, Output { json: arguments.remote.json }),
     }
 }
 
 /// Checks the files, which need no running host.
-fn check(verify: &Verify, json: bool) -> anyhow::Result<()> {
+fn check(verify: &Verify, output: Output) -> anyhow::Result<()> {
     let Verify { data, expect } = verify;
     if !data.is_dir() {
         bail!("there is no data directory {}; name it with --data", data.display());
     }
     let chain = access::verify(data, expect.as_deref())?;
-    let text = match (&chain, json) {
-        (None, true) => "null".to_owned(),
-        (None, false) => "the audit log has no entries".to_owned(),
-        (Some(Chain { entries, first, last, head }), true) => {
-            serde_json::json!({ "entries": entries, "first": first, "last": last, "head": head }).to_string()
-        }
-        (Some(Chain { entries, first, last, head }), false) => format!(
+    output.print(&Response::local(chain)?, |chain| match chain {
+        None => "the audit log has no entries".to_owned(),
+        Some(Chain { entries, first, last, head }) => format!(
             "{entries} entries are intact, {first} to {last}.\nThe last one has the hash {head}. Keep the hash elsewhere, and pass it to the next check with --expect."
         ),
-    };
-    console::print_line(&printable::block(&text));
+    });
     Ok(())
 }
 

@@ -6,11 +6,13 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Subcommand;
 
+use super::response::Response;
 use super::{Remote, output};
-use crate::access::{NewToken, Role, TokenId, TokenRecord, TokenStore};
+use crate::access::{NewToken, Role, TokenId, TokenStore};
+use crate::admin::view_token;
 use crate::api::{CreatedTokenView, TokenList, TokenRequest, TokenView};
 use crate::clock::{Clock, Timestamp};
-use crate::{console, printable};
+use crate::console;
 use output::{Output, cell, optional, table};
 
 #[derive(Debug, clap::Args)]
@@ -95,18 +97,19 @@ fn change_file(command: Command, store: &TokenStore, output: Output) -> anyhow::
     match command {
         Command::Create(create) => {
             let (secret, record) = store.create(create.checked(now)?, now)?;
-            let created = CreatedTokenView { secret: secret.expose().to_owned(), token: view(&record, now) };
-            print(output, &created, show_created)
+            let created = CreatedTokenView { secret: secret.expose().to_owned(), token: view_token(&record, now) };
+            output.print(&Response::local(created)?, show_created);
         }
         Command::List => {
-            let tokens = store.list()?.iter().map(|token| view(token, now)).collect();
-            print(output, &TokenList { tokens }, show_list)
+            let tokens = store.list()?.iter().map(|token| view_token(token, now)).collect();
+            output.print(&Response::local(TokenList { tokens })?, show_list);
         }
         Command::Revoke { id } => {
             let revoked = store.revoke(&id)?;
-            print(output, &view(&revoked, now), |token| format!("revoked {}", token.id))
+            output.print(&Response::local(view_token(&revoked, now))?, |token| format!("revoked {}", token.id));
         }
     }
+    Ok(())
 }
 
 impl Create {
@@ -116,28 +119,6 @@ impl Create {
         let created_by = "command line".to_owned();
         let token = NewToken { name, role, plugin, hide_payloads, expires_at: None, created_by };
         Ok(token.checked(expires, now)?)
-    }
-}
-
-fn print<T: serde::Serialize>(output: Output, value: &T, show: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
-    match output.json {
-        true => console::print_line(&printable::json(&serde_json::to_string_pretty(value)?)),
-        false => console::print_line(&printable::block(&show(value))),
-    }
-    Ok(())
-}
-
-fn view(token: &TokenRecord, now: Timestamp) -> TokenView {
-    TokenView {
-        id: token.id.to_string(),
-        name: token.name.clone(),
-        role: token.role.as_str().to_owned(),
-        plugin: token.plugin.clone(),
-        hide_payloads: token.hide_payloads,
-        created_at: token.created_at.to_string(),
-        created_by: token.created_by.clone(),
-        expires_at: token.expires_at.map(|time| time.to_string()),
-        expired: token.is_expired(now),
     }
 }
 

@@ -36,14 +36,15 @@ impl Entry {
             Self::Request(request) => &request.usage.calls,
         };
         let has_some = calls.recorded.iter().any(|call| call.exchange.is_some());
-        let usage = |usage: &Usage| Usage { calls: usage.calls.without_exchanges(), ..usage.clone() };
         has_some.then(|| match self {
-            Self::Attempt(attempt) => {
-                Self::Attempt(Box::new(AttemptEntry { usage: usage(&attempt.usage), ..(**attempt).clone() }))
-            }
-            Self::Request(request) => {
-                Self::Request(Box::new(RequestEntry { usage: usage(&request.usage), ..(**request).clone() }))
-            }
+            Self::Attempt(attempt) => Self::Attempt(Box::new(AttemptEntry {
+                usage: attempt.usage.without_exchanges(),
+                ..(**attempt).clone()
+            })),
+            Self::Request(request) => Self::Request(Box::new(RequestEntry {
+                usage: request.usage.without_exchanges(),
+                ..(**request).clone()
+            })),
         })
     }
 

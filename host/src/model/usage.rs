@@ -50,6 +50,15 @@ pub struct OutboundCall {
     pub exchange: Option<Arc<RecordedExchange>>,
 }
 
+impl Usage {
+    /// This usage without what other services answered.
+    #[must_use]
+    pub fn without_exchanges(&self) -> Self {
+        let Self { queued, cpu_time, memory_bytes, calls } = self;
+        Self { queued: *queued, cpu_time: *cpu_time, memory_bytes: *memory_bytes, calls: calls.without_exchanges() }
+    }
+}
+
 impl OutboundCalls {
     /// Adds a request.
     pub fn add(&mut self, call: OutboundCall) {

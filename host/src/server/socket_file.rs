@@ -3,7 +3,7 @@
 use std::fs::{self, Metadata, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixSocket};
@@ -77,16 +77,19 @@ fn remove_stale(path: &Path) -> Result<(), SocketError> {
     if !found.file_type().is_socket() {
         return Err(SocketError::NotASocket(path.to_owned()));
     }
-    match UnixStream::connect(path) {
+    // Of another type than the socket, so that the attempt fails at once and never waits in the queue of a hung host. Only
+    // a socket that no process has open refuses it.
+    match UnixDatagram::unbound().and_then(|probe| probe.connect(path)) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(refused),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(refused(error)),
-        // The queue of a busy host may be full, which is an error, too.
         Ok(_) | Err(_) => Err(SocketError::InUse(path.to_owned())),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+
     use super::*;
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::AuditEntry;
 use super::files::Segments;
+use crate::files::sealed::hex;
 
 /// The hash before the first entry.
 pub(super) const ZERO: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -48,11 +49,11 @@ impl Link {
 
 fn hash(previous: &str, entry: &str) -> String {
     let digest = Sha256::new().chain_update(previous).chain_update(entry).finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest)
 }
 
 /// A whole chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Chain {
     /// The number of entries.
     pub entries: u64,
@@ -60,7 +61,7 @@ pub struct Chain {
     pub first: u64,
     /// The number of the last entry.
     pub last: u64,
-    /// The hash of the last entry. Keep it elsewhere: whoever can write the files could compute all hashes again.
+    /// The hash of the last entry. Keep it elsewhere: somebody who can write the files could compute all hashes again.
     pub head: String,
 }
 

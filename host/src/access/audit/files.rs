@@ -50,7 +50,7 @@ impl Segments {
         self.0.iter().rev().map(|(_, path)| path.as_path())
     }
 
-    /// Deletes the oldest files until the others have at most so many bytes. The newest one stays.
+    /// Deletes the oldest files until the rest have at most `max_bytes`. Keeps the newest file.
     pub(super) fn remove_oldest_beyond(&self, max_bytes: u64) -> io::Result<()> {
         let mut sizes = Vec::new();
         for path in self.oldest_first() {

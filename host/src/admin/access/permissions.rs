@@ -67,13 +67,13 @@ pub(super) fn is_for_everybody(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::openapi;
+    use crate::admin::{contract, openapi};
 
     #[test]
     fn every_operation_has_a_permission() {
         let document = openapi::routes().into_openapi();
         for item in document.paths.paths.values() {
-            for operation in [&item.get, &item.post, &item.put, &item.patch, &item.delete].into_iter().flatten() {
+            for (_, operation) in contract::operations(item) {
                 let id = operation.operation_id.as_deref().unwrap();
                 assert!(of(id).is_some(), "{id} has no permission");
             }

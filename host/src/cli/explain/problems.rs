@@ -553,7 +553,7 @@ pub(super) const ADMIN: &[Explanation] = &[
         "backup-in-progress",
         &[409],
         "Another backup has not ended.",
-        "Two clients make a backup at the same time, or a slow one still downloads the former backup.",
+        "Two clients make a backup at the same time, or a slow one still downloads the previous backup.",
         "Repeat the request when the other one has ended.",
     ),
     problem(
@@ -706,7 +706,7 @@ pub(super) const ADMIN: &[Explanation] = &[
     problem(
         "no-generation",
         &[409],
-        "There is no such earlier generation.",
+        "The plugin has no such earlier generation.",
         "The plugin has run one component only, or the archive no longer has the named one.",
         "Run `sandbus plugins show NAME` to see the generations.",
     ),
