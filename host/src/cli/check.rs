@@ -99,7 +99,11 @@ impl CheckView {
     fn add(&mut self, folder: &Path, report: &FolderReport) {
         let error = |FileFault { file, fault }: &FileFault| ErrorView::new(&folder.join(file), fault);
         self.errors.extend(report.faults.iter().map(error));
-        self.plugins.extend(report.loaded.iter().map(|(stem, generation)| PluginView {
+        let is_faulty = |stem: &str| {
+            report.faults.iter().any(|fault| Path::new(&fault.file).file_stem().is_some_and(|file| file == stem))
+        };
+        let sound = report.loaded.iter().filter(|(stem, _)| !is_faulty(stem));
+        self.plugins.extend(sound.map(|(stem, generation)| PluginView {
             file: format!("{stem}.wasm"),
             name: generation.name.to_string(),
             version: generation.descriptor.version.clone(),

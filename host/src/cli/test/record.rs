@@ -54,10 +54,16 @@ struct Recording {
 /// Writes a scenario of an event to a file, or prints it.
 pub(super) async fn record(client: &Client, id: &str, output: Option<&Path>) -> anyhow::Result<()> {
     let recording = read(client, id).await?;
+    if let Some(folder) = output.and_then(Path::parent) {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
     let step = match (recording.inline_step(), output) {
         (Some(step), _) => step,
         (None, Some(output)) => {
             let file = output.with_extension("ndjson");
+            if file == output {
+                bail!("the event needs the file {} for itself; give --output another extension", file.display());
+            }
             let line = format!("{}\n", recording.text);
             std::fs::write(&file, line).with_context(|| format!("cannot write {}", file.display()))?;
             let name = file.file_name().unwrap_or_default().to_string_lossy();
@@ -72,9 +78,6 @@ pub(super) async fn record(client: &Client, id: &str, output: Option<&Path>) -> 
         console::print_line(scenario.trim_end());
         return Ok(());
     };
-    if let Some(folder) = output.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    }
     std::fs::write(output, scenario).with_context(|| format!("cannot write {}", output.display()))?;
     let path = output.display();
     console::print_line(&format!("wrote {path}"));

@@ -61,7 +61,7 @@ async fn the_oldest_exchanges_are_deleted_and_their_records_are_kept() {
     (0..200).for_each(|_| pushed(&first, &attempt));
     first.write_queue();
     let left = kept(data.path()).await;
-    // At most 8 MiB, in steps of 64 exchanges.
+    // At most 8 MiB, in steps of 4 exchanges.
     assert!((72..=136).contains(&left.len()) && left[0] == 200, "{left:?}");
     assert_eq!(all(&reader(data.path())).await, 200);
     first.close();

@@ -27,7 +27,8 @@ pub(crate) struct FileFault {
 /// The result of checking a folder.
 #[derive(Debug, Default)]
 pub(crate) struct FolderReport {
-    /// The plugins that the host would load, each with the stem of its file.
+    /// The plugins that can be loaded, each with the stem of its file: some only without the faulty parts of their
+    /// sidecars, or without those that they conflict with.
     pub(crate) loaded: Vec<(String, Arc<Generation>)>,
     /// The stems of the plugins that their sidecars disable.
     pub(crate) disabled: Vec<String>,
