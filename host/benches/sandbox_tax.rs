@@ -142,7 +142,7 @@ async fn events_per_second(generation: Arc<Generation>, recording: Option<Record
     let webhooks = Webhooks::new(client, origin, Clock::System);
     let ledger = recording.map(|record| {
         let config = LedgerConfig { record, ..LedgerConfig::default() };
-        Ledger::open(directory.path(), config, Clock::System, Box::new(|_, _| None)).unwrap()
+        Ledger::open(directory.path(), &config, Clock::System, Box::new(|_, _| None)).unwrap()
     });
     let recorder = ledger.as_ref().map(Ledger::recorder).unwrap_or_default();
     let dispatcher = Dispatcher::new(bus.clone(), registry, capacity, webhooks, 64).recorded_by(recorder);

@@ -12,21 +12,27 @@ use serde::{Deserialize, Serialize};
 
 use origins::FileKeys;
 pub use origins::{EffectiveSetting, Origin, Origins, ParsedOverrides};
+pub(crate) use reload::{ReloadError, ReloadReport};
 
 use crate::bus;
 use crate::endpoint::DEFAULT_ORIGIN;
 use crate::ingress::{EventsRule, IngressConfig};
 use crate::ledger::LedgerConfig;
-use crate::plugin::{self, Limits, PreparedRuntimePaths};
+use crate::outbound::OutboundConfig;
+use crate::plugin::{self, HostSettings, Limits, PreparedRuntimePaths};
+use crate::secrets::{SecretStore, SecretsConfig};
 use crate::server::{FrontRules, HttpLimits, TlsConfig};
 use crate::telemetry::Format;
 use crate::toml_file;
 
 mod check;
 mod origins;
+mod reload;
 
 /// The default address of the admin interface, for the server and the CLI.
 pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
+/// The default configuration file.
+const DEFAULT_FILE: &str = "sandbus.toml";
 /// The default plugin folder.
 const DEFAULT_PLUGINS: &str = "plugins";
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -36,6 +42,8 @@ const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOS
 pub struct Config {
     /// The plugin folder.
     pub plugins: PathBuf,
+    /// The directories that links in the plugin folder may lead into, besides the folder itself.
+    pub link_roots: Vec<PathBuf>,
     /// The data directory: the store and the compiled code.
     pub data: PathBuf,
     /// The address of the ingress.
@@ -70,6 +78,10 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// Who may use the admin interface.
     pub access: AccessConfig,
+    /// Settings of outgoing requests.
+    pub outbound: OutboundConfig,
+    /// Settings of secrets.
+    pub secrets: SecretsConfig,
     /// Whether backtraces name source lines of plugins, as `sandbus dev` needs.
     pub source_lines: bool,
     /// Where the prepared runtimes of scripts are. Only `sandbus dev` has them.
@@ -263,8 +275,35 @@ impl SandboxConfig {
     }
 }
 
+/// Where a configuration comes from, so that it can be loaded again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ConfigSource {
+    overrides: Overrides,
+    /// Who may publish if the file does not say.
+    events: EventsRule,
+    /// Whether the ledger keeps responses if the file does not say, and SIGHUP ends the host.
+    is_for_development: bool,
+}
+
+impl ConfigSource {
+    /// The source of a serving host.
+    fn serving(overrides: &Overrides) -> Self {
+        Self { overrides: overrides.clone(), events: EventsRule::Off, is_for_development: false }
+    }
+
+    /// The source of a developer's host.
+    fn developing(overrides: &Overrides) -> Self {
+        Self { overrides: overrides.clone(), events: EventsRule::open(), is_for_development: true }
+    }
+
+    /// The configuration file. It need not exist if nobody named it.
+    fn file(&self) -> &Path {
+        self.overrides.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
+    }
+}
+
 /// Settings from flags and environment variables.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct Overrides {
     /// Read the configuration from FILE [default: sandbus.toml, if it exists]
     #[arg(long, env = "SANDBUS_CONFIG", value_name = "FILE")]
@@ -317,6 +356,7 @@ pub struct Overrides {
 #[serde(deny_unknown_fields, default)]
 struct File {
     plugins: Option<PathBuf>,
+    link_roots: Vec<PathBuf>,
     data: Option<PathBuf>,
     #[serde(deserialize_with = "deserialize_address")]
     listen: Option<SocketAddr>,
@@ -334,6 +374,8 @@ struct File {
     sandbox: SandboxConfig,
     ledger: LedgerConfig,
     access: AccessConfig,
+    outbound: OutboundConfig,
+    secrets: SecretsConfig,
 }
 
 /// Reads a listen address: `127.0.0.1:8080`, `[::1]:8080`, or `localhost:8080`. A name stands for its first address.
@@ -358,7 +400,7 @@ impl Config {
     /// # Errors
     /// If the file cannot be read or is malformed, or a value is out of range.
     pub fn load(overrides: &Overrides) -> anyhow::Result<Self> {
-        Self::load_with(overrides, EventsRule::Off, false)
+        Self::load_with(ConfigSource::serving(overrides))
     }
 
     /// Loads the configuration of a developer's host. Anybody may publish unless the file names producers, and the
@@ -367,25 +409,26 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn load_open(overrides: &Overrides) -> anyhow::Result<Self> {
-        Self::load_with(overrides, EventsRule::open(), true)
+        Self::load_with(ConfigSource::developing(overrides))
     }
 
-    fn load_with(overrides: &Overrides, events: EventsRule, record_responses: bool) -> anyhow::Result<Self> {
-        let (mut file, origin) = read_file(overrides.config.as_deref())?;
-        if !origin.as_ref().is_some_and(|file| file.has("ledger.record_responses")) {
-            file.ledger.record_responses = record_responses;
-        }
-        let config = Self::combine(file, origin, overrides, events);
+    fn load_with(source: ConfigSource) -> anyhow::Result<Self> {
+        let (file, keys) = read_file(source.overrides.config.as_deref())?;
+        let config = Self::combine(file, keys, source);
         match config.out_of_range().into_iter().next() {
             Some((_, fault)) => bail!(fault),
             None => Ok(config),
         }
     }
 
-    fn combine(file: File, origin: Option<FileKeys>, overrides: &Overrides, events: EventsRule) -> Self {
-        let given = overrides.clone();
+    fn combine(mut file: File, keys: Option<FileKeys>, source: ConfigSource) -> Self {
+        let given = source.overrides.clone();
+        if !keys.as_ref().is_some_and(|keys| keys.has("ledger.record_responses")) {
+            file.ledger.record_responses = source.is_for_development;
+        }
         Self {
             plugins: given.plugins.or(file.plugins).unwrap_or_else(|| DEFAULT_PLUGINS.into()),
+            link_roots: file.link_roots,
             data: given.data.or(file.data).unwrap_or_else(|| "data".into()),
             listen: given.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
             admin: given.admin_listen.or(file.admin_listen).unwrap_or(DEFAULT_ADMIN),
@@ -393,7 +436,7 @@ impl Config {
             log: given.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             shutdown_grace_period: file.shutdown_grace_period.unwrap_or(Duration::from_secs(10)),
             probe: ProbeConfig { listen: given.probe_listen.or(file.probe.listen) },
-            events: file.ingress.events.unwrap_or(events),
+            events: file.ingress.events.unwrap_or_else(|| source.events.clone()),
             ingress_tls: file.ingress.tls,
             ingress_front: FrontRules { proxies: file.ingress.trusted_proxies, access_log: file.ingress.access_log },
             admin_tls: file.admin.tls,
@@ -406,10 +449,22 @@ impl Config {
                 behind_proxy: given.behind_proxy.unwrap_or(file.access.behind_proxy),
                 ..file.access
             },
+            outbound: file.outbound,
+            secrets: file.secrets,
             source_lines: false,
             runtimes: None,
             hold_failures: false,
-            origins: Origins { file: origin, overrides: given.origins },
+            origins: Origins { source: Some(Box::new(source)), file: keys, overrides: given.origins },
+        }
+    }
+
+    /// What plugins get from the configuration.
+    #[must_use]
+    pub fn host_settings(&self) -> HostSettings {
+        HostSettings {
+            defaults: self.sandbox.plugin_defaults(),
+            networks: self.outbound.networks.clone(),
+            secrets: SecretStore::new(&self.secrets),
         }
     }
 
@@ -455,7 +510,7 @@ pub(crate) fn check_folder(path: &Path) -> anyhow::Result<()> {
 
 /// Reads the file, and finds out which keys it has.
 fn read_file(named: Option<&Path>) -> anyhow::Result<(File, Option<FileKeys>)> {
-    let path = named.unwrap_or(Path::new("sandbus.toml"));
+    let path = named.unwrap_or(Path::new(DEFAULT_FILE));
     match std::fs::read_to_string(path) {
         Ok(text) => {
             let file = toml_file::parse(&text).with_context(|| format!("{} is malformed", path.display()))?;

@@ -2,6 +2,7 @@
 //!
 //! They contain payloads, plugin state and webhook secrets in plain text. Their permissions do not depend on the umask.
 
+pub(crate) mod links;
 pub(crate) mod sealed;
 
 use std::ffi::OsStr;

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use axum::http::HeaderValue;
+use arc_swap::ArcSwap;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -40,8 +43,14 @@ use crate::threads::Capacity;
 
 pub use listeners::BoundListeners;
 use listeners::ProbeServer;
+use reload::Reloader;
 
 mod listeners;
+mod reload;
+mod systemd;
+
+/// The configuration of a running host, which a reload replaces.
+type HostConfig = Arc<ArcSwap<Config>>;
 
 /// The log target of the lines that announce the addresses. `sandbus dev` shows these lines and no others of this
 /// module.
@@ -60,7 +69,8 @@ pub struct Host {
     listener: Listener,
     admin_listener: Listener,
     admin_socket: Option<Listener>,
-    config: Config,
+    config: HostConfig,
+    reloader: Reloader,
     connections: Connections,
     probe: Option<ProbeServer>,
     stops: Stops,
@@ -109,7 +119,7 @@ fn open_ledger(config: &Config, bus: &SharedBus, clock: &Clock) -> std::io::Resu
         let id = SubscriptionId { owner: owner.to_owned(), name: name.to_owned() };
         Some(bus.feed(catalogue.subscription(&id)?.feed)?.overview().backlog)
     };
-    Ledger::open(&config.data, config.ledger.clone(), clock.clone(), Box::new(backlog))
+    Ledger::open(&config.data, &config.ledger, clock.clone(), Box::new(backlog))
 }
 
 /// Opens the tokens and the audit log in the data directory.
@@ -204,8 +214,10 @@ impl Host {
     /// If a part cannot start: what failed, and what to do.
     pub async fn start_on(listeners: BoundListeners, config: Config, observer: Observer) -> anyhow::Result<Self> {
         catch_file_size_signal()?;
+        let hangups = config.reloads_on_hangup().then(|| signal(SignalKind::hangup())).transpose()?;
         let clock = Clock::System;
         let producers = Producers::load(config.events.clone()).context("[ingress] events")?;
+        let producers = Arc::new(ArcSwap::from_pointee(producers));
         let own = Listeners::new(listeners.addresses()?);
         let BoundListeners { ingress: listener, admin: admin_listener, admin_socket, probe, connections, .. } =
             listeners;
@@ -221,11 +233,11 @@ impl Host {
         let concurrency = sandbox.concurrency.get() as usize;
         let memory_bytes = sandbox.max_memory_bytes;
         let engine = EngineConfig { concurrency, memory_bytes, source_lines: config.source_lines };
-        let client =
-            outbound::Client::new(own.clone()).context("cannot set up the HTTP client for webhooks and plugins")?;
+        let client = outbound::Client::new(own.clone(), &config.outbound)
+            .context("cannot set up the HTTP client for webhooks and plugins")?;
         let environment = Environment::new(clock.clone(), Outbound::Network(client.clone()))
             .recording(config.ledger.exchange_memory());
-        let loader = Loader::new(engine, config.data.join("cache"), sandbox.plugin_defaults(), environment)?;
+        let loader = Loader::new(engine, config.data.join("cache"), config.host_settings(), environment)?;
         let loader = match config.runtimes.clone() {
             Some(paths) => loader.with_runtimes(paths),
             None => loader,
@@ -235,6 +247,7 @@ impl Host {
         let services = HostServices { bus: bus.clone(), capacity: capacity.clone() };
         let paths = PluginPaths {
             plugins: config.plugins.clone(),
+            link_roots: config.link_roots.clone(),
             archive: config.data.join("generations"),
             routes: config.data.join("routes"),
         };
@@ -243,7 +256,7 @@ impl Host {
         reconciler.load_all().await;
 
         let origin = HeaderValue::from_str(&config.bus.webhook_origin).context("bus.webhook_origin")?;
-        let webhooks = Webhooks::new(client, origin, clock.clone());
+        let webhooks = Webhooks::new(client.clone(), origin, clock.clone());
         let hop_limit = config.bus.hop_limit;
         let dispatcher = Dispatcher::new(bus.clone(), registry.clone(), capacity.clone(), webhooks, hop_limit);
         let dispatcher = dispatcher.observed_by(observer.clone()).holding_failures(config.hold_failures);
@@ -257,6 +270,19 @@ impl Host {
         let streaming_responses = TaskTracker::new();
         let streaming_permits = Arc::new(Semaphore::new(concurrency / 4));
         let running = capacity.clone();
+        let view = Arc::new(ArcSwap::from_pointee(view_configuration(&config)));
+        let reloader = Reloader {
+            config: Arc::new(ArcSwap::from_pointee(config.clone())),
+            bus: bus.clone(),
+            producers: Arc::clone(&producers),
+            front: listener.front(),
+            recorder: ledger.recorder(),
+            client,
+            loader: Arc::clone(&loader),
+            folder: folder.clone(),
+            view: Arc::clone(&view),
+            hangups,
+        };
         let ingress = Ingress {
             bus: bus.clone(),
             producers,
@@ -280,7 +306,6 @@ impl Host {
             folder,
             loader,
             capacity: running,
-            defaults: sandbox.plugin_defaults(),
             body_reader: BodyReader { limits, stop: stops.rest.clone() },
             replies_ended: stops.replies.clone(),
             recorder: ledger.recorder(),
@@ -293,11 +318,12 @@ impl Host {
                 data: config.data.clone(),
                 store: store.clone().unwrap_or_else(|| config.data.clone()),
                 plugins: config.plugins.clone(),
+                link_roots: config.link_roots.clone(),
             },
             data: store.unwrap_or_else(|| config.data.clone()),
             access: Arc::new(access),
             changes: Arc::default(),
-            configuration: Arc::new(view_configuration(&config)),
+            configuration: view,
         };
         Ok(Self {
             bus,
@@ -310,7 +336,8 @@ impl Host {
             listener,
             admin_listener,
             admin_socket,
-            config,
+            config: Arc::clone(&reloader.config),
+            reloader,
             connections,
             probe,
             _lock: lock,
@@ -385,6 +412,7 @@ impl Host {
             admin_listener,
             admin_socket,
             config,
+            reloader,
             connections,
             probe,
             stops,
@@ -393,7 +421,8 @@ impl Host {
         } = self;
         let store = admin.data.clone();
         let changes = admin.access.changes.clone();
-        let limits = |max_connections| HttpLimits { max_connections, ..config.http };
+        let http = config.load().http;
+        let limits = |max_connections| HttpLimits { max_connections, ..http };
         // The host accepts connections from here on.
         ready.send_replace(true);
         probe.iter().for_each(|probe| probe.set_started(admin.clone()));
@@ -405,24 +434,28 @@ impl Host {
         let mut rest = JoinSet::new();
         rest.spawn(reconciler.run(stops.rest.clone()));
         rest.spawn(admin.metrics.clone().fold(stops.rest.clone()));
+        rest.spawn(reloader.run(stops.rest.clone()));
         if let Some(socket) = admin_socket {
             let router = admin.clone().socket_router();
             rest.spawn(server::serve(socket, router, limits(connections.socket), stops.rest.clone()));
         }
         rest.spawn(server::serve(admin_listener, admin.router(), limits(connections.admin), stops.rest.clone()));
 
+        systemd::notify(&[NotifyState::Ready]);
         let end = tokio::select! {
             () = asked.cancelled() => End::Asked,
             reason = bus.failed() => End::StoreFailed(reason),
         };
         ready.send_replace(false);
+        systemd::notify(&[NotifyState::Stopping]);
         if let End::StoreFailed(reason) = end {
             return Err(anyhow!(
                 "{reason}; the host has stopped acknowledging. All acknowledged events are in {}: check the disk and start again",
                 store.display()
             ));
         }
-        tracing::info!(grace_period = %humantime::format_duration(config.shutdown_grace_period), "stopping; waiting for running requests and deliveries");
+        let grace_period = config.load().shutdown_grace_period;
+        tracing::info!(grace_period = %humantime::format_duration(grace_period), "stopping; waiting for running requests and deliveries");
         let drain = async {
             stops.ingress.cancel();
             stops.dispatcher.cancel();
@@ -438,7 +471,7 @@ impl Host {
             changes.close();
             changes.wait().await;
         };
-        if tokio::time::timeout(config.shutdown_grace_period, drain).await.is_err() {
+        if tokio::time::timeout(grace_period, drain).await.is_err() {
             tracing::warn!("the grace period is over; unfinished deliveries will be attempted again at the next start");
         }
         // The bus still commits the commands that it has accepted.
@@ -457,14 +490,12 @@ impl Host {
 /// Catches the signal of a write beyond the process's limit for file sizes, which would end the process. The write then
 /// fails like one on a full disk.
 fn catch_file_size_signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
     // The signal stays caught after the stream is dropped.
     signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
 }
 
 /// A token that SIGTERM and SIGINT cancel. A second signal ends the process at once.
 pub(crate) fn stop_signal() -> std::io::Result<CancellationToken> {
-    use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let token = CancellationToken::new();
     let asked = token.clone();

@@ -39,6 +39,7 @@ pub mod problem;
 mod projects;
 pub mod scenario;
 pub mod secrecy;
+pub mod secrets;
 pub mod server;
 mod spelling;
 mod stderr;
@@ -47,6 +48,6 @@ pub mod threads;
 mod toml_file;
 
 pub use model::{
-    clock, duration, endpoint, event, exact, exchange, failure, filter, ordering, outcome, pattern, percent, reply,
-    request_id, retry, schedule, subscription, usage,
+    clock, duration, endpoint, event, exact, exchange, failure, filter, networks, ordering, outcome, pattern, percent,
+    reply, request_id, retry, schedule, subscription, usage,
 };

@@ -1,14 +1,15 @@
 //! How values that contain secrets are shown.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
+use std::sync::Arc;
 
-use serde::Deserialize;
 use url::Url;
 
 /// The text shown in place of a secret.
-const HIDDEN: &str = "***";
+pub(crate) const HIDDEN: &str = "***";
 
 /// A URL for people: its scheme, host, port and path. The user name, the password, the query and the fragment are left
 /// out, because webhook tokens occur in all of these. A text that is not a URL with a host may be a secret from its
@@ -70,48 +71,104 @@ impl fmt::Debug for Hidden {
 }
 
 /// Values by name, some of them secret. They are readable, but debug output hides them.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Values(BTreeMap<String, String>);
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Values {
+    values: BTreeMap<String, String>,
+    /// The names of the values that were declared as secrets.
+    secrets: BTreeSet<String>,
+}
+
+impl Values {
+    /// Values of which some are declared as secrets.
+    #[must_use]
+    pub fn new(values: BTreeMap<String, String>, secrets: BTreeSet<String>) -> Self {
+        Self { values, secrets }
+    }
+
+    /// Whether a value was declared as a secret.
+    #[must_use]
+    pub fn is_secret(&self, name: &str) -> bool {
+        self.secrets.contains(name)
+    }
+
+    /// Hides the secrets.
+    #[must_use]
+    pub fn mask(&self) -> SecretMask {
+        SecretMask::new(self.secrets.iter().filter_map(|name| self.values.get(name)).cloned())
+    }
+}
 
 impl Deref for Values {
     type Target = BTreeMap<String, String>;
 
     fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-impl DerefMut for Values {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.0
+        &self.values
     }
 }
 
 impl From<BTreeMap<String, String>> for Values {
     fn from(values: BTreeMap<String, String>) -> Self {
-        Self(values)
-    }
-}
-
-impl FromIterator<(String, String)> for Values {
-    fn from_iter<I: IntoIterator<Item = (String, String)>>(values: I) -> Self {
-        Self(values.into_iter().collect())
-    }
-}
-
-impl IntoIterator for Values {
-    type Item = (String, String);
-    type IntoIter = std::collections::btree_map::IntoIter<String, String>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        Self::new(values, BTreeSet::new())
     }
 }
 
 impl fmt::Debug for Values {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_map().entries(self.0.keys().map(|name| (name, Hidden))).finish()
+        formatter.debug_map().entries(self.values.keys().map(|name| (name, Hidden))).finish()
+    }
+}
+
+/// What stands for a secret of the configuration where the secret itself is not available.
+#[must_use]
+pub fn placeholder(name: &str) -> String {
+    format!("hidden-{}", name.replace(|other: char| !other.is_ascii_alphanumeric(), "-"))
+}
+
+/// The length in bytes below which a secret is not masked, because it would occur in many texts by chance.
+const MIN_MASKED_BYTES: usize = 6;
+
+/// Hides secrets in texts of plugins: log lines and reasons of failures.
+#[derive(Clone, Default)]
+pub struct SecretMask(Arc<[String]>);
+
+impl SecretMask {
+    /// Hides these secrets. Of a secret with several lines, each line is hidden, too.
+    #[must_use]
+    pub fn new(secrets: impl IntoIterator<Item = String>) -> Self {
+        let mut masked = Vec::new();
+        for secret in secrets {
+            masked.extend(secret.lines().filter(|line| line.len() < secret.len()).map(str::to_owned));
+            masked.push(secret);
+        }
+        masked.retain(|secret| secret.len() >= MIN_MASKED_BYTES);
+        // The longest first, because one may contain another.
+        masked.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        Self(masked.into())
+    }
+
+    /// The text without the secrets.
+    #[must_use]
+    pub fn mask<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut masked = Cow::Borrowed(text);
+        for secret in self.0.iter() {
+            if masked.contains(secret.as_str()) {
+                masked = Cow::Owned(masked.replace(secret.as_str(), HIDDEN));
+            }
+        }
+        masked
+    }
+
+    /// Hides the secrets in a text.
+    pub fn apply(&self, text: &mut String) {
+        if let Cow::Owned(masked) = self.mask(text) {
+            *text = masked;
+        }
+    }
+}
+
+impl fmt::Debug for SecretMask {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "SecretMask({})", self.0.len())
     }
 }
 
@@ -159,6 +216,22 @@ mod tests {
         ] {
             assert_eq!(token(name), shown, "{name:?}");
         }
+    }
+
+    #[test]
+    fn secrets_are_masked_in_texts() {
+        let mask = SecretMask::new(["s3cret-key".to_owned(), "s3cret-key-2".to_owned(), "abc".to_owned(), "-----BEGIN\nMIIabcdef\n-----END".to_owned()]);
+        for (text, masked) in [
+            ("nothing", "nothing"),
+            ("with s3cret-key, twice: s3cret-key", "with ***, twice: ***"),
+            ("s3cret-key-2", "***"),
+            ("abc is too short", "abc is too short"),
+            ("a line: MIIabcdef", "a line: ***"),
+            ("-----BEGIN\nMIIabcdef\n-----END", "***"),
+        ] {
+            assert_eq!(mask.mask(text), masked, "{text}");
+        }
+        assert_eq!(format!("{mask:?}"), "SecretMask(6)");
     }
 
     #[test]

@@ -107,7 +107,7 @@ pub async fn serve(listener: Listener, router: Router, limits: HttpLimits, cance
     let permits = Arc::new(Semaphore::new(limits.max_connections));
     let mut router =
         router.layer(middleware::from_fn(move |request: Request, next: Next| checks::checks(limits, request, next)));
-    if listener.front.as_ref().is_some_and(|rules| rules.access_log) {
+    if listener.front.is_some() {
         // It also logs what the checks refuse.
         router = router.layer(middleware::from_fn(access_log::record));
     }
@@ -125,7 +125,8 @@ pub async fn serve(listener: Listener, router: Router, limits: HttpLimits, cance
             refusals.refuse(stream, limits);
             continue;
         };
-        let front = listener.front.clone().zip(peer).map(|(rules, peer)| Front { rules, peer: peer.ip() });
+        let front = listener.front.as_ref().zip(peer);
+        let front = front.map(|(rules, peer)| Front { rules: rules.load_full(), peer: peer.ip() });
         let (router, stop, http2) = (router.clone(), cancelled.clone(), http2.clone());
         let server = connection::Server { router, front, limits, stop, http2 };
         let tls = tls.clone();

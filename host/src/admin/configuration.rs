@@ -17,5 +17,5 @@ use crate::api::ConfigurationView;
     responses((status = 200, body = ConfigurationView, description = "The configuration."))
 )]
 pub(super) async fn show(State(admin): State<Admin>) -> Json<ConfigurationView> {
-    Json((*admin.configuration).clone())
+    Json((**admin.configuration.load()).clone())
 }

@@ -37,6 +37,7 @@ mod webhook_secrets;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::{Router, middleware};
@@ -74,8 +75,6 @@ pub struct Admin {
     pub loader: Arc<Loader>,
     /// The permits and threads for canaries.
     pub capacity: Capacity,
-    /// The defaults of new subscriptions.
-    pub defaults: plugin::Defaults,
     /// Reads request bodies within limits.
     pub body_reader: BodyReader,
     /// Cancelled when the host stops and no more replies can arrive.
@@ -97,7 +96,7 @@ pub struct Admin {
     /// What a backup contains.
     pub backup: BackupSource,
     /// The effective configuration.
-    pub configuration: Arc<api::ConfigurationView>,
+    pub configuration: Arc<ArcSwap<api::ConfigurationView>>,
     /// The tokens, the audit log, and whether callers need tokens.
     pub access: Arc<Access>,
     /// Held from the check of a condition to the end of the change.

@@ -147,7 +147,7 @@ pub(super) async fn put(
         );
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-start", detail));
     }
-    let definition = rules::definition(&request, present.as_deref(), &admin.defaults)?;
+    let definition = rules::definition(&request, present.as_deref(), &admin.loader.host_settings().defaults)?;
     check_target(&admin, &definition)?;
     let changes = present.as_ref().map(|present| changes(present, &definition)).unwrap_or_default();
     let start = request.start.unwrap_or_default();

@@ -12,6 +12,7 @@ use super::error::BackupError;
 use super::manifest::{DATA, FORMAT, Manifest, Member, NAME, PLUGINS, STORE};
 use crate::bus::{self, StoreCopy};
 use crate::clock::Timestamp;
+use crate::files::links::LinkRoots;
 use crate::files::sealed::hex;
 use crate::ledger;
 use crate::lock::Locked;
@@ -28,6 +29,8 @@ pub struct BackupSource {
     pub store: PathBuf,
     /// The plugin folder.
     pub plugins: PathBuf,
+    /// The directories that links in the plugin folder may lead into, besides the folder itself.
+    pub link_roots: Vec<PathBuf>,
 }
 
 /// Copies of the databases, from which an archive is written.
@@ -77,11 +80,14 @@ impl BackupSource {
         for entry in ENTRIES {
             collect(&self.data.join(entry), &format!("{DATA}/{entry}"), &mut found)?;
         }
+        let links = LinkRoots::new(self.link_roots.iter().chain([&self.plugins]).cloned());
         for path in entries(&self.plugins)? {
             let is_plugin = path.extension().is_some_and(|extension| extension == "wasm" || extension == "toml");
             match path.file_name().and_then(OsStr::to_str) {
-                Some(name) if is_plugin && !name.starts_with('.') && path.is_file() && !path.is_symlink() => {
-                    found.push((format!("{PLUGINS}/{name}"), path));
+                Some(name) if is_plugin && !name.starts_with('.') => {
+                    let file = if path.is_symlink() { links.resolve(&path).ok() } else { Some(path.clone()) };
+                    let file = file.filter(|file| file.is_file());
+                    found.extend(file.map(|file| (format!("{PLUGINS}/{name}"), file)));
                 }
                 _ => {}
             }

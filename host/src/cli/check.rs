@@ -81,18 +81,19 @@ fn check(overrides: &ParsedOverrides) -> anyhow::Result<CheckView> {
     let folder = &report.config.plugins;
     // The configuration's own check reports a folder that does not exist.
     if folder.is_dir() {
-        view.add(folder, &check_plugins(folder, &report.config.sandbox)?);
+        view.add(folder, &check_plugins(&report.config)?);
     }
     Ok(view)
 }
 
 /// Loads the plugins as the host does, with a cache that is deleted afterwards.
-fn check_plugins(folder: &Path, sandbox: &SandboxConfig) -> anyhow::Result<FolderReport> {
+fn check_plugins(config: &Config) -> anyhow::Result<FolderReport> {
+    let (folder, sandbox) = (&config.plugins, &config.sandbox);
     let cache = tempfile::tempdir().context("cannot create a directory for compiled code")?;
     let concurrency = sandbox.concurrency.get().min(SandboxConfig::MAX_CONCURRENCY) as usize;
     let engine = EngineConfig { concurrency, memory_bytes: sandbox.max_memory_bytes, source_lines: false };
-    let loader = Loader::new(engine, cache.path().to_owned(), sandbox.plugin_defaults(), Environment::default())?;
-    plugin::check_folder(folder, &loader).with_context(|| format!("cannot read the plugin folder {}", folder.display()))
+    let loader = Loader::new(engine, cache.path().to_owned(), config.host_settings(), Environment::default())?;
+    plugin::check_folder(folder, &config.link_roots, &loader).with_context(|| format!("cannot read the plugin folder {}", folder.display()))
 }
 
 impl CheckView {

@@ -36,7 +36,7 @@ impl Inspection {
     pub(super) fn of(file: &Path) -> anyhow::Result<Self> {
         let bytes = read_plugin(file, Symlinks::Follow).with_context(|| format!("cannot read {}", file.display()))?;
         let (exports, imports) = list_interfaces(&bytes).with_context(|| format!("{}", file.display()))?;
-        let loaded = load_sidecar(file).and_then(|sidecar| load(&bytes, &sidecar));
+        let loaded = load_sidecar(file).and_then(|sidecar| load(&bytes, &sidecar.without_host()));
         let is_alone = !file.with_extension("toml").exists();
         let wants = loaded.as_ref().err().filter(|_| is_alone).and_then(missing_sidecar_hint);
         let (digest, size_bytes) = (Digest::of(&bytes), bytes.len());

@@ -48,6 +48,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::clock::{Clock, Timestamp};
 use crate::console;
 use crate::dev;
+use crate::secrets;
 use client::Client;
 use output::Output;
 
@@ -257,6 +258,11 @@ fn command() -> clap::Command {
 /// Runs the command line. The exit code is 0 for success, 1 for a failure and 2 for a malformed command line.
 #[must_use]
 pub fn main() -> ExitCode {
+    // Before anything reads a file or starts a thread, because it may execute the process again.
+    if let Err(error) = secrets::take_environment() {
+        console::print_error(&error.into());
+        return ExitCode::FAILURE;
+    }
     let matches = command().try_get_matches();
     let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Config, File, Overrides, SandboxConfig, check_folder};
+use super::{Config, ConfigSource, File, FileKeys, Overrides, SandboxConfig, check_folder};
 use crate::ingress::{EventsRule, Producers};
 use crate::server::Tls;
 use crate::telemetry;
@@ -25,8 +25,12 @@ type Fault = (&'static str, String);
 impl Config {
     /// Checks the configuration of a serving host. Neither uses the data directory nor binds an address.
     pub(crate) fn examine(overrides: &Overrides) -> ConfigReport {
-        let named = overrides.config.as_deref();
-        let file = named.unwrap_or(Path::new("sandbus.toml")).to_owned();
+        Self::examine_source(ConfigSource::serving(overrides))
+    }
+
+    /// Checks the configuration of a source.
+    pub(super) fn examine_source(source: ConfigSource) -> ConfigReport {
+        let (named, file) = (source.overrides.config.as_deref(), source.file().to_owned());
         let (text, mut faults) = match std::fs::read_to_string(&file) {
             Ok(text) => (text, Vec::new()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
@@ -36,7 +40,8 @@ impl Config {
         };
         let (parsed, malformed) = toml_file::parse_all::<File>(&text);
         faults.extend(malformed);
-        let config = Self::combine(parsed.unwrap_or_default(), None, overrides, EventsRule::Off);
+        let keys = file.exists().then(|| FileKeys::of(&file, &text));
+        let config = Self::combine(parsed.unwrap_or_default(), keys, source);
         let (used, contradictory) = (config.unusable_files(), config.contradictions());
         let semantic = config.out_of_range().into_iter().chain(contradictory).chain(used);
         faults.extend(semantic.map(|(key, what)| Malformed::at(&text, key, what)));
@@ -144,6 +149,9 @@ impl Config {
         {
             let loaded = tls.clone().map_or(Ok(()), |tls| Tls::load(listener, tls).map(drop));
             faults.extend(loaded.err().map(|error| (key, error.to_string())));
+        }
+        if let Err(error) = self.outbound.authorities() {
+            faults.push(("outbound.ca_file", error.to_string()));
         }
         if let Err(error) = telemetry::check_filter(&self.log) {
             faults.push(("log", error.to_string()));

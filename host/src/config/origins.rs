@@ -60,6 +60,8 @@ pub struct EffectiveSetting {
 /// The origins of all settings that are not defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins {
+    /// How to load the configuration again. None if it was not loaded from a file and flags.
+    pub(super) source: Option<Box<super::ConfigSource>>,
     /// The file that was read, if there is one.
     pub(super) file: Option<FileKeys>,
     /// The origins of the overrides, by key.
@@ -147,6 +149,7 @@ impl Args for ParsedOverrides {
 #[derive(Serialize)]
 struct Document<'a> {
     plugins: &'a Path,
+    link_roots: &'a [PathBuf],
     data: &'a Path,
     listen: std::net::SocketAddr,
     admin_listen: std::net::SocketAddr,
@@ -162,6 +165,8 @@ struct Document<'a> {
     sandbox: &'a super::SandboxConfig,
     ledger: &'a crate::ledger::LedgerConfig,
     access: &'a super::AccessConfig,
+    outbound: &'a crate::outbound::OutboundConfig,
+    secrets: &'a crate::secrets::SecretsConfig,
 }
 
 #[derive(Serialize)]
@@ -185,6 +190,7 @@ impl Config {
     pub fn effective_settings(&self) -> Vec<EffectiveSetting> {
         let document = Document {
             plugins: &self.plugins,
+            link_roots: &self.link_roots,
             data: &self.data,
             listen: self.listen,
             admin_listen: self.admin,
@@ -204,6 +210,8 @@ impl Config {
             sandbox: &self.sandbox,
             ledger: &self.ledger,
             access: &self.access,
+            outbound: &self.outbound,
+            secrets: &self.secrets,
         };
         let Ok(Value::Object(document)) = serde_json::to_value(document) else { return Vec::new() };
         let mut settings = Vec::new();

@@ -41,7 +41,7 @@ impl DeliveryHandler for EndpointHandler {
         } else {
             Some(self.dispatcher.registry.snapshot().plugins.get(owner)?.settings.webhooks.clone())
         };
-        let (grants, timeout) = (grants.as_deref(), self.definition.timeout);
+        let (grants, timeout) = (grants.as_ref(), self.definition.timeout);
         let failure = |reason| Failure { cause: Cause::Webhook, reason };
         let outcome = match webhooks.deliver(&self.webhook, grants, delivery.event(), timeout, &mut permit).await {
             WebhookResult::Accepted => Outcome::Ack,

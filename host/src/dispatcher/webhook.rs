@@ -1,6 +1,6 @@
 //! Webhook deliveries: CloudEvents over HTTP (HTTP binding 1.0.2), in binary mode, or signed in structured mode.
 //! Webhooks of plugins go only to hosts that the operator granted. A grant is for a name, and not for the addresses
-//! that it resolves to.
+//! that it resolves to. The webhooks of an operator may also go to the networks that the configuration names.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -17,8 +17,9 @@ use super::endpoint::{Endpoints, RequestPermit};
 use super::signature;
 use super::webhook_result::{WebhookResult, status_text};
 use crate::clock::Clock;
-use crate::endpoint;
+use crate::endpoint::{self, HostGrants};
 use crate::event::Event;
+use crate::networks::Networks;
 use crate::outbound::{self, Body, Client, SendError};
 use crate::subscription::Webhook;
 
@@ -33,6 +34,14 @@ pub struct Webhooks {
     /// The sender's name (Web Hooks 1.0.2, section 4.1.2).
     origin: HeaderValue,
     endpoints: Endpoints,
+}
+
+/// How the requests of a delivery reach their endpoint.
+struct EndpointRoute {
+    /// The private networks to which its name may resolve.
+    networks: Networks,
+    /// The time for each request.
+    timeout: Duration,
 }
 
 /// Names the sender of a request by a DNS name (Web Hooks 1.0.2, section 4.1.2).
@@ -58,21 +67,23 @@ impl Webhooks {
     pub(super) async fn deliver(
         &self,
         webhook: &Webhook,
-        grants: Option<&[String]>,
+        grants: Option<&HostGrants>,
         event: &Event,
         timeout: Duration,
         permit: &mut RequestPermit,
     ) -> WebhookResult {
         match (endpoint::host_and_port(&webhook.url), grants) {
             (Ok(_), None) => {}
-            (Ok(host), Some(grants)) if endpoint::is_granted(&host, grants) => {}
+            (Ok(host), Some(grants)) if grants.include(&host) => {}
             (Ok(host), Some(_)) => {
                 return WebhookResult::Failed(format!("the plugin has no grant for webhooks to {host}"));
             }
             (Err(reason), _) => return WebhookResult::Failed(reason),
         }
-        let result = match self.handshake(webhook, timeout).await {
-            Ok(()) => self.send(webhook, event, timeout).await,
+        let networks = grants.map_or_else(|| self.client.named_networks(), |grants| grants.networks.clone());
+        let route = EndpointRoute { networks, timeout };
+        let result = match self.handshake(webhook, &route).await {
+            Ok(()) => self.send(webhook, event, &route).await,
             Err(result) => result,
         };
         if let WebhookResult::Overloaded(..) = result {
@@ -81,7 +92,7 @@ impl Webhooks {
         result
     }
 
-    async fn send(&self, webhook: &Webhook, event: &Event, timeout: Duration) -> WebhookResult {
+    async fn send(&self, webhook: &Webhook, event: &Event, route: &EndpointRoute) -> WebhookResult {
         let (headers, body) = match self.message(webhook, event) {
             Ok(message) => message,
             Err(reason) => return WebhookResult::Failed(reason),
@@ -90,7 +101,7 @@ impl Webhooks {
         if let Some(known) = request.headers_mut() {
             known.extend(headers);
         }
-        match self.exchange(request, body, timeout).await {
+        match self.exchange(request, body, route).await {
             // The body of the response is not read. The status alone decides.
             Ok(response) => self.interpret(&response),
             Err(result) => result,
@@ -111,11 +122,11 @@ impl Webhooks {
         &self,
         request: Builder,
         body: Vec<u8>,
-        timeout: Duration,
+        route: &EndpointRoute,
     ) -> Result<Response<Body>, WebhookResult> {
         // The error does not contain the URL, which may hold a secret.
         let request = request.body(outbound::body(body)).map_err(|error| WebhookResult::Failed(error.to_string()))?;
-        let sent = tokio::time::timeout(timeout, self.client.send(request, None)).await;
+        let sent = tokio::time::timeout(route.timeout, self.client.send(request, &route.networks, None)).await;
         let late = |_| WebhookResult::Failed("the webhook did not answer in time".to_owned());
         sent.map_err(late)?.map_err(|error| WebhookResult::Failed(describe(&error)))
     }
@@ -154,11 +165,11 @@ impl Webhooks {
 
     /// Asks an endpoint once for its agreement, if the subscription requires it, and for its rate limit (Web Hooks
     /// 1.0.2, section 4).
-    async fn handshake(&self, webhook: &Webhook, timeout: Duration) -> Result<(), WebhookResult> {
+    async fn handshake(&self, webhook: &Webhook, route: &EndpointRoute) -> Result<(), WebhookResult> {
         if !webhook.handshake || self.endpoints.has_agreed(&webhook.url) {
             return Ok(());
         }
-        let response = self.exchange(self.request(Method::OPTIONS, webhook), Vec::new(), timeout).await?;
+        let response = self.exchange(self.request(Method::OPTIONS, webhook), Vec::new(), route).await?;
         let allowed = response.headers().get("webhook-allowed-origin");
         // The status is irrelevant (section 4.2), unless the endpoint refuses requests altogether.
         let result = self.interpret(&response);
@@ -249,7 +260,7 @@ mod tests {
     use crate::subscription::Secret;
 
     fn webhooks() -> Webhooks {
-        let client = Client::new(outbound::Listeners::default()).unwrap();
+        let client = Client::new(outbound::Listeners::default(), &outbound::OutboundConfig::default()).unwrap();
         let origin = HeaderValue::from_static("bus.example.com");
         Webhooks::new(client, origin, Clock::manual(Timestamp(5_000)))
     }

@@ -88,7 +88,8 @@ async fn admit_and_publish(ingress: &Ingress, request: Request<Body>) -> Result<
         return Err(Problem::method_not_allowed(&["POST".to_owned()]));
     }
     // Checked before the body is read, so that refusing an unknown publisher is cheap.
-    let publisher = ingress.producers.admit(request.headers()).await?;
+    let producers = ingress.producers.load_full();
+    let publisher = producers.admit(request.headers()).await?;
     publish(&*ingress.bus, &ingress.body_reader, &ingress.replies_ended, &publisher, request).await
 }
 

@@ -14,6 +14,7 @@ mod tokens;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::routing::any;
 use tokio::sync::Semaphore;
@@ -36,7 +37,7 @@ pub struct Ingress {
     /// The bus that events are published on.
     pub bus: SharedBus,
     /// Who may publish at `POST /events`.
-    pub producers: Producers,
+    pub producers: Arc<ArcSwap<Producers>>,
     /// The plugins' routes.
     pub registry: Registry,
     /// The invocation permits that all plugins share.

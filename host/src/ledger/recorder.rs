@@ -47,10 +47,10 @@ impl Ledger {
     ///
     /// # Errors
     /// If the writer's thread cannot be started.
-    pub fn open(data: &Path, config: LedgerConfig, clock: Clock, backlogs: BacklogSource) -> std::io::Result<Self> {
+    pub fn open(data: &Path, config: &LedgerConfig, clock: Clock, backlogs: BacklogSource) -> std::io::Result<Self> {
         let path = data.join(store::FILE);
-        let shared = Arc::new(Shared::of(&config, clock));
-        let writer = Writer::start(path.clone(), config, &shared, backlogs)?;
+        let shared = Arc::new(Shared::of(config, clock));
+        let writer = Writer::start(path.clone(), &shared, backlogs)?;
         let reader = LedgerReader::new(path, Arc::clone(&shared));
         Ok(Self { recorder: Recorder(Some(shared)), reader, _writer: writer })
     }
@@ -81,11 +81,18 @@ impl Recorder {
         self.0.as_ref().map(|shared| shared.statistics.all()).unwrap_or_default()
     }
 
+    /// Applies other settings to the records from now on. [`LedgerConfig::record_responses`] stays.
+    pub fn reconfigure(&self, config: &LedgerConfig) {
+        if let Some(shared) = &self.0 {
+            shared.reconfigure(config);
+        }
+    }
+
     /// Whether an attempt or a request is to be recorded. Ask once for each: successes are sampled.
     #[must_use]
     pub fn wants(&self, is_failure: bool, took: Duration) -> bool {
         let Some(shared) = &self.0 else { return false };
-        shared.stream.is_watched() || shared.policy.wants(is_failure, took, shared.clock.now())
+        shared.stream.is_watched() || shared.policy.load().wants(is_failure, took, shared.clock.now())
     }
 
     /// Counts an attempt that was committed, and records it if there are names.

@@ -1,5 +1,6 @@
 //! The parts of the ledger that recorders, readers and the writer share.
 
+use arc_swap::ArcSwap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
@@ -31,7 +32,8 @@ pub struct Outage {
 
 /// What recorders, readers and the writer share.
 pub(super) struct Shared {
-    pub(super) policy: Policy,
+    pub(super) policy: ArcSwap<Policy>,
+    pub(super) config: ArcSwap<LedgerConfig>,
     pub(super) queue: Queue,
     pub(super) stream: Stream,
     pub(super) statistics: Statistics,
@@ -72,7 +74,8 @@ impl LedgerMetrics {
 impl Shared {
     pub(super) fn of(config: &LedgerConfig, clock: Clock) -> Self {
         Self {
-            policy: Policy::new(config),
+            policy: ArcSwap::from_pointee(Policy::new(config)),
+            config: ArcSwap::from_pointee(config.clone()),
             queue: Queue::new(),
             stream: Stream::new(uuid::Uuid::new_v4().as_u64_pair().0),
             statistics: Statistics::default(),
@@ -84,6 +87,12 @@ impl Shared {
             writer: OnceLock::new(),
             metrics: LedgerMetrics::new(),
         }
+    }
+
+    /// Applies other settings.
+    pub(super) fn reconfigure(&self, config: &LedgerConfig) {
+        self.policy.store(Arc::new(Policy::new(config)));
+        self.config.store(Arc::new(config.clone()));
     }
 
     pub(super) fn written(&self) -> u64 {

@@ -9,7 +9,6 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use self::outage::OutageTracker;
-use super::config::LedgerConfig;
 use super::gap::{Gap, UnstoredGaps};
 use super::minutes::{BacklogSource, MinuteCollector};
 use super::queue::Loss;
@@ -34,12 +33,11 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn start(
         path: PathBuf,
-        config: LedgerConfig,
         shared: &Arc<Shared>,
         backlogs: BacklogSource,
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let mut work = Work::new(path, config, Arc::clone(shared), backlogs);
+        let mut work = Work::new(path, Arc::clone(shared), backlogs);
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new().name("ledger".to_owned()).spawn(move || {
             while !stopped.load(Ordering::Acquire) {
@@ -67,7 +65,6 @@ impl Drop for Writer {
 
 struct Work {
     path: PathBuf,
-    config: LedgerConfig,
     shared: Arc<Shared>,
     /// Identifies the run of the host.
     run: i64,
@@ -82,12 +79,11 @@ struct Work {
 }
 
 impl Work {
-    fn new(path: PathBuf, config: LedgerConfig, shared: Arc<Shared>, backlogs: BacklogSource) -> Self {
+    fn new(path: PathBuf, shared: Arc<Shared>, backlogs: BacklogSource) -> Self {
         let now = shared.clock.now();
         let mut work = Self {
             outage: OutageTracker::new(path.clone(), Arc::clone(&shared)),
             path,
-            config,
             shared,
             run: uuid::Uuid::new_v4().as_u64_pair().0.cast_signed(),
             store: None,
@@ -197,7 +193,7 @@ impl Work {
     /// Notes that nothing that was written before now is left.
     fn note_all_lost(&mut self, reason: &str) {
         let until = self.shared.clock.now();
-        let from = until.before(self.config.retain_for);
+        let from = until.before(self.shared.config.load().retain_for);
         self.gaps.add(Gap { from, until, lost: None, reason: reason.to_owned() });
     }
 
@@ -270,16 +266,16 @@ impl Work {
 
     /// Exchanges take half of the ledger at most, so that they do not displace all other records.
     fn limit_exchanges(&mut self) {
-        let max_bytes = self.config.retain_bytes / 2;
+        let max_bytes = self.shared.config.load().retain_bytes / 2;
         self.write_store(|store| store.limit_exchanges(max_bytes));
     }
 
     /// Deletes what is too old, and what is too much.
     fn retain(&mut self) {
         let now = self.shared.clock.now();
-        let records_from = now.before(self.config.retain_for);
-        let minutes_from = now.before(self.config.retain_aggregates_for);
-        let max_bytes = self.config.retain_bytes;
+        let records_from = now.before(self.shared.config.load().retain_for);
+        let minutes_from = now.before(self.shared.config.load().retain_aggregates_for);
+        let max_bytes = self.shared.config.load().retain_bytes;
         for _ in 0..RETENTION_STEPS {
             let mut has_more = false;
             self.write_store(|store| {

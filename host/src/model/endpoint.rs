@@ -7,6 +7,7 @@ use serde::Deserialize as _;
 use serde::de::Error as _;
 use url::Url;
 
+use crate::networks::Networks;
 use crate::secrecy;
 
 /// The default name of the host in a webhook handshake.
@@ -42,9 +43,31 @@ pub fn sendable(address: &str) -> String {
 /// Characters that a request line may not have (RFC 9112, section 3), or that are not allowed in a URI.
 const UNSENDABLE: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}');
 
+/// The hosts that a plugin may address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostGrants {
+    /// The hosts, as `host`, `host:port` or `*.domain`.
+    pub hosts: Vec<String>,
+    /// The private networks to which their names may resolve.
+    pub networks: Networks,
+}
+
+impl HostGrants {
+    /// Grants for hosts without private networks.
+    #[must_use]
+    pub fn to(hosts: impl Into<Vec<String>>) -> Self {
+        Self { hosts: hosts.into(), networks: Networks::default() }
+    }
+
+    /// Whether a host, with its port, is granted.
+    #[must_use]
+    pub fn include(&self, host_and_port: &str) -> bool {
+        is_granted(host_and_port, &self.hosts)
+    }
+}
+
 /// Whether one of the grants matches a host. A trailing dot of the host is ignored.
-#[must_use]
-pub fn is_granted(host_and_port: &str, grants: &[String]) -> bool {
+fn is_granted(host_and_port: &str, grants: &[String]) -> bool {
     let (host, port) = split(host_and_port);
     let host = host.strip_suffix('.').unwrap_or(host);
     grants.iter().any(|grant| {

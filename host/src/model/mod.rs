@@ -10,6 +10,7 @@ pub mod exact;
 pub mod exchange;
 pub mod failure;
 pub mod filter;
+pub mod networks;
 pub mod ordering;
 pub mod outcome;
 pub mod pattern;

@@ -1,5 +1,5 @@
-//! Opens connections to other hosts: to public addresses only, unless the grant names an address, and never to the
-//! host's own listeners.
+//! Opens connections to other hosts: to public addresses and granted networks only, unless the grant names an address;
+//! never to the host's own listeners or to metadata services. A configured proxy takes the place of the other host.
 
 use std::error::Error;
 use std::future::Future;
@@ -12,13 +12,18 @@ use std::time::Duration;
 
 use hyper::http::Uri;
 use hyper::http::uri::Scheme;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tower_service::Service;
 
+use super::address::{is_metadata, is_public, is_routable};
+use super::connection::Connection;
 use super::fault::Unresolved;
 use super::listeners::{Listeners, is_localhost};
+use super::proxy::{Proxies, Proxy};
+use crate::networks::Networks;
 
 tokio::task_local! {
     /// The connect timeout of the request that runs in this task.
@@ -32,9 +37,14 @@ const LOOKUPS: usize = 256;
 /// The addresses that a name may resolve to.
 #[derive(Clone, Debug)]
 pub(super) enum Reach {
-    /// Public addresses and `localhost`, except for these listeners. An operator who wants a private address grants the
-    /// address itself.
-    Public(Listeners),
+    /// Public addresses, those of the granted networks, and `localhost`, except for these listeners. An operator who
+    /// wants another private address grants the address itself.
+    Granted {
+        /// The listeners of the host.
+        own: Listeners,
+        /// The granted networks.
+        networks: Networks,
+    },
     /// All addresses.
     Anywhere,
 }
@@ -44,31 +54,97 @@ pub(super) enum Reach {
 pub(super) struct Dialer {
     lookups: Arc<Semaphore>,
     reach: Reach,
+    proxies: Proxies,
+}
+
+/// A server to connect to.
+struct Server {
+    /// The name or the address, without brackets.
+    host: String,
+    port: u16,
+}
+
+impl Server {
+    fn of(to: &Uri) -> Result<Self, Unresolved> {
+        let host = to.host().ok_or_else(|| Unresolved("the address has no host".to_owned()))?;
+        let default = if to.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        Ok(Self { host: bare.to_owned(), port: to.port_u16().unwrap_or(default) })
+    }
+
+    /// The address, if the server is not named.
+    fn literal(&self) -> Option<IpAddr> {
+        self.host.parse().ok()
+    }
+
+    /// Whether a proxy may forward requests to it. This machine and private addresses are not those of the proxy.
+    fn may_be_proxied(&self) -> bool {
+        !is_localhost(&self.host) && self.literal().is_none_or(is_public)
+    }
 }
 
 impl Dialer {
-    pub(super) fn new(reach: Reach) -> Self {
-        Self { lookups: Arc::new(Semaphore::new(LOOKUPS)), reach }
+    pub(super) fn new(reach: Reach, proxies: Proxies) -> Self {
+        Self { lookups: Arc::new(Semaphore::new(LOOKUPS)), reach, proxies }
     }
 
-    async fn dial(self, to: Uri) -> Result<TokioIo<TcpStream>, Failure> {
-        let missing = || Unresolved("the address has no host".to_owned());
-        let host = to.host().ok_or_else(missing)?;
-        let default = if to.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
-        let port = to.port_u16().unwrap_or(default);
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        let addresses = match bare.parse() {
-            Ok(ip) => vec![SocketAddr::new(ip, port)],
-            Err(_) => self.resolve(host, port).await?,
+    /// A dialer with other granted networks. Both share the limit of lookups.
+    pub(super) fn with_networks(&self, networks: &Networks) -> Self {
+        let reach = match &self.reach {
+            Reach::Granted { own, .. } => Reach::Granted { own: own.clone(), networks: networks.clone() },
+            Reach::Anywhere => Reach::Anywhere,
         };
-        // Checked on the resolved address, so that no name or grant can bypass it.
-        let is_own = |address: &SocketAddr| matches!(&self.reach, Reach::Public(own) if own.include(*address));
-        if addresses.iter().any(is_own) {
-            return Err(Unresolved(format!("`{host}` resolves to this host's own listener")).into());
+        Self { reach, ..self.clone() }
+    }
+
+    async fn dial(self, to: Uri) -> Result<Connection, Failure> {
+        let server = Server::of(&to)?;
+        match self.proxies.of(&to)?.filter(|_| server.may_be_proxied()) {
+            Some(proxy) => self.dial_over(proxy, to).await,
+            None => Ok(Connection::direct(self.connect(&server).await?)),
         }
+    }
+
+    /// Connects to a proxy. It forwards plain requests, and opens a tunnel for TLS.
+    async fn dial_over(self, proxy: Proxy, to: Uri) -> Result<Connection, Failure> {
+        let uri = proxy.uri().clone();
+        // The proxy itself may be anywhere.
+        let mut dialer = ProxyDialer(Self { reach: Reach::Anywhere, proxies: Proxies::none(), ..self });
+        if to.scheme() != Some(&Scheme::HTTPS) {
+            return Ok(Connection::forwarded(dialer.call(uri).await?));
+        }
+        let tunnel = Tunnel::new(uri, dialer);
+        let mut tunnel = match proxy.authorization() {
+            Some(authorization) => tunnel.with_auth(authorization),
+            None => tunnel,
+        };
+        Ok(Connection::direct(tunnel.call(to).await?))
+    }
+
+    async fn connect(&self, server: &Server) -> Result<TokioIo<TcpStream>, Failure> {
+        let Server { host, port } = server;
+        let addresses = match server.literal() {
+            Some(ip) => vec![SocketAddr::new(ip, *port)],
+            None => self.resolve(host, *port).await?,
+        };
+        self.check(host, &addresses)?;
         let stream = TcpStream::connect(addresses.as_slice()).await?;
         stream.set_nodelay(true)?;
         Ok(TokioIo::new(stream))
+    }
+
+    /// Checks the addresses of a server after they were resolved, so that no name or grant can bypass the check.
+    fn check(&self, host: &str, addresses: &[SocketAddr]) -> Result<(), Unresolved> {
+        let Reach::Granted { own, .. } = &self.reach else { return Ok(()) };
+        for address in addresses {
+            if own.include(*address) {
+                return Err(Unresolved(format!("`{host}` resolves to this host's own listener")));
+            }
+            if is_metadata(address.ip()) {
+                return Err(Unresolved(format!("`{host}` is a metadata service, which no plugin may reach")));
+            }
+        }
+        Ok(())
     }
 
     /// The permitted addresses of a name.
@@ -81,9 +157,12 @@ impl Dialer {
         });
         let found: io::Result<Vec<SocketAddr>> = lookup.await?;
         let mut found = found.map_err(|error| Unresolved(format!("cannot resolve `{host}`: {error}")))?;
+        let private = found.iter().map(SocketAddr::ip).find(|ip| is_routable(*ip) && !is_public(*ip));
         found.retain(|address| self.may_reach(host, address.ip()));
         if found.is_empty() {
-            return Err(Unresolved(format!("`{host}` does not resolve to a public address")).into());
+            let fix = private.map(|ip| format!(" but to {ip}; grant its network in the sidecar: [grants] networks = [\"{ip}\"]"));
+            let fix = fix.unwrap_or_default();
+            return Err(Unresolved(format!("`{host}` does not resolve to a public address{fix}")).into());
         }
         Ok(found)
     }
@@ -92,9 +171,38 @@ impl Dialer {
     fn may_reach(&self, host: &str, ip: IpAddr) -> bool {
         match &self.reach {
             Reach::Anywhere => true,
-            Reach::Public(_) if is_localhost(host) => ip.is_loopback(),
-            Reach::Public(own) => is_public(ip) && !own.are_at(ip),
+            Reach::Granted { .. } if is_localhost(host) => ip.is_loopback(),
+            Reach::Granted { own, networks } => {
+                is_public(ip) && !own.are_at(ip) || is_routable(ip) && networks.contain(ip)
+            }
         }
+    }
+}
+
+/// Whether a proxy may forward a request to this URL.
+pub(super) fn may_be_proxied(to: &Uri) -> bool {
+    Server::of(to).is_ok_and(|server| server.may_be_proxied())
+}
+
+/// Connects to proxies.
+#[derive(Clone, Debug)]
+struct ProxyDialer(Dialer);
+
+impl Service<Uri> for ProxyDialer {
+    type Response = TokioIo<TcpStream>;
+    type Error = Failure;
+    type Future = Connecting<Self::Response>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, proxy: Uri) -> Self::Future {
+        let dialer = self.0.clone();
+        Box::pin(async move {
+            let unreachable = |error: Failure| Unresolved(format!("the proxy cannot be reached: {error}"));
+            Ok(dialer.connect(&Server::of(&proxy)?).await.map_err(unreachable)?)
+        })
     }
 }
 
@@ -102,7 +210,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send>>;
 
 impl Service<Uri> for Dialer {
-    type Response = TokioIo<TcpStream>;
+    type Response = Connection;
     type Error = Failure;
     type Future = Connecting<Self::Response>;
 
@@ -142,76 +250,5 @@ where
             let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the connection timed out");
             tokio::time::timeout(limit, connecting).await.map_err(late)?
         })
-    }
-}
-
-/// Whether an address belongs to the public internet (the ranges of RFC 6890's registries).
-fn is_public(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            let [a, b, c, _] = v4.octets();
-            let shared = a == 100 && (64..128).contains(&b);
-            let benchmark = a == 198 && (b == 18 || b == 19);
-            !(v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_broadcast()
-                || v4.is_documentation()
-                || v4.is_multicast()
-                || shared
-                || benchmark
-                // Protocol assignments (RFC 6890).
-                || (a, b, c) == (192, 0, 0)
-                || a == 0
-                || a >= 240)
-        }
-        IpAddr::V6(v6) => {
-            // Addresses that embed an IPv4 address would bypass the check above.
-            let [first, second, third, fourth, fifth, sixth, ..] = v6.segments();
-            let nat64 = (first, second) == (0x64, 0xff9b);
-            let teredo = (first, second) == (0x2001, 0);
-            let compatible = [first, second, third, fourth, fifth, sixth] == [0; 6];
-            let translated = nat64 || teredo || compatible || first == 0x2002;
-            // Deprecated by RFC 3879 but still used as private addresses.
-            let site_local = first & 0xffc0 == 0xfec0;
-            !(v6.is_loopback()
-                || v6.is_unspecified()
-                || v6.is_multicast()
-                || v6.is_unique_local()
-                || v6.is_unicast_link_local()
-                || site_local
-                || translated)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn private_addresses_are_told_apart() {
-        for address in [
-            "127.0.0.1",
-            "10.1.2.3",
-            "169.254.169.254",
-            "192.168.0.1",
-            "100.64.0.1",
-            "0.0.0.0",
-            "::1",
-            "fe80::1",
-            "fd00::1",
-            "::ffff:127.0.0.1",
-            "64:ff9b::7f00:1",
-            "::7f00:1",
-            "2001::1",
-            "fec0::1",
-            "192.0.0.1",
-        ] {
-            assert!(!is_public(address.parse().unwrap()), "{address}");
-        }
-        for address in ["1.1.1.1", "93.184.216.34", "2606:4700::1111"] {
-            assert!(is_public(address.parse().unwrap()), "{address}");
-        }
     }
 }

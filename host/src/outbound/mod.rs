@@ -1,9 +1,13 @@
 //! Outgoing HTTP requests of webhooks and plugins. They only reach hosts that an operator has granted.
 
+mod address;
+mod config;
+mod connection;
 mod dial;
 mod fault;
 mod listeners;
 mod network;
+mod proxy;
 mod socket;
 mod stubs;
 
@@ -12,10 +16,12 @@ use std::time::Duration;
 
 use hyper::http::{Request, Response};
 
-use crate::endpoint;
+use crate::endpoint::{self, HostGrants};
+pub use config::{AuthoritiesError, OutboundConfig};
 pub use fault::Fault;
 pub use listeners::{Listeners, OwnListener};
 pub use network::{Body, Client, body};
+pub use proxy::{ProxySetting, ProxyUrl};
 pub use socket::send_over_socket;
 pub use stubs::{Sent, Stub, StubServer};
 
@@ -63,11 +69,11 @@ impl Outbound {
         }
     }
 
-    /// Sends a request if a grant, `host` or `host:port`, names its host.
+    /// Sends a request if a grant names its host.
     ///
     /// # Errors
     /// If the request is not permitted or has no response.
-    pub async fn send(&self, request: Request<Body>, grants: &[String]) -> Result<Response<Body>, SendError> {
+    pub async fn send(&self, request: Request<Body>, grants: &HostGrants) -> Result<Response<Body>, SendError> {
         self.send_within(request, grants, None).await
     }
 
@@ -78,18 +84,18 @@ impl Outbound {
     pub async fn send_within(
         &self,
         request: Request<Body>,
-        grants: &[String],
+        grants: &HostGrants,
         connect: Option<Duration>,
     ) -> Result<Response<Body>, SendError> {
         let host = endpoint::host_and_port(&request.uri().to_string()).map_err(SendError::Malformed)?;
-        if !endpoint::is_granted(&host, grants) {
+        if !grants.include(&host) {
             return Err(SendError::Denied(format!(
                 "requests to `{host}` are not granted; add to the sidecar: [grants] http = [\"{host}\"]"
             )));
         }
         match self {
             Self::Denied => Err(SendError::Denied("outgoing requests are disabled here".to_owned())),
-            Self::Network(client) => client.send(request, connect).await,
+            Self::Network(client) => client.send(request, &grants.networks, connect).await,
             Self::Stubbed(stubs) => stubs.answer(request).await,
         }
     }
@@ -107,11 +113,11 @@ mod tests {
     async fn no_grant_leads_to_a_listener_of_the_host() {
         let own = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = own.local_addr().unwrap();
-        let outbound = Outbound::Network(Client::new(Listeners::new([address])).unwrap());
+        let outbound = Outbound::Network(Client::new(Listeners::new([address]), &OutboundConfig::default()).unwrap());
         for host in ["127.0.0.1", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1"] {
             let request = Request::get(format!("http://{host}:{}/", address.port())).body(body(Vec::new())).unwrap();
             let grants = ["127.0.0.1", "localhost", "0.0.0.0", "[::ffff:7f00:1]"].map(str::to_owned);
-            let refused = outbound.send(request, &grants).await;
+            let refused = outbound.send(request, &HostGrants::to(grants)).await;
             assert!(matches!(&refused, Err(SendError::Own(_))), "{host}: {refused:?}");
         }
     }
@@ -140,7 +146,7 @@ mod tests {
     #[tokio::test]
     async fn a_path_and_a_query_are_sent_byte_for_byte() {
         let (address, received) = recorder();
-        let outbound = Outbound::Network(Client::new(Listeners::default()).unwrap());
+        let outbound = Outbound::Network(Client::new(Listeners::default(), &OutboundConfig::default()).unwrap());
         for target in [
             "/",
             "/a/../b",
@@ -159,7 +165,7 @@ mod tests {
             "/a?x=/../%2e",
         ] {
             let request = Request::get(format!("http://{address}{target}")).body(body("")).unwrap();
-            let response = outbound.send(request, &[address.to_string()]).await.unwrap();
+            let response = outbound.send(request, &HostGrants::to([address.to_string()])).await.unwrap();
             assert_eq!(response.status(), 302, "redirects are not followed");
             let head = received.recv().unwrap();
             assert_eq!(head.lines().next(), Some(format!("GET {target} HTTP/1.1").as_str()));
@@ -168,12 +174,12 @@ mod tests {
             assert!(!head.to_ascii_lowercase().contains("accept-encoding"), "{head}");
         }
         let query = Request::get(format!("http://{address}?q")).body(body("")).unwrap();
-        outbound.send(query, &[address.to_string()]).await.unwrap();
+        outbound.send(query, &HostGrants::to([address.to_string()])).await.unwrap();
         assert!(received.recv().unwrap().starts_with("GET /?q HTTP/1.1"));
         // The host is sent in the form that was compared with the grants.
         let port = address.port();
         let number = Request::get(format!("http://2130706433:{port}/%7E")).body(body("")).unwrap();
-        outbound.send(number, &[address.to_string()]).await.unwrap();
+        outbound.send(number, &HostGrants::to([address.to_string()])).await.unwrap();
         let head = received.recv().unwrap();
         assert!(head.starts_with("GET /%7E ") && head.contains(&format!("host: {address}")), "{head}");
     }
@@ -181,9 +187,9 @@ mod tests {
     #[tokio::test]
     async fn bytes_that_no_request_line_may_have_are_refused() {
         let (address, received) = recorder();
-        let outbound = Outbound::Network(Client::new(Listeners::default()).unwrap());
+        let outbound = Outbound::Network(Client::new(Listeners::default(), &OutboundConfig::default()).unwrap());
         let request = Request::get(format!("http://{address}/caf\u{e9}")).body(body("")).unwrap();
-        let refused = outbound.send(request, &[address.to_string()]).await;
+        let refused = outbound.send(request, &HostGrants::to([address.to_string()])).await;
         assert!(matches!(&refused, Err(SendError::Malformed(reason)) if reason.contains("%C3")), "{refused:?}");
         for target in ["/a b", "/a\r\nx: y", "/\0", "/<a>"] {
             assert!(Request::get(format!("http://{address}{target}")).body(body("")).is_err(), "{target:?}");
@@ -193,10 +199,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_goes_where_it_is_granted_and_nowhere_else() {
-        let outbound = Outbound::Network(Client::new(Listeners::default()).unwrap());
+        let outbound = Outbound::Network(Client::new(Listeners::default(), &OutboundConfig::default()).unwrap());
         let send = async |address: &str, grant: &str| {
             let request = Request::get(address).body(body(Vec::new())).unwrap();
-            outbound.send(request, &[grant.to_owned()]).await.unwrap_err()
+            outbound.send(request, &HostGrants::to([grant.to_owned()])).await.unwrap_err()
         };
         for (address, grant) in [
             ("http://127.0.0.1:1/", "example.com"),
@@ -222,10 +228,10 @@ mod tests {
         while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
             queued.push(stream);
         }
-        let outbound = Outbound::Network(Client::new(Listeners::default()).unwrap());
+        let outbound = Outbound::Network(Client::new(Listeners::default(), &OutboundConfig::default()).unwrap());
         let request = Request::get(format!("http://{address}/")).body(body(Vec::new())).unwrap();
         let connect = Some(Duration::from_millis(300));
-        let grants = [address.to_string()];
+        let grants = HostGrants::to([address.to_string()]);
         let sending = outbound.send_within(request, &grants, connect);
         let error = tokio::time::timeout(Duration::from_secs(20), sending).await.unwrap().unwrap_err();
         assert!(matches!(error, SendError::Unreachable(Fault::Late, _)), "{error:?}");

@@ -1,25 +1,30 @@
 //! The HTTP client. It sends the path and query byte for byte.
 
+use std::collections::HashMap;
 use std::error::Error;
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCEPT, HeaderMap, HeaderValue, USER_AGENT};
-use hyper::http::uri::Authority;
+use hyper::header::{ACCEPT, HeaderMap, HeaderValue, PROXY_AUTHORIZATION, USER_AGENT};
+use hyper::http::uri::{Authority, Scheme};
 use hyper::http::{Request, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::Verifier;
 
-use super::dial::{CONNECT, Dialer, InTime, Reach};
+use super::config::{OutboundConfig, parse_authorities};
+use super::dial::{CONNECT, Dialer, InTime, Reach, may_be_proxied};
 use super::fault::innermost;
+use super::proxy::Proxies;
 use super::{Fault, Listeners, SendError};
 use crate::endpoint;
+use crate::networks::Networks;
 
 /// The body of a request or response.
 pub type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
@@ -31,29 +36,128 @@ pub fn body(bytes: impl Into<Bytes>) -> Body {
 
 /// An HTTP client. It follows no redirects, since they would bypass the grants, and never connects to the host's own
 /// listeners.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
-    http: legacy::Client<InTime<HttpsConnector<Dialer>>, Body>,
     own: Listeners,
+    settings: Arc<RwLock<Arc<ClientSettings>>>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Client").field("own", &self.own).finish_non_exhaustive()
+    }
+}
+
+/// What follows from the configuration, which may change.
+struct ClientSettings {
+    tls: ClientConfig,
+    dialer: Dialer,
+    proxies: Proxies,
+    /// The networks that a webhook of an operator may go to.
+    named: Networks,
+    /// The connections, by the networks that are granted. A connection to a private address must not serve a request
+    /// without the grant.
+    pools: Mutex<HashMap<Networks, Pool>>,
+}
+
+type Pool = legacy::Client<InTime<HttpsConnector<Dialer>>, Body>;
+
+/// The limit of connection pools. Each distinct set of granted networks has one.
+const MAX_POOLS: usize = 1_024;
+
+impl ClientSettings {
+    fn new(own: &Listeners, config: &OutboundConfig) -> io::Result<Self> {
+        let proxies = Proxies::new(&config.proxy, &config.no_proxy);
+        let reach = Reach::Granted { own: own.clone(), networks: Networks::default() };
+        let tls = trusting_system(config.authorities().map_err(io::Error::other)?)?;
+        Ok(Self::with(Dialer::new(reach, proxies.clone()), proxies, tls, config.networks.all()))
+    }
+
+    fn with(dialer: Dialer, proxies: Proxies, tls: ClientConfig, named: Networks) -> Self {
+        Self { tls, dialer, proxies, named, pools: Mutex::default() }
+    }
+
+    /// The connections for requests with these networks.
+    fn pool(&self, networks: &Networks) -> Pool {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = pools.get(networks) {
+            return pool.clone();
+        }
+        if pools.len() >= MAX_POOLS {
+            pools.clear();
+        }
+        let connector = HttpsConnectorBuilder::new().with_tls_config(self.tls.clone());
+        let connector = connector.https_or_http().enable_http1().wrap_connector(self.dialer.with_networks(networks));
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE);
+        let pool = builder.build(InTime(connector));
+        pools.insert(networks.clone(), pool.clone());
+        pool
+    }
+}
+
+/// TLS that trusts the authorities of the system and these.
+fn trusting_system(authorities: Vec<CertificateDer<'static>>) -> io::Result<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = Verifier::new_with_extra_roots(authorities, Arc::clone(&provider)).map_err(io::Error::other)?;
+    let config = ClientConfig::builder_with_provider(provider);
+    let config = config.with_safe_default_protocol_versions().map_err(io::Error::other)?;
+    Ok(config.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+}
+
+/// TLS that trusts only these authorities.
+fn trusting_only(authorities: Vec<CertificateDer<'static>>) -> io::Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(authority).map_err(io::Error::other)?;
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let config = config.with_safe_default_protocol_versions().map_err(io::Error::other)?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 impl Client {
-    /// A client for a host with these listeners. It connects to public addresses only, unless an address is granted.
-    ///
-    /// # Errors
-    /// If TLS cannot be set up.
-    pub fn new(own: Listeners) -> std::io::Result<Self> {
-        Self::with(Reach::Public(own.clone()), own, None)
-    }
-
-    /// A client for the command line, which may connect to any address. If it gets certificates of authorities in PEM,
-    /// it trusts these instead of those of the system.
+    /// A client for a host with these listeners. It connects to public addresses and granted networks only, unless an
+    /// address is granted. Blocks while it reads certificates.
     ///
     /// # Errors
     /// If the certificates cannot be used, or TLS cannot be set up.
-    pub fn unrestricted(authorities: Option<&[u8]>) -> std::io::Result<Self> {
-        let roots = authorities.map(roots).transpose().map_err(std::io::Error::other)?;
-        Self::with(Reach::Anywhere, Listeners::default(), roots)
+    pub fn new(own: Listeners, config: &OutboundConfig) -> io::Result<Self> {
+        let settings = Arc::new(ClientSettings::new(&own, config)?);
+        Ok(Self { own, settings: Arc::new(RwLock::new(settings)) })
+    }
+
+    /// A client for the command line, which may connect to any address and uses no proxy. If it gets certificates of
+    /// authorities in PEM, it trusts these instead of those of the system.
+    ///
+    /// # Errors
+    /// If the certificates cannot be used, or TLS cannot be set up.
+    pub fn unrestricted(authorities: Option<&[u8]>) -> io::Result<Self> {
+        let tls = match authorities {
+            None => trusting_system(Vec::new())?,
+            Some(pem) => {
+                let parsed = parse_authorities(pem).map_err(|reason| io::Error::other(format!("it {reason}")))?;
+                trusting_only(parsed)?
+            }
+        };
+        let dialer = Dialer::new(Reach::Anywhere, Proxies::none());
+        let settings = ClientSettings::with(dialer, Proxies::none(), tls, Networks::default());
+        Ok(Self { own: Listeners::default(), settings: Arc::new(RwLock::new(Arc::new(settings))) })
+    }
+
+    /// Applies another configuration. Requests that have begun keep their connections. Blocks while it reads
+    /// certificates.
+    ///
+    /// # Errors
+    /// If the certificates cannot be used. The present configuration then stays.
+    pub fn reconfigure(&self, config: &OutboundConfig) -> io::Result<()> {
+        let settings = Arc::new(ClientSettings::new(&self.own, config)?);
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+        Ok(())
+    }
+
+    fn settings(&self) -> Arc<ClientSettings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The host's own listeners.
@@ -61,35 +165,32 @@ impl Client {
         &self.own
     }
 
-    fn with(reach: Reach, own: Listeners, roots: Option<RootCertStore>) -> std::io::Result<Self> {
-        let provider = rustls::crypto::ring::default_provider();
-        let builder = HttpsConnectorBuilder::new();
-        let trusting = match roots {
-            None => builder.with_provider_and_platform_verifier(provider)?,
-            Some(roots) => {
-                let config = ClientConfig::builder_with_provider(Arc::new(provider));
-                let config = config.with_safe_default_protocol_versions().map_err(std::io::Error::other)?;
-                builder.with_tls_config(config.with_root_certificates(roots).with_no_client_auth())
-            }
-        };
-        let connector = trusting.https_or_http().enable_http1().wrap_connector(Dialer::new(reach));
-        let mut builder = legacy::Client::builder(TokioExecutor::new());
-        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE);
-        Ok(Self { http: builder.build(InTime(connector)), own })
+    /// The networks that the configuration names.
+    #[must_use]
+    pub fn named_networks(&self) -> Networks {
+        self.settings().named.clone()
     }
 
-    /// Sends a request, optionally with a connect timeout. The connection may come from the pool.
+    /// Sends a request, optionally with a connect timeout. The name of its host may resolve to public addresses and to
+    /// the given networks. The connection may come from the pool.
     ///
     /// # Errors
     /// If the request leads to the host itself, is malformed, or has no response.
-    pub async fn send(&self, request: Request<Body>, connect: Option<Duration>) -> Result<Response<Body>, SendError> {
-        let request = self.prepare(request)?;
-        let response = CONNECT.scope(connect, self.http.request(request)).await.map_err(|error| failed(&error))?;
+    pub async fn send(
+        &self,
+        request: Request<Body>,
+        networks: &Networks,
+        connect: Option<Duration>,
+    ) -> Result<Response<Body>, SendError> {
+        let settings = self.settings();
+        let request = self.prepare(request, &settings.proxies)?;
+        let sending = settings.pool(networks).request(request);
+        let response = CONNECT.scope(connect, sending).await.map_err(|error| failed(&error))?;
         Ok(response.map(|body: Incoming| body.map_err(Into::into).boxed_unsync()))
     }
 
     /// A request in the form in which it is sent.
-    fn prepare(&self, mut request: Request<Body>) -> Result<Request<Body>, SendError> {
+    fn prepare(&self, mut request: Request<Body>, proxies: &Proxies) -> Result<Request<Body>, SendError> {
         let uri = std::mem::take(request.uri_mut());
         let host = endpoint::host_and_port(&uri.to_string()).map_err(SendError::Malformed)?;
         self.own.refuse(&host)?;
@@ -97,18 +198,17 @@ impl Client {
         let headers: &mut HeaderMap = request.headers_mut();
         headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(concat!("sandbus/", env!("CARGO_PKG_VERSION"))));
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+        // A tunnel has its own authorization.
+        headers.remove(PROXY_AUTHORIZATION);
+        if request.uri().scheme() == Some(&Scheme::HTTP)
+            && let Ok(Some(proxy)) = proxies.of(request.uri())
+            && may_be_proxied(request.uri())
+            && let Some(authorization) = proxy.authorization()
+        {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
+        }
         Ok(request)
     }
-}
-
-/// The certificates in a PEM file.
-fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| format!("it is not valid PEM: {error}"))?;
-        roots.add(certificate).map_err(|error| format!("it contains a certificate that cannot be used: {error}"))?;
-    }
-    if roots.is_empty() { Err("it contains no certificate in PEM".to_owned()) } else { Ok(roots) }
 }
 
 /// How long an idle connection stays in the pool.

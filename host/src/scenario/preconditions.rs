@@ -13,7 +13,7 @@ use super::ScenarioError;
 use crate::clock::Timestamp;
 use crate::endpoint;
 use crate::outbound::{self, Stub};
-use crate::plugin::Sidecar;
+use crate::plugin::{ConfigValue, Sidecar};
 
 /// A JSON value of a file with its key.
 pub(super) type KeyedValue<'a> = (&'static str, &'a Value);
@@ -158,9 +158,10 @@ impl PluginPreconditions {
     #[must_use]
     pub fn effective_sidecar(&self, defaults: &Sidecar, hosts: &[String]) -> Sidecar {
         let mut sidecar = self.sidecar.clone().over(defaults);
-        sidecar.config.extend(self.config.clone());
+        let config = self.config.iter().map(|(key, text)| (key.clone(), ConfigValue::Text(text.clone())));
+        sidecar.config.extend(config);
         sidecar.grants.http.extend(hosts.iter().cloned());
-        sidecar
+        sidecar.without_host()
     }
 
     /// The plugin's state as bytes.

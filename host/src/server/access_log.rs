@@ -42,8 +42,11 @@ impl AccessNote {
     }
 }
 
-/// Logs a request when its response has ended.
+/// Logs a request when its response has ended, if its listener has found out who the client is.
 pub(super) async fn record(mut request: Request, next: Next) -> Response {
+    if request.extensions().get::<ClientAddress>().is_none() {
+        return next.run(request).await;
+    }
     let mut line = AccessLine::of(&mut request);
     let response = next.run(request).await;
     line.status = Some(response.status());

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
 
@@ -57,7 +58,13 @@ impl Listener {
     /// The same listener with the rules of a public one.
     #[must_use]
     pub fn with_front(self, rules: FrontRules) -> Self {
-        Self { front: Some(Arc::new(rules)), ..self }
+        Self { front: Some(Arc::new(ArcSwap::from_pointee(rules))), ..self }
+    }
+
+    /// The rules of a public listener, which may be replaced while it serves.
+    #[must_use]
+    pub fn front(&self) -> Option<Arc<ArcSwap<FrontRules>>> {
+        self.front.clone()
     }
 
     /// The next connection, with the address of its peer.

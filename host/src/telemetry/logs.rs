@@ -4,6 +4,7 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
 use std::io::IsTerminal as _;
 use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
 
 use tracing::field::{Field, Visit};
 use tracing_subscriber::EnvFilter;
@@ -11,6 +12,7 @@ use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::reload;
 
 use crate::clock::Clock;
 use crate::printable;
@@ -118,28 +120,55 @@ pub(crate) fn check_filter(filter: &str) -> Result<(), LogError> {
     Ok(())
 }
 
+/// Replaces the filter of the log.
+static FILTER: OnceLock<Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>> = OnceLock::new();
+
+/// Replaces the log filter, unless `RUST_LOG` overrides it.
+///
+/// # Errors
+/// If the filter is malformed.
+pub(crate) fn set_filter(filter: &str) -> Result<(), LogError> {
+    let filter = EnvFilter::try_new(filter)?;
+    let is_overridden = std::env::var(OVERRIDE).is_ok_and(|own| !own.is_empty());
+    if !is_overridden && let Some(replace) = FILTER.get() {
+        // It fails only if there is no subscriber any more.
+        drop(replace(filter));
+    }
+    Ok(())
+}
+
+/// The variable that overrides the filter of the configuration.
+const OVERRIDE: &str = "RUST_LOG";
+
 /// Starts logging to standard error. A log line does not wait until it is read. `filter` has the syntax of `RUST_LOG`,
 /// which overrides it.
 ///
 /// # Errors
 /// If the filter is malformed, or the thread that writes cannot be started.
 pub fn start_logs(format: Format, filter: &str) -> Result<(), LogError> {
-    let filter = match std::env::var("RUST_LOG") {
+    let filter = match std::env::var(OVERRIDE) {
         Ok(own) if !own.is_empty() => EnvFilter::try_new(own)?,
         _ => EnvFilter::try_new(filter)?,
     };
     let terminal = std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Stderr).with_timer(Rfc3339);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_filter_reloading();
+    let lines = lines.with_writer(|| Stderr).with_timer(Rfc3339);
     let human = match format {
         Format::Auto => terminal,
         Format::Human => true,
         Format::Json => false,
     };
-    // Another call, as in tests, keeps the first subscriber.
+    // Another call, as in tests, keeps the first subscriber and its filter.
     if human {
-        drop(lines.fmt_fields(Printable).with_ansi(colours()).compact().try_init());
+        let lines = lines.fmt_fields(Printable).with_ansi(colours()).compact();
+        let handle = lines.reload_handle();
+        drop(FILTER.set(Box::new(move |filter| handle.reload(filter))));
+        drop(lines.try_init());
     } else {
-        drop(lines.json().flatten_event(true).with_current_span(false).try_init());
+        let lines = lines.json().flatten_event(true).with_current_span(false);
+        let handle = lines.reload_handle();
+        drop(FILTER.set(Box::new(move |filter| handle.reload(filter))));
+        drop(lines.try_init());
     }
     stderr::start(|lost| {
         metrics::counter!("sandbus_lost_log_lines_total").increment(lost);

@@ -339,6 +339,12 @@ impl Lifecycle for FaultyBus {
         self.bus.reachable()
     }
 
+    fn set_limits(&self, settings: &Settings) {
+        if !self.has(Fault::KeepsOldLimits) {
+            self.bus.set_limits(settings);
+        }
+    }
+
     fn store_id(&self) -> u64 {
         self.bus.store_id()
     }

@@ -75,6 +75,7 @@ faults! {
     /// Lists deliveries in any state.
     IgnoresStates => "inspection::pending_deliveries_are_selected",
     /// Finds events with other subjects.
+    KeepsOldLimits => "limits::limits_and_retention_can_change",
     IgnoresSubjects => "inspection::events_are_searched_newest_first",
     /// Ignores the hold of an endpoint.
     IgnoresHolds => "endpoints::a_hold_lasts_until_its_time_across_a_crash",

@@ -9,6 +9,7 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("files", ""),
     ("printable", ""),
     ("secrecy", ""),
+    ("secrets", "files"),
     ("spelling", ""),
     ("stderr", ""),
     ("lock", "files"),
@@ -16,10 +17,10 @@ pub(crate) const HOST: &[LayerRule] = &[
     // The vocabulary.
     ("model", "secrecy"),
     ("toml_file", "model spelling"),
-    ("outbound", "model"),
+    ("outbound", "model secrecy"),
     // The two largest modules, which do not know each other.
     ("bus", "files lock model"),
-    ("plugin", "files model outbound printable secrecy threads toml_file"),
+    ("plugin", "files model outbound printable secrecy secrets threads toml_file"),
     ("api", "model"),
     ("observer", "bus model"),
     ("ledger", "bus files model"),
@@ -36,7 +37,7 @@ pub(crate) const HOST: &[LayerRule] = &[
         "access api backup bus canary files ingress ledger model outbound plugin problem secrecy server telemetry threads",
     ),
     ("scenario", "api bus dispatcher ingress model outbound plugin problem toml_file"),
-    ("config", "bus ingress ledger model plugin server telemetry toml_file"),
+    ("config", "bus ingress ledger model outbound plugin secrets server telemetry toml_file"),
     // The composition root, which uses everything that it connects.
     (
         "host",
@@ -48,7 +49,7 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("dev", "bus config console host ingress model observer plugin printable projects telemetry"),
     (
         "cli",
-        "access api admin backup config console dev host model observer outbound plugin printable projects scenario secrecy spelling telemetry toml_file",
+        "access api admin backup config console dev host model observer outbound plugin printable projects scenario secrecy secrets spelling telemetry toml_file",
     ),
 ];
 

@@ -73,6 +73,7 @@ macro_rules! with_bus_cases {
                 a_plugin_introduces_at_most_half_of_the_types,
                 types_of_delayed_events_count_as_their_publishers_after_a_crash,
                 types_are_bounded_and_forgotten_with_their_last_event,
+                limits_and_retention_can_change,
             }
             retention {
                 old_events_are_deleted_unless_they_are_needed,

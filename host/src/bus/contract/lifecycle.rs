@@ -2,13 +2,17 @@
 
 use tokio::sync::watch;
 
-use crate::bus::{BoxFuture, Reachability};
+use crate::bus::{BoxFuture, Reachability, Settings};
 
 /// The health of the engine, and its end.
 pub trait Lifecycle {
     /// Whether the store can be reached, for readiness and metrics. It changes in both directions while the host
     /// runs, even if nobody uses the bus. A change may show up to one second late.
     fn reachable(&self) -> watch::Receiver<Reachability>;
+
+    /// Replaces the limits and the retention, from the next change on. What identifies or tests a store stays:
+    /// [`Settings::repeatable_ids`] and [`Settings::crash_point`].
+    fn set_limits(&self, settings: &Settings);
 
     /// A number that identifies this store. It never changes, and a copy of the store has the same number.
     fn store_id(&self) -> u64;

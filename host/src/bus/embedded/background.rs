@@ -198,11 +198,11 @@ fn checkpoint_log(connection: &Connection, store: &File) -> Result<(), StoreErro
 
 /// Deletes events that the retention rules do not keep, in small steps with room for other changes between them.
 pub(super) async fn compact(commands: WeakQueue<Command>, shared: Arc<EngineState>) {
-    if !shared.settings.retention.is_limited() {
-        return;
-    }
     loop {
         tokio::time::sleep(CHECK_INTERVAL).await;
+        if !shared.settings.load().retention.is_limited() {
+            continue;
+        }
         loop {
             let Some(commands) = commands.upgrade() else { return };
             let (reply, answer) = oneshot::channel();

@@ -1,5 +1,6 @@
 //! The state that the writer and the readers share.
 
+use arc_swap::ArcSwap;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +23,7 @@ use crate::pattern::Pattern;
 #[derive(Debug)]
 pub(super) struct EngineState {
     pub(super) clock: Clock,
-    pub(super) settings: Settings,
+    pub(super) settings: ArcSwap<Settings>,
     pub(super) readers: Arc<Readers>,
     pub(super) subscriptions: RwLock<Arc<Vec<Arc<Subscription>>>>,
     /// The subscriptions by number.

@@ -1,5 +1,6 @@
 //! Opens the bus: the directory, the checks, the threads and tasks.
 
+use arc_swap::ArcSwap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::Path;
@@ -75,7 +76,7 @@ impl Embedded {
         let ids = IdKey::new(&secret);
         let shared = Arc::new(EngineState {
             clock,
-            settings,
+            settings: ArcSwap::from_pointee(settings),
             readers: Arc::new(Readers::new(path.to_owned())),
             subscriptions: RwLock::default(),
             by_number: RwLock::default(),

@@ -181,7 +181,8 @@ impl Writer {
     /// Ends the writer if a scenario simulates a crash before or after this commit. No reply is sent, as in a real
     /// crash.
     fn pass_crash_point(&self, after: bool, with_effects: bool) -> Result<(), StoreError> {
-        let Some(crash_point) = &self.shared.settings.crash_point else { return Ok(()) };
+        let settings = self.shared.settings.load();
+        let Some(crash_point) = &settings.crash_point else { return Ok(()) };
         let Some(path) = self.connection.path() else { return Ok(()) };
         match crash_point.pass(after, Path::new(path), with_effects).map_err(EngineError::File)? {
             true => Err(EngineError::Aborted("a crash is simulated".to_owned()).into()),

@@ -14,7 +14,7 @@ const NOW: Timestamp = Timestamp(1_893_456_000_000);
 
 fn ledger(data: &Path) -> Ledger {
     let config = LedgerConfig { record: Recording::All, ..LedgerConfig::default() };
-    Ledger::open(data, config, Clock::manual(NOW), Box::new(|_, _| Some(3))).unwrap()
+    Ledger::open(data, &config, Clock::manual(NOW), Box::new(|_, _| Some(3))).unwrap()
 }
 
 async fn all(reader: &LedgerReader) -> usize {
@@ -24,7 +24,7 @@ async fn all(reader: &LedgerReader) -> usize {
 /// A writer's work without its thread.
 fn work(data: &Path, config: LedgerConfig) -> Work {
     let shared = Arc::new(Shared::of(&config, Clock::manual(NOW)));
-    Work::new(data.join(super::super::store::FILE), config, shared, Box::new(|_, _| Some(3)))
+    Work::new(data.join(super::super::store::FILE), shared, Box::new(|_, _| Some(3)))
 }
 
 /// A reader that does not wait for a writer.

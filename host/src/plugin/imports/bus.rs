@@ -228,7 +228,7 @@ impl Run {
 
     fn webhook(&self, webhook: bus::Webhook) -> Result<Target, bus::Error> {
         let host = crate::endpoint::host_and_port(&webhook.url).map_err(bus::Error::Invalid)?;
-        if !crate::endpoint::is_granted(&host, &self.settings.webhooks) {
+        if !self.settings.webhooks.include(&host) {
             let reason = format!(
                 "plugin `{}` may not send webhooks to `{host}`; grant it in the sidecar: [grants] webhooks = [\"{host}\"]",
                 self.plugin
@@ -267,7 +267,8 @@ pub(super) mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::outbound::{self, Listeners, Outbound};
+    use crate::endpoint::HostGrants;
+    use crate::outbound::{self, Listeners, Outbound, OutboundConfig};
     use crate::plugin::invocation::tests::invocation;
 
     /// Data with its media type, and what an error says about it.
@@ -343,14 +344,15 @@ pub(super) mod tests {
     #[test]
     fn no_webhook_leads_to_the_host_itself() {
         let own = Listeners::new(["127.0.0.1:8080".parse().unwrap(), "0.0.0.0:8081".parse().unwrap()]);
-        let outbound = Outbound::Network(outbound::Client::new(own).unwrap());
+        let outbound = Outbound::Network(outbound::Client::new(own, &OutboundConfig::default()).unwrap());
         let subscribe = |url: &str| {
             let mut invocation = invocation();
             let run = invocation.run().unwrap();
             run.environment.outbound = outbound.clone();
             let settings = Arc::make_mut(&mut run.settings);
             settings.subscribe = vec![Pattern::everything()];
-            settings.webhooks = ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "example.com"].map(str::to_owned).into();
+            let hosts = ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "example.com"].map(str::to_owned);
+            settings.webhooks = HostGrants::to(hosts);
             let webhook = bus::Webhook { url: url.to_owned(), secret: None, handshake: false };
             let subscription = bus::Subscription {
                 name: "s".to_owned(),

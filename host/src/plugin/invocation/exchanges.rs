@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hyper::http::{HeaderMap, Uri};
 
 use crate::exchange::{BodyEnd, ExchangeMemory, RecordedExchange};
-use crate::secrecy::Values;
+use crate::secrecy::{Values, placeholder};
 
 /// The largest size of a recorded exchange: its URL, headers and body.
 const EXCHANGE_BYTES: usize = 64 << 10;
@@ -120,12 +120,12 @@ impl OpenExchange {
     }
 }
 
-/// Replaces values of the configuration whose names are those of secrets. A scenario with the placeholders as its
+/// Replaces values of the configuration that are secrets, or whose names are those of secrets. A scenario with the placeholders as its
 /// configuration sends the same requests.
 fn hide(exchange: &mut RecordedExchange, config: &Values) {
     let mut placeholders = BTreeMap::new();
     for (name, value) in secrets(config) {
-        let placeholder = format!("hidden-{}", name.replace(|other: char| !other.is_ascii_alphanumeric(), "-"));
+        let placeholder = placeholder(name);
         let mut is_found = false;
         let texts = std::iter::once(&mut exchange.url).chain(exchange.headers.iter_mut().map(|(_, text)| text));
         for text in texts {
@@ -179,8 +179,8 @@ fn encoded_length(text: &[u8], value: &[u8]) -> Option<usize> {
 /// The secrets of a configuration, the longest first: one may contain another.
 fn secrets(config: &Values) -> Vec<(&String, &str)> {
     let is_secret = |name: &str| {
-        let name = name.to_ascii_lowercase();
-        SECRET_NAMES.iter().any(|part| name.contains(part))
+        let lower = name.to_ascii_lowercase();
+        config.is_secret(name) || SECRET_NAMES.iter().any(|part| lower.contains(part))
     };
     let named = config.iter().filter(|(name, value)| value.len() >= SECRET_BYTES && is_secret(name));
     let mut secrets: Vec<_> = named.map(|(name, value)| (name, value.as_str())).collect();

@@ -9,7 +9,7 @@ use crate::plugin::bindings::wasi::logging::logging::Level;
 use crate::plugin::manifest::descriptor::Route;
 use crate::printable;
 use crate::request_id::RequestId;
-use crate::secrecy::Values;
+use crate::secrecy::{SecretMask, Values};
 use crate::usage::{OutboundCall, OutboundCalls};
 
 /// The longest line that is kept when the limit is reached.
@@ -34,6 +34,7 @@ pub(crate) struct InvocationLog {
     /// The context and the text of the last error that was dropped.
     dropped_error: Mutex<Option<(String, String)>>,
     calls: Mutex<Calls>,
+    mask: SecretMask,
     pub(crate) exchanges: ExchangeRecorder,
 }
 
@@ -47,12 +48,19 @@ struct Calls {
 
 impl InvocationLog {
     pub(crate) fn new(plugin: Arc<str>, trigger: Trigger, limit_bytes: usize, exchanges: ExchangeRecorder) -> Self {
-        let (last_error, dropped_error, calls) = Default::default();
-        Self { plugin, trigger, bytes_left: AtomicUsize::new(limit_bytes), last_error, dropped_error, calls, exchanges }
+        let (last_error, dropped_error, calls, mask) = Default::default();
+        let bytes_left = AtomicUsize::new(limit_bytes);
+        Self { plugin, trigger, bytes_left, last_error, dropped_error, calls, mask, exchanges }
+    }
+
+    /// This log, which hides secrets.
+    pub(crate) fn masked(self, mask: SecretMask) -> Self {
+        Self { mask, ..self }
     }
 
     /// Logs a line, within the limit of the invocation. Reaching the limit is logged once.
     pub(crate) fn add(&self, level: Level, context: &str, message: &str) {
+        let (context, message) = (&*self.mask.mask(context), &*self.mask.mask(message));
         if matches!(level, Level::Error | Level::Critical) {
             *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(shortened(message));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
@@ -14,7 +14,7 @@ use crate::plugin::imports::linkers::Linkers;
 use crate::plugin::invocation::environment::Environment;
 use crate::plugin::manifest::descriptor::Descriptor;
 use crate::plugin::manifest::digest::Digest;
-use crate::plugin::manifest::settings::{Defaults, Settings};
+use crate::plugin::manifest::settings::{HostSettings, Settings};
 use crate::plugin::manifest::sidecar::{DescriptionSource, Sidecar};
 use crate::plugin::manifest::sidecar_error::SidecarError;
 use crate::plugin::run::admission::ConcurrencyLimiter;
@@ -29,7 +29,7 @@ pub struct Loader {
     cache: CodeCache,
     /// The runtimes of scripts' programs, in development.
     runtimes: Option<PreparedRuntimes>,
-    defaults: Defaults,
+    host: RwLock<Arc<HostSettings>>,
     environment: Environment,
     /// The limiter of each plugin. All its generations share it, so that a swap does not double the limit.
     limiters: Mutex<HashMap<String, Arc<ConcurrencyLimiter>>>,
@@ -41,7 +41,7 @@ pub struct Loader {
 
 impl std::fmt::Debug for Loader {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Loader").field("defaults", &self.defaults).finish_non_exhaustive()
+        formatter.debug_struct("Loader").field("host", &self.host).finish_non_exhaustive()
     }
 }
 
@@ -98,7 +98,7 @@ impl Loader {
     pub fn new(
         config: EngineConfig,
         cache: PathBuf,
-        defaults: Defaults,
+        host: impl Into<HostSettings>,
         environment: Environment,
     ) -> Result<Self, EngineError> {
         let engine = engine::start(config)?;
@@ -108,7 +108,7 @@ impl Loader {
         Ok(Self {
             linkers,
             cache,
-            defaults,
+            host: RwLock::new(Arc::new(host.into())),
             environment,
             limiters: Mutex::default(),
             idle,
@@ -122,6 +122,17 @@ impl Loader {
     pub fn with_runtimes(self, paths: PreparedRuntimePaths) -> Self {
         let runtimes = Some(PreparedRuntimes::new(paths.runtimes, self.cache.in_directory(paths.code)));
         Self { runtimes, ..self }
+    }
+
+    /// The host's settings for plugins.
+    #[must_use]
+    pub fn host_settings(&self) -> Arc<HostSettings> {
+        Arc::clone(&self.host.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the host's settings for the generations that are loaded from now on.
+    pub fn set_host_settings(&self, settings: HostSettings) {
+        *self.host.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
     /// Loads a generation from the bytes of a component and its sidecar. Blocks while it compiles.
@@ -144,7 +155,7 @@ impl Loader {
         };
         sidecar.check_description(source)?;
         linked.check_handlers(&descriptor)?;
-        let settings = Settings::new(&descriptor, sidecar, &self.defaults)?;
+        let settings = Settings::new(&descriptor, sidecar, &self.host_settings())?;
         let limiter = self.limiter(&descriptor.name, settings.concurrency.get() as usize);
         let idle = InstancePool::new(Arc::clone(&self.idle));
         Ok(Generation::new(digest, Arc::new(descriptor), settings, limiter, linked, self.environment.clone(), idle))

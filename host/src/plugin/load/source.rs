@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use super::screening::{self, ScreeningError};
+use crate::files::links::LinkRoots;
 use crate::plugin::manifest::digest::Digest;
 
 /// The largest component, in bytes. Those with a scripting language's runtime have some 20 MB.
@@ -16,12 +17,14 @@ pub const FILE_LIMIT_BYTES: u64 = 256 << 20;
 pub(crate) const SIDECAR_LIMIT_BYTES: u64 = 1 << 20;
 
 /// Whether to follow symbolic links.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Symlinks {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Symlinks<'a> {
     /// Follow them: a person gave the path.
     Follow,
     /// Refuse them: others may write to the folder.
     Refuse,
+    /// Follow them if they lead into these directories.
+    Within(&'a LinkRoots),
 }
 
 /// Why a plugin's file is not read.
@@ -45,7 +48,7 @@ pub enum SourceError {
 ///
 /// # Errors
 /// If it cannot be read, or cannot be a plugin.
-pub(crate) fn read_plugin(path: &Path, links: Symlinks) -> Result<Vec<u8>, SourceError> {
+pub(crate) fn read_plugin(path: &Path, links: Symlinks<'_>) -> Result<Vec<u8>, SourceError> {
     let mut file = open(path, links)?;
     let length = file.metadata()?.len();
     if length > FILE_LIMIT_BYTES {
@@ -60,7 +63,7 @@ pub(crate) fn read_plugin(path: &Path, links: Symlinks) -> Result<Vec<u8>, Sourc
 ///
 /// # Errors
 /// If it cannot be read, or is not a regular file.
-pub(crate) fn read(path: &Path, links: Symlinks, most_bytes: u64) -> io::Result<Result<Vec<u8>, u64>> {
+pub(crate) fn read(path: &Path, links: Symlinks<'_>, most_bytes: u64) -> io::Result<Result<Vec<u8>, u64>> {
     let file = open(path, links)?;
     match file.metadata()?.len() {
         length if length > most_bytes => Ok(Err(length)),
@@ -79,12 +82,12 @@ pub(crate) fn read_sidecar(path: &Path) -> io::Result<String> {
 /// Reads the text of a sidecar in the plugin folder.
 ///
 /// # Errors
-/// As [`read_sidecar`], or if it is a symbolic link.
-pub(crate) fn read_sidecar_of_folder(path: &Path) -> io::Result<String> {
-    read_text(path, Symlinks::Refuse)
+/// As [`read_sidecar`], or if it is a symbolic link that leads elsewhere than into these directories.
+pub(crate) fn read_sidecar_of_folder(path: &Path, roots: &LinkRoots) -> io::Result<String> {
+    read_text(path, Symlinks::Within(roots))
 }
 
-fn read_text(path: &Path, links: Symlinks) -> io::Result<String> {
+fn read_text(path: &Path, links: Symlinks<'_>) -> io::Result<String> {
     let bytes = read(path, links, SIDECAR_LIMIT_BYTES)?.map_err(|length| {
         io::Error::other(format!("it has {length} bytes; a sidecar has at most {SIDECAR_LIMIT_BYTES}"))
     })?;
@@ -95,7 +98,7 @@ fn read_text(path: &Path, links: Symlinks) -> io::Result<String> {
 ///
 /// # Errors
 /// If it cannot be read, or is not a regular file.
-pub(crate) fn digest(path: &Path, links: Symlinks) -> io::Result<Digest> {
+pub(crate) fn digest(path: &Path, links: Symlinks<'_>) -> io::Result<Digest> {
     Digest::of_file(open(path, links)?)
 }
 
@@ -111,13 +114,20 @@ fn read_bounded(file: File, most_bytes: u64) -> io::Result<Result<Vec<u8>, u64>>
 
 /// Opens a regular file. Neither waits for the writer of a pipe nor triggers the side effects of opening a device, even
 /// if the file is replaced at that moment.
-fn open(path: &Path, links: Symlinks) -> io::Result<File> {
+fn open(path: &Path, links: Symlinks<'_>) -> io::Result<File> {
     use rustix::fs::OFlags;
+    let refuse = |file_type: FileType| irregular(file_type).map_or(Ok(()), |reason| Err(io::Error::other(reason)));
+    let own_metadata = path.symlink_metadata()?;
     let (metadata, flags) = match links {
         Symlinks::Follow => (path.metadata()?, OFlags::NONBLOCK),
-        Symlinks::Refuse => (path.symlink_metadata()?, OFlags::NONBLOCK | OFlags::NOFOLLOW),
+        Symlinks::Within(roots) if own_metadata.is_symlink() => {
+            refuse(roots.resolve(path)?.symlink_metadata()?.file_type())?;
+            let file = roots.open(path)?;
+            refuse(file.metadata()?.file_type())?;
+            return Ok(file);
+        }
+        Symlinks::Refuse | Symlinks::Within(_) => (own_metadata, OFlags::NONBLOCK | OFlags::NOFOLLOW),
     };
-    let refuse = |file_type: FileType| irregular(file_type).map_or(Ok(()), |reason| Err(io::Error::other(reason)));
     refuse(metadata.file_type())?;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
     refuse(file.metadata()?.file_type())?;
@@ -129,7 +139,7 @@ pub(crate) fn irregular(file_type: FileType) -> Option<&'static str> {
     match () {
         () if file_type.is_file() => None,
         () if file_type.is_symlink() => {
-            Some("it is a symbolic link, which could lead anywhere; put the file itself there")
+            Some("it is a symbolic link, which could lead anywhere; put the file itself there, or add the directory that it leads into to `link_roots` in sandbus.toml")
         }
         () if file_type.is_dir() => Some("it is a directory; put the file itself there"),
         () if file_type.is_fifo() => Some("it is a named pipe; put a regular file there"),

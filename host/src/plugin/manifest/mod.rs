@@ -1,5 +1,6 @@
 //! The declarations of a plugin, the grants of its operator, and the resulting settings.
 
+pub(super) mod config_value;
 pub(super) mod descriptor;
 pub(super) mod digest;
 pub(super) mod limits;

@@ -1,16 +1,20 @@
 //! The settings of a generation: its descriptor combined with its sidecar.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
+use super::config_value::ConfigValue;
 use super::descriptor::{self, Descriptor, Route};
 use super::limits::{Limits, MAX_TIMEOUT, MIN_MEMORY_BYTES};
 use super::sidecar::{Sidecar, SubscriptionOverrides};
 use super::sidecar_error::SidecarError;
 use super::swap_rules::{CanaryRule, RollbackRule};
+use crate::endpoint::HostGrants;
+use crate::networks::{NamedNetworks, Networks};
 use crate::pattern::Pattern;
-use crate::secrecy::Values;
+use crate::secrecy::{SecretMask, Values};
+use crate::secrets::SecretStore;
 use crate::subscription::{Declaration, Definition, PublishLimits, Start, Target};
 
 /// Defaults for every plugin.
@@ -57,9 +61,9 @@ pub struct Settings {
     /// Event types that it may subscribe to at run time.
     pub subscribe: Vec<Pattern>,
     /// Hosts that its webhooks may go to.
-    pub webhooks: Vec<String>,
+    pub webhooks: HostGrants,
     /// Hosts that it may send requests to.
-    pub http: Vec<String>,
+    pub http: HostGrants,
     /// The sidecar.
     pub sidecar: Sidecar,
     /// The canary that must pass before it takes over.
@@ -68,18 +72,38 @@ pub struct Settings {
     pub rollback: Option<RollbackRule>,
     /// The values of its configuration.
     pub config: Values,
+    /// Hides the secrets of its configuration in log lines and reasons of failures.
+    pub mask: SecretMask,
     /// Its declared subscriptions, and those schedules whose events it may publish.
     pub declared: Declaration,
     /// Concurrency of subscriptions that it makes at run time.
     pub subscription_concurrency: NonZeroU32,
 }
 
+/// What the host's configuration gives to plugins.
+#[derive(Clone, Debug, Default)]
+pub struct HostSettings {
+    /// Defaults for every plugin.
+    pub defaults: Defaults,
+    /// The networks that sidecars may grant by name.
+    pub networks: NamedNetworks,
+    /// The secrets that sidecars may refer to.
+    pub secrets: SecretStore,
+}
+
+impl From<Defaults> for HostSettings {
+    fn from(defaults: Defaults) -> Self {
+        Self { defaults, ..Self::default() }
+    }
+}
+
 impl Settings {
-    /// Combines a descriptor with a sidecar.
+    /// Combines a descriptor with a sidecar. Reads the secrets that the sidecar refers to, so it may block.
     ///
     /// # Errors
-    /// If the sidecar does not match the plugin.
-    pub fn new(descriptor: &Descriptor, sidecar: &Sidecar, defaults: &Defaults) -> Result<Self, SidecarError> {
+    /// If the sidecar does not match the plugin, or a secret cannot be read.
+    pub fn new(descriptor: &Descriptor, sidecar: &Sidecar, host: &HostSettings) -> Result<Self, SidecarError> {
+        let defaults = &host.defaults;
         let limits = limits(sidecar, defaults)?;
         check_swap_rules(sidecar)?;
         let declared = |grant: &String| descriptor.routes.iter().any(|route| route.to_string() == *grant);
@@ -97,6 +121,8 @@ impl Settings {
                 log_bytes: sidecar.limits.max_log_bytes.map(NonZeroU64::get),
             },
         };
+        let networks = networks(sidecar, &host.networks)?;
+        let config = config(descriptor, sidecar, &host.secrets)?;
         Ok(Self {
             limits,
             concurrency: sidecar.limits.concurrency.unwrap_or(defaults.plugin_concurrency),
@@ -105,12 +131,13 @@ impl Settings {
             subscription_concurrency: defaults.subscription_concurrency,
             publish,
             subscribe: sidecar.grants.subscribe.clone().unwrap_or_else(|| descriptor.subscribes.clone()),
-            webhooks: sidecar.grants.webhooks.clone(),
-            http: sidecar.grants.http.clone(),
+            webhooks: HostGrants { hosts: sidecar.grants.webhooks.clone(), networks: networks.clone() },
+            http: HostGrants { hosts: sidecar.grants.http.clone(), networks },
             sidecar: sidecar.clone(),
             canary: sidecar.canary,
             rollback: sidecar.rollback,
-            config: config(descriptor, sidecar)?.into(),
+            mask: config.mask(),
+            config,
             declared,
         })
     }
@@ -187,17 +214,29 @@ fn deliveries_per_instance(sidecar: &Sidecar) -> BTreeMap<String, NonZeroU32> {
     rules.filter_map(|(name, rules)| Some((name.clone(), rules.deliveries_per_instance?))).collect()
 }
 
-fn config(descriptor: &Descriptor, sidecar: &Sidecar) -> Result<BTreeMap<String, String>, SidecarError> {
+fn networks(sidecar: &Sidecar, named: &NamedNetworks) -> Result<Networks, SidecarError> {
+    named.resolve(&sidecar.grants.networks).map_err(SidecarError::UnknownNetwork)
+}
+
+fn config(descriptor: &Descriptor, sidecar: &Sidecar, store: &SecretStore) -> Result<Values, SidecarError> {
     let defaults = descriptor.config.iter();
     let mut config: BTreeMap<_, _> =
         defaults.filter_map(|key| Some((key.name.clone(), key.default.clone()?))).collect();
+    let mut secrets = BTreeSet::new();
     for (name, value) in sidecar.config.iter() {
         if !descriptor.config.iter().any(|key| key.name == *name) {
             return Err(SidecarError::UnknownKey(name.clone()));
         }
-        config.insert(name.clone(), value.clone());
+        let value = match value {
+            ConfigValue::Text(text) => text.clone(),
+            ConfigValue::Secret(source) => {
+                secrets.insert(name.clone());
+                store.read(source).map_err(|error| SidecarError::Secret(name.clone(), error))?
+            }
+        };
+        config.insert(name.clone(), value);
     }
-    Ok(config)
+    Ok(Values::new(config, secrets))
 }
 
 fn subscriptions(
@@ -279,7 +318,7 @@ mod tests {
 
     fn settings(sidecar: &str) -> Result<Settings, String> {
         let sidecar = Sidecar::parse(sidecar)?;
-        let settings = Settings::new(&descriptor(None).unwrap(), &sidecar, &Defaults::default());
+        let settings = Settings::new(&descriptor(None).unwrap(), &sidecar, &HostSettings::default());
         settings.map_err(|error| error.to_string())
     }
 
@@ -308,6 +347,8 @@ mod tests {
             ("[limits]\ncalls_per_instance = 0", "calls_per_instance"),
             ("[limits]\nmax_backlog = 0", "max_backlog"),
             ("[limits]\nmax_log_bytes = 0", "max_log_bytes"),
+            ("[grants]\nnetworks = [\"compose\"]", "sandbus.toml does not name"),
+            ("[grants]\nnetworks = [\"10.0.0.1/8\"]", "the network is 10.0.0.0/8"),
             ("[rollback]\nfailures_percent = 0", "from 1 to 100"),
             ("[rollback]\nfailures_percent = 101", "from 1 to 100"),
             ("[rollback]\nwindow = \"0s\"", "rollback.window is zero"),

@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::config_value::{ConfigValue, ConfigValues};
 use super::descriptor::METHODS;
 use super::sidecar_error::SidecarError;
 use super::subscription_rules;
 use super::swap_rules::{CanaryRule, RollbackRule};
+use crate::networks::NetworkGrant;
 use crate::pattern::Pattern;
 use crate::percent::Percent;
 use crate::plugin::bindings::exports::sandbus::plugin::descriptor as wire;
-use crate::secrecy::Values;
 use crate::subscription::{DeadLetterPolicy, RetryPolicy};
+use crate::secrecy::placeholder;
 use crate::toml_file;
 
 /// A sidecar. Unknown keys are refused, because a misspelt limit would have no effect.
@@ -28,8 +30,8 @@ pub struct Sidecar {
     /// The routes of a component that serves `wasi:http` and does not describe itself, such as `GET /hello`. For every
     /// method write `* /api/{*path}`.
     pub routes: Vec<String>,
-    /// Values for its configuration keys.
-    pub config: Values,
+    /// Values for its configuration keys: texts, or where secrets are read from.
+    pub config: ConfigValues,
     /// Limits of the plugin.
     pub limits: LimitOverrides,
     /// Grants of the plugin.
@@ -96,6 +98,9 @@ pub struct Grants {
     /// Hosts that it may send requests to, as `host`, `host:port` or `*.domain`. Defaults to none.
     #[serde(deserialize_with = "crate::endpoint::deserialize_grants")]
     pub http: Vec<String>,
+    /// Private networks to which the names of these hosts may resolve: ranges such as `10.0.0.0/8`, or names in
+    /// `[outbound.networks]` of sandbus.toml. Defaults to none.
+    pub networks: Vec<NetworkGrant>,
 }
 
 /// Overrides for one subscription.
@@ -183,6 +188,19 @@ impl Sidecar {
         Ok(if present == is_enabled { text.to_owned() } else { toml_file::with_top_level(text, "enabled", value) })
     }
 
+    /// The sidecar for a run without the host's secrets and networks, such as a scenario: placeholders take the place
+    /// of secrets.
+    #[must_use]
+    pub fn without_host(mut self) -> Self {
+        for (name, value) in self.config.iter_mut() {
+            if matches!(value, ConfigValue::Secret(_)) {
+                *value = ConfigValue::Text(placeholder(name));
+            }
+        }
+        self.grants.networks.clear();
+        self
+    }
+
     /// Merges another sidecar into this one, which takes precedence. Configuration and subscriptions are merged key by
     /// key.
     #[must_use]
@@ -236,7 +254,10 @@ impl Sidecar {
             SidecarError::UnknownSubscription(name) | SidecarError::Rule(name, _) | SidecarError::NoPattern(name) => {
                 rest.subscriptions.remove(name);
             }
-            SidecarError::UnknownKey(key) => drop(rest.config.remove(key)),
+            SidecarError::UnknownKey(key) | SidecarError::Secret(key, _) => drop(rest.config.remove(key)),
+            SidecarError::UnknownNetwork(name) => {
+                rest.grants.networks.retain(|grant| *grant != NetworkGrant::Named(name.clone()));
+            }
             SidecarError::TooMuchMemory(..) | SidecarError::TooLittleMemory(_) => rest.limits.memory_bytes = None,
             SidecarError::NoTime | SidecarError::TooMuchTime(_) => rest.limits.timeout = None,
             SidecarError::UnknownRoute(route) => rest.grants.routes.retain(|grant| grant != route),
@@ -306,7 +327,7 @@ mod tests {
             "[config]\ngreeting = \"Hi\"\n[limits]\ntimeout = \"2s\"\n[grants]\nwebhooks = [\"localhost:9000\"]\n[subscriptions.welcome]\nmax_attempts = 3\n",
         )
         .unwrap();
-        assert_eq!(sidecar.config["greeting"], "Hi");
+        assert_eq!(sidecar.config["greeting"], ConfigValue::Text("Hi".to_owned()));
         assert_eq!(sidecar.limits.timeout, Some(Duration::from_secs(2)));
         assert_eq!(sidecar.subscriptions["welcome"].max_attempts, NonZeroU32::new(3));
     }

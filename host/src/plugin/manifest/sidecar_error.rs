@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::limits::{MAX_TIMEOUT, MIN_MEMORY_BYTES};
 use super::subscription_rules;
 use super::swap_rules::CanaryRule;
+use crate::secrets::SecretError;
 
 /// Why a sidecar does not match its plugin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,6 +16,14 @@ pub enum SidecarError {
     /// The sidecar sets a configuration key that the plugin does not have.
     #[error("it sets the configuration key `{0}`, which the plugin does not have")]
     UnknownKey(String),
+    /// The secret of a configuration key cannot be read.
+    #[error("its configuration key `{0}`: {1}")]
+    Secret(String, SecretError),
+    /// The sidecar grants a network that the configuration does not name.
+    #[error(
+        "it grants the network `{0}`, which sandbus.toml does not name; add it to [outbound.networks], or grant a range such as \"10.0.0.0/8\""
+    )]
+    UnknownNetwork(String),
     /// The sidecar grants more memory than the host allows.
     #[error("it grants {0} bytes of memory, and the host's limit is {1}; raise `max_memory_bytes` in sandbus.toml")]
     TooMuchMemory(usize, usize),

@@ -154,10 +154,21 @@ impl Generation {
         });
         let (outcome, effects) = match result.returned {
             Ok(Ok(())) => (Outcome::Ack, result.effects),
-            Ok(Err(outcome)) => (outcome, Effects::default()),
+            Ok(Err(outcome)) => (self.masked(outcome), Effects::default()),
             Err(failure) => (Outcome::Retry { after: None, failure }, Effects::default()),
         };
         HandlerResult { outcome, effects, usage: result.usage }
+    }
+}
+
+impl Generation {
+    /// An outcome without the secrets of the configuration.
+    fn masked(&self, mut outcome: Outcome) -> Outcome {
+        match &mut outcome {
+            Outcome::Ack => {}
+            Outcome::Reject(failure) | Outcome::Retry { failure, .. } => self.settings.mask.apply(&mut failure.reason),
+        }
+        outcome
     }
 }
 

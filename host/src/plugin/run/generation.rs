@@ -178,7 +178,8 @@ impl Generation {
                 CallResult { returned: Ok(value), effects, reply, usage }
             }
             Err(error) => {
-                let failure = CallFailure::of(&error, instance.store.data()).failure(timeout);
+                let mut failure = CallFailure::of(&error, instance.store.data()).failure(timeout);
+                self.settings.mask.apply(&mut failure.reason);
                 CallResult::failed(failure, usage(instance.memory_bytes()))
             }
         }
@@ -189,6 +190,12 @@ impl Generation {
         if let Some(instance) = instance.filter(|instance| instance.calls < self.settings.calls_per_instance.get()) {
             self.idle.put(instance);
         }
+    }
+
+    fn new_log(&self, environment: &Environment, trigger: Trigger) -> InvocationLog {
+        let exchanges = ExchangeRecorder::new(environment.exchanges.clone());
+        let log = InvocationLog::new(Arc::clone(&self.name), trigger, self.settings.limits.log_bytes, exchanges);
+        log.masked(self.settings.mask.clone())
     }
 
     pub(super) fn new_run(
@@ -208,12 +215,7 @@ impl Generation {
             ids,
             ids_given: 0,
             inherited,
-            log: Arc::new(InvocationLog::new(
-                Arc::clone(&self.name),
-                trigger,
-                self.settings.limits.log_bytes,
-                ExchangeRecorder::new(environment.exchanges.clone()),
-            )),
+            log: Arc::new(self.new_log(environment, trigger)),
             reply: None,
         }
     }

@@ -126,7 +126,8 @@ impl Generation {
             Ok((Err(_), Some(Cause::OutOfMemory), _)) => RequestResult::Failed(out_of_memory("")),
             Ok((Err(response), reported, last_error)) => {
                 let response = response_of(response);
-                let failure = failure_in(response.status, &response.body, reported, last_error);
+                let mut failure = failure_in(response.status, &response.body, reported, last_error);
+                failure.iter_mut().for_each(|failure| self.settings.mask.apply(&mut failure.reason));
                 RequestResult::Discard(response, failure)
             }
             Err(failure) => RequestResult::Failed(failure),

@@ -1,21 +1,157 @@
 //! The plugin folder: which files it has, and whether they have changed or are still being written.
 //!
-//! Symbolic links are not followed, because they could lead out of the folder. A file that looks like a plugin and
-//! cannot be one is reported with the reason. A sidecar that is a link is found but cannot be read: without its sidecar
-//! the plugin would have more rights than its operator grants.
+//! Symbolic links are followed only within the folder and into configured directories, because others could lead
+//! anywhere. A file that looks like a plugin and cannot be one is reported with the reason. A sidecar whose link is not
+//! followed is found but cannot be read: without its sidecar the plugin would have more rights than its operator grants.
+//!
+//! The files of a plugin include those that its secrets are read from.
 //!
 //! A failure to read the folder or one of its entries is an error of the whole scan. It must not look as if files had
 //! been removed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{FileType, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
+
 use super::file_name;
-use crate::plugin::load::source::irregular;
+use crate::files::links::LinkRoots;
+use crate::plugin::load::source::{
+    self, SIDECAR_LIMIT_BYTES, SourceError, Symlinks, irregular, read_sidecar_of_folder,
+};
+use crate::plugin::manifest::digest::Digest;
+use crate::plugin::manifest::sidecar::Sidecar;
+use crate::secrets::SecretStore;
+
+/// The plugin folder.
+#[derive(Clone, Debug)]
+pub(crate) struct PluginFolder {
+    path: PathBuf,
+    rules: Arc<ArcSwap<FolderRules>>,
+    /// The files that the secrets of each sidecar are read from, by the stem of the plugin's file.
+    secret_files: Arc<Mutex<HashMap<String, SecretFiles>>>,
+}
+
+/// What the files in the folder may refer to.
+#[derive(Debug)]
+struct FolderRules {
+    links: LinkRoots,
+    secrets: SecretStore,
+}
+
+impl FolderRules {
+    /// Links may lead into the folder itself and into other directories.
+    fn new(path: &Path, link_roots: &[PathBuf], secrets: SecretStore) -> Self {
+        Self { links: LinkRoots::new(link_roots.iter().map(PathBuf::as_path).chain([path]).map(Path::to_owned)), secrets }
+    }
+}
+
+/// The files that the secrets of a sidecar are read from.
+#[derive(Clone, Debug)]
+struct SecretFiles {
+    /// The sidecar that names them.
+    sidecar: Stamp,
+    files: Vec<PathBuf>,
+}
+
+impl PluginFolder {
+    /// A plugin folder. Links may lead into it and into these directories.
+    pub(crate) fn new(path: PathBuf, link_roots: &[PathBuf], secrets: SecretStore) -> Self {
+        let rules = FolderRules::new(&path, link_roots, secrets);
+        Self { path, rules: Arc::new(ArcSwap::from_pointee(rules)), secret_files: Arc::default() }
+    }
+
+    /// Replaces what the files in the folder may refer to.
+    pub(crate) fn set_rules(&self, link_roots: &[PathBuf], secrets: SecretStore) {
+        self.rules.store(Arc::new(FolderRules::new(&self.path, link_roots, secrets)));
+        self.secret_files.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The directory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of a component.
+    pub(crate) fn wasm_path(&self, stem: &str) -> PathBuf {
+        self.path.join(format!("{stem}.wasm"))
+    }
+
+    /// The path of a sidecar.
+    pub(crate) fn sidecar_path(&self, stem: &str) -> PathBuf {
+        self.path.join(format!("{stem}.toml"))
+    }
+
+    /// Reads the text of a sidecar. Blocks.
+    ///
+    /// # Errors
+    /// If it does not exist, or cannot be read.
+    pub(crate) fn read_sidecar(&self, stem: &str) -> io::Result<String> {
+        read_sidecar_of_folder(&self.sidecar_path(stem), &self.rules.load().links)
+    }
+
+    /// Reads the bytes of a sidecar; the inner error is the size of one that is too large. Blocks.
+    ///
+    /// # Errors
+    /// If it does not exist, or cannot be read.
+    pub(crate) fn read_sidecar_bytes(&self, stem: &str) -> io::Result<Result<Vec<u8>, u64>> {
+        let rules = self.rules.load();
+        source::read(&self.sidecar_path(stem), Symlinks::Within(&rules.links), SIDECAR_LIMIT_BYTES)
+    }
+
+    /// Reads a component. Blocks.
+    ///
+    /// # Errors
+    /// If it cannot be read, or cannot be a plugin.
+    pub(crate) fn read_component(&self, stem: &str) -> Result<Vec<u8>, SourceError> {
+        source::read_plugin(&self.wasm_path(stem), Symlinks::Within(&self.rules.load().links))
+    }
+
+    /// The digest of a file in the folder. Blocks.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn digest(&self, path: &Path) -> io::Result<Digest> {
+        source::digest(path, Symlinks::Within(&self.rules.load().links))
+    }
+
+    /// The metadata of the file that an entry leads to, or of the entry itself if its link is not followed.
+    fn metadata(&self, path: &Path) -> io::Result<Option<Metadata>> {
+        let absent = |result: io::Result<Metadata>| match result {
+            Ok(metadata) => Ok(Some(metadata)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(about(&file_name::printable(path.file_name().unwrap_or_default()), &error)),
+        };
+        let own = absent(path.symlink_metadata())?;
+        if own.as_ref().is_none_or(|own| !own.is_symlink()) {
+            return Ok(own);
+        }
+        match self.rules.load().links.resolve(path) {
+            Ok(file) => absent(file.symlink_metadata()),
+            Err(_) => Ok(own),
+        }
+    }
+
+    /// The files that the secrets of a plugin are read from. Reads a sidecar again only after it has changed.
+    fn secret_files(&self, stem: &str, sidecar: Option<&Stamp>) -> Vec<PathBuf> {
+        let Some(sidecar) = sidecar else { return Vec::new() };
+        let mut known = self.secret_files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(stem).filter(|known| known.sidecar == *sidecar) {
+            return known.files.clone();
+        }
+        let secrets = &self.rules.load().secrets;
+        // A sidecar that cannot be parsed is reported when it is loaded.
+        let parsed = self.read_sidecar(stem).ok().and_then(|text| Sidecar::parse(&text).ok()).unwrap_or_default();
+        let files: Vec<_> = parsed.config.secrets().filter_map(|source| secrets.file_of(source)).collect();
+        known.insert(stem.to_owned(), SecretFiles { sidecar: sidecar.clone(), files: files.clone() });
+        files
+    }
+}
 
 /// The identity of a directory. It changes if another directory takes its place, or if a file system is mounted on it
 /// or unmounted.
@@ -32,11 +168,13 @@ impl FolderId {
     }
 }
 
-/// A component's file and its sidecar, as they were found.
+/// A component's file, its sidecar and the files of its secrets, as they were found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileFingerprint {
     wasm: Stamp,
     sidecar: Option<Stamp>,
+    /// `None` for a file that is missing or cannot be read.
+    secrets: Vec<Option<Stamp>>,
 }
 
 /// Metadata that changes when a file changes.
@@ -67,9 +205,10 @@ impl Stamp {
 }
 
 impl FileFingerprint {
-    /// Whether neither file was written to recently.
+    /// Whether none of the files was written to recently.
     pub(crate) fn is_stable(&self, quiet: Duration) -> bool {
-        self.wasm.is_older_than(quiet) && self.sidecar.as_ref().is_none_or(|sidecar| sidecar.is_older_than(quiet))
+        let others = self.sidecar.iter().chain(self.secrets.iter().flatten());
+        others.chain([&self.wasm]).all(|stamp| stamp.is_older_than(quiet))
     }
 
     /// The size of the component's file.
@@ -98,10 +237,11 @@ pub(crate) struct Scan {
 ///
 /// # Errors
 /// If the folder or one of its entries cannot be read.
-pub(crate) fn scan(folder: &Path, known: &BTreeSet<String>) -> io::Result<Scan> {
-    let mut scan = Scan { folder: FolderId::of(folder)?, found: BTreeMap::new(), ignored: BTreeMap::new() };
+pub(crate) fn scan(folder: &PluginFolder, known: &BTreeSet<String>) -> io::Result<Scan> {
+    let directory = folder.path();
+    let mut scan = Scan { folder: FolderId::of(directory)?, found: BTreeMap::new(), ignored: BTreeMap::new() };
     let mut sidecars = BTreeSet::new();
-    for entry in std::fs::read_dir(folder)? {
+    for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
         let (path, name) = (entry.path(), file_name::printable(&entry.file_name()));
         if name.starts_with('.') {
@@ -112,6 +252,11 @@ pub(crate) fn scan(folder: &Path, known: &BTreeSet<String>) -> io::Result<Scan> 
             // The file was removed during the scan.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(about(&name, &error)),
+        };
+        let file_type = if file_type.is_symlink() {
+            folder.rules.load().links.resolve(&path).and_then(|file| Ok(file.symlink_metadata()?.file_type())).unwrap_or(file_type)
+        } else {
+            file_type
         };
         match entry_kind(&path, file_type) {
             EntryKind::Plugin(stem) => {
@@ -124,7 +269,7 @@ pub(crate) fn scan(folder: &Path, known: &BTreeSet<String>) -> io::Result<Scan> 
             EntryKind::Other => {}
         }
     }
-    if FolderId::of(folder)? != scan.folder {
+    if FolderId::of(directory)? != scan.folder {
         return Err(io::Error::other("the folder was replaced while it was read"));
     }
     let names = scan.found.keys().map(String::as_str);
@@ -171,30 +316,16 @@ fn entry_kind(path: &Path, file_type: FileType) -> EntryKind {
 ///
 /// # Errors
 /// If the system cannot tell.
-pub(crate) fn fingerprint(folder: &Path, stem: &str) -> io::Result<Option<FileFingerprint>> {
-    let wasm = metadata(&wasm_path(folder, stem))?.filter(Metadata::is_file);
-    let sidecar = metadata(&sidecar_path(folder, stem))?;
-    Ok(wasm.map(|wasm| FileFingerprint { wasm: Stamp::of(&wasm), sidecar: sidecar.as_ref().map(Stamp::of) }))
-}
-
-fn metadata(path: &Path) -> io::Result<Option<Metadata>> {
-    match path.symlink_metadata() {
-        Ok(metadata) => Ok(Some(metadata)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(about(&file_name::printable(path.file_name().unwrap_or_default()), &error)),
-    }
+pub(crate) fn fingerprint(folder: &PluginFolder, stem: &str) -> io::Result<Option<FileFingerprint>> {
+    let Some(wasm) = folder.metadata(&folder.wasm_path(stem))?.filter(Metadata::is_file) else { return Ok(None) };
+    let sidecar = folder.metadata(&folder.sidecar_path(stem))?.as_ref().map(Stamp::of);
+    let secrets = folder.secret_files(stem, sidecar.as_ref());
+    let secrets = secrets.iter().map(|file| file.metadata().ok().as_ref().map(Stamp::of)).collect();
+    Ok(Some(FileFingerprint { wasm: Stamp::of(&wasm), sidecar, secrets }))
 }
 
 fn about(name: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{name}: {error}"))
-}
-
-pub(crate) fn wasm_path(folder: &Path, stem: &str) -> PathBuf {
-    folder.join(format!("{stem}.wasm"))
-}
-
-pub(crate) fn sidecar_path(folder: &Path, stem: &str) -> PathBuf {
-    folder.join(format!("{stem}.toml"))
 }
 
 #[cfg(test)]
@@ -206,6 +337,18 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     use super::*;
+
+    fn folder(path: &Path) -> PluginFolder {
+        PluginFolder::new(path.to_owned(), &[], SecretStore::default())
+    }
+
+    fn scan(path: &Path, known: &BTreeSet<String>) -> io::Result<Scan> {
+        super::scan(&folder(path), known)
+    }
+
+    fn fingerprint(path: &Path, stem: &str) -> io::Result<Option<FileFingerprint>> {
+        super::fingerprint(&folder(path), stem)
+    }
 
     fn names<T>(all: &BTreeMap<String, T>) -> Vec<&str> {
         all.keys().map(String::as_str).collect()
@@ -221,7 +364,9 @@ mod tests {
             std::fs::write(path(name), name).unwrap();
         }
         std::fs::write(folder.path().join(OsStr::from_bytes(b"n\xff.wasm")), "").unwrap();
-        std::os::unix::fs::symlink(path("a.wasm"), path("link.wasm")).unwrap();
+        let outside = tempfile::NamedTempFile::new().unwrap();
+        std::os::unix::fs::symlink(outside.path(), path("link.wasm")).unwrap();
+        std::os::unix::fs::symlink("a.wasm", path("within.wasm")).unwrap();
         std::os::unix::fs::symlink(path("nowhere"), path("dangling.wasm")).unwrap();
         std::fs::write(path("link.toml"), "").unwrap();
         std::fs::create_dir(path("dir.wasm")).unwrap();
@@ -230,7 +375,7 @@ mod tests {
         let _socket = UnixListener::bind(path("socket.wasm")).unwrap();
 
         let Scan { found, ignored, .. } = scan(folder.path(), &BTreeSet::new()).unwrap();
-        assert_eq!(names(&found), ["a"]);
+        assert_eq!(names(&found), ["a", "within"]);
         assert!(found["a"].has_sidecar() && found["a"].is_stable(Duration::ZERO));
         assert!(!found["a"].is_stable(Duration::from_hours(1)));
         let expected = [
@@ -250,6 +395,59 @@ mod tests {
         }
     }
 
+    /// Kubernetes shows the files of a volume through links, and replaces them all by one other link.
+    #[test]
+    fn links_within_the_folder_and_into_configured_directories_are_followed() {
+        let home = tempfile::tempdir().unwrap();
+        let path = |name: &str| home.path().join(name);
+        for directory in ["plugins", "plugins/..1", "plugins/..2", "artifacts", "other"] {
+            std::fs::create_dir(path(directory)).unwrap();
+        }
+        for file in ["plugins/..1/a.wasm", "plugins/..1/a.toml", "plugins/..2/a.wasm", "plugins/..2/a.toml", "artifacts/b.wasm", "other/c.wasm"] {
+            std::fs::write(path(file), file).unwrap();
+        }
+        let link = |target: &Path, name: &str| std::os::unix::fs::symlink(target, path(name)).unwrap();
+        link(Path::new("..1"), "plugins/..data");
+        link(Path::new("..data/a.wasm"), "plugins/a.wasm");
+        link(Path::new("..data/a.toml"), "plugins/a.toml");
+        link(&path("artifacts/b.wasm"), "plugins/b.wasm");
+        link(&path("other/c.wasm"), "plugins/c.wasm");
+        let folder = PluginFolder::new(path("plugins"), &[path("artifacts")], SecretStore::default());
+        let found = || super::scan(&folder, &BTreeSet::new()).unwrap();
+        let before = found();
+        assert_eq!((names(&before.found), names(&before.ignored)), (vec!["a", "b"], vec!["c.wasm"]));
+        assert!(before.found["a"].has_sidecar());
+        assert_eq!(folder.read_sidecar("a").unwrap(), "plugins/..1/a.toml");
+        link(Path::new("..2"), "plugins/..new");
+        std::fs::rename(path("plugins/..new"), path("plugins/..data")).unwrap();
+        assert_ne!(found().found["a"], before.found["a"]);
+        assert_eq!(found().found["b"], before.found["b"]);
+        assert_eq!(folder.read_sidecar("a").unwrap(), "plugins/..2/a.toml");
+    }
+
+    #[test]
+    fn a_changed_secret_is_a_change_of_the_plugin() {
+        let home = tempfile::tempdir().unwrap();
+        let path = |name: &str| home.path().join(name);
+        std::fs::write(path("a.wasm"), "1").unwrap();
+        std::fs::write(path("a.toml"), format!("[config]\nkey = {{ file = \"{}\" }}\n", path("key").display())).unwrap();
+        let folder = folder(home.path());
+        let found = || super::fingerprint(&folder, "a").unwrap().unwrap();
+        let missing = found();
+        assert_eq!(missing, found());
+        std::fs::write(path("key"), "one").unwrap();
+        let first = found();
+        assert_ne!(first, missing);
+        std::fs::write(path("key.new"), "two").unwrap();
+        std::fs::rename(path("key.new"), path("key")).unwrap();
+        assert_ne!(found(), first);
+        // The sidecar names another file now.
+        std::fs::write(path("a.toml"), "[config]\nkey = \"text\"\n# a comment\n").unwrap();
+        let without = found();
+        std::fs::write(path("key"), "three").unwrap();
+        assert_eq!(found(), without);
+    }
+
     #[test]
     fn a_changed_file_looks_different() {
         let folder = tempfile::tempdir().unwrap();
@@ -262,7 +460,7 @@ mod tests {
     #[test]
     fn a_file_that_is_overwritten_in_place_looks_different_whatever_its_times_say() {
         let folder = tempfile::tempdir().unwrap();
-        let (wasm, sidecar) = (wasm_path(folder.path(), "a"), sidecar_path(folder.path(), "a"));
+        let (wasm, sidecar) = (folder.path().join("a.wasm"), folder.path().join("a.toml"));
         let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
         let overwrite = |path: &Path, content: &str| {
             std::fs::write(path, content).unwrap();
@@ -287,7 +485,7 @@ mod tests {
         std::fs::write(folder.path().join("a.wasm"), "1").unwrap();
         let found = || scan(folder.path(), &BTreeSet::new()).unwrap().found;
         let without = found();
-        let sidecar = sidecar_path(folder.path(), "a");
+        let sidecar = folder.path().join("a.toml");
         std::os::unix::fs::symlink(folder.path().join("nowhere"), &sidecar).unwrap();
         assert!(found()["a"].has_sidecar() && found() != without);
         std::fs::remove_file(&sidecar).unwrap();

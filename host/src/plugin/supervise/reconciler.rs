@@ -34,7 +34,7 @@ pub use self::ports::{CanaryRunner, SubscriptionRegistrar};
 pub use self::status::{Folder, Status};
 use self::swap_error::SwapError;
 use super::archive::Archive;
-use super::folder::{self, FileFingerprint, FolderId, Scan};
+use super::folder::{self, FileFingerprint, FolderId, PluginFolder, Scan};
 use super::registry::Registry;
 use super::route_ownership::RouteOwnership;
 use crate::clock::Clock;
@@ -51,6 +51,8 @@ const MAX_LOADS: usize = 4;
 pub struct PluginPaths {
     /// The plugin folder.
     pub plugins: PathBuf,
+    /// The directories that links in the plugin folder may lead into, besides the folder itself.
+    pub link_roots: Vec<PathBuf>,
     /// The directory of archived generations. It need not exist yet.
     pub archive: PathBuf,
     /// The file that records which plugin owns which route. It need not exist yet.
@@ -60,7 +62,7 @@ pub struct PluginPaths {
 /// Watches the folder and updates the registry.
 #[derive(Debug)]
 pub struct Reconciler<S> {
-    path: PathBuf,
+    directory: PluginFolder,
     loader: Arc<Loader>,
     registry: Registry,
     /// Registers subscriptions and runs canaries.
@@ -95,13 +97,14 @@ pub struct Reconciler<S> {
 impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
     /// Creates a reconciler. It does nothing until [`Reconciler::load_all`] or [`Reconciler::run`].
     pub fn new(paths: PluginPaths, loader: Arc<Loader>, registry: Registry, services: S, clock: Clock) -> Self {
-        let PluginPaths { plugins: path, archive, routes } = paths;
+        let PluginPaths { plugins, link_roots, archive, routes } = paths;
+        let directory = PluginFolder::new(plugins, &link_roots, loader.host_settings().secrets.clone());
         let (sender, commands) = mpsc::channel(QUEUE);
         let route_owners = RouteOwnership::read(routes);
         registry.expect_plugins(route_owners.by_plugin());
         Self {
-            folder: Folder::new(sender, path.clone()),
-            path,
+            folder: Folder::new(sender, directory.clone()),
+            directory,
             loader,
             registry,
             services: Arc::new(services),
@@ -133,7 +136,7 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
     /// leaves slow ones to [`Reconciler::run`].
     pub async fn load_all(&mut self) {
         let started = Instant::now();
-        let path = self.path.clone();
+        let path = self.directory.path().to_owned();
         tokio::task::spawn_blocking(move || file_changes::restore_interrupted(&path)).await.ok();
         loop {
             let pending = self.reconcile().await;
@@ -156,11 +159,11 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
         let mut watcher = None;
         loop {
             if watcher.is_none() {
-                watcher = watch(&self.path, Arc::clone(&changed));
+                watcher = watch(self.directory.path(), Arc::clone(&changed));
             }
             let pending = self.reconcile().await;
             if std::mem::take(&mut self.watch_is_stale) {
-                watcher = watch(&self.path, Arc::clone(&changed));
+                watcher = watch(self.directory.path(), Arc::clone(&changed));
             }
             self.roll_back_what_fails().await;
             let wait = self.next_wait(pending);
@@ -191,8 +194,8 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
 
     /// Scans the folder and acts on the changes. Returns whether a file may still be incomplete.
     async fn reconcile(&mut self) -> bool {
-        let (path, known) = (self.path.clone(), self.present.clone());
-        let scanned = tokio::task::spawn_blocking(move || folder::scan(&path, &known)).await;
+        let (directory, known) = (self.directory.clone(), self.present.clone());
+        let scanned = tokio::task::spawn_blocking(move || folder::scan(&directory, &known)).await;
         let Ok(scanned) = scanned else { return false };
         let Some(scan) = self.accept(scanned) else { return false };
         self.end_superseded(&scan).await;
@@ -241,7 +244,7 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
         };
         self.watch_is_stale = true;
         self.abandon_changes(&fault);
-        self.folder.set_fault(Some(format!("the plugin folder {} {fault}", self.path.display())));
+        self.folder.set_fault(Some(format!("the plugin folder {} {fault}", self.directory.path().display())));
         None
     }
 
@@ -315,8 +318,7 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
     fn source(&self, stem: &str, has_sidecar: bool) -> PluginFiles {
         PluginFiles {
             stem: stem.to_owned(),
-            wasm: folder::wasm_path(&self.path, stem),
-            sidecar: folder::sidecar_path(&self.path, stem),
+            directory: self.directory.clone(),
             has_sidecar,
             loader: Arc::clone(&self.loader),
             archive: self.archive.clone(),
@@ -324,8 +326,8 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
     }
 
     async fn fingerprint(&self, stem: &str) -> Option<FileFingerprint> {
-        let (path, stem) = (self.path.clone(), stem.to_owned());
-        tokio::task::spawn_blocking(move || folder::fingerprint(&path, &stem)).await.ok().and_then(Result::ok).flatten()
+        let (directory, stem) = (self.directory.clone(), stem.to_owned());
+        tokio::task::spawn_blocking(move || folder::fingerprint(&directory, &stem)).await.ok().and_then(Result::ok).flatten()
     }
 
     /// Handles the end of a load: swaps the generation in, unless the file has changed since.

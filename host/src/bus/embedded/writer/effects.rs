@@ -111,7 +111,7 @@ impl Writer {
         if publishes.is_empty() {
             return Ok(());
         }
-        let settings = &self.shared.settings;
+        let settings = self.shared.settings.load();
         let limits = self.usage.shares.get(plugin).map(|share| share.limits).unwrap_or_default();
         let HolderTotals { waiting, bytes, .. } = self.usage.of(plugin, &batch.changes.totals.usage);
         let backlog = limits.waiting_events.unwrap_or(settings.max_plugin_backlog);

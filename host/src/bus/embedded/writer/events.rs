@@ -65,7 +65,8 @@ impl Writer {
         if events.is_empty() {
             return Ok(());
         }
-        if let Some(limit) = self.shared.settings.max_log_bytes
+        let settings = self.shared.settings.load_full();
+        if let Some(limit) = settings.max_log_bytes
             && batch.log.bytes + self.usage.bytes_outside_log(&batch.changes.totals.usage) >= limit
         {
             return Err(CommitError::LogFull(limit));
@@ -74,12 +75,12 @@ impl Writer {
         self.check_producers(events, batch)?;
         for Publish { event, .. } in events {
             let matching = self.matching_subscriptions(&event.event_type);
-            if !matching.limited {
+            if !matching.limited && settings.max_backlog.is_none() {
                 continue;
             }
             for subscription in &matching.all {
                 let window = subscription.window();
-                let limit = window.definition.max_backlog.or(self.shared.settings.max_backlog);
+                let limit = window.definition.max_backlog.or(settings.max_backlog);
                 let backlog = window.backlog.saturating_sub(window.publishers.open());
                 if limit.is_some_and(|limit| backlog >= limit) && window.definition.filters.matches(event) {
                     return Err(CommitError::BacklogFull(subscription.id.to_string()));
@@ -100,7 +101,7 @@ impl Writer {
                 types.entry(producer).or_default().insert(&event.event_type);
             }
         }
-        let settings = &self.shared.settings;
+        let settings = self.shared.settings.load();
         for (producer, delayed) in coming {
             let HolderTotals { scheduled, bytes, types: introduced, .. } =
                 self.usage.of(producer, &batch.changes.totals.usage);

@@ -10,7 +10,7 @@ use super::Writer;
 #[derive(Default)]
 pub(super) struct MatchingSubscriptions {
     pub(super) all: Vec<Arc<Subscription>>,
-    /// Whether publishers must respect the backlog of one of them.
+    /// Whether the definition of one of them limits its backlog.
     pub(super) limited: bool,
 }
 
@@ -32,7 +32,7 @@ impl Writer {
         for subscription in self.subscriptions.values().filter(|one| one.replay.is_none()) {
             let definition = Arc::clone(&subscription.window().definition);
             if definition.pattern.matches(event_type) {
-                matching.limited |= definition.max_backlog.or(self.shared.settings.max_backlog).is_some();
+                matching.limited |= definition.max_backlog.is_some();
                 matching.all.push(Arc::clone(subscription));
             }
         }

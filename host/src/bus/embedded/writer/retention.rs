@@ -21,7 +21,8 @@ impl Writer {
     /// Deletes the oldest events that the rules do not keep. Returns how many it has examined: zero if there is
     /// nothing to do now.
     pub(super) fn compact(&mut self, batch: &mut Batch) -> Result<usize, ApplyError> {
-        let rules = &self.shared.settings.retention;
+        let settings = self.shared.settings.load_full();
+        let rules = &settings.retention;
         if !rules.is_limited() {
             return Ok(0);
         }
@@ -29,7 +30,7 @@ impl Writer {
             // No delivery may be claimed between the check for deliveries in flight and the deletion.
             self.subscriptions.values().for_each(|subscription| batch.frozen.freeze(subscription));
         }
-        let protected = self.protected(batch);
+        let protected = self.protected(batch, rules.delete_unhandled);
         let mut bytes = batch.log.bytes;
         let mut old = rows::oldest_events(&self.connection, batch.log.floor, COMPACT_LIMIT)?;
         let kept = old.iter().position(|event| {
@@ -53,12 +54,12 @@ impl Writer {
     }
 
     /// The position up to which events are not protected and may be deleted.
-    fn protected(&self, batch: &Batch) -> Position {
+    fn protected(&self, batch: &Batch, delete_unhandled: bool) -> Position {
         // Events that this batch appends have not been offered.
         let head = batch.log.head.min(self.log.head);
         let floors = self.subscriptions.values().map(|subscription| {
             let window = subscription.window();
-            if !self.shared.settings.retention.delete_unhandled {
+            if !delete_unhandled {
                 return window.safe_floor(head);
             }
             // Running attempts are completed, so their events stay.

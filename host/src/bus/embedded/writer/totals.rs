@@ -41,7 +41,7 @@ impl Writer {
         events: &[Publish],
         batch: &Batch,
     ) -> Result<(), CommitError> {
-        let limit = self.shared.settings.max_types;
+        let limit = self.shared.settings.load().max_types;
         let known = self.shared.types().count() + batch.changes.totals.types.len();
         let own = plugin.map_or(0, |plugin| self.usage.of(plugin, &batch.changes.totals.usage).types);
         let own_limit = if plugin.is_some() { limit / 2 } else { limit };

@@ -14,6 +14,8 @@ pub(super) enum Command {
         to: Option<String>,
         answer: oneshot::Sender<Result<RollbackReport, RollbackError>>,
     },
+    /// Loads all files again, because the configuration has changed.
+    Reload,
     ChangeFile {
         /// The name of the component's file without `.wasm`.
         stem: String,

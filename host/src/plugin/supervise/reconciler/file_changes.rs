@@ -12,7 +12,7 @@ use super::{CanaryRunner, Folder, Reconciler, Scan, SubscriptionRegistrar};
 use crate::files;
 use crate::plugin::load::source::{self, Symlinks};
 use crate::plugin::manifest::digest::Digest;
-use crate::plugin::supervise::folder::FileFingerprint;
+use crate::plugin::supervise::folder::{FileFingerprint, PluginFolder};
 use crate::plugin::supervise::{file_name, folder};
 
 /// A change that is waiting for the new file to be loaded or refused.
@@ -45,8 +45,8 @@ impl Folder {
     /// # Errors
     /// If it cannot be read.
     pub async fn sidecar(&self, stem: &str) -> io::Result<Option<String>> {
-        let path = folder::sidecar_path(&self.path, stem);
-        run_blocking_io(move || match source::read_sidecar_of_folder(&path) {
+        let (directory, stem) = (self.directory.clone(), stem.to_owned());
+        run_blocking_io(move || match directory.read_sidecar(&stem) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             read => read.map(Some),
         })
@@ -58,14 +58,16 @@ impl Folder {
     /// # Errors
     /// If the folder cannot be read.
     pub async fn revision(&self, stem: &str) -> io::Result<Option<String>> {
-        let (path, name) = (self.path.clone(), stem.to_owned());
-        let Some(found) = run_blocking_io(move || folder::fingerprint(&path, &name)).await? else { return Ok(None) };
+        let (directory, name) = (self.directory.clone(), stem.to_owned());
+        let found = run_blocking_io(move || folder::fingerprint(&directory, &name)).await?;
+        let Some(found) = found else { return Ok(None) };
         if let Some((_, revision)) = self.revisions().get(stem).filter(|(known, _)| *known == found) {
             return Ok(Some(revision.clone()));
         }
-        let (wasm, sidecar) = (folder::wasm_path(&self.path, stem), folder::sidecar_path(&self.path, stem));
+        let directory = self.directory.clone();
+        let (wasm, sidecar) = (directory.wasm_path(stem), directory.sidecar_path(stem));
         let revision = run_blocking_io(move || {
-            let digest = |path: &Path| match source::digest(path, Symlinks::Refuse) {
+            let digest = |path: &Path| match directory.digest(path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
                 digest => digest.map(|digest| digest.as_str().to_owned()),
             };
@@ -84,11 +86,11 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
         change: FileChange,
         answer: oneshot::Sender<Result<(), FileChangeError>>,
     ) {
-        let path = self.path.clone();
+        let directory = self.directory.clone();
         let result = match self.check_change(&stem) {
             Ok(()) => {
                 let stem = stem.clone();
-                let changed = tokio::task::spawn_blocking(move || apply(&path, &stem, change)).await;
+                let changed = tokio::task::spawn_blocking(move || apply(&directory, &stem, change)).await;
                 changed.unwrap_or_else(|error| Err(FileChangeError::Unwritable(error.to_string())))
             }
             Err(error) => Err(error),
@@ -161,8 +163,8 @@ struct Applied {
     awaits_load: bool,
 }
 
-fn apply(folder: &Path, stem: &str, change: FileChange) -> Result<Applied, FileChangeError> {
-    let (wasm, sidecar) = (folder::wasm_path(folder, stem), folder::sidecar_path(folder, stem));
+fn apply(folder: &PluginFolder, stem: &str, change: FileChange) -> Result<Applied, FileChangeError> {
+    let (wasm, sidecar) = (folder.wasm_path(stem), folder.sidecar_path(stem));
     let has_component = wasm.is_file();
     let applied = |file: &Path, former: Option<PathBuf>| {
         let written = folder::fingerprint(folder, stem).map_err(unwritable)?;
@@ -302,6 +304,11 @@ fn unwritable(error: io::Error) -> FileChangeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secrets::SecretStore;
+
+    fn apply(folder: &Path, stem: &str, change: FileChange) -> Result<Applied, FileChangeError> {
+        super::apply(&PluginFolder::new(folder.to_owned(), &[], SecretStore::default()), stem, change)
+    }
 
     fn entries(folder: &Path) -> Vec<String> {
         let entries = std::fs::read_dir(folder).unwrap();

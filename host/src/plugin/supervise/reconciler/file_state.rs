@@ -59,6 +59,11 @@ impl FileState {
         if is_away || !fingerprint.is_stable(STABLE_AFTER) { NextAction::Wait } else { NextAction::Load }
     }
 
+    /// Forgets that the file was processed, so that it is loaded again.
+    pub(super) fn forget(&mut self) {
+        *self = Self { rollback_failed: self.rollback_failed, ..Self::default() };
+    }
+
     /// When to retry an unchanged file, if at all.
     pub(super) fn retry_at(&self) -> Option<Instant> {
         self.retry_at
@@ -102,7 +107,12 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::plugin::supervise::folder;
+    use crate::plugin::supervise::folder::{self, PluginFolder};
+    use crate::secrets::SecretStore;
+
+    fn plugin_folder(path: &Path) -> PluginFolder {
+        PluginFolder::new(path.to_owned(), &[], SecretStore::default())
+    }
 
     /// The fingerprint of plugin `a`, with files that were written long ago.
     fn fingerprint(folder: &Path, files: &[(&str, &str)]) -> FileFingerprint {
@@ -112,7 +122,7 @@ mod tests {
             let file = File::options().write(true).open(&path).unwrap();
             file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000)).unwrap();
         }
-        folder::fingerprint(folder, "a").unwrap().unwrap()
+        folder::fingerprint(&plugin_folder(folder), "a").unwrap().unwrap()
     }
 
     #[test]
@@ -129,7 +139,7 @@ mod tests {
         assert_eq!(state.next(&changed, now), NextAction::Wait);
         assert_eq!(state.next(&changed, now + STABLE_AFTER), NextAction::Load);
         std::fs::write(folder.path().join("a.wasm"), "123").unwrap();
-        let fresh = folder::fingerprint(folder.path(), "a").unwrap().unwrap();
+        let fresh = folder::fingerprint(&plugin_folder(folder.path()), "a").unwrap().unwrap();
         state.mark_processed(changed);
         if !fresh.is_stable(STABLE_AFTER) {
             assert_eq!(state.next(&fresh, now), NextAction::Wait);

@@ -3,15 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::swap_error::SwapError;
 use crate::plugin::load::loader::{LoadError, Loader};
-use crate::plugin::load::source::{self, Symlinks, read_sidecar_of_folder};
 use crate::plugin::manifest::sidecar::Sidecar;
 use crate::plugin::run::generation::Generation;
-use crate::plugin::supervise::folder;
+use crate::plugin::supervise::folder::{self, PluginFolder};
 use crate::plugin::supervise::registry::Registry;
 use crate::plugin::supervise::route_ownership::RouteOwnership;
 use crate::toml_file::{self, Malformed};
@@ -39,7 +38,8 @@ pub(crate) struct FolderReport {
 ///
 /// # Errors
 /// If the folder cannot be read.
-pub(crate) fn check(folder: &Path, loader: &Loader) -> io::Result<FolderReport> {
+pub(crate) fn check(path: &Path, link_roots: &[PathBuf], loader: &Loader) -> io::Result<FolderReport> {
+    let folder = &PluginFolder::new(path.to_owned(), link_roots, loader.host_settings().secrets.clone());
     let scan = folder::scan(folder, &BTreeSet::new())?;
     let mut report = FolderReport::default();
     for (file, reason) in &scan.ignored {
@@ -65,9 +65,9 @@ impl FolderReport {
 
     /// The sidecar without its faulty keys; `None` if it is not TOML or cannot be read. The flag says whether it has no
     /// faults.
-    fn sidecar(&mut self, folder: &Path, stem: &str) -> (Option<Sidecar>, bool) {
+    fn sidecar(&mut self, folder: &PluginFolder, stem: &str) -> (Option<Sidecar>, bool) {
         let file = format!("{stem}.toml");
-        let text = match read_sidecar_of_folder(&folder::sidecar_path(folder, stem)) {
+        let text = match folder.read_sidecar(stem) {
             Ok(text) => text,
             Err(error) => {
                 self.add(&file, Malformed::whole(SwapError::ReadSidecar(error).to_string()));
@@ -81,7 +81,7 @@ impl FolderReport {
     }
 
     /// The generation that the host would run; `None` if it would run none.
-    fn load(&mut self, folder: &Path, stem: &str, has_sidecar: bool, loader: &Loader) -> Option<Generation> {
+    fn load(&mut self, folder: &PluginFolder, stem: &str, has_sidecar: bool, loader: &Loader) -> Option<Generation> {
         let (sidecar, mut is_valid) = match has_sidecar {
             true => self.sidecar(folder, stem),
             false => (Some(Sidecar::default()), true),
@@ -93,7 +93,7 @@ impl FolderReport {
             return None;
         }
         let component = format!("{stem}.wasm");
-        let bytes = match source::read_plugin(&folder::wasm_path(folder, stem), Symlinks::Refuse) {
+        let bytes = match folder.read_component(stem) {
             Ok(bytes) => bytes,
             Err(error) => {
                 self.add(&component, Malformed::whole(SwapError::from(error).to_string()));

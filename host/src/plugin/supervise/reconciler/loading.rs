@@ -20,7 +20,7 @@ use crate::plugin::manifest::digest::{Digest, short};
 use crate::plugin::manifest::sidecar::Sidecar;
 use crate::plugin::run::generation::Generation;
 use crate::plugin::supervise::archive::Archive;
-use crate::plugin::supervise::folder::FileFingerprint;
+use crate::plugin::supervise::folder::{FileFingerprint, PluginFolder};
 use crate::plugin::supervise::record::Pin;
 use crate::plugin::supervise::registry::{Registry, RouteConflictError};
 
@@ -198,8 +198,7 @@ pub(super) async fn run_blocking_io<T: Send + 'static>(
 /// The files that a plugin is loaded from.
 pub(super) struct PluginFiles {
     pub(super) stem: String,
-    pub(super) wasm: PathBuf,
-    pub(super) sidecar: PathBuf,
+    pub(super) directory: PluginFolder,
     /// Whether a sidecar exists. A sidecar that is missing for a moment must not count as absent.
     pub(super) has_sidecar: bool,
     pub(super) loader: Arc<Loader>,
@@ -213,13 +212,13 @@ impl PluginFiles {
         if sidecar.enabled == Some(false) {
             return Ok(None);
         }
-        let (bytes, pin) = self.apply_pin(source::read_plugin(&self.wasm, Symlinks::Refuse)?)?;
+        let (bytes, pin) = self.apply_pin(self.directory.read_component(&self.stem)?)?;
         let generation = Arc::new(self.loader.load(&bytes, &sidecar)?);
         Ok(Some(Candidate { generation, bytes, pin, memory }))
     }
 
     pub(super) fn sidecar(&self) -> Result<Sidecar, SwapError> {
-        let mut sidecar = match source::read(&self.sidecar, Symlinks::Refuse, SIDECAR_LIMIT_BYTES) {
+        let mut sidecar = match self.directory.read_sidecar_bytes(&self.stem) {
             Ok(Ok(bytes)) => Sidecar::parse(&text(bytes)?).map_err(LoadError::SidecarSyntax)?,
             Ok(Err(length)) => return Err(SwapError::SidecarTooLarge(length)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.has_sidecar => Sidecar::default(),
@@ -231,7 +230,7 @@ impl PluginFiles {
 
     /// The digest of the file in the folder.
     pub(super) fn digest(&self) -> Result<Digest, SwapError> {
-        source::digest(&self.wasm, Symlinks::Refuse).map_err(SwapError::Read)
+        self.directory.digest(&self.directory.wasm_path(&self.stem)).map_err(SwapError::Read)
     }
 
     /// Replaces the bytes of the file by those of the pinned generation. If those cannot be read, loading fails,

@@ -1,13 +1,13 @@
 //! The status of the plugin folder, shared with the admin interface.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 
 use super::command::Command;
-use crate::plugin::supervise::folder::FileFingerprint;
+use crate::secrets::SecretStore;
+use crate::plugin::supervise::folder::{FileFingerprint, PluginFolder};
 use crate::plugin::supervise::record::{ArchivedGeneration, Pin};
 
 /// The status of one file in the folder.
@@ -37,22 +37,29 @@ pub struct Folder {
     ignored: Arc<Mutex<BTreeMap<String, String>>>,
     fault: Arc<Mutex<Option<String>>>,
     pub(super) commands: mpsc::Sender<Command>,
-    /// The path of the folder.
-    pub(super) path: PathBuf,
+    /// The directory.
+    pub(super) directory: PluginFolder,
     revisions: Arc<Mutex<Revisions>>,
 }
 
 impl Folder {
     /// Creates a handle that sends commands to a reconciler.
-    pub(super) fn new(commands: mpsc::Sender<Command>, path: PathBuf) -> Self {
+    pub(super) fn new(commands: mpsc::Sender<Command>, directory: PluginFolder) -> Self {
         Self {
             statuses: Arc::default(),
             ignored: Arc::default(),
             fault: Arc::default(),
             commands,
-            path,
+            directory,
             revisions: Arc::default(),
         }
+    }
+
+    /// Applies another configuration: loads all plugins again, with what their files may refer to from now on.
+    pub async fn reload(&self, link_roots: &[PathBuf], secrets: SecretStore) {
+        self.directory.set_rules(link_roots, secrets);
+        // A reconciler that has stopped loads nothing.
+        drop(self.commands.send(Command::Reload).await);
     }
 
     /// The revisions of files that were read, so that an unchanged file is read once.
