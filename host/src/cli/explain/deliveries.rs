@@ -7,23 +7,23 @@ use crate::failure::Cause;
 pub(super) fn of_cause(cause: Cause) -> Explanation {
     let (meaning, usual, remedy) = match cause {
         Cause::Retry => (
-            "The handler asked for a retry in each attempt.",
+            "The handler asked for a retry in each of `max_attempts` attempts.",
             "What the handler needs is not there yet, or a service does not work.",
             "Fix what the reason names, then redrive the dead letter.",
         ),
         Cause::Exception => (
-            "The handler threw an unexpected exception.",
-            "The script has a bug, or the event has data that it does not expect.",
+            "The handler threw an exception or returned an error other than a retry or a rejection.",
+            "The handler has a bug, or the event has data that the handler does not expect.",
             "Fix the handler; the reason names the line. Then redrive the dead letter.",
         ),
         Cause::Request => (
             "A request of the handler to another service failed.",
-            "The service does not work, responds with an error, or is not granted in `[grants]` `http`.",
+            "The service does not work, or responds with an error.",
             "Redrive the dead letter when the service works again.",
         ),
         Cause::Rejected => (
-            "The handler rejected the event. It is not retried.",
-            "The data does not match the handler's type or schema, or a call of the handler was refused.",
+            "The handler rejected the event. The delivery is not retried.",
+            "The data does not match the handler's type or schema, or the host refused a call, such as one without a grant.",
             "Fix the producer or the handler. `dead-letters redrive --data` delivers the event with other data.",
         ),
         Cause::Trap => (
@@ -62,9 +62,9 @@ pub(super) fn of_cause(cause: Cause) -> Explanation {
             "Break the loop.",
         ),
         Cause::Limit => (
-            "A limit of the plugin is reached: its events or bytes in the log.",
-            "Nobody handles the plugin's events, or it publishes without bound.",
-            "Handle its backlog, or raise `[limits]` in its sidecar.",
+            "The plugin has as many events, bytes or event types in the log as it may.",
+            "Nobody handles the events of the plugin, or the plugin publishes without bound.",
+            "Handle its events, or raise `max_backlog` or `max_log_bytes` of `[limits]` in its sidecar.",
         ),
         Cause::Collision => (
             "The handler published an event whose source and id another event in the log has. Nothing was stored.",
@@ -95,8 +95,8 @@ pub(super) const WAITS: &[Explanation] = &[
     ),
     wait(
         "endpoint-hold",
-        "The endpoint of the webhook asked for a pause.",
-        "It responded with 429 or 503 and `Retry-After`.",
+        "The endpoint of the webhook is on hold.",
+        "It responded with 429 or 503, or with `Retry-After`.",
         "Wait until the time that the reason names.",
     ),
     wait(
@@ -132,7 +132,7 @@ pub(super) const WAITS: &[Explanation] = &[
     wait(
         "paused",
         "The subscription is paused.",
-        "An operator paused it, or the host did for the reason that it names.",
+        "An operator paused it, its endpoint responded with 410, or its plugin no longer declares it.",
         "Run `sandbus subscriptions resume ID`.",
     ),
     wait(
@@ -144,7 +144,7 @@ pub(super) const WAITS: &[Explanation] = &[
     wait(
         "running",
         "The delivery does not wait: an attempt runs, or its outcome is being committed.",
-        "The handler works.",
+        "The handler runs, or the disk is slow.",
         "Wait.",
     ),
     wait(

@@ -15,8 +15,8 @@ backlog-full (response with status 429)
 ```
 
 Every error response has the type `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)), a
-stable `code` and a `detail` for people. It means that nothing was stored, with three exceptions: after `in-doubt`, the
-event may be stored; after `no-reply` and `malformed-reply`, it is stored; and after `stopping`, it is stored if the
+stable `code` and a `detail` for people. It means that nothing was stored, with four exceptions. After `in-doubt`, the
+event may be stored. After `no-reply` and `malformed-reply`, it is stored. After `stopping`, it is stored if the
 response contains its id.
 
 A failed attempt and a dead letter have a cause, and `sandbus why` gives the reasons why a delivery waits.

@@ -27,12 +27,12 @@ pub(super) const REQUESTS: &[Explanation] = &[
         &[408],
         "The body did not arrive in time.",
         "The client or its network was slower than `body_timeout` of `[http]` allows.",
-        "Send the request again. Raise `body_timeout` if clients are slow by nature.",
+        "Send the request again. Raise `body_timeout` if your clients are slow.",
     ),
     problem(
         "body-unreadable",
         &[400],
-        "The body could not be read to its end.",
+        "The host could not read the whole body.",
         "The client closed the connection, or the chunks of the body are malformed.",
         "Send the request again. If it fails again, check how the client encodes the body.",
     ),
@@ -62,7 +62,7 @@ pub(super) const REQUESTS: &[Explanation] = &[
         &[408],
         "The request line and the headers did not arrive in time.",
         "The client or its network was slower than `header_timeout` of `[http]` allows.",
-        "Send the request again. Raise `header_timeout` if clients are slow by nature.",
+        "Send the request again. Raise `header_timeout` if your clients are slow.",
     ),
     problem(
         "host-malformed",
@@ -239,7 +239,7 @@ pub(super) const PUBLISHING: &[Explanation] = &[
     problem(
         "malformed-reply",
         &[502],
-        "The reply cannot be made into a response. The event is stored.",
+        "The host cannot build a response from the reply. The event is stored.",
         "The handler replied with an invalid `httpstatus` or `httpheaders`.",
         "Fix the handler that replies. The host's log has the reason.",
     ),
@@ -473,7 +473,7 @@ pub(super) const STORE: &[Explanation] = &[
         &[409],
         "The outcome of an attempt came too late.",
         "The outcome of another attempt at the delivery was committed first.",
-        "Nothing. The delivery has an outcome.",
+        "Do nothing. The delivery already has an outcome.",
     ),
     problem(
         "plugin-full",
@@ -493,7 +493,7 @@ pub(super) const STORE: &[Explanation] = &[
         "start-in-future",
         &[400],
         "The subscription or the replay would start at a position or a time that the log has not reached.",
-        "The position is of another store, or a clock is wrong.",
+        "The position is from another store, or a clock is wrong.",
         "Use a position or a time in the log, or omit the start.",
     ),
     problem(
@@ -559,8 +559,8 @@ pub(super) const ADMIN: &[Explanation] = &[
     problem(
         "canary-failed",
         &[500],
-        "The canary could not be run to its end.",
-        "The host failed; the new build is not to blame.",
+        "The canary could not be completed.",
+        "The host failed. The new build is not the cause.",
         "Look for the reason in the host's log, and run the canary again.",
     ),
     problem(
@@ -609,7 +609,7 @@ pub(super) const ADMIN: &[Explanation] = &[
         "generation-unloadable",
         &[409],
         "The earlier generation cannot be loaded.",
-        "Its archived file is missing or damaged, or it does not suit the present sidecar.",
+        "Its archived file is missing or damaged, or it does not match the current sidecar.",
         "Roll back to another generation, or deploy the earlier component.",
     ),
     problem(
@@ -644,7 +644,7 @@ pub(super) const ADMIN: &[Explanation] = &[
         "invalid-path",
         &[400],
         "A part of the path is malformed.",
-        "A name is not percent-encoded, or a number is not a number.",
+        "A name is not percent-encoded, or text is in the place of a number.",
         "Correct what the detail names.",
     ),
     problem(
@@ -679,7 +679,7 @@ pub(super) const ADMIN: &[Explanation] = &[
         "invalid-sidecar",
         &[422],
         "The sidecar is invalid.",
-        "A key is unknown, a value is out of range, or the sidecar does not suit the component.",
+        "A key is unknown, a value is out of range, or the sidecar does not match the component.",
         "Correct what the detail names. `sandbus check` finds such errors before a deployment.",
     ),
     problem(
