@@ -96,7 +96,7 @@ enum Command {
     DeadLetters(Group<dead_letters::Command>),
     /// Show or change the state of a plugin
     State(state::Arguments),
-    /// Show what an event or a request led to, and why something still waits
+    /// Show what an event or a request led to, and why deliveries wait
     Why(why::Arguments),
     /// Follow attempts and requests as they end
     Tail(tail::Arguments),
@@ -114,7 +114,7 @@ enum Command {
     Config(config::Arguments),
     /// Create, list or revoke the tokens of the admin interface
     Token(token::Arguments),
-    /// List the changes that were made through the admin interface, or verify their record
+    /// List the changes that were made through the admin interface, or verify the audit log
     Audit(Group<audit::Command>),
     /// Back up a running host or a data directory, or verify a backup
     Backup(backup::Arguments),
@@ -145,7 +145,7 @@ struct Remote {
         global = true
     )]
     admin_timeout: Duration,
-    /// Send the token in this file, which contains nothing else [env: `SANDBUS_TOKEN`, the token itself]
+    /// Send the token in this file [env: `SANDBUS_TOKEN`, the token itself]
     #[arg(long, env = "SANDBUS_TOKEN_FILE", value_name = "FILE", global = true)]
     token_file: Option<PathBuf>,
     /// Print JSON

@@ -43,7 +43,7 @@ pub(super) enum Command {
         #[arg(value_name = "OWNER/NAME")]
         id: SubscriptionId,
     },
-    /// Resume a subscription that was paused by an operator, or stopped or put on hold by its endpoint
+    /// Resume a paused subscription, or end the hold of its endpoint
     Resume {
         /// The subscription
         #[arg(value_name = "OWNER/NAME")]
@@ -75,7 +75,7 @@ pub(super) struct Create {
     /// Sign deliveries with this secret (Standard Webhooks)
     #[arg(long, value_name = "whsec_...", value_parser = Secret::parse, conflicts_with = "plugin")]
     secret: Option<Secret>,
-    /// Ask the endpoint for permission before the first delivery
+    /// Require that the endpoint first agrees to receive events
     #[arg(long, conflicts_with = "plugin")]
     handshake: bool,
     /// Deliver to this plugin
@@ -126,7 +126,7 @@ pub(super) struct Replay {
     /// Replay the event at this position only
     #[arg(long, value_name = "POSITION", value_parser = super::parse_position, conflicts_with = "until")]
     event: Option<u64>,
-    /// Replay up to this position, or events stored before this time, or longer ago than this
+    /// Replay events up to this position, or stored before this time, or longer ago than this
     #[arg(long, value_name = "POSITION|TIME|AGE", conflicts_with = "stop", value_parser = parse_until)]
     until: Option<ReplayUntil>,
     #[command(flatten)]

@@ -44,7 +44,7 @@ struct Create {
     /// Give the token this role
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(Role::ALL.map(Role::as_str)))]
     role: String,
-    /// Describe the token, such as by the person or the program that uses it
+    /// Describe the token, for example with the person or program that uses it
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
     /// Restrict the token to this plugin

@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     /// A plugin's project, a directory of projects, or a script
     #[arg(default_value = ".")]
     path: PathBuf,
-    /// Hold failed deliveries until the plugin is rebuilt or `dev` restarts
+    /// Keep each failed delivery, and retry it when the plugin is rebuilt or `dev` restarts
     #[arg(long)]
     hold_failures: bool,
     /// Show the directories that were skipped
