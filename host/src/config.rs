@@ -162,7 +162,7 @@ pub struct BusConfig {
     pub retain_delete_unhandled: bool,
     /// The largest number of hops in a cause tree. Deliveries beyond it become dead letters.
     pub hop_limit: u32,
-    /// The origin that the host names to webhooks in the validation handshake.
+    /// The host's name in the validation handshake of webhooks.
     pub webhook_origin: String,
 }
 
@@ -320,7 +320,7 @@ pub struct Overrides {
     /// Serve the admin interface on this address [default: 127.0.0.1:8081]
     #[arg(long, env = "SANDBUS_ADMIN_LISTEN", value_name = "ADDRESS:PORT", value_parser = listen_address)]
     pub admin_listen: Option<SocketAddr>,
-    /// Accept that a proxy in front of the admin interface terminates TLS; requires tokens [default: false]
+    /// Allow any address of the admin interface, because a proxy terminates TLS; requires tokens [default: false]
     #[arg(
         id = "access.behind_proxy",
         long = "behind-proxy",

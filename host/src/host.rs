@@ -476,7 +476,7 @@ impl Host {
         }
         // The bus still commits the commands that it has accepted.
         drop(tokio::time::timeout(Duration::from_secs(5), bus.close()).await);
-        // Writes what is queued, and the aggregates of the present minute.
+        // Writes what is queued, and the aggregates of the current minute.
         drop(tokio::task::spawn_blocking(move || drop(ledger)).await);
         // Until here, the host is alive and not ready.
         if let Some(probe) = probe {

@@ -1,8 +1,8 @@
 //! The audit log: what was changed through the admin API, when, and by whom.
 //!
-//! It consists of files of JSON lines, one for each entry. A line has the hash of its entry and of all entries before it,
-//! so a change of an earlier entry, or a missing one, is found ([`verify`]). An entry is durable before the change
-//! begins; a second one says how it ended.
+//! It consists of files of JSON lines, one for each entry. A line has the hash of its entry and of all entries before
+//! it, so [`verify`] finds entries that were changed or removed. An entry is durable before the change begins; a second
+//! one says how it ended.
 
 mod chain;
 mod files;
@@ -36,11 +36,11 @@ pub struct AuditEntry {
     pub operation: String,
     /// The method, the path and the query of the request.
     pub request: String,
-    /// How far the change has come.
+    /// The stage of the change.
     pub outcome: AuditOutcome,
 }
 
-/// How far a change has come.
+/// The stage of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum AuditOutcome {
@@ -144,7 +144,7 @@ impl AuditLog {
         }
         if writer.file.as_ref().is_some_and(|file| file.bytes() >= MAX_FILE_BYTES) {
             writer.file = None;
-            // The entry matters more than the space.
+            // A failure to delete old files does not fail the entry.
             let removed = Segments::of(&self.directory).and_then(|files| files.remove_oldest_beyond(self.retain_bytes));
             if let Err(error) = removed {
                 tracing::warn!(%error, "old files of the audit log cannot be deleted");

@@ -1,4 +1,4 @@
-//! Who may use the admin API: tokens with roles, and the audit log of what their holders changed.
+//! Who may use the admin API: tokens with roles, and the audit log of the changes that callers made.
 //!
 //! Tokens and the audit log are files of their own in the data directory. A command can create the first token without a
 //! running host, and both can be checked without the store.

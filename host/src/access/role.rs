@@ -70,7 +70,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// A text is not the name of a role.
+/// The error for a text that is not the name of a role.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the roles are view, operate, deploy and admin")]
 pub struct UnknownRoleError;

@@ -14,13 +14,13 @@ use crate::clock::Timestamp;
 use crate::files::sealed::hex;
 use crate::subscription::{OPERATOR, is_valid_name};
 
-/// The beginning of every token, by which secret scanners find leaked ones.
+/// The beginning of every token, so that secret scanners find leaked tokens.
 pub const TOKEN_PREFIX: &str = "sbt_";
 /// The length of an id: eight hexadecimal digits.
 const ID_LENGTH: usize = 8;
 /// The length of the random part: 256 bits, which nobody can guess. A plain hash of it is therefore enough.
 const RANDOM_BYTES: usize = 32;
-/// The longest token that is looked at.
+/// The maximum length of a token. Longer texts are not compared.
 const MAX_LENGTH: usize = 128;
 
 /// The public part of a token: it names the record.
@@ -28,7 +28,7 @@ const MAX_LENGTH: usize = 128;
 #[serde(try_from = "String", into = "String")]
 pub struct TokenId(String);
 
-/// A text is not the id of a token.
+/// The error for a text that is not the id of a token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the id of a token has {ID_LENGTH} hexadecimal digits; `sandbus token list` shows them")]
 pub struct TokenIdError;
@@ -169,12 +169,12 @@ pub enum NewTokenError {
     /// Administrators cannot be restricted.
     #[error("a token with the role admin cannot be restricted, because it can create others")]
     RestrictedAdmin,
-    /// The token would never be valid, or for longer than a date can say.
+    /// The validity is zero, or longer than a date can express.
     #[error("the token must be valid for more than nothing and less than {} years", MAX_VALIDITY.as_secs() / YEAR_SECONDS)]
     Expiry,
 }
 
-/// The most characters of a description.
+/// The largest number of characters of a description.
 const MAX_NAME_CHARACTERS: usize = 100;
 const YEAR_SECONDS: u64 = 365 * 24 * 3600;
 /// The longest validity of a token that expires.

@@ -19,7 +19,7 @@ pub(crate) const FILE: &str = "tokens.json";
 const LOCK_FILE: &str = "tokens.lock";
 /// The largest file.
 const MAX_BYTES: u64 = 4 << 20;
-/// The most tokens.
+/// The largest number of tokens.
 const MAX_TOKENS: usize = 10_000;
 /// The version of the file.
 const VERSION: u32 = 1;
@@ -39,7 +39,7 @@ struct Current {
     fault: Option<String>,
 }
 
-/// What tells that the file has changed.
+/// The properties of the file that show whether it has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileState {
     inode: u64,
@@ -88,7 +88,7 @@ pub enum TokenStoreError {
 /// Why a presented token gives no access.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RejectedToken {
-    /// It is not a token, or no longer one, or never was.
+    /// The text is malformed, or no token has this secret (any more).
     #[error("the token is malformed, unknown or revoked")]
     Unknown,
     /// It has expired.
@@ -215,7 +215,7 @@ impl TokenStore {
         self.current().map(drop)
     }
 
-    /// The tokens of the file, whether it seems changed or not.
+    /// The tokens of the file, which is read even if it does not seem changed.
     fn read_current(&self) -> Result<Arc<Vec<TokenRecord>>, TokenStoreError> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).state = None;
         self.current()
@@ -230,7 +230,7 @@ impl TokenStore {
                 Ok(Arc::clone(&current.tokens))
             }
             Err(error) => {
-                // Nobody gets access until the file is in order again. One line in the log for each fault.
+                // Nobody gets access until the file is valid again. Each fault is logged once.
                 *current = Current { fault: current.fault.take(), ..Current::default() };
                 let fault = error.to_string();
                 if current.fault.as_ref() != Some(&fault) {

@@ -75,7 +75,7 @@ pub(super) enum Caller {
 }
 
 impl Caller {
-    /// The caller in the audit log and in records of who did something.
+    /// The caller's name in the audit log, and in records that say who did something.
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Local => "local".to_owned(),
@@ -87,7 +87,7 @@ impl Caller {
         }
     }
 
-    /// The role. Whoever needs no token may do everything.
+    /// The role. A caller who needs no token may do everything.
     pub(super) fn role(&self) -> Role {
         match self {
             Self::Local | Self::Socket => Role::Admin,
@@ -128,14 +128,14 @@ impl Guard {
     pub(super) fn new(document: &OpenApi, tokenless: Option<Caller>, admin: &Admin) -> Self {
         let operations = Operations::of(document, |operation| {
             let id = operation.operation_id.clone().unwrap_or_default();
-            // An operation that nobody has classified is for administrators.
+            // An operation that `permissions` does not list is for administrators.
             let permission = permissions::of(&id).unwrap_or(Permission::Admin);
             GuardedOperation { id, permission }
         });
         Self { operations, tokenless, admin: admin.clone() }
     }
 
-    /// Finds out who calls, by the header with the token. None if a required token is missing.
+    /// Identifies the caller by the token in the header. None if a required token is missing.
     async fn authenticate(&self, header: Option<HeaderValue>) -> Result<Option<Caller>, RejectedToken> {
         let Some(presented) = header else {
             return Ok(self.tokenless.clone());
@@ -159,7 +159,7 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, mut request: Request,
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
     let operation = guard.operations.find(request.method(), &path).cloned();
     let Some(operation) = operation else {
-        // The router refuses the method. A path that is not documented is a mistake of the host.
+        // The router refuses the method. A path that is not documented is a bug.
         return match guard.operations.has_path(&path) {
             true => next.run(request).await,
             false => missing_token().into_response(),
@@ -284,18 +284,18 @@ fn missing_token() -> Problem {
 }
 
 impl Guard {
-    /// Makes a change and records it. Neither depends on the client: it may close the connection in between.
+    /// Makes a change and records it, even if the client closes the connection before the end.
     async fn change(&self, record: ChangeRecord, change: impl Future<Output = Response> + Send + 'static) -> Response {
         let admin = self.admin.clone();
-        // A change that panics has an end, too.
+        // The end of a change is recorded even if the change panics.
         let changes = self.admin.access.changes.clone();
         let change = async move { changes.spawn(change).await.unwrap_or_else(|error| failed(&error)) };
         let recorded = async move { audit::recorded(&admin, record, change).await };
         self.admin.access.changes.spawn(recorded).await.unwrap_or_else(|error| failed(&error))
     }
 
-    /// Records a denied request. Beyond a number per minute only the host's log has them, so that they cannot displace
-    /// other entries of the audit log.
+    /// Records a denied request. At most a fixed number per minute are recorded, so that they cannot displace other
+    /// entries of the audit log.
     async fn note_denied(&self, record: ChangeRecord, problem: &Problem) {
         match self.admin.access.denials.note(self.admin.clock.now()) {
             Ok(()) => audit::denied(&self.admin, record, problem.status()).await,

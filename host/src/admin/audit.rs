@@ -26,7 +26,7 @@ const TYPE_PREFIX: &str = "sandbus.audit.";
 const SOURCE: &str = "/sandbus/audit";
 /// The largest page.
 const LIMIT: usize = 1_000;
-/// The most characters of a request that are recorded.
+/// The largest number of characters of a request that are recorded.
 const MAX_REQUEST_CHARACTERS: usize = 1_024;
 
 /// A change before it is recorded.
@@ -101,7 +101,7 @@ async fn finish(admin: &Admin, record: ChangeRecord, outcome: AuditOutcome) {
     }
 }
 
-/// Whether a pattern asks for audit events. A subscription to everything does not ask for the host's own events.
+/// Whether a pattern selects audit events explicitly. A subscription to `>` does not.
 pub(super) fn asks(pattern: &Pattern) -> bool {
     let text = pattern.to_string();
     text.starts_with(TYPE_PREFIX) || text.starts_with(HOST_TYPES) && pattern.matches(&format!("{TYPE_PREFIX}any"))
@@ -115,8 +115,8 @@ struct AuditEventData<'a> {
     hash: &'a str,
 }
 
-/// Publishes an entry, if a subscription to the host's own events selects it. The audit log is complete without the
-/// event.
+/// Publishes an entry if a subscription selects audit events explicitly. If publishing fails, the audit log is still
+/// complete.
 async fn publish(bus: &SharedBus, entry: &AuditEntry, hash: &str) {
     let data = serde_json::to_vec(&AuditEventData { entry, hash }).expect("an entry can be written as JSON");
     let event = Event {

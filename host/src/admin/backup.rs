@@ -41,7 +41,7 @@ pub(super) async fn create(State(admin): State<Admin>, Query(query): Query<Backu
         return Err(Problem::new(StatusCode::CONFLICT, "backup-in-progress", detail).retry_after(5));
     };
     let (source, with_ledger, now) = (admin.backup.clone(), query.ledger.unwrap_or(false), admin.clock.now());
-    // The copy is where the store is, which is the only place that certainly has a disk.
+    // The copy is written next to the store, because other directories may be in memory.
     let copied = tokio::task::spawn_blocking(move || source.copy(&source.store, with_ledger, now)).await;
     let snapshot = copied.expect("copying the store does not panic").map_err(|error| problem(&error))?;
     let (parts, sent) = mpsc::channel(WAITING_PARTS);
@@ -99,7 +99,8 @@ impl Write for PartWriter<'_> {
     }
 }
 
-/// The parts as a body. If the host stops, the body ends with an error, so that the client does not take it for complete.
+/// The parts as a body. If the host stops, the body ends with an error, so that the client detects an incomplete
+/// backup.
 fn stream(
     sent: mpsc::Receiver<SentPart>,
     stop: CancellationToken,

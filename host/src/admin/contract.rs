@@ -25,7 +25,7 @@ pub(super) struct Contract {
     pub(super) body_reader: BodyReader,
 }
 
-/// Something about each documented operation, by path and method.
+/// A value for each documented operation, by path and method.
 #[derive(Debug)]
 pub(super) struct Operations<T>(BTreeMap<String, BTreeMap<Method, T>>);
 

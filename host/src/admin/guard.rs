@@ -1,4 +1,4 @@
-//! Rejects requests of web pages. A page can make a browser on this machine send requests to loopback, but it can
+//! Rejects requests from web pages. A page can make a browser on this machine send requests to loopback, but it can
 //! neither choose the `Host` header nor hide its origin.
 
 use axum::extract::{Request, State};
@@ -12,9 +12,9 @@ use crate::problem::Problem;
 /// The relation between a page and the target of its request (W3C Fetch Metadata).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Passes a request on if no page of another origin sends it. The ingress is another origin, since its pages are those
-/// of plugins. Where no token is required, its `Host` must also be an IP address or `localhost`: other names may resolve
-/// to this machine (DNS rebinding). No page has a token.
+/// Passes a request on if no page of another origin sends it. The ingress counts as another origin, because plugins
+/// serve its pages. Where no token is required, its `Host` must also be an IP address or `localhost`: other names may
+/// resolve to this machine (DNS rebinding). A request with a token does not come from a page.
 pub(super) async fn check(State(any_host): State<bool>, request: Request, next: Next) -> Response {
     if is_allowed(request.headers(), any_host) {
         return next.run(request).await;

@@ -1,4 +1,4 @@
-//! Reads the parameters of the ledger's operations. What no record can match is refused instead of ignored.
+//! Reads the parameters of the ledger's operations. A value that no record can match is refused.
 
 use super::query::invalid;
 use crate::event::{AttributeError, check_attribute};

@@ -1,5 +1,5 @@
-//! The admin interface: plugins, subscriptions, events, dead letters, schedules, health and metrics. It has a separate
-//! listener, which is bound to loopback.
+//! The admin interface: plugins, subscriptions, events, dead letters, schedules, health and metrics. It has a listener
+//! of its own, on loopback by default.
 
 mod access;
 mod audit;
@@ -85,7 +85,7 @@ pub struct Admin {
     pub ledger: LedgerReader,
     /// The metrics.
     pub metrics: Metrics,
-    /// The host's own listeners, to which no webhook may lead.
+    /// The host's own listeners. No webhook may lead to them.
     pub listeners: Listeners,
     /// The clock.
     pub clock: Clock,
@@ -128,7 +128,8 @@ impl Admin {
         let (router, document) = openapi::routes().split_for_parts();
         let contract =
             Contract { operations: Operations::of(&document, Reads::of), body_reader: self.body_reader.clone() };
-        // Only a browser on this machine can be misled by a name, and it cannot reach a socket.
+        // The `Host` header is not checked: a misleading name can only trick a browser, and a browser cannot reach a
+        // socket.
         let any_host = !matches!(tokenless, Some(Caller::Local));
         let guard = Guard::new(&document, tokenless, &self);
         router

@@ -256,7 +256,7 @@ async fn check_component(
 }
 
 async fn check_condition(admin: &Admin, condition: &IfMatch, target: &TargetFile, name: &str) -> Result<(), Problem> {
-    // A tag costs reading the files.
+    // To compute a tag, the files must be read.
     if *condition == IfMatch::Absent {
         return Ok(());
     }

@@ -37,8 +37,8 @@ pub(super) fn target(admin: &Admin, name: &str) -> Result<TargetFile, Problem> {
     Ok(TargetFile { stem: name.to_owned(), exists: false, plugin: None })
 }
 
-/// The name of the plugin in a file that is disabled. A plugin that was not loaded since the start has, as far as is
-/// known, the name of its file.
+/// The name of the plugin in a file that is disabled. If the plugin was not loaded since the start, its name is assumed
+/// to be the name of the file.
 pub(super) fn disabled_plugin<'a>(stem: &'a str, status: &'a Status) -> Option<&'a str> {
     status.disabled.then(|| status.disabled_plugin.as_deref().unwrap_or(stem))
 }
@@ -55,8 +55,8 @@ pub(super) fn absence(admin: &Admin, plugin: &str) -> String {
     }
 }
 
-/// The tag of what clients can change about a plugin: its files, and whether it is drained. None if there is no
-/// component.
+/// The tag of the properties of a plugin that clients can change: its files, and whether it is drained. None if there
+/// is no component.
 pub(super) async fn tag_of(admin: &Admin, target: &TargetFile, name: &str) -> Result<Option<EntityTag>, Problem> {
     let revision = admin.folder.revision(&target.stem).await.map_err(unreadable)?;
     let drained = if admin.bus.is_drained(name) { "drained" } else { "" };

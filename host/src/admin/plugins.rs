@@ -56,7 +56,7 @@ fn sort_key(plugin: &PluginView) -> String {
         PluginStatus::Removed => 2,
         _ => 0,
     };
-    // Files are sorted by what precedes `.wasm`.
+    // Files are sorted by their names without `.wasm`.
     let file = plugin.file.as_deref().map(|file| file.strip_suffix(".wasm").filter(|_| part == 0).unwrap_or(file));
     format!("{part}/{}", file.or(plugin.name.as_deref()).unwrap_or_default())
 }

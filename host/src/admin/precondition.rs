@@ -15,7 +15,7 @@ use utoipa::IntoParams;
 use super::Admin;
 use crate::problem::Problem;
 
-/// The tag of what clients can change about a resource. Counters and other measurements do not change it.
+/// The tag of the properties of a resource that clients can change. Counters and other measurements do not change it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EntityTag(String);
 
@@ -140,8 +140,8 @@ impl FromRequestParts<Admin> for IfMatch {
     }
 }
 
-/// The condition of a request that its operation does not support, if it has one. `If-None-Match` of a GET saves a
-/// transfer, and may be ignored (RFC 9110, section 13.1.2).
+/// The condition of a request that its operation does not support, if it has one. `If-None-Match` of a GET only saves a
+/// transfer, so it may be ignored (RFC 9110, section 13.1.2).
 pub(super) fn unsupported(method: &Method, headers: &HeaderMap, reads_if_match: bool) -> Option<&'static str> {
     let is_reading = matches!(*method, Method::GET | Method::HEAD);
     let has_match = !reads_if_match && headers.contains_key(IF_MATCH);

@@ -13,8 +13,8 @@ use tokio::sync::Semaphore;
 use super::{Admin, health};
 use crate::problem::Problem;
 
-/// The number of probes that ask the host or render metrics at a time. Others wait, so that a flood takes no more than
-/// this from the host.
+/// The number of probes that are answered at a time. Others wait, so that a flood of probes does not slow down the
+/// host.
 const RUNNING: usize = 2;
 
 /// Answers probes from before the start of the host until its end.
@@ -31,7 +31,7 @@ impl Default for Probes {
 }
 
 impl Probes {
-    /// Makes the state of the host known, once it has started.
+    /// Sets the state of the host, once the host has started.
     pub fn set_started(&self, admin: Admin) {
         // A host starts once.
         drop(self.started.set(admin));
@@ -63,8 +63,8 @@ async fn take_turn(State(running): State<Arc<Semaphore>>, request: Request, next
     next.run(request).await
 }
 
-/// Anybody can read the response, so it contains no path and no error of the system. `/readyz` of the admin interface
-/// does.
+/// Anybody can read the response, so it contains no path and no error of the system, unlike `/readyz` of the admin
+/// interface.
 async fn readiness(State(probes): State<Probes>) -> Result<Response, Problem> {
     let admin = probes.host()?;
     Ok(match health::check(&admin).await {

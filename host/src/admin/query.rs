@@ -21,7 +21,7 @@ pub(super) fn time(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, 
     text.map(parse).transpose()
 }
 
-/// Checks that a change of many items says which: by other parameters, or all of them.
+/// Checks that a request to change many items selects them: by other parameters, or with `all`.
 pub(super) fn check_selection(all: bool, is_filtered: bool, items: &str, parameters: &str) -> Result<(), Problem> {
     match (all, is_filtered) {
         (true, true) => Err(invalid(format!("`all` cannot be combined with {parameters}"))),

@@ -28,9 +28,9 @@ use crate::subscription::SubscriptionId;
 const LIMIT: usize = 1_000;
 /// The largest page of records with exchanges, which have up to 256 KiB each.
 const EXCHANGES_LIMIT: usize = 20;
-/// The most aggregates in one answer.
+/// The largest number of aggregates in one answer.
 const MAX_MINUTES: usize = 20_000;
-/// The time of a query without a start.
+/// How far a query without a start goes back.
 const LAST_HOUR: Duration = Duration::from_hours(1);
 
 impl From<ReadError> for Problem {
@@ -210,5 +210,5 @@ impl FromStr for MinuteCursor {
     }
 }
 
-/// A text is not a cursor in the aggregates.
+/// The error for a text that is not a cursor in the aggregates.
 struct MinuteCursorError;

@@ -20,7 +20,7 @@ use crate::problem::Problem;
 
 /// How often a comment is sent while there are no records, so that both sides notice a broken connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// How soon a client connects again.
+/// How long a client waits before it connects again.
 const RECONNECT: Duration = Duration::from_secs(1);
 
 /// What a client wants to see.

@@ -99,7 +99,7 @@ fn missing(rule: &str) -> Problem {
     invalid(format!("a new subscription needs a {rule}"))
 }
 
-/// The requested target: a new one, or the present webhook with changes.
+/// The requested target: a new one, or the current webhook with changes.
 fn apply_target(present: Option<&Definition>, requested: &TargetRequest) -> Result<Target, Problem> {
     let webhook = match (requested, present.map(|present| &present.target)) {
         (TargetRequest::Plugin(name), _) => return Ok(Target::Plugin(name.clone())),

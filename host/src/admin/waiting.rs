@@ -9,7 +9,7 @@ use crate::bus::{DeliveryReport, DeliveryState, NO_LONGER_DECLARED, Overview, Re
 use crate::clock::Timestamp;
 use crate::event::Position;
 
-/// A reason without an end and without an event.
+/// A reason that has no end time and names no event.
 fn reason(code: &str, detail: String) -> WaitReasonView {
     WaitReasonView { code: code.to_owned(), detail, ..WaitReasonView::default() }
 }
@@ -94,7 +94,7 @@ fn stopped(admin: &Admin, overview: Option<&Overview>) -> Vec<WaitReasonView> {
     }
     let Some(overview) = overview else { return reasons };
     let handler = without_handler(admin, overview);
-    // The reason of the handler says the same, and what to do.
+    // The reason of the handler says the same, and also what to do.
     let is_said = |why: &str| why == NO_LONGER_DECLARED && handler.as_ref().is_some_and(|it| it.code == "not-declared");
     if let Some(why) = overview.paused.as_deref().filter(|why| !is_said(why)) {
         let detail = format!("the subscription is paused: {why}");

@@ -226,10 +226,10 @@ pub struct RollbackQuery {
 pub struct RollbackResult {
     /// The digest of the former generation.
     pub from: String,
-    /// The digest of the present generation.
+    /// The digest of the current generation.
     pub to: String,
     /// Its version.
     pub version: String,
-    /// Whether the present generation is the file in the folder.
+    /// Whether the current generation is the file in the folder.
     pub is_file: bool,
 }

@@ -352,7 +352,7 @@ pub struct ChangeView {
     pub rule: String,
     /// The former value.
     pub before: Value,
-    /// The present value.
+    /// The current value.
     pub after: Value,
 }
 

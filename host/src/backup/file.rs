@@ -39,7 +39,8 @@ impl BackupFile {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".partial-{}", std::process::id()));
         let partial = path.with_file_name(name);
-        // A process that was killed may have left one. The directory may be shared, so nothing that exists is followed.
+        // A process that was killed may have left this file. It is deleted and created again, because in a shared
+        // directory it could be a link.
         drop(std::fs::remove_file(&partial));
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial);
         let file = file.map_err(BackupError::of(&partial))?;

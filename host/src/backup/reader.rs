@@ -53,7 +53,7 @@ fn is_member_name(name: &str) -> bool {
 }
 
 /// Reads an archive, and compares each member with the manifest. `open` returns where to write the content of a member.
-/// The manifest is at the end, so what was written counts only if this succeeds.
+/// The manifest is at the end, so the written content is valid only if this function succeeds.
 pub(super) fn read_verified<W: Write>(
     file: &Path,
     mut open: impl FnMut(&str) -> Result<W, BackupError>,

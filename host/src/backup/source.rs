@@ -72,9 +72,9 @@ impl BackupSource {
         Ok(Snapshot { source: self.clone(), made_at: now, copied, store, ledger })
     }
 
-    /// The files to back up besides the databases, with their names in the archive. The archive of generations comes
-    /// before the plugin folder: a file that is replaced in between looks as if it had been replaced while the host was
-    /// stopped.
+    /// The files to back up besides the databases, with their names in the archive. Generations are copied before the
+    /// plugin folder. If a file in the folder is replaced between the two, the restored host handles it like a file
+    /// that was replaced while the host was stopped.
     fn files(&self) -> Result<Vec<(String, PathBuf)>, BackupError> {
         let mut found = Vec::new();
         for entry in ENTRIES {
@@ -194,7 +194,7 @@ impl<W: Write> ArchiveWriter<W> {
         header
     }
 
-    /// Appends a file with its present length. Bytes that others append later are left out.
+    /// Appends a file with its current length. Bytes that are appended to the file later are left out.
     fn append(&mut self, name: &str, mut file: File) -> Result<(), BackupError> {
         let failed = |error| BackupError::Member { member: name.to_owned(), error };
         file.rewind().map_err(failed)?;

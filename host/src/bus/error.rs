@@ -257,7 +257,7 @@ pub enum CommitError {
     StartInFuture {
         /// The position or time.
         start: String,
-        /// The position of the next event, or the present time.
+        /// The position of the next event, or the current time.
         reached: String,
     },
     /// The named thing does not exist.

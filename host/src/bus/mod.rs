@@ -177,7 +177,7 @@ impl FromStr for ScheduledCursor {
     }
 }
 
-/// A text is not a cursor of the list of scheduled events.
+/// The error for a text that is not a cursor of the list of scheduled events.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a cursor of this list; pass the `next` of the previous page")]
 pub struct CursorError(String);

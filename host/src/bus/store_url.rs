@@ -22,7 +22,7 @@ pub enum StoreUrl {
     Directory(PathBuf),
 }
 
-/// A text is not the URL of a store.
+/// The error for a text that is not the URL of a store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreUrlError {
     /// The URL has no scheme.

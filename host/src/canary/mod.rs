@@ -1,7 +1,7 @@
 //! Compares a new build with the running generation on past events. Effects are recorded and discarded, so a canary has
 //! no side effects.
 //!
-//! Both generations handle each event in the same environment: the present state, the time at which the event was
+//! Both generations handle each event in the same environment: the current state, the time at which the event was
 //! stored, and random numbers seeded by the event. Outgoing requests are denied. So different results are due to the
 //! code.
 //!

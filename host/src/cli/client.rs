@@ -39,7 +39,7 @@ const SOCKET_PREFIX: &str = "unix:";
 const MAX_ANSWER_BYTES: usize = 256 << 20;
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the host may work on what it cannot answer at once: it compiles a component, runs past events, or changes
+/// How long the host may work on a slow request, such as one that compiles a component, runs past events, or changes
 /// many rows.
 const WORK: Duration = Duration::from_hours(1);
 
@@ -49,9 +49,9 @@ pub(crate) struct Client {
     base: String,
     /// The Unix socket to connect to, instead of the host in the URL.
     socket: Option<PathBuf>,
-    /// How long the host may be silent.
+    /// How long to wait for each part of a response.
     timeout: Duration,
-    /// How long the host may work on the request before that.
+    /// How long the host may work on the request before it responds.
     work: Duration,
     /// The token to send, or why it cannot be read.
     token: Result<Option<String>, String>,

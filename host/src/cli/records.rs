@@ -15,7 +15,7 @@ use crate::failure::Cause;
 use crate::subscription::SubscriptionId;
 use output::{cell, optional, table, truncate};
 
-/// The most characters of a reason in a table.
+/// The largest number of characters of a reason in a table.
 const REASON_CHARACTERS: usize = 80;
 
 /// The period of a list.

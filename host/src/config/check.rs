@@ -138,7 +138,7 @@ impl Config {
     fn unusable_files(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         if let EventsRule::Producers(rules) = &self.events {
-            // Each rule by itself, so that all token files are read.
+            // Each rule is checked by itself, so that all token files are read.
             for rule in rules {
                 let loaded = Producers::load(EventsRule::Producers(vec![rule.clone()]));
                 faults.extend(loaded.err().map(|error| ("ingress.events", error.to_string())));

@@ -35,7 +35,7 @@ pub(super) struct BuilderSettings {
     pub(super) path: PathBuf,
     /// Whether all skipped directories are reported.
     pub(super) verbose: bool,
-    /// The sources of the present projects.
+    /// The sources of the current projects.
     pub(super) sources: SourceIndex,
     pub(super) load_check: LoadCheck,
 }

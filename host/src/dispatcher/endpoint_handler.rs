@@ -14,7 +14,8 @@ use crate::retry;
 use crate::subscription::{Definition, OPERATOR, Webhook};
 use crate::telemetry::SubscriptionMetrics;
 
-/// If an endpoint is gone but its subscription could not be stopped: how long the delivery waits for the next attempt.
+/// How long the delivery waits for the next attempt if the endpoint responded with 410 but the subscription could not
+/// be paused.
 const RETIRE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Sends deliveries to an endpoint.
@@ -84,7 +85,7 @@ impl EndpointHandler {
         }
     }
 
-    /// Stops the subscription, because its endpoint is gone. Its events wait.
+    /// Pauses the subscription, because its endpoint responded with 410. Its events wait.
     async fn retire(&self, delivery: &Delivery, reason: &str) {
         let subscription = &delivery.subscription;
         self.metrics.gone();

@@ -1,5 +1,5 @@
-//! The dispatcher: for each subscription, it claims deliveries, invokes the handler and settles the outcome.
-//! Everything is bounded, plugins share fairly, and a shutdown completes the running attempts.
+//! The dispatcher: for each subscription, it claims deliveries, invokes the handler and settles the outcome. All its
+//! work is bounded, plugins share the threads fairly, and a shutdown waits for the running attempts.
 
 pub(crate) mod attempt;
 mod endpoint;
@@ -36,7 +36,7 @@ pub struct Dispatcher {
     registry: Registry,
     /// The permits and threads for the invocations of all plugins.
     capacity: Capacity,
-    /// Where a guest thread spawns tasks.
+    /// The runtime on which guest threads spawn tasks.
     runtime: Handle,
     webhooks: Webhooks,
     /// The maximum depth of an event in its cause tree. Deeper events become dead letters.

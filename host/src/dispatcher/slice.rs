@@ -18,7 +18,7 @@ use crate::bus::{Claim, Delivery, Reachability, Settlement, SubscriptionFeed};
 use crate::plugin::{Admission, Generation, Instance};
 use crate::threads::Priority;
 
-/// After this time, another slice gets the thread, perhaps one of another plugin.
+/// After this time, the thread is free for another slice, which may belong to another plugin.
 const SLICE_TIME: Duration = Duration::from_millis(1);
 /// After this time, another slice gets the thread if one waits for it.
 const CONTENDED_SLICE_TIME: Duration = Duration::from_micros(250);

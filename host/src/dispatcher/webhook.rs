@@ -48,7 +48,7 @@ struct EndpointRoute {
 const ORIGIN: HeaderName = HeaderName::from_static("webhook-request-origin");
 
 impl Webhooks {
-    /// Creates the sender of webhooks. `origin` is the name under which it introduces itself to endpoints.
+    /// Creates the sender of webhooks. `origin` is the host's name in requests to endpoints.
     #[must_use]
     pub fn new(client: Client, origin: HeaderValue, clock: Clock) -> Self {
         Self { client, clock, origin, endpoints: Endpoints::default() }

@@ -385,7 +385,7 @@ mod tests {
         assert!(event.to_json().contains(r#""n":5,"#), "{}", event.to_json());
     }
 
-    /// JSON format 1.0.2, section 3.1: data leaves as it came, whatever its bytes are.
+    /// JSON format 1.0.2, section 3.1: the data is unchanged, for any bytes.
     #[test]
     fn data_has_the_kind_that_it_came_with() {
         use Kind::{Binary, Json, Text};

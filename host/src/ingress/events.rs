@@ -178,7 +178,7 @@ fn start_cause_tree(event: &mut Event) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Only the request that published an event gets its reply. A client that repeats the event's id may be somebody else.
+/// Only the request that published an event gets its reply. Another client may have sent the same id.
 fn already_published(id: &str) -> Problem {
     let detail = format!(
         "the event `{id}` of this source was published before; its reply goes to the request that published it first, and is in the log. To ask again, publish an event with a new id"

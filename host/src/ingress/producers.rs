@@ -28,7 +28,7 @@ pub struct IngressConfig {
     pub tls: Option<TlsConfig>,
     /// Whether each request is logged.
     pub access_log: bool,
-    /// The proxies whose headers tell who the client is.
+    /// The proxies whose headers name the client.
     pub trusted_proxies: TrustedProxies,
 }
 

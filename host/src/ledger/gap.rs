@@ -6,9 +6,9 @@ use super::integers::{signed, time};
 use super::queue::Loss;
 use crate::clock::Timestamp;
 
-/// The most gaps that one query returns.
+/// The largest number of gaps that one query returns.
 const LIMIT: u32 = 100;
-/// The most gaps that wait to be stored.
+/// The largest number of gaps that wait to be stored.
 const MAX_UNSTORED: usize = 16;
 /// How an unknown number is stored.
 const UNKNOWN: i64 = -1;
@@ -27,7 +27,7 @@ pub struct Gap {
 }
 
 impl Gap {
-    /// The gap that a loss leaves.
+    /// The gap for lost records.
     pub(super) fn of(loss: Loss, reason: &str) -> Self {
         let Loss { from, until, count } = loss;
         Self { from, until, lost: Some(count), reason: reason.to_owned() }

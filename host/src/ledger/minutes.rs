@@ -14,7 +14,7 @@ use crate::duration::micros;
 
 /// The length of a minute, in milliseconds.
 pub(super) const MINUTE_MS: u64 = 60_000;
-/// The most rows that wait while the ledger cannot be written.
+/// The largest number of rows that wait while the ledger cannot be written.
 const MAX_UNWRITTEN: usize = 4_096;
 
 /// The backlog of a subscription, by its owner and name.
@@ -156,9 +156,9 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<MinuteAggregate> {
 /// Collects the activity of all subjects into minutes.
 pub(super) struct MinuteCollector {
     backlogs: BacklogSource,
-    /// The number of the present slot, since 1970.
+    /// The number of the current slot, since 1970.
     slot: u64,
-    /// The sums of the slots of the present minute.
+    /// The sums of the slots of the current minute.
     sums: BTreeMap<StatisticsSubject, Activity>,
     /// The minutes that have ended and are not written yet.
     unwritten: BTreeMap<(u64, StatisticsSubject), MinuteAggregate>,
@@ -186,7 +186,7 @@ impl MinuteCollector {
         true
     }
 
-    /// Ends the present minute before it is over.
+    /// Ends the current minute before it is over.
     pub(super) fn finish(&mut self, statistics: &Statistics) {
         self.add_slot(statistics);
         self.end_minute(self.slot / SLOTS_PER_MINUTE as u64);

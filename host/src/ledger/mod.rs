@@ -1,12 +1,12 @@
 //! The attempt ledger: what each recorded attempt and request did, and aggregates of all of them.
 //!
-//! The ledger is a store of its own, `ledger.db`. It observes, and nothing depends on it: a commit never waits for the
-//! ledger, and a full disk, a damaged file or a slow disk costs records only. A [`Recorder`] puts records into a
-//! bounded queue, in which room is reserved for failures, and one thread writes them. Records that are lost are
-//! counted, and the times in which records are missing are stored as gaps.
+//! The ledger is a store of its own, `ledger.db`. Nothing depends on it: a commit never waits for the ledger, and if
+//! its disk is full or slow or its file is damaged, only records are lost. A [`Recorder`] puts records into a bounded
+//! queue, in which room is reserved for failures, and one thread writes them. Records that are lost are counted, and
+//! the times in which records are missing are stored as gaps.
 //!
-//! Counters and distributions are updated where attempts end, before the queue. So aggregates are complete, even if
-//! records are sampled or lost.
+//! Counters and distributions are updated when an attempt ends, before its record enters the queue. So aggregates are
+//! complete, even if records are sampled or lost.
 
 mod config;
 mod copy;

@@ -84,7 +84,7 @@ pub struct AttemptEntry {
     /// Whether the delivery belonged to a replay. A redriven dead letter of a replay has no `replay` number, because
     /// the replay may have ended.
     pub is_replay: bool,
-    /// When an operator redrove the dead letter that the delivery was, if it was one.
+    /// When an operator redrove the delivery from a dead letter, if it was one.
     pub redriven_at: Option<Timestamp>,
     /// Whether an operator had edited the data.
     pub edited: bool,

@@ -22,7 +22,7 @@ use crate::usage::Usage;
 #[derive(Clone, Debug, Default)]
 pub struct Recorder(Option<Arc<Shared>>);
 
-/// Counters of the ledger since the start, and its present state.
+/// Counters of the ledger since the start, and its current state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Records that were written.
@@ -33,7 +33,7 @@ pub struct Counters {
     pub outage: Option<Outage>,
 }
 
-/// A ledger with its writer. Dropping it writes what is queued and the present minute, and ends the writer.
+/// A ledger with its writer. Dropping it writes what is queued and the current minute, and ends the writer.
 #[derive(Debug)]
 pub struct Ledger {
     recorder: Recorder,

@@ -156,7 +156,7 @@ impl Shared {
             return;
         }
         writer.unpark();
-        // The reader reads what there is.
+        // The reader then reads the records that are written.
         drop(tokio::time::timeout(SETTLE_LIMIT, settled.wait_for(|settled| *settled >= queued)).await);
     }
 }

@@ -1,5 +1,5 @@
-//! Counters and distributions of all attempts and requests. They are updated where an attempt or a request ends, so
-//! they are complete even if records are sampled or lost.
+//! Counters and distributions of all attempts and requests. They are updated when an attempt or a request ends, so they
+//! are complete even if records are sampled or lost.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,8 @@ use crate::usage::Usage;
 pub(super) const SLOT: Duration = Duration::from_secs(10);
 /// The number of slots in a minute.
 pub(super) const SLOTS_PER_MINUTE: usize = 6;
-/// The most subjects. Plugins create subscriptions at run time; beyond the limit, new ones are not counted one by one.
+/// The largest number of subjects. Plugins may create any number of subscriptions at run time. Beyond this number, all
+/// new ones are counted as one subject.
 const MAX_SUBJECTS: usize = 10_000;
 
 /// What is counted: a subscription, or the routes of a plugin.
@@ -39,7 +40,7 @@ impl StatisticsSubject {
     }
 }
 
-/// What happened to a subject in a time.
+/// What happened to a subject in a period.
 #[derive(Clone, Debug, Default)]
 pub struct Activity {
     /// Attempts that handled their event, or requests with a status below 500.
@@ -164,7 +165,7 @@ impl SubjectStatistics {
 pub(super) struct Statistics(Mutex<BTreeMap<StatisticsSubject, Arc<SubjectStatistics>>>);
 
 impl Statistics {
-    /// The statistics of a subject. Callers keep them, so that counting takes no lock but the subject's own.
+    /// The statistics of a subject. Callers keep the statistics, so counting takes only the lock of the subject.
     pub(super) fn subject(&self, subject: StatisticsSubject) -> Arc<SubjectStatistics> {
         let mut subjects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = !subjects.contains_key(&subject);

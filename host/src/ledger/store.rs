@@ -53,7 +53,7 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         let Some(code) = error.sqlite_error_code() else { return Self::Refused(error.to_string()) };
         match code {
-            // For the others: a table or column is missing, or a value has another type.
+            // The other errors mean that a table or column is missing, or that a value has another type.
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown => {
                 Self::Damaged(error.to_string())
             }
@@ -93,7 +93,7 @@ impl Store {
         if !(0..=VERSION).contains(&version) {
             return Err(StoreError::Version(version));
         }
-        // The ledger may lose its last moments in a power failure, and is never damaged by one.
+        // A power failure may lose the last records, but does not damage the ledger.
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 16777216;
              PRAGMA mmap_size = 0",
@@ -128,7 +128,7 @@ impl Store {
         self.connection.pragma_update(None, "max_page_count", pages).expect("a limit can be set");
     }
 
-    /// What has become of the files since they were opened.
+    /// What has happened to the files since they were opened.
     pub(super) fn file_change(&self) -> FileChange {
         self.files.change()
     }

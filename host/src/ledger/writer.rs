@@ -23,7 +23,7 @@ const BATCH: usize = 2_000;
 /// The number of steps of retention per minute. Together they delete more than can be recorded in a minute by default.
 const RETENTION_STEPS: usize = 16;
 
-/// The thread that writes. Dropping it writes what is queued and the present minute, and joins the thread.
+/// The thread that writes. Dropping it writes what is queued and the current minute, and joins the thread.
 #[derive(Debug)]
 pub(super) struct Writer {
     stop: Arc<AtomicBool>,
@@ -190,7 +190,7 @@ impl Work {
         self.open();
     }
 
-    /// Notes that nothing that was written before now is left.
+    /// Records a gap: everything that was written before now is lost.
     fn note_all_lost(&mut self, reason: &str) {
         let until = self.shared.clock.now();
         let from = until.before(self.shared.config.load().retain_for);
@@ -270,7 +270,7 @@ impl Work {
         self.write_store(|store| store.limit_exchanges(max_bytes));
     }
 
-    /// Deletes what is too old, and what is too much.
+    /// Deletes records that are too old, and the oldest records if the ledger is too large.
     fn retain(&mut self) {
         let now = self.shared.clock.now();
         let records_from = now.before(self.shared.config.load().retain_for);

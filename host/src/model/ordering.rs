@@ -18,7 +18,7 @@ pub enum OrderingKey {
     Pointer(String),
 }
 
-/// A text is not an ordering key.
+/// The error for a text that is not an ordering key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not an ordering key; name an attribute, such as `subject`, or a JSON pointer into the data, such as `/customer/id`"

@@ -53,7 +53,7 @@ impl Effects {
     }
 }
 
-/// The most names of each kind in [`EffectNames`].
+/// The largest number of names of each kind in [`EffectNames`].
 const MAX_NAMES: usize = 100;
 
 /// The names in the effects of an invocation, without any data, for the ledger.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct Pattern(String);
 
-/// A text is not a pattern: no event type could match it.
+/// The error for a text that is not a pattern: no event type could match it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{text}` is not a pattern of event types: {fault}; write words separated by dots, `*` for one word, and a final `>` for one or more"
@@ -48,7 +48,7 @@ enum Fault {
 /// The longest pattern, and the longest event type, in bytes.
 pub const MAX_LENGTH: usize = 255;
 
-/// The most words of a pattern, which is as many one-character words as its length allows.
+/// The largest number of words of a pattern, which is as many one-character words as its length allows.
 pub const MAX_WORDS: usize = MAX_LENGTH.div_ceil(2);
 
 /// A word of a pattern.

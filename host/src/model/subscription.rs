@@ -43,7 +43,7 @@ impl std::str::FromStr for SubscriptionId {
     }
 }
 
-/// A text is not the identity of a subscription.
+/// The error for a text that is not the identity of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a subscription; write OWNER/NAME")]
 pub struct ParseIdError(String);
@@ -94,7 +94,7 @@ impl Webhook {
         self.secret.iter().chain(former.map(|former| &former.secret)).flat_map(Secret::keys)
     }
 
-    /// Replaces the secret. The present one also signs until a given time.
+    /// Replaces the secret. The current one also signs until a given time.
     pub fn rotate(&mut self, secret: Secret, until: Timestamp, now: Timestamp) {
         self.former_secrets.retain(|former| former.until > now && former.secret != secret);
         if let Some(former) = self.secret.replace(secret).filter(|former| Some(former) != self.secret.as_ref())
@@ -127,7 +127,7 @@ pub struct FormerSecret {
 #[serde(try_from = "String", into = "String")]
 pub struct Secret(String);
 
-/// A text is not a secret.
+/// The error for a text that is not a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the webhook's secret is invalid; Standard Webhooks requires `whsec_` and 24 to 64 bytes in base64, and up to {SECRETS} secrets may be given, separated by spaces"

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exchange::RecordedExchange;
 
-/// The most requests of one invocation that are recorded. Further ones are counted only.
+/// The largest number of requests of one invocation that are recorded. Further ones are counted only.
 pub const MAX_RECORDED_CALLS: usize = 64;
 
 /// What one invocation used.

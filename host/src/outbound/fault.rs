@@ -46,7 +46,7 @@ impl Fault {
     }
 }
 
-/// The error within nested errors of the system. Their `source` leaves it out.
+/// The innermost of nested system errors. Their `source` skips it.
 pub(super) fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     let mut error = error;
     while let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {

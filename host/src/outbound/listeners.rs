@@ -1,5 +1,5 @@
-//! The host's own listeners, to which it never sends a request. The admin interface would take such a request for the
-//! operator's.
+//! The host's own listeners, to which it never sends a request. The admin interface would treat such a request as one
+//! of the operator.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -50,7 +50,7 @@ impl Listeners {
     }
 }
 
-/// Whether a name always means this machine, whatever the name server answers.
+/// Whether a name always means this machine, independently of the name server.
 pub(super) fn is_localhost(name: &str) -> bool {
     name.strip_suffix('.').unwrap_or(name).eq_ignore_ascii_case("localhost")
 }

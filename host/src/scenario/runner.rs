@@ -114,13 +114,13 @@ struct Runner {
     /// The last position in the results so far.
     last_position: Position,
     step: StepResult,
-    /// The number of the present step, from 1.
+    /// The number of the current step, from 1.
     step_number: usize,
     /// The numbers that plugins drew from sequences.
     draws: DrawRecorder,
-    /// Whether the effects of the present request are committed.
+    /// Whether the effects of the current request are committed.
     has_effects: bool,
-    /// Where the present bus crashes.
+    /// Where the current bus crashes.
     crash_point: Arc<CrashPoint>,
     crashed_in: Option<usize>,
     /// Dropped last.
@@ -230,7 +230,7 @@ impl Runner {
         self.run_until_idle().await
     }
 
-    /// Whether the present bus has crashed.
+    /// Whether the current bus has crashed.
     fn has_crashed(&self) -> bool {
         self.crash_point.crash().is_some() && self.crashed_in.is_none()
     }

@@ -93,7 +93,7 @@ impl Drop for AccessLine {
             path = self.path,
             status,
             bytes = self.bytes,
-            // Microseconds are as exact as anybody needs.
+            // Microseconds are precise enough.
             took_ms = (took_ms * 1_000.0).round() / 1_000.0,
             request_id = self.note.0.request_id.get(),
             plugin = self.note.0.plugin.get().map(AsRef::<str>::as_ref),

@@ -20,7 +20,7 @@ use crate::problem::Problem;
 pub(super) async fn checks(limits: HttpLimits, mut request: Request, next: Next) -> Response {
     if request.version() == Version::HTTP_2 {
         return match check_http2(&mut request).and_then(|()| check(&mut request, limits)) {
-            // A stream ends with its response, whatever is left of its body.
+            // A stream ends with its response, even if part of the request body is unread.
             Ok(()) => without_connection(answer(request, next).await),
             Err(problem) => problem.into_response(),
         };
@@ -213,7 +213,7 @@ impl<F: Future> Future for Caught<F> {
     type Output = Result<F::Output, ()>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // The future is dropped after a panic, so nobody observes its broken state.
+        // The future is dropped after a panic, so its inconsistent state is never used.
         match std::panic::catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context))) {
             Ok(poll) => poll.map(Ok),
             Err(_) => Poll::Ready(Err(())),

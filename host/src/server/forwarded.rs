@@ -13,8 +13,9 @@ pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwar
 /// An entry of a chain. None if it is not an address: malformed, `unknown`, or an obfuscated name.
 type Entry = Option<IpAddr>;
 
-/// The client behind a trusted proxy. If the chain ends in an entry that is not an address, it is the proxy that wrote
-/// the entry. If both headers are there and differ, the client may have written one of them, so it is the peer.
+/// The client behind a trusted proxy. If the search reaches an entry that is not an address, the client is the proxy
+/// that wrote the entry. If both headers exist and name different clients, one of them may come from the client itself,
+/// so the result is the peer.
 pub(super) fn client(headers: &HeaderMap, peer: IpAddr, proxies: &TrustedProxies) -> IpAddr {
     let peer = peer.to_canonical();
     let found = |chain: Option<Vec<Entry>>| chain.map(|chain| rightmost(&chain, peer, proxies));

@@ -11,7 +11,7 @@ use super::access_log::ClientAddress;
 use super::forwarded;
 use super::proxies::TrustedProxies;
 
-/// The headers in which proxies tell what they know of a client.
+/// The headers in which proxies describe the client.
 const PROXY_HEADERS: [HeaderName; 7] = [
     FORWARDED,
     forwarded::X_FORWARDED_FOR,
@@ -25,7 +25,7 @@ const PROXY_HEADERS: [HeaderName; 7] = [
 /// The settings of a public listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FrontRules {
-    /// The proxies whose headers are believed.
+    /// The proxies whose headers are trusted.
     pub proxies: TrustedProxies,
     /// Whether each request is logged.
     pub access_log: bool,

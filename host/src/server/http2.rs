@@ -35,7 +35,7 @@ const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
 /// How many bytes of a stream's response wait for the client.
 const SEND_BUFFER: usize = 64 << 10;
-/// How often a client is asked whether it is there.
+/// How often a PING checks that the client is still connected.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What connections of a server share.

@@ -77,8 +77,8 @@ fn remove_stale(path: &Path) -> Result<(), SocketError> {
     if !found.file_type().is_socket() {
         return Err(SocketError::NotASocket(path.to_owned()));
     }
-    // Of another type than the socket, so that the attempt fails at once and never waits in the queue of a hung host. Only
-    // a socket that no process has open refuses it.
+    // The probe is a datagram socket: connecting it to a stream socket always fails at once, so it never waits in the
+    // queue of a hung host. The error is a refusal only if no process has the socket open.
     match UnixDatagram::unbound().and_then(|probe| probe.connect(path)) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(refused),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(refused(error)),
@@ -131,7 +131,7 @@ mod tests {
         let path = home.path().join("admin.sock");
         let first = SocketFile::bind(&path).unwrap();
         fs::remove_file(&path).unwrap();
-        // Something else keeps the number of the first file in use.
+        // Another link keeps the inode number of the first file in use.
         let second = SocketFile::bind(&path).unwrap();
         let is_reused = first.1.identity == second.1.identity;
         drop(first);

@@ -61,7 +61,7 @@ pub struct Chain {
     pub first: u64,
     /// The number of the last entry.
     pub last: u64,
-    /// The hash of the last entry. Keep it elsewhere: somebody who can write the files could compute all hashes again.
+    /// The hash of the last entry. Keep it elsewhere: somebody who can write the files could recompute all hashes.
     pub head: String,
 }
 
@@ -131,7 +131,7 @@ pub fn verify(data: &Path, expected: Option<&str>) -> Result<Option<Chain>, Chai
                 Some(chain) => chain.head == previous && chain.last.checked_add(1) == Some(sequence),
                 None => (sequence == 1) == (previous == ZERO),
             };
-            // A file is named by the number of its first entry, so a cut beginning is found.
+            // The name of a file is the number of its first entry, so missing entries at its beginning are found.
             if !follows || index == 0 && sequence != first {
                 return Err(ChainFault::Broken { sequence, file, line: line_number });
             }

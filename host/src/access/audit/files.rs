@@ -84,7 +84,7 @@ impl LogFile {
         files::make_directory(directory)?;
         let path = directory.join(format!("{first:020}.{EXTENSION}"));
         let file = files::open_private(&path)?;
-        // A file that a failed write has left has no whole line.
+        // After a failed write, a file may have no complete line.
         file.set_len(0)?;
         files::sync_directory(directory)?;
         Ok(Self { file, path, bytes: 0 })
@@ -106,7 +106,8 @@ impl LogFile {
         Ok((Self { file, path: path.to_owned(), bytes: whole as u64 }, text))
     }
 
-    /// Whether the file still has its name. Otherwise entries would go where nobody finds them.
+    /// Whether the path still leads to this file. Otherwise, entries would be written to a file that was deleted or
+    /// renamed.
     pub(super) fn is_in_place(&self) -> bool {
         let named = std::fs::metadata(&self.path).map(|metadata| (metadata.dev(), metadata.ino()));
         let own = self.file.metadata().map(|metadata| (metadata.dev(), metadata.ino()));

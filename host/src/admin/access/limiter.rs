@@ -1,5 +1,5 @@
-//! Limits how many refused requests are recorded. Tokens cannot be guessed; the limit keeps a client with a wrong token from
-//! filling the logs, and tells it to slow down.
+//! Limits how many refused requests are recorded. Tokens cannot be guessed; the limit prevents a client with a wrong
+//! token from filling the logs, and the response tells the client to slow down.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -9,11 +9,11 @@ use crate::bus::StoreError;
 use crate::clock::Timestamp;
 use crate::event::{CAUSATION_ID, CAUSATION_SOURCE, CauseTreeId, Event, LoggedEvent, Position};
 
-/// The most events that are read.
+/// The largest number of events that are read.
 const MAX_READ: usize = 50_000;
-/// The most events that are read after the asked one, if it is not among those.
+/// The largest number of events that are read after the requested one, if it is not among the first ones.
 const MAX_READ_AFTER: usize = 10_000;
-/// The most events that are read above the asked one. The host's limit is lower.
+/// The largest number of ancestors of the requested event that are read. `hop_limit` is lower.
 const MAX_DEPTH: usize = 10_000;
 /// The number of events that are read at once. Each comes with its data.
 const PAGE: usize = 100;
@@ -49,7 +49,8 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    /// Reads the events of a tree. The asked event, those above it and some below it are read even if there are too many.
+    /// Reads the events of a tree. If there are too many, it still reads the requested event, its ancestors, and some
+    /// of its descendants.
     pub(super) async fn read(
         &mut self,
         admin: &Admin,
@@ -69,7 +70,7 @@ impl Nodes {
         let known: HashSet<_> = logged.iter().map(|node| (&*node.source, &*node.id)).collect();
         let mut deleted = Vec::new();
         for (identity, attempts) in attempts {
-            // An event that was not read may be in the log, unless it is the asked one.
+            // An event that was not read may be in the log, unless it is the requested one.
             let is_asked = asked.is_some_and(|asked| (&*asked.source, &*asked.id) == *identity);
             if !known.contains(identity) && (is_whole || is_asked) {
                 deleted.extend(deleted_event(tree, attempts));
@@ -134,7 +135,7 @@ async fn read_after(
     Ok(false)
 }
 
-/// Adds the asked event, those above it, and some of those after it, if they are not there.
+/// Adds the requested event, its ancestors, and some of the events after it, unless they were read already.
 async fn read_around(
     admin: &Admin,
     tree: &CauseTreeId,

@@ -13,7 +13,8 @@ pub(super) struct Selection {
     pub(super) omitted_below: HashMap<usize, u64>,
 }
 
-/// Selects events: the asked one and those that led to it, always; then those that it led to; then the others, in order.
+/// Selects events. The requested one and its ancestors are always selected; then its descendants, and then other
+/// events, in order.
 ///
 /// `causes` has the cause of each event, by index. A cause has a smaller index than the events that it led to. Every
 /// shown event is shown with its cause.
@@ -79,7 +80,8 @@ mod tests {
 
     #[test]
     fn the_asked_event_its_causes_and_what_it_led_to_come_first() {
-        // The events, the asked one, the limit, some that are shown, some that are not, and how many are omitted.
+        // The events, the requested one, the limit, some events that are shown, some that are not, and the number of
+        // omitted ones.
         type Case = (Vec<Option<usize>>, Option<usize>, usize, Vec<usize>, Vec<usize>, u64);
         let cases: Vec<Case> = vec![
             (wide(), None, 1_000, vec![0, 599], vec![], 0),
@@ -111,7 +113,7 @@ mod tests {
     #[test]
     fn omitted_events_are_counted_below_the_closest_shown_one() {
         let selection = select(&flat(500, 101), Some(600), 200);
-        // All of the second tree but its first event and the asked one.
+        // All of the second tree except its first event and the requested one.
         assert_eq!(selection.omitted_below, [(0, 302), (500, 99)].into());
         let selection = select(&chain(500), Some(0), 200);
         assert_eq!(selection.omitted_below, [(199, 300)].into());

@@ -43,7 +43,7 @@ pub trait Subscriptions {
     fn withdraw<'a>(&'a self, plugin: &'a str) -> BoxFuture<'a, Result<(), CommitError>>;
 
     /// Creates a subscription, or redefines the one of this name. `start` applies to a new subscription only. It may
-    /// be at most the position after the newest event, or the present time.
+    /// be at most the position after the newest event, or the current time.
     ///
     /// # Errors
     /// [`CommitError::StartInFuture`] if a new subscription is to start later than that; otherwise if the store

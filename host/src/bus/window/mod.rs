@@ -47,7 +47,7 @@ pub(crate) struct Window {
     pub(crate) pause: Pause,
     /// Whether the subscription is deleted. Its claims are void.
     pub(crate) deleted: bool,
-    /// The position after which the present definition selects events.
+    /// The position after which the current definition selects events.
     pub(crate) selects_after: Position,
     /// The durable cursor.
     pub(crate) cursor: Position,

@@ -213,7 +213,7 @@ pub(in crate::cli) fn describe_attempt(name: &str, attempt: &RecordedAttemptView
     format!("{mark} {name} attempt {number}{} at {}{failure}{next}", describe_usage(&attempt.usage), attempt.at)
 }
 
-/// The subscription of a delivery, with what is special about its present state.
+/// The subscription of a delivery, with what is special about its current state.
 fn marked(delivery: &TreeDeliveryView) -> String {
     let replay = delivery.replayed.then(|| "replay".to_owned());
     with_marks(&delivery.subscription, delivery.redriven_at.as_deref(), delivery.edited, replay)

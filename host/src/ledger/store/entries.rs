@@ -11,7 +11,7 @@ use crate::ledger::integers::signed;
 use crate::ledger::record::{AttemptEntry, AttemptVerdict, Details, RecordedFailure, RequestEntry};
 use crate::usage::Usage;
 
-/// The most cause trees by which a request is found.
+/// The largest number of cause trees by which a request is found.
 const MAX_TREES: usize = 20;
 
 /// Writes an attempt. Returns the size of its exchanges.

@@ -1,5 +1,5 @@
-//! What other services answered to the requests of invocations. It is stored apart from the records, because it is much
-//! larger: lists of records do not read it, and the oldest of it is deleted first.
+//! What other services answered to the requests of invocations. Responses are stored apart from the records, because
+//! they are much larger: lists of records do not read them, and retention deletes them first.
 
 use rusqlite::{Connection, params};
 
@@ -80,7 +80,7 @@ pub(super) fn delete_oldest(connection: &Connection) -> rusqlite::Result<u64> {
 
 /// Deletes the exchanges of records that no longer exist. Returns their size.
 pub(super) fn delete_orphans(connection: &Connection) -> rusqlite::Result<u64> {
-    // Records are deleted in the order of their numbers. Without a record, the next one decides.
+    // Records are deleted in the order of their numbers, so all exchanges before the oldest record can be deleted.
     let before = |kind: RecordKind, table: &str| {
         let next = format!("SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = '{table}'");
         let first = format!("SELECT coalesce((SELECT min(number) FROM {table}), ({next}))");

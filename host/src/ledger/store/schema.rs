@@ -117,7 +117,7 @@ CREATE TABLE run (
 ) STRICT;
 ";
 
-/// The statements that upgrade a ledger from a version. None if that is the present version.
+/// The statements that upgrade a ledger from a version. None if that is the current version.
 pub(super) fn to_present(version: i64) -> Option<String> {
     match version {
         0 => Some([TABLES, EXCHANGES].concat()),

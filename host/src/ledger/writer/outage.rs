@@ -1,5 +1,5 @@
-//! Tracks whether the ledger can be written. An outage is one state: it is reported when it begins and when it ends,
-//! however often writing fails in between.
+//! Tracks whether the ledger can be written. An outage is reported only when it begins and when it ends, no matter how
+//! often writing fails in between.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use super::super::shared::{Outage, Shared};
 use super::super::store::StoreError;
 use crate::clock::Timestamp;
 
-/// How long a ledger that cannot be written is left alone.
+/// How long to wait before the next attempt to write, after a failure.
 const PAUSE: Duration = Duration::from_secs(2);
-/// How long writing must have worked before an outage is over.
+/// How long writing must succeed before an outage is over.
 const RECOVERY: Duration = Duration::from_secs(3);
 
 /// Tracks outages.

@@ -11,7 +11,7 @@ pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<(
     logging::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)
 }
 
-/// The cause that the context of a critical line reports. Exhausted memory is believed only if the host has refused
+/// The cause that the context of a critical line reports. `out-of-memory` is accepted only if the host has refused
 /// memory during this call.
 fn reported(context: &str, was_refused: bool) -> Option<Cause> {
     let causes = [Cause::Exception, Cause::Request, Cause::OutOfMemory];

@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::exchange::ExchangeMemory;
 use crate::outbound::Outbound;
 
-/// The most random bytes per call. More would let a guest fill the host's memory.
+/// The largest number of random bytes per call. More would let a guest fill the host's memory.
 pub(crate) const RANDOM_LIMIT_BYTES: u64 = 64 << 10;
 
 /// The environment of a plugin's invocations.

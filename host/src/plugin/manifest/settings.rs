@@ -26,7 +26,7 @@ pub struct Defaults {
     pub subscription_concurrency: NonZeroU32,
     /// Concurrent invocations of one plugin.
     pub plugin_concurrency: NonZeroU32,
-    /// The most linear memory that a sidecar may grant, in bytes.
+    /// The largest linear memory that a sidecar may grant, in bytes.
     pub max_memory_bytes: usize,
 }
 

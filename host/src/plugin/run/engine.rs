@@ -15,7 +15,7 @@ const TICK: Duration = Duration::from_millis(10);
 pub struct EngineConfig {
     /// How many invocations run at the same time.
     pub concurrency: usize,
-    /// The most linear memory that any plugin may have, in bytes.
+    /// The largest linear memory that any plugin may have, in bytes.
     pub memory_bytes: usize,
     /// Whether backtraces name source lines, where the component has them. A host that runs other people's components
     /// leaves this off, because parsing their debug information is one more attack surface.

@@ -113,7 +113,7 @@ impl Runner {
         })
     }
 
-    /// The state of a plugin for the request of the present step.
+    /// The state of a plugin for the request of the current step.
     pub(super) fn request_state(&self, plugin: &str) -> Box<dyn StateView> {
         self.draws.record(&format!("step {}", self.step_number), plugin, self.bus.state(plugin))
     }

@@ -1,4 +1,5 @@
-//! What the streams of a connection are doing: a client that asks nothing or reads nothing loses its connection.
+//! Tracks the streams of a connection. The host closes the connection of a client that opens no stream or does not
+//! read.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -28,7 +28,7 @@ pub(super) fn make(connection: &Connection, store: &Path, version: i64, now: Tim
     Ok(path)
 }
 
-/// An existing backup of the present state. Each opening for writing increments the number of runs, so an equal number
+/// An existing backup of the current state. Each opening for writing increments the number of runs, so an equal number
 /// means that nothing was written since.
 fn made_before(connection: &Connection, store: &Path, version: i64) -> Option<PathBuf> {
     let runs = |connection: &Connection| -> Option<i64> {

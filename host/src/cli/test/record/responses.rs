@@ -12,7 +12,7 @@ use crate::cli::client::Client;
 use crate::cli::paging::fetch;
 use crate::printable;
 
-/// Headers that belong to a connection or a moment, or that follow from the body.
+/// Headers that depend on the connection or the time, or that follow from the body.
 const LEFT_OUT: [&str; 10] = [
     "connection",
     "content-length",
