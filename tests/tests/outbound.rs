@@ -88,7 +88,7 @@ fn no_grant_leads_to_the_host_itself() {
             assert!(call(&host, &format!("{number} {name}"), wanted).is_err(), "{name}:{port}");
         }
         let port = port.split('/').next().unwrap();
-        let _ = host.wait_for_log(&[&format!("localhost:{port}"), "is a listener of this Sandbus"]);
+        let _ = host.wait_for_log(&[&format!("localhost:{port}"), "is a listener of this Sandbus host"]);
     }
 }
 

@@ -30,7 +30,7 @@ pub struct TokenId(String);
 
 /// The error for a text that is not the id of a token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the id of a token has {ID_LENGTH} hexadecimal digits; `sandbus token list` shows them")]
+#[error("the id of a token has {ID_LENGTH} hexadecimal digits; `sandbus token list` shows the ids")]
 pub struct TokenIdError;
 
 impl FromStr for TokenId {
@@ -170,7 +170,7 @@ pub enum NewTokenError {
     #[error("a token with the role admin cannot be restricted, because it can create others")]
     RestrictedAdmin,
     /// The validity is zero, or longer than a date can express.
-    #[error("the token must be valid for more than nothing and less than {} years", MAX_VALIDITY.as_secs() / YEAR_SECONDS)]
+    #[error("the validity of the token must be longer than zero and shorter than {} years", MAX_VALIDITY.as_secs() / YEAR_SECONDS)]
     Expiry,
 }
 

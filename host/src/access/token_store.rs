@@ -78,7 +78,7 @@ pub enum TokenStoreError {
     #[error("there are too many tokens; revoke some")]
     TooMany,
     /// No token has the id.
-    #[error("there is no token {0}; `sandbus token list` shows them")]
+    #[error("there is no token {0}; `sandbus token list` shows all tokens")]
     NotFound(TokenId),
     /// The system has no random numbers.
     #[error("no random numbers are available: {0}")]

@@ -8,7 +8,7 @@ use crate::api::ConfigurationView;
 
 /// Show the effective configuration
 ///
-/// With the origin of each setting. The sidecars of plugins are not part of it.
+/// Each setting has its origin. The sidecars of plugins are not included.
 #[utoipa::path(
     get,
     path = "/configuration",

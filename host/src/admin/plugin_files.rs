@@ -286,7 +286,7 @@ fn problem(error: &FileChangeError, name: &str) -> Problem {
         FileChangeError::Busy => Problem::new(StatusCode::CONFLICT, "change-in-progress", detail),
         FileChangeError::Unwritable(_) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "folder-unwritable", detail),
         FileChangeError::Refused(_) => {
-            let detail = format!("plugin `{name}` is as before, because the host refused the change: {detail}");
+            let detail = format!("the host refused the change, so plugin `{name}` is unchanged: {detail}");
             Problem::new(StatusCode::CONFLICT, "change-refused", detail)
         }
         FileChangeError::Stopping => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", detail),

@@ -208,7 +208,7 @@ pub(super) async fn pause(
 
 /// Resume a subscription
 ///
-/// The subscription was paused, or its endpoint stopped it or put it on hold.
+/// If the endpoint of the subscription is on hold, the hold ends, too.
 #[utoipa::path(
     post,
     path = "/subscriptions/{owner}/{name}/resume",

@@ -58,7 +58,7 @@ pub(super) async fn access(State(admin): State<Admin>, Extension(caller): Extens
 
 /// List tokens, oldest first
 ///
-/// Without their secrets, which the host does not have.
+/// The host does not store the secrets, so the response does not contain them.
 #[utoipa::path(
     get,
     path = "/tokens",

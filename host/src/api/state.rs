@@ -51,7 +51,7 @@ pub struct StateRequest {
     /// The value in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value_base64: Option<String>,
-    /// Change the value only if it still has this version; zero stands for no value.
+    /// Change the value only if it still has this version. Zero means: only if there is no value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
 }

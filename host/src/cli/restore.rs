@@ -67,7 +67,7 @@ impl Summary {
             None => {}
         }
         for path in moved {
-            text += &format!("\nthe former content is in {}", path.display());
+            text += &format!("\nthe previous content is in {}", path.display());
         }
         text
     }

@@ -91,10 +91,10 @@ impl EndpointHandler {
         self.metrics.gone();
         tracing::error!(
             %subscription,
-            "{reason}: the subscription is stopped; run `sandbus subscriptions resume {subscription}` or change its URL to continue"
+            "{reason}: the subscription is paused; run `sandbus subscriptions resume {subscription}`, or change its URL"
         );
         if let Err(error) = self.dispatcher.bus.retire(subscription.clone()).await {
-            tracing::warn!(%subscription, %error, "could not stop the subscription whose endpoint is gone");
+            tracing::warn!(%subscription, %error, "could not pause the subscription, whose endpoint responded with 410");
             tokio::time::sleep(RETIRE_PAUSE).await;
         }
     }

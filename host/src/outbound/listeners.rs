@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// A URL leads to one of the host's own listeners.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is a listener of this Sandbus, which sends no requests to itself, whatever is granted")]
+#[error("`{0}` is a listener of this Sandbus host, and no grant permits requests to the host itself")]
 pub struct OwnListener(pub String);
 
 /// The addresses of the host's listeners.

@@ -91,7 +91,7 @@ pub enum ChainFault {
     },
     /// An entry does not follow the one before it.
     #[error(
-        "the entry {sequence} in line {line} of {file} does not follow the entry before it: entries were removed, added or exchanged"
+        "the entry {sequence} in line {line} of {file} does not follow the entry before it: entries were removed, added or reordered"
     )]
     Broken {
         /// The number that the entry claims.

@@ -52,7 +52,7 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
         let error: String = printable::block(&error.to_string()).chars().take(MAX_ERROR_CHARACTERS).collect();
         // An unchanged error is logged once.
         if !is_retry || before.error.as_ref() != Some(&error) {
-            let running = if before.plugin.is_some() { "; its former generation keeps running" } else { "" };
+            let running = if before.plugin.is_some() { "; its previous generation keeps running" } else { "" };
             let plugin = before.plugin.as_deref().unwrap_or(stem);
             tracing::error!(plugin, file = %format!("{stem}.wasm"), "plugin not loaded{running}: {error}");
         }
