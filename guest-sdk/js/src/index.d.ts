@@ -176,7 +176,7 @@ export interface ScheduleOptions {
   name?: string;
   /** An IANA name, such as "Europe/Vienna"; UTC by default. */
   timezone?: string;
-  /** The policy for missed times: times that passed while the plugin did not run, or more than a minute ago. */
+  /** The policy for times at which the plugin did not run, or for which the host is more than a minute late. */
   missed?: "run-once" | "skip" | "catch-up";
   timeout?: Duration;
   retry?: RetryPolicy;
@@ -272,9 +272,8 @@ export interface Response {
 
 /**
  * A plugin, the default export of its module. All functions of this SDK are synchronous, so a handler need not be
- * asynchronous. An asynchronous handler ends when its promise is settled and all other work that it started is done:
- * microtasks run before the outcome is known. A rejection that is not handled fails the attempt, and so does a promise
- * that never settles.
+ * asynchronous. An asynchronous handler ends when its promise is settled and all other work that it started is done,
+ * including microtasks. A rejection that is not handled fails the attempt, and so does a promise that never settles.
  */
 export declare class Plugin {
   /** Handles the events whose type matches a pattern, such as `user.registered`, `user.*` or `order.>`. */

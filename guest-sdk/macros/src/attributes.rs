@@ -27,7 +27,7 @@ impl GivenOptions {
     }
 }
 
-/// The error for an option that does not exist. `renamed` has options of earlier versions with their present names.
+/// The error for an option that does not exist. `renamed` has options of earlier versions with their current names.
 pub(crate) fn unknown_option(option: &Ident, options: &[&str], renamed: &[(&str, &str)]) -> Error {
     if let Some((_, name)) = renamed.iter().find(|(former, _)| option == former) {
         return Error::new(option.span(), format!("`{option}` is now called `{name}`"));

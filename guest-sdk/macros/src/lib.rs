@@ -72,7 +72,8 @@ pub fn on_event(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// The function has one argument, the [`Tick`](../sandbus_sdk/struct.Tick.html), and returns `()` or `Result<()>`. List
 /// it among the `handlers` of `plugin!`. The schedule has the function's name. Its events have the type
 /// `schedule.<plugin>.<name>`; they are delivered as other events are, with retries and dead letters. A time is missed
-/// if it passed while the plugin did not run, or more than a minute ago. All arguments but the first are optional:
+/// if the plugin did not run at that time, or if the host is more than a minute late. All arguments but the first are
+/// optional:
 ///
 /// ```
 /// # use sandbus_sdk::prelude::*;

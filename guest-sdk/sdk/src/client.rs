@@ -62,8 +62,8 @@ pub struct Response {
 
 /// Why a request failed.
 ///
-/// With `?` the delivery is retried, unless the same request would fail again: after a denial, and after a status from
-/// 400 to 499 other than 408, 425 and 429, it is rejected.
+/// With `?`, the delivery is retried. If the same request would fail again (it was denied or malformed, or the status
+/// is from 400 to 499, except 408, 425 and 429), the delivery is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SendError {
     /// The operator has not granted the host.
@@ -195,7 +195,7 @@ impl Request {
         self
     }
 
-    /// Sends the request and waits for the whole response, whatever its status.
+    /// Sends the request and waits for the whole response. Any status is a response, and not an error.
     ///
     /// # Errors
     /// If there is no complete response.

@@ -213,7 +213,7 @@ impl Problem {
         Self::new(404, detail)
     }
 
-    /// The request conflicts with the present state (409).
+    /// The request conflicts with the current state (409).
     pub fn conflict(detail: impl Display) -> Self {
         Self::new(409, detail)
     }

@@ -126,7 +126,7 @@ pub enum StateError {
     Invalid(String),
     /// The key is too long, or the invocation exceeds its limits.
     Limit(String),
-    /// The store cannot be read at present.
+    /// The store cannot be read now.
     Unavailable(String),
 }
 

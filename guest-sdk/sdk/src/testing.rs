@@ -45,7 +45,7 @@ struct Inner {
     published: u64,
     /// The last number of each sequence.
     sequences: BTreeMap<String, u64>,
-    /// The ids of the events that the present run has published.
+    /// The ids of the events that the current run has published.
     run: Vec<String>,
     effects: Effects,
     #[cfg(feature = "client")]

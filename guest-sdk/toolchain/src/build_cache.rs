@@ -52,7 +52,7 @@ impl BuildCache {
         &self.component
     }
 
-    /// Whether the component was built from the present sources.
+    /// Whether the component was built from the current sources.
     pub(crate) fn is_current(&self) -> bool {
         self.component.is_file() && fs::read_to_string(self.stamp()).is_ok_and(|inputs| inputs == self.inputs())
     }

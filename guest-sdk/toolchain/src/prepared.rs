@@ -80,7 +80,7 @@ impl PreparedRuntime {
     }
 }
 
-/// Whether a project's last program was made from the present sources, and its runtime still exists.
+/// Whether a project's last program was made from the current sources, and its runtime still exists.
 pub(crate) fn is_current(cache: &BuildCache) -> Result<bool, Error> {
     match fs::read_to_string(cache.directory().join(RUNTIME)) {
         Ok(id) if cache.is_current() => is_complete(&id),

@@ -50,9 +50,9 @@ pub struct SubscriptionView {
     /// The end of the hold of its endpoint, in RFC 3339; null if there is no hold.
     #[schema(format = DateTime)]
     pub held_back_until: Option<String>,
-    /// The position up to which every event is handled, dead, or waiting for a retry.
+    /// The position up to which every event is handled, is a dead letter, or waits for a retry.
     pub cursor: u64,
-    /// The number of deliveries that are neither handled nor dead.
+    /// The number of deliveries that are neither handled nor dead letters.
     pub backlog: u64,
     /// The number of running deliveries, including those that wait for a thread.
     pub in_flight: usize,
@@ -62,7 +62,7 @@ pub struct SubscriptionView {
     pub parked_keys: usize,
     /// The number of events that were deleted unhandled by the retention rules since the host started.
     pub expired: u64,
-    /// The age of the oldest event that is neither handled nor dead; null if there is none.
+    /// The age of the oldest delivery that is neither handled nor a dead letter; null if there is none.
     pub lag_seconds: Option<f64>,
     /// The time of the next retry, in RFC 3339; null if there is none.
     #[schema(format = DateTime)]

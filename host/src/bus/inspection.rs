@@ -145,7 +145,7 @@ impl DeliveryStateKind {
         &[Self::NotReached, Self::Ready, Self::InFlight, Self::Retrying, Self::BehindKey, Self::Parked];
 }
 
-/// Selects deliveries that are neither handled nor dead.
+/// Selects deliveries that are neither handled nor dead letters.
 #[derive(Clone, Debug, Default)]
 pub struct DeliveryFilter {
     /// Only those of this subscription, and of its replays.

@@ -25,7 +25,7 @@ pub struct Overview {
     pub endpoint_hold: Option<EndpointHold>,
     /// The last position that has been handled. Earlier open deliveries have rows of their own.
     pub cursor: Position,
-    /// The number of deliveries that are neither handled nor dead.
+    /// The number of deliveries that are neither handled nor dead letters.
     pub backlog: u64,
     /// The number of deliveries that run, or wait for a thread.
     pub in_flight: usize,

@@ -1,8 +1,8 @@
 //! Reads response bodies ahead of slow clients.
 //!
-//! A handler that writes a body holds a shared permit, and blocks while nobody reads. So a body that is not complete
-//! after a short time is spooled: the host reads it ahead of the client, within bounds. When the bounds are reached,
-//! the handler waits for its client, either briefly or with one of a few permits for waiting.
+//! A handler that writes a body holds a shared permit, and blocks while its client does not read. So a body that is not
+//! complete after a short time is spooled: the host reads it ahead of the client, within bounds. When the bounds are
+//! reached, the handler waits for its client, either briefly or with one of a few permits for waiting.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -243,7 +243,7 @@ mod tests {
             let spooling = runs.then(|| tokio::spawn(spooler.run(SpoolLimits::new(Arc::new(Semaphore::new(1))))));
             drop(client);
             if let Some(spooling) = spooling {
-                // Writing the next part reveals that nobody reads.
+                // At the next write, the spooler notices that its client is gone.
                 drop(sender.send(Bytes::from_static(b"x")).await);
                 spooling.await.unwrap();
             }

@@ -15,7 +15,7 @@ pub(super) fn check<T: Serialize + ?Sized>(value: &T) -> Result<(), WriteError> 
 
 /// A serializer that writes nothing.
 struct Check<'a> {
-    /// The members and indexes that lead to the present value.
+    /// The members and indexes that lead to the current value.
     path: &'a mut Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The functions of [`crate::host`] on the fake host of the present test.
+//! The functions of [`crate::host`] on the fake host of the current test.
 
 use std::time::{Duration, SystemTime};
 

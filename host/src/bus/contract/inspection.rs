@@ -38,8 +38,8 @@ pub trait Inspection {
     /// If the store cannot be read.
     fn deliveries_of(&self, event: Position) -> BoxFuture<'_, Result<Vec<DeliveryReport>, StoreError>>;
 
-    /// Lists the deliveries that are neither handled nor dead, by feed and then in the order of the log, starting after
-    /// a cursor. A feed is a subscription or a running replay.
+    /// Lists the deliveries that are neither handled nor dead letters, by feed and then in the order of the log,
+    /// starting after a cursor. A feed is a subscription or a running replay.
     ///
     /// The order of two deliveries never changes, so a delivery that is pending while all pages are read is listed
     /// once. A page examines a bounded number of deliveries: it may be short, or empty, although more follow. The last

@@ -14,8 +14,8 @@ use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 
 /// The subscriptions, their definitions, and what stops their deliveries.
 ///
-/// With several hosts all of this is shared: a change that one host makes applies to all. A new definition takes
-/// effect at one position of the log, the same for every host; earlier events are matched by the former definition.
+/// With several hosts all of this is shared: a change that one host makes applies to all. A new definition takes effect
+/// at one position of the log, the same for every host; the previous definition applies to earlier events.
 pub trait Subscriptions {
     /// Takes over the declaration of a plugin's generation. Subscriptions that it no longer declares are paused,
     /// kept, and returned; schedules that it no longer declares end. The declared schedules publish for as long as
@@ -69,8 +69,8 @@ pub trait Subscriptions {
     /// If there is no such subscription, or the store refuses.
     fn pause(&self, id: SubscriptionId, paused: bool) -> BoxFuture<'_, Result<(), CommitError>>;
 
-    /// Stops a subscription because its endpoint is gone. Deliveries continue when the subscription is resumed or
-    /// gets another endpoint.
+    /// Pauses a subscription because its endpoint responded with 410. Deliveries continue when the subscription is
+    /// resumed or gets another endpoint.
     ///
     /// # Errors
     /// If there is no such subscription, or the store refuses.
@@ -125,8 +125,8 @@ pub trait Subscriptions {
     /// The feed of a catalogue entry. None if it no longer exists.
     fn feed(&self, feed: FeedId) -> Option<Arc<dyn SubscriptionFeed>>;
 
-    /// When the oldest open event of each subscription and replay was stored. It does not matter what the event waits
-    /// for: its turn, a retry, a parked ordering key, or a plugin that does not run. Feeds without a backlog are left
+    /// When the oldest open event of each subscription and replay was stored. All open events count, whether they wait
+    /// for their turn, a retry, a parked ordering key, or a plugin that does not run. Feeds without a backlog are left
     /// out.
     ///
     /// # Errors

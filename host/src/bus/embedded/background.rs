@@ -17,7 +17,8 @@ use crate::bus::group_commit::WeakQueue;
 use crate::bus::{StoreError, StoreErrorKind};
 
 /// The number of pages, of 4 KiB, by which the write-ahead log grows before a checkpoint. Commits share the disk with
-/// checkpoints. Large checkpoints delay commits. Small ones write the pages that every commit changes too often.
+/// checkpoints. Large checkpoints delay commits. With small checkpoints, pages that every commit changes are written
+/// too often.
 pub(super) const CHECKPOINT_PAGES: i64 = 512;
 /// How long commits gather before the log's size is checked.
 const GATHER_TIME: Duration = Duration::from_millis(50);

@@ -108,7 +108,7 @@ impl EngineError {
     fn kind(&self) -> StoreErrorKind {
         match self {
             Self::Sqlite(error) => sqlite_kind(error),
-            // After a failed sync, the content of a file is unknown, whatever the reason.
+            // After a failed sync, for any reason, the content of a file is unknown.
             Self::File(_) | Self::Aborted(_) => StoreErrorKind::Failed,
             Self::Newer { .. }
             | Self::Older { .. }

@@ -82,7 +82,7 @@ impl SubscriptionFeed for EmbeddedFeed {
 }
 
 impl EmbeddedFeed {
-    /// The next step to obtain a delivery. While the endpoint is held, it is to wait.
+    /// The next step to obtain a delivery. While the endpoint is on hold, the step is to wait.
     fn next_step(&self, now: Timestamp) -> ClaimStep {
         let mut window = self.subscription.window();
         match self.bus.shared.holds.of(&window.definition, now) {

@@ -256,7 +256,7 @@ impl Inspector<'_> {
             Turn::PassedOn => rows::first_position_of_key(self.connection, number, key)?,
             Turn::Parked => {
                 let letter = rows::parking_letter(self.connection, number, key)?;
-                // Without a dead letter, the key was released since the window was looked at.
+                // If there is no dead letter, the key was released after the window was read.
                 return Ok(letter
                     .map_or(DeliveryState::Ready, |letter| DeliveryState::Parked { key: key.to_string(), letter }));
             }

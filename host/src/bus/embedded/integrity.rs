@@ -45,7 +45,7 @@ fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
     }
 }
 
-/// Finds what is wrong with a log, given the index that the former process had of it.
+/// Finds what is wrong with a log, given the index that the previous process wrote.
 ///
 /// A power failure may leave a torn last transaction, which was never acknowledged. But each transaction is synced
 /// before the next one begins. So an invalid frame was durable if two transactions end after it. The index is written
@@ -142,8 +142,8 @@ fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes(word.unwrap_or_default())
 }
 
-/// Looks at everything in an open store: its structure, its indexes, and the checksum of every row. Takes the tables,
-/// each with what its checksums cover.
+/// Verifies an open store: its structure, its indexes, and the checksum of every row. Takes the tables, each with what
+/// its checksums cover.
 pub(super) fn check_store(connection: &Connection, summed: &BTreeMap<&str, &str>) -> Result<(), StoreError> {
     let finding: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if finding != "ok" {

@@ -1,4 +1,5 @@
-//! The sources, types and attributes that are reserved for the host. Receivers trust them, so nobody else may use them.
+//! The sources, types and attributes that are reserved for the host. Receivers trust them, so external clients may not
+//! use them.
 
 use super::{CAUSATION_ID, CAUSATION_SOURCE, HOPS};
 

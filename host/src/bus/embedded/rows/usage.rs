@@ -72,7 +72,7 @@ pub(in super::super) fn rows_by_plugin(
     rows: Rows,
     subscription: i64,
 ) -> Result<Vec<(String, u64)>, StoreError> {
-    // Deliveries of replays count against nobody.
+    // Deliveries of replays count against no plugin.
     let rows = match rows {
         Rows::Pending => "pending d JOIN events e ON e.position = d.position WHERE NOT d.replayed",
         Rows::DeadLetters => "dead_letters d JOIN events e ON e.position = d.position WHERE NOT d.replay",
