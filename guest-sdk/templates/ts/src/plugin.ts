@@ -11,7 +11,7 @@ self.on("{{type}}", { schema: {{Type}}, retry: { maxAttempts: 5 } }, (data) => {
 [[end]]
 [[untyped]]
 // Any data is accepted. With the option `schema` (a JSON Schema, or a schema of zod or valibot), data that does not fit is
-// rejected, and `data` has its type.
+// rejected, and `data` has the schema's type.
 self.on("{{type}}", { retry: { maxAttempts: 5 } }, (data) => {
 [[end]]
   log.info(`handling ${JSON.stringify(data)}`);
