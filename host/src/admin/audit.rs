@@ -46,7 +46,7 @@ impl ChangeRecord {
     }
 }
 
-/// Removes tokens from a request, to which somebody may have added one by mistake.
+/// Removes tokens from a request. A client may have put one into the URL by mistake.
 fn redact(request: &str) -> String {
     let mut parts = request.split(TOKEN_PREFIX);
     let mut redacted = parts.next().unwrap_or_default().to_owned();

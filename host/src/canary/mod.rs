@@ -6,7 +6,7 @@
 //! code.
 //!
 //! Equal results may be due to the state. A handler that reads state which its own first run has changed may return
-//! early, whatever its code does. Such a delivery is counted as inconclusive.
+//! early, even if its code has changed. Such a delivery is counted as inconclusive.
 
 mod compare;
 mod report;

@@ -72,8 +72,8 @@ pub fn decide(policy: &RetryPolicy, attempt: u32, outcome: Outcome, jitter: f64)
 /// The delay of a held delivery, which waits until it is retried by hand.
 pub const HELD_DELAY: Duration = MAX_DELAY;
 
-/// Decides that a delivery is held if its attempt failed, whatever its retry policy says: `sandbus dev` retries it with
-/// the next version of its plugin. An event that is too deep in its cause tree would never pass.
+/// Decides that a delivery is held if its attempt failed, instead of following its retry policy: `sandbus dev` retries
+/// it with the next version of its plugin. An event that is too deep in its cause tree would never pass.
 #[must_use]
 pub fn hold(outcome: Outcome) -> Verdict {
     match outcome {

@@ -1,7 +1,7 @@
 //! The sandbox and its plugins: from a file in the plugin folder to an invocation in a new instance.
 //!
-//! Only this module names wasmtime. It never calls the bus: an invocation returns an outcome with its effects, which
-//! the caller commits.
+//! Only this module uses wasmtime. It never calls the bus: an invocation returns an outcome with its effects, which the
+//! caller commits.
 //!
 //! Each folder uses only those below it:
 //!

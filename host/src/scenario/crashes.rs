@@ -1,10 +1,10 @@
 //! Runs a scenario again and again, each time with a crash of the host before or after another commit.
 //!
-//! The effects of handlers are one transaction with the ack, so after a crash the scenario must end as without one.
-//! Results that are not part of a transaction are not compared: attempts, log lines, and the response to a request
-//! whose client was disconnected. A plugin may repeat a request to a service. The repetition must be identical, so that
-//! the service can recognise it. Sequences skip numbers after a crash, so the numbers that a handler drew may differ in
-//! its effects.
+//! The effects of handlers are one transaction with the ack, so a scenario must have the same result with and without a
+//! crash. Results that are not part of a transaction are not compared: attempts, log lines, and the response to a
+//! request whose client was disconnected. A plugin may repeat a request to a service. The repetition must be identical,
+//! so that the service can recognise it. Sequences skip numbers after a crash, so the numbers that a handler drew may
+//! differ in its effects.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

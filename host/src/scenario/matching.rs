@@ -17,8 +17,7 @@ pub(super) fn mismatches_except(path: &str, expected: &Value, actual: &Value, nu
     found
 }
 
-/// The differences between the expected value and that of several values which is most like it. None if there are no
-/// values.
+/// The differences between the expected value and the most similar one of several values. None if there are no values.
 pub(super) fn mismatches_of_any<'a>(
     path: &str,
     expected: &Value,

@@ -33,8 +33,7 @@ impl Preloader {
     /// Loads a component. Blocks while it compiles; the compiled code and the descriptor are cached.
     ///
     /// # Errors
-    /// If it cannot be loaded, whatever its sidecar says. Errors about the sidecar are left to scenarios, which may add to
-    /// it.
+    /// If it cannot be loaded with any sidecar. Errors about the sidecar are left to scenarios, which may add to it.
     pub fn load(&self, wasm: &Path) -> Result<(), ScenarioError> {
         let bytes = read_plugin(wasm, Symlinks::Follow)
             .map_err(|error| ScenarioError::Component { path: wasm.to_owned(), error })?;

@@ -260,7 +260,7 @@ impl Runner {
                 return self.advance_to(until).await;
             }
             _ if progress.is_done => return Ok(()),
-            // A producer that gets no receipt publishes again. Events that are in the log are not stored twice.
+            // A producer that gets no response publishes again. Events that are in the log are not stored twice.
             Action::Publish(events) => self.publish(events).await?,
             Action::Request { method, target, headers, body } => {
                 self.has_effects = false;

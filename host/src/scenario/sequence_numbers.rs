@@ -140,7 +140,7 @@ impl Renumbering {
         renamed.chain(names.filter(|name| *name == expected)).map(String::as_str).collect()
     }
 
-    /// Whether a name cannot stand for another one than the expected one.
+    /// Whether a name can stand only for the expected one.
     pub(super) fn stands_only_for(&self, expected: &str, name: &str) -> bool {
         let is_clear = |number: u64| self.pairs.iter().filter(|(with, _)| *with == number).count() < 2;
         parts(expected)
@@ -162,7 +162,7 @@ impl Renumbering {
         expected.len() == actual.len() && expected.iter().zip(&actual).all(is_accepted)
     }
 
-    /// Says which numbers differ, for a failure that may be a consequence.
+    /// Describes the numbers that differ, because they may be the reason of another difference.
     pub(super) fn describe(&self) -> Option<String> {
         let one = |(sequence, (with, without)): (&String, &(u64, u64))| {
             format!("the sequence `{sequence}` gave {with} instead of {without}")

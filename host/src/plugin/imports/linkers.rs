@@ -63,7 +63,7 @@ impl Linkers {
         if imports.is_empty() { Ok(()) } else { Err(MissingImportsError { imports, mismatch: None }) }
     }
 
-    /// Whether an interface of this name is offered, whatever it contains.
+    /// Whether an interface of this name is offered, with any content.
     fn offers(&self, name: &str, import: &ComponentItem) -> bool {
         // A type needs nothing from the host.
         matches!(import, ComponentItem::Type(_)) || self.has(name) || self.has(&as_offered(name))

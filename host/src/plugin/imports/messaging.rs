@@ -1,7 +1,7 @@
-//! Messaging interfaces of other hosts, for components that do not know Sandbus: an incoming message is a delivery, and
-//! a sent message is published. The topic of a message is the type of the event. The interfaces are drafts:
-//! `wasi:messaging@0.2.0-draft` and `wasmcloud:messaging@0.2.0`. An invocation's messages are published when it ends,
-//! so none can wait for a reply.
+//! Messaging interfaces of other hosts, for components that were not built for Sandbus. An incoming message is a
+//! delivery, and a sent message is published. The topic of a message is the type of the event. The interfaces are
+//! drafts: `wasi:messaging@0.2.0-draft` and `wasmcloud:messaging@0.2.0`. An invocation's messages are published when it
+//! ends, so none can wait for a reply.
 
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{

@@ -424,7 +424,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the order of calls on one key, each sees those before it, and the commit stores the last value. The
+        /// In any order of calls on one key, each call sees those before it, and the commit stores the last value. The
         /// one exception: additions alone must stay in range together, before they meet the value.
         #[test]
         fn calls_on_one_key_act_in_sequence(

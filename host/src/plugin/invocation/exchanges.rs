@@ -144,8 +144,8 @@ fn hide(exchange: &mut RecordedExchange, config: &Values) {
     exchange.placeholders = placeholders;
 }
 
-/// The text with a placeholder in place of a value, whatever of the value is percent-encoded. None if it does not contain
-/// the value.
+/// The text with a placeholder in place of a value, even if characters of the value are percent-encoded. None if it
+/// does not contain the value.
 fn replaced(text: &[u8], value: &[u8], placeholder: &str) -> Option<Vec<u8>> {
     let (mut result, mut at, mut is_found) = (Vec::with_capacity(text.len()), 0, false);
     while at < text.len() {

@@ -69,7 +69,7 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// Whether the component itself cannot be loaded, whatever its sidecar says.
+    /// Whether the component itself cannot be loaded, with any sidecar.
     #[must_use]
     pub fn concerns_code(&self) -> bool {
         match self {

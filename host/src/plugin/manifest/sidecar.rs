@@ -52,7 +52,7 @@ pub struct Sidecar {
 pub(crate) enum DescriptionSource {
     /// The component describes itself.
     Component,
-    /// The sidecar describes it, because the component does not know Sandbus.
+    /// The sidecar describes it, because the component was not built for Sandbus.
     Sidecar {
         /// Whether it serves `wasi:http`.
         serves: bool,
@@ -78,7 +78,7 @@ pub struct LimitOverrides {
     pub max_waiting_events: Option<NonZeroU64>,
     /// How many bytes the plugin's events may have. Beyond this, its handlers may not publish.
     pub max_log_bytes: Option<NonZeroU64>,
-    /// How many calls one instance serves; 1 by default.
+    /// How many invocations one instance may serve, of any handler; 1 by default.
     pub calls_per_instance: Option<NonZeroU32>,
 }
 
@@ -113,7 +113,7 @@ pub struct SubscriptionOverrides {
     pub ordering_key: Option<String>,
     /// How many deliveries may be in flight at the same time.
     pub concurrency: Option<NonZeroU32>,
-    /// How many deliveries one fresh instance serves in a row; 1 by default.
+    /// How many consecutive deliveries of this subscription may share one instance; 1 by default.
     pub deliveries_per_instance: Option<NonZeroU32>,
     /// The number of attempts before a delivery becomes a dead letter.
     pub max_attempts: Option<NonZeroU32>,

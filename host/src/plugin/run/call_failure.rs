@@ -29,7 +29,7 @@ impl CallFailure {
         if trap == Some(Trap::Interrupt) {
             return Self { cause: Cause::Timeout, reason: "it ran out of time".to_owned() };
         }
-        // A panic has a reason of its own: the handler may have done without the memory.
+        // A panic has its own reason, because the handler may have continued without the memory.
         if invocation.meter.was_refused && invocation.panic.is_none() {
             return Self { cause: Cause::OutOfMemory, reason: OUT_OF_MEMORY.to_owned() };
         }

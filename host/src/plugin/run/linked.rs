@@ -122,7 +122,7 @@ impl LinkedComponent {
         Ok(Descriptor::check(raw, now)?)
     }
 
-    /// The descriptor of a component that does not know Sandbus, from its sidecar.
+    /// The descriptor of a component that was not built for Sandbus, from its sidecar.
     pub(crate) fn described_by(&self, sidecar: &Sidecar, now: Timestamp) -> Result<Descriptor, LinkError> {
         if self.service.is_none() && self.messages.is_none() {
             return Err(LinkError::NoDescriptor);

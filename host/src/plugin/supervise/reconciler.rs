@@ -1,4 +1,4 @@
-//! Makes the running plugins equal to the files in the folder: loads new files, swaps changed ones, and removes plugins
+//! Makes the running plugins match the files in the folder: loads new files, swaps changed ones, and removes plugins
 //! whose files are gone. A broken file leaves the running generation in place and is reported.
 
 mod command;

@@ -107,7 +107,7 @@ fn once(names: impl Iterator<Item = String>) -> Result<(), ValidationError> {
     Ok(())
 }
 
-/// Checks that the router can hold all routes: it tells no two apart that match the same paths.
+/// Checks that the router can hold all routes. It refuses two routes that match the same paths.
 fn apart(routes: &[Route]) -> Result<(), ValidationError> {
     let conflict = |one: &Route, other: &Route| {
         let mut router = matchit::Router::new();

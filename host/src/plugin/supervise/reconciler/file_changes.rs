@@ -226,7 +226,7 @@ fn keep(path: &Path, new: Option<&[u8]>) -> io::Result<Option<PathBuf>> {
     Ok(absent(std::fs::hard_link(path, &former))?.then_some(former))
 }
 
-/// What precedes the digest in the name of a former file.
+/// The part of a former file's name before the digest.
 const FORMER: &str = ".former-";
 
 /// The digest of a file's new content in the name of the former file.
@@ -234,7 +234,7 @@ fn mark(digest: Option<&Digest>) -> &str {
     digest.map_or("none", Digest::short)
 }
 
-/// Restores the files of changes that a crash interrupted, if they have not been changed since. Nobody was told that
+/// Restores the files of changes that a crash interrupted, if they have not been changed since. No client was told that
 /// such a change has taken effect.
 pub(super) fn restore_interrupted(folder: &Path) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };

@@ -1,5 +1,5 @@
 //! The traits through which the reconciler reaches the rest of the host. The composition root implements them, because
-//! this module does not know the bus.
+//! this module does not depend on the bus.
 
 use std::sync::Arc;
 
