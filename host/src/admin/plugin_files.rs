@@ -1,19 +1,22 @@
 //! Uploads, removes, enables and disables plugins, and reads and writes their sidecars. The changes are made in the
 //! plugin folder, where an operator could make them, too.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Request, State};
+use axum::{Extension, Json};
 use axum::http::header::{CONTENT_TYPE, ETAG};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
 use super::Admin;
+use super::access::Caller;
 use super::body::{self, Path, require_media_type};
 use super::plugin_target::{TargetFile, tag_of, target, unreadable};
 use super::plugins::{find, no_plugin};
 use super::precondition::{EntityTag, IfMatch, IfMatchHeader};
+use crate::access::Role;
 use crate::api::{PluginStatus, PluginView, schemas};
 use crate::plugin::{Digest, FileChange, FileChangeError, Sidecar};
 use crate::problem::Problem;
@@ -117,6 +120,7 @@ pub(super) async fn sidecar(State(admin): State<Admin>, Path(name): Path<String>
 )]
 pub(super) async fn put_sidecar(
     State(admin): State<Admin>,
+    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
     condition: IfMatch,
     request: Request,
@@ -130,8 +134,30 @@ pub(super) async fn put_sidecar(
     let target = target(&admin, &name)?;
     let present = admin.folder.sidecar(&target.stem).await.map_err(unreadable)?;
     check_sidecar_condition(&condition, &name, present.as_deref())?;
+    check_secrets(&caller, present.as_deref(), &text)?;
     change_sidecar(&admin, &name, &target, text).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Checks that only administrators of the whole host let a plugin read another secret. Otherwise, whoever may deploy
+/// one plugin could read the secrets of all others.
+fn check_secrets(caller: &Caller, current: Option<&str>, new: &str) -> Result<(), Problem> {
+    if caller.role() == Role::Admin && caller.plugin().is_none() {
+        return Ok(());
+    }
+    let new = Sidecar::parse(new).map_err(|error| invalid_sidecar(&error))?;
+    // A current sidecar that cannot be parsed gives the plugin nothing.
+    let current = current.and_then(|text| Sidecar::parse(text).ok()).unwrap_or_default();
+    let known: BTreeSet<_> = current.config.secrets().collect();
+    match new.config.secrets().find(|source| !known.contains(source)) {
+        None => Ok(()),
+        Some(source) => {
+            let detail = format!(
+                "the sidecar refers to another secret than before, {source}, and only an administrator may let a plugin read it; ask an administrator to change the sidecar"
+            );
+            Err(Problem::new(StatusCode::FORBIDDEN, "secret-forbidden", detail))
+        }
+    }
 }
 
 /// Remove a plugin's sidecar

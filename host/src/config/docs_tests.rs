@@ -51,6 +51,8 @@ fn every_key_of_sandbus_toml_is_documented_with_its_default() {
     check_keys(&all, "sandbox", &fields_of::<SandboxConfig>());
     check_keys(&all, "ledger", &fields_of::<LedgerConfig>());
     check_keys(&all, "access", &fields_of::<AccessConfig>());
+    check_keys(&all, "outbound", &fields_of::<OutboundConfig>());
+    check_keys(&all, "secrets", &fields_of::<SecretsConfig>());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod environment;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,6 +43,16 @@ pub enum SecretSource {
     Env(String),
     /// A credential of the systemd service, by its name.
     Credential(String),
+}
+
+impl fmt::Display for SecretSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(formatter, "the file {}", path.display()),
+            Self::Env(name) => write!(formatter, "the environment variable {ENVIRONMENT_PREFIX}{name}"),
+            Self::Credential(name) => write!(formatter, "the credential `{name}`"),
+        }
+    }
 }
 
 /// Why a secret cannot be read. The message does not contain its value.

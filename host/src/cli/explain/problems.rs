@@ -799,6 +799,13 @@ pub(super) const ACCESS: &[Explanation] = &[
         "Use a token with a role that the detail names.",
     ),
     problem(
+        "secret-forbidden",
+        &[403],
+        "Only an administrator may let a plugin read another secret.",
+        "The sidecar refers to a file, a variable or a credential to which the previous sidecar does not refer.",
+        "Ask an administrator to change the sidecar, or remove the reference.",
+    ),
+    problem(
         "other-plugin",
         &[403],
         "The token is for one plugin, and the request may concern another one.",
