@@ -220,7 +220,12 @@ mod tests {
 
     #[test]
     fn secrets_are_masked_in_texts() {
-        let mask = SecretMask::new(["s3cret-key".to_owned(), "s3cret-key-2".to_owned(), "abc".to_owned(), "-----BEGIN\nMIIabcdef\n-----END".to_owned()]);
+        let mask = SecretMask::new([
+            "s3cret-key".to_owned(),
+            "s3cret-key-2".to_owned(),
+            "abc".to_owned(),
+            "-----BEGIN\nMIIabcdef\n-----END".to_owned(),
+        ]);
         for (text, masked) in [
             ("nothing", "nothing"),
             ("with s3cret-key, twice: s3cret-key", "with ***, twice: ***"),

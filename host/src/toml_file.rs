@@ -353,7 +353,7 @@ mod tests {
             ("[config]\ntoken = \"\\SECRET\"\n", (2, 11), None),
             // Not what a sidecar has.
             ("[config]\n\ntoken = [\"SECRET\"]\n", (3, 9), Some("config.token")),
-            ("[config]\ntoken = { value = \"SECRET\" }\n", (2, 9), Some("config.token")),
+            ("[config]\ntoken = { value = \"SECRET\" }\n", (2, 11), Some("config.token.value")),
             ("config = \"SECRET\"\n", (1, 10), Some("config")),
             ("enabled = \"SECRET\"\n", (1, 11), Some("enabled")),
             ("[limits]\ntimeout = \"SECRET\"\n", (2, 11), Some("limits.timeout")),
@@ -409,7 +409,10 @@ mod tests {
     #[test]
     fn numbers_and_quoted_texts_are_not_repeated_either() {
         let shown = parse::<Sidecar>("[config]\npin = 271828\n").unwrap_err().to_string();
-        assert_eq!(shown, "line 2, column 7: `config.pin`: expected a string, found an integer");
+        assert_eq!(
+            shown,
+            "line 2, column 7: `config.pin`: expected a string, or a table with `file`, `env` or `credential`, found an integer"
+        );
         let shown = parse::<Sidecar>("[limits]\nconcurrency = \"a\\\"S3cret, expected b\"\n").unwrap_err().to_string();
         assert!(!shown.contains("S3cret") && shown.contains("found a string"), "{shown}");
     }

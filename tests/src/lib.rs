@@ -57,6 +57,7 @@ pub struct Setup {
     directory: TempDir,
     config: String,
     shares_code: bool,
+    environment: Vec<(String, String)>,
 }
 
 impl Default for Setup {
@@ -71,7 +72,14 @@ impl Setup {
     pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory for the test");
         std::fs::create_dir(directory.path().join("plugins")).expect("the plugin folder is made");
-        Self { directory, config: String::new(), shares_code: true }
+        Self { directory, config: String::new(), shares_code: true, environment: Vec::new() }
+    }
+
+    /// Sets an environment variable of the host.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Compiles plugins without the shared cache, for tests of compilation. Other tests share a cache.
@@ -106,12 +114,23 @@ impl Setup {
     /// Starts the host and waits until it listens.
     #[must_use]
     pub fn start(self) -> Host {
-        let Self { directory, config, shares_code } = self;
+        let Self { directory, config, shares_code, environment } = self;
         if shares_code {
             share_code(directory.path());
         }
         put(&directory.path().join("sandbus.toml"), with_open_ingress(&config).as_bytes());
-        let process = Process::start(directory.path()).unwrap_or_else(|log| panic!("the host does not start:\n{log}"));
+        let process = Process::start_with(directory.path(), environment);
+        let process = process.unwrap_or_else(|log| panic!("the host does not start:\n{log}"));
+        Host { directory, process, agent: agent() }
+    }
+
+    /// Starts the host with its own `/etc/hosts`. Only root may do so.
+    #[must_use]
+    pub fn start_with_hosts(self, hosts: &Path) -> Host {
+        let Self { directory, config, .. } = self;
+        put(&directory.path().join("sandbus.toml"), with_open_ingress(&config).as_bytes());
+        let started = Launch::serve(directory.path()).args(["--log", "debug,hyper=info"]).hosts(hosts).spawn().wait();
+        let process = started.unwrap_or_else(|log| panic!("the host does not start:\n{log}"));
         Host { directory, process, agent: agent() }
     }
 
@@ -395,6 +414,12 @@ impl Host {
             .current_dir(self.path())
             .output()
             .expect("the binary runs")
+    }
+
+    /// The id of the host's process.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Types a line into the host's standard input.

@@ -21,6 +21,7 @@ pub struct Launch {
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     descriptors: Option<u32>,
+    hosts: Option<PathBuf>,
 }
 
 impl Launch {
@@ -32,6 +33,7 @@ impl Launch {
             arguments: vec!["serve".into()],
             environment: Vec::new(),
             descriptors: None,
+            hosts: None,
         }
     }
 
@@ -56,7 +58,20 @@ impl Launch {
         self
     }
 
+    /// Gives the host its own `/etc/hosts`. Only root may do so.
+    #[must_use]
+    pub fn hosts(mut self, file: &Path) -> Self {
+        self.hosts = Some(file.to_owned());
+        self
+    }
+
     fn command(&self) -> Command {
+        if let Some(hosts) = &self.hosts {
+            let mut unshare = Command::new("unshare");
+            unshare.args(["--mount", "sh", "-c", "mount --bind \"$0\" /etc/hosts && exec \"$@\""]);
+            unshare.arg(hosts).arg(binary());
+            return unshare;
+        }
         let Some(limit) = self.descriptors else { return Command::new(binary()) };
         let mut shell = Command::new("sh");
         shell.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &limit.to_string()]).arg(binary());
@@ -173,14 +188,20 @@ pub struct Process {
 impl Process {
     /// Starts a host and waits until it announces its addresses. If it ends instead, the error is its output.
     pub(crate) fn start(directory: &Path) -> Result<Self, String> {
-        Launch::serve(directory).args(["--log", "debug,hyper=info"]).spawn().wait()
+        Self::start_with(directory, Vec::new())
+    }
+
+    /// As [`Self::start`], with environment variables.
+    pub(crate) fn start_with(directory: &Path, environment: Vec<(String, String)>) -> Result<Self, String> {
+        let launch = Launch::serve(directory).args(["--log", "debug,hyper=info"]);
+        environment.into_iter().fold(launch, |launch, (name, value)| launch.env(name, value)).spawn().wait()
     }
 
     /// Starts `sandbus dev`, which builds the project first.
     pub(crate) fn develop(directory: &Path, project: &Path, further: &[&str]) -> Result<Self, String> {
         let mut arguments = vec!["dev".into(), "--log-format".into(), "json".into(), project.into()];
         arguments.extend(further.iter().map(OsString::from));
-        Launch { directory: directory.to_owned(), arguments, environment: Vec::new(), descriptors: None }.spawn().wait()
+        Launch { arguments, ..Launch::serve(directory) }.spawn().wait()
     }
 
     /// Writes a line to the host's standard input.

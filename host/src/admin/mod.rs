@@ -56,7 +56,7 @@ use crate::bus::SharedBus;
 use crate::clock::Clock;
 use crate::ledger::{LedgerReader, Recorder};
 use crate::outbound::Listeners;
-use crate::plugin::{self, Folder, Loader, Registry};
+use crate::plugin::{Folder, Loader, Registry};
 use crate::problem::Problem;
 use crate::server::BodyReader;
 use crate::telemetry::Metrics;

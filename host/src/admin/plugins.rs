@@ -227,8 +227,9 @@ fn view_generation(generation: &Generation) -> PluginView {
         granted: Some(GrantsView {
             publish: to_strings(&settings.publish),
             subscribe: to_strings(&settings.subscribe),
-            webhooks: settings.webhooks.clone(),
-            http: settings.http.clone(),
+            webhooks: settings.webhooks.hosts.clone(),
+            http: settings.http.hosts.clone(),
+            networks: settings.http.networks.ranges(),
         }),
         withheld: settings.withheld(descriptor),
         limits: Some(view_limits(settings)),

@@ -119,6 +119,8 @@ pub struct GrantsView {
     pub webhooks: Vec<String>,
     /// The hosts that it may send requests to.
     pub http: Vec<String>,
+    /// The private networks to which the names of these hosts may resolve.
+    pub networks: Vec<String>,
 }
 
 /// The limits of a plugin's invocations.

@@ -260,7 +260,7 @@ fn plugin_view() {
         "error":null,"routes":["POST /echo/{word}"],"subscriptions":[{"name":"all","pattern":"echo.>"}],
         "schedules":[{"name":"daily","cron":"0 9 * * *","timezone":null,"type":"schedule.echo.daily"}],
         "asks_for":{"publish":["echo.>"],"subscribe":[]},
-        "granted":{"publish":["echo.>"],"subscribe":[],"webhooks":[],"http":["a.example"]},"withheld":["publish x"],
+        "granted":{"publish":["echo.>"],"subscribe":[],"webhooks":[],"http":["a.example"],"networks":[]},"withheld":["publish x"],
         "limits":{"memory_bytes":1,"timeout":"5s","concurrency":2},
         "config_keys":[{"name":"greeting","default":"Hi","description":null}],
         "overlaps":[{"route":"GET /a","plugin":"other","theirs":"GET /{x}","goes_first":true}],

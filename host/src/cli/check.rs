@@ -93,7 +93,8 @@ fn check_plugins(config: &Config) -> anyhow::Result<FolderReport> {
     let concurrency = sandbox.concurrency.get().min(SandboxConfig::MAX_CONCURRENCY) as usize;
     let engine = EngineConfig { concurrency, memory_bytes: sandbox.max_memory_bytes, source_lines: false };
     let loader = Loader::new(engine, cache.path().to_owned(), config.host_settings(), Environment::default())?;
-    plugin::check_folder(folder, &config.link_roots, &loader).with_context(|| format!("cannot read the plugin folder {}", folder.display()))
+    plugin::check_folder(folder, &config.link_roots, &loader)
+        .with_context(|| format!("cannot read the plugin folder {}", folder.display()))
 }
 
 impl CheckView {

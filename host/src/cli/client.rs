@@ -25,6 +25,7 @@ use crate::api::{
     SecretRotationResult, StateKeyPage, StateKeyQuery, StateRequest, StateValueView, StatisticsView, StopReplaysResult,
     StreamQuery, SubscriptionChangeResult, SubscriptionRequest, TokenList, TokenRequest,
 };
+use crate::networks::Networks;
 use crate::outbound::{self, Fault, SendError};
 use crate::printable;
 use crate::secrecy;
@@ -439,7 +440,7 @@ impl Client {
         let limit = self.timeout + self.work;
         let sent = match &self.socket {
             Some(socket) => self.within(limit, outbound::send_over_socket(socket, request, connect)).await?,
-            None => self.within(limit, self.connector()?.send(request, Some(connect))).await?,
+            None => self.within(limit, self.connector()?.send(request, &Networks::default(), Some(connect))).await?,
         };
         sent.map_err(|error| self.explain(error))
     }

@@ -57,9 +57,14 @@ pub(super) fn show(plugin: &PluginView, subscriptions: &[&SubscriptionView]) -> 
 }
 
 fn show_grants(granted: &GrantsView, line: &mut impl FnMut(&str, String)) {
-    let GrantsView { publish, subscribe, webhooks, http } = granted;
-    let grants =
-        [("may publish", publish), ("may subscribe", subscribe), ("may call", http), ("webhooks to", webhooks)];
+    let GrantsView { publish, subscribe, webhooks, http, networks } = granted;
+    let grants = [
+        ("may publish", publish),
+        ("may subscribe", subscribe),
+        ("may call", http),
+        ("webhooks to", webhooks),
+        ("in networks", networks),
+    ];
     for (title, patterns) in grants.into_iter().filter(|(_, patterns)| !patterns.is_empty()) {
         line(title, list(patterns));
     }

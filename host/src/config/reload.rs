@@ -108,7 +108,9 @@ mod tests {
         };
         let mut config = Config::load(&overrides).unwrap();
         assert_eq!(config.reload().unwrap(), ReloadReport::default());
-        write("log = \"debug\"\nlisten = \"127.0.0.1:1\"\n[bus]\nretain_for = \"1d\"\nhop_limit = 5\n[outbound.networks]\na = [\"10.0.0.0/8\"]\n[ingress]\naccess_log = true\n");
+        write(
+            "log = \"debug\"\nlisten = \"127.0.0.1:1\"\n[bus]\nretain_for = \"1d\"\nhop_limit = 5\n[outbound.networks]\na = [\"10.0.0.0/8\"]\n[ingress]\naccess_log = true\n",
+        );
         let report = config.reload().unwrap();
         assert_eq!(report.applied, ["bus.max_backlog", "bus.retain_for", "ingress.access_log", "outbound.networks"]);
         assert_eq!(report.pending, ["bus.hop_limit", "listen"]);

@@ -11,12 +11,12 @@ use rustix::fs::OFlags;
 
 /// Directories that links may lead into.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LinkRoots(Arc<[PathBuf]>);
+pub(crate) struct LinkRoots(Arc<[PathBuf]>);
 
 impl LinkRoots {
     /// Links may lead into these directories. A directory need not exist yet.
     #[must_use]
-    pub fn new(directories: impl IntoIterator<Item = PathBuf>) -> Self {
+    pub(crate) fn new(directories: impl IntoIterator<Item = PathBuf>) -> Self {
         Self(directories.into_iter().collect())
     }
 

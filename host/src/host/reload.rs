@@ -77,7 +77,10 @@ impl Reloader {
                     tracing::info!(applied = applied.join(", "), "the configuration was reloaded");
                 }
                 if !pending.is_empty() {
-                    tracing::warn!(pending = pending.join(", "), "restart the host to apply the rest of the configuration");
+                    tracing::warn!(
+                        pending = pending.join(", "),
+                        "restart the host to apply the rest of the configuration"
+                    );
                 }
             }
             Err(error) => {
@@ -95,14 +98,16 @@ impl Reloader {
             let report = config.reload()?;
             let has_changed = |section: &str| report.applied.iter().any(|key| key.starts_with(section));
             // Everything that can fail comes first, so that the new configuration applies as a whole or not at all.
-            let producers = Producers::load(config.events.clone()).map_err(|error| ReloadError::of("ingress.events", &error))?;
+            let producers =
+                Producers::load(config.events.clone()).map_err(|error| ReloadError::of("ingress.events", &error))?;
             if has_changed("outbound.") {
                 client.reconfigure(&config.outbound).map_err(|error| ReloadError::of("outbound", &error))?;
             }
             if !config.log.is_empty() && has_changed("log") {
                 telemetry::set_filter(&config.log).map_err(|error| ReloadError::of("log", &error))?;
             }
-            let concerns_plugins = ["sandbox.", "outbound.networks", "secrets.", "link_roots"].into_iter().any(has_changed);
+            let concerns_plugins =
+                ["sandbox.", "outbound.networks", "secrets.", "link_roots"].into_iter().any(has_changed);
             if concerns_plugins {
                 loader.set_host_settings(config.host_settings());
             }
@@ -131,8 +136,9 @@ impl Reloader {
 /// Waits for SIGHUP; forever if it does not ask for a reload.
 async fn hangup(signal: &mut Option<Signal>) {
     match signal {
-        Some(signal) if signal.recv().await.is_some() => {}
-        _ => std::future::pending().await,
+        // The stream of a signal never ends.
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }
 

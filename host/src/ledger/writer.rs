@@ -31,11 +31,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(
-        path: PathBuf,
-        shared: &Arc<Shared>,
-        backlogs: BacklogSource,
-    ) -> std::io::Result<Self> {
+    pub(super) fn start(path: PathBuf, shared: &Arc<Shared>, backlogs: BacklogSource) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut work = Work::new(path, Arc::clone(shared), backlogs);
         let stopped = Arc::clone(&stop);

@@ -21,6 +21,14 @@ impl Networks {
     }
 }
 
+impl Networks {
+    /// The ranges, for people.
+    #[must_use]
+    pub fn ranges(&self) -> Vec<String> {
+        self.0.iter().map(ToString::to_string).collect()
+    }
+}
+
 impl FromIterator<IpNet> for Networks {
     fn from_iter<I: IntoIterator<Item = IpNet>>(networks: I) -> Self {
         let mut networks: Vec<IpNet> = networks.into_iter().collect();
@@ -92,9 +100,8 @@ impl<'de> Deserialize<'de> for NamedNetworks {
 
 /// Parses a range in CIDR notation, or a single address.
 fn parse_range(text: &str) -> Result<IpNet, String> {
-    let refuse = |what: &str| {
-        format!("`{}` {what}; write a range such as \"10.0.0.0/8\" or \"fd00::/8\"", text.escape_debug())
-    };
+    let refuse =
+        |what: &str| format!("`{}` {what}; write a range such as \"10.0.0.0/8\" or \"fd00::/8\"", text.escape_debug());
     let range = match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
         (Ok(range), _) => range,
         (_, Ok(address)) => address.into(),

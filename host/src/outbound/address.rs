@@ -41,7 +41,11 @@ pub(super) fn is_routable(address: IpAddr) -> bool {
                 || v4.octets()[0] == 0)
         }
         IpAddr::V6(v6) => {
-            !(v6.is_loopback() || v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local() || embeds_v4(v6))
+            !(v6.is_loopback()
+                || v6.is_unspecified()
+                || v6.is_multicast()
+                || v6.is_unicast_link_local()
+                || embeds_v4(v6))
         }
     }
 }
@@ -128,8 +132,21 @@ mod tests {
         for address in ["10.1.2.3", "172.18.0.5", "192.168.0.1", "100.64.0.1", "fd12::1", "::ffff:10.0.0.1"] {
             assert!(is_routable(ip(address)) && !is_metadata(ip(address)), "{address}");
         }
-        for address in ["127.0.0.1", "0.0.0.0", "0.1.2.3", "169.254.1.1", "224.0.0.1", "255.255.255.255", "::1", "::",
-            "fe80::1", "ff02::1", "::ffff:127.0.0.1", "64:ff9b::a00:1", "2002:a00:1::"] {
+        for address in [
+            "127.0.0.1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "169.254.1.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "fe80::1",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:a00:1::",
+        ] {
             assert!(!is_routable(ip(address)), "{address}");
         }
         for address in ["169.254.169.254", "::ffff:169.254.169.254", "100.100.100.200", "fd00:ec2::254"] {

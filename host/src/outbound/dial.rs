@@ -160,7 +160,8 @@ impl Dialer {
         let private = found.iter().map(SocketAddr::ip).find(|ip| is_routable(*ip) && !is_public(*ip));
         found.retain(|address| self.may_reach(host, address.ip()));
         if found.is_empty() {
-            let fix = private.map(|ip| format!(" but to {ip}; grant its network in the sidecar: [grants] networks = [\"{ip}\"]"));
+            let fix = private
+                .map(|ip| format!(" but to {ip}; grant its network in the sidecar: [grants] networks = [\"{ip}\"]"));
             let fix = fix.unwrap_or_default();
             return Err(Unresolved(format!("`{host}` does not resolve to a public address{fix}")).into());
         }

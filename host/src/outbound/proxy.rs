@@ -33,7 +33,9 @@ impl ProxyUrl {
     fn parse(text: &str) -> Result<Self, String> {
         let refuse = |what: &str| {
             let shown = secrecy::address(text);
-            format!("{shown} {what}; write \"environment\", \"off\", or a URL such as \"http://proxy.example.com:3128\"")
+            format!(
+                "{shown} {what}; write \"environment\", \"off\", or a URL such as \"http://proxy.example.com:3128\""
+            )
         };
         let url = Url::parse(text).map_err(|_| refuse("is not a URL"))?;
         if url.scheme() != "http" {

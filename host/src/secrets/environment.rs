@@ -46,7 +46,8 @@ pub(crate) fn take_environment() -> Result<(), EnvironmentError> {
     let mut names = Vec::new();
     for (variable, value) in std::env::vars_os() {
         let Some(name) = variable.to_str().and_then(|name| name.strip_prefix(ENVIRONMENT_PREFIX)) else { continue };
-        let value = value.into_string().map_err(|_| EnvironmentError::Encoding(format!("{ENVIRONMENT_PREFIX}{name}")))?;
+        let value =
+            value.into_string().map_err(|_| EnvironmentError::Encoding(format!("{ENVIRONMENT_PREFIX}{name}")))?;
         secrets.insert(name.to_owned(), value);
         names.push(variable);
     }
@@ -60,7 +61,9 @@ pub(crate) fn take_environment() -> Result<(), EnvironmentError> {
     let mut command = Command::new(executable());
     command.arg0(arguments.next().unwrap_or_default()).args(arguments);
     command.env(DESCRIPTOR, file.as_raw_fd().to_string());
-    names.iter().for_each(|name| drop(command.env_remove(name)));
+    for name in names {
+        command.env_remove(name);
+    }
     // Returns only if it fails.
     Err(command.exec().into())
 }

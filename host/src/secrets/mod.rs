@@ -67,12 +67,12 @@ pub enum SecretError {
         reason: String,
     },
     /// The environment variable is not set.
-    #[error(
-        "the environment variable {ENVIRONMENT_PREFIX}{0} is not set; set it, and restart the host"
-    )]
+    #[error("the environment variable {ENVIRONMENT_PREFIX}{0} is not set; set it, and restart the host")]
     NoVariable(String),
     /// The host was not started by systemd with credentials.
-    #[error("the credential `{0}` does not exist, because CREDENTIALS_DIRECTORY is not set; add LoadCredential={0} to the systemd service")]
+    #[error(
+        "the credential `{0}` does not exist, because CREDENTIALS_DIRECTORY is not set; add LoadCredential={0} to the systemd service"
+    )]
     NoCredentials(String),
     /// The name of a credential is the name of no file.
     #[error("`{0}` is not the name of a credential; write a name without `/`, as in LoadCredential=")]
@@ -106,11 +106,7 @@ impl SecretStore {
         Self::with(config.directories.clone(), environment::taken(), credentials)
     }
 
-    fn with(
-        directories: Vec<PathBuf>,
-        environment: BTreeMap<String, String>,
-        credentials: Option<Arc<Path>>,
-    ) -> Self {
+    fn with(directories: Vec<PathBuf>, environment: BTreeMap<String, String>, credentials: Option<Arc<Path>>) -> Self {
         let roots = LinkRoots::new(directories.iter().cloned());
         Self { directories: directories.into(), roots, environment: Arc::new(Variables(environment)), credentials }
     }
@@ -204,9 +200,14 @@ mod tests {
         let path = |name: &str| home.path().join(name);
         std::fs::create_dir(path("secrets")).unwrap();
         std::fs::create_dir(path("secrets/directory")).unwrap();
-        for (name, content) in
-            [("secrets/key", "s3cret\n"), ("secrets/windows", "s3cret\r\n"), ("secrets/lines", "a\nb\n\n"), ("secrets/empty", "\n"), ("outside", "s3cret"), ("stripe", "cr3dential")]
-        {
+        for (name, content) in [
+            ("secrets/key", "s3cret\n"),
+            ("secrets/windows", "s3cret\r\n"),
+            ("secrets/lines", "a\nb\n\n"),
+            ("secrets/empty", "\n"),
+            ("outside", "s3cret"),
+            ("stripe", "cr3dential"),
+        ] {
             std::fs::write(path(name), content).unwrap();
         }
         std::fs::write(path("secrets/binary"), b"\xff").unwrap();

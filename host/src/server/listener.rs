@@ -28,7 +28,7 @@ pub struct Listener {
     endpoint: Endpoint,
     pub(super) tls: Option<Tls>,
     /// The rules of a public listener.
-    pub(super) front: Option<Arc<FrontRules>>,
+    pub(super) front: Option<Arc<ArcSwap<FrontRules>>>,
 }
 
 impl Listener {

@@ -7,12 +7,14 @@ use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 
 use tracing::field::{Field, Visit};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::reload;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry};
 
 use crate::clock::Clock;
 use crate::printable;
@@ -121,7 +123,7 @@ pub(crate) fn check_filter(filter: &str) -> Result<(), LogError> {
 }
 
 /// Replaces the filter of the log.
-static FILTER: OnceLock<Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>> = OnceLock::new();
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// Replaces the log filter, unless `RUST_LOG` overrides it.
 ///
@@ -130,9 +132,9 @@ static FILTER: OnceLock<Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Sen
 pub(crate) fn set_filter(filter: &str) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(filter)?;
     let is_overridden = std::env::var(OVERRIDE).is_ok_and(|own| !own.is_empty());
-    if !is_overridden && let Some(replace) = FILTER.get() {
+    if !is_overridden && let Some(handle) = FILTER.get() {
         // It fails only if there is no subscriber any more.
-        drop(replace(filter));
+        drop(handle.reload(filter));
     }
     Ok(())
 }
@@ -151,24 +153,20 @@ pub fn start_logs(format: Format, filter: &str) -> Result<(), LogError> {
         _ => EnvFilter::try_new(filter)?,
     };
     let terminal = std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_filter_reloading();
-    let lines = lines.with_writer(|| Stderr).with_timer(Rfc3339);
+    let (filter, handle) = reload::Layer::new(filter);
+    // Another call, as in tests, keeps the first subscriber and its filter.
+    drop(FILTER.set(handle));
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| Stderr).with_timer(Rfc3339);
     let human = match format {
         Format::Auto => terminal,
         Format::Human => true,
         Format::Json => false,
     };
-    // Another call, as in tests, keeps the first subscriber and its filter.
     if human {
-        let lines = lines.fmt_fields(Printable).with_ansi(colours()).compact();
-        let handle = lines.reload_handle();
-        drop(FILTER.set(Box::new(move |filter| handle.reload(filter))));
-        drop(lines.try_init());
+        drop(registry.with(lines.fmt_fields(Printable).with_ansi(colours()).compact()).try_init());
     } else {
-        let lines = lines.json().flatten_event(true).with_current_span(false);
-        let handle = lines.reload_handle();
-        drop(FILTER.set(Box::new(move |filter| handle.reload(filter))));
-        drop(lines.try_init());
+        drop(registry.with(lines.json().flatten_event(true).with_current_span(false)).try_init());
     }
     stderr::start(|lost| {
         metrics::counter!("sandbus_lost_log_lines_total").increment(lost);

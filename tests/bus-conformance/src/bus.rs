@@ -339,7 +339,7 @@ impl Lifecycle for FaultyBus {
         self.bus.reachable()
     }
 
-    fn set_limits(&self, settings: &Settings) {
+    fn set_limits(&self, settings: &sandbus_host::bus::Settings) {
         if !self.has(Fault::KeepsOldLimits) {
             self.bus.set_limits(settings);
         }

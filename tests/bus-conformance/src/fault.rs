@@ -74,8 +74,9 @@ faults! {
     ListsOnePage => "inspection::pending_deliveries_are_listed_once_in_pages",
     /// Lists deliveries in any state.
     IgnoresStates => "inspection::pending_deliveries_are_selected",
-    /// Finds events with other subjects.
+    /// Keeps the limits that it was opened with.
     KeepsOldLimits => "limits::limits_and_retention_can_change",
+    /// Finds events with other subjects.
     IgnoresSubjects => "inspection::events_are_searched_newest_first",
     /// Ignores the hold of an endpoint.
     IgnoresHolds => "endpoints::a_hold_lasts_until_its_time_across_a_crash",

@@ -376,10 +376,10 @@ impl Lifecycle for Embedded {
         self.shared.reachable.subscribe()
     }
 
-    fn set_limits(&self, settings: &Settings) {
+    fn set_limits(&self, settings: &super::Settings) {
         let current = self.shared.settings.load_full();
         let (repeatable_ids, crash_point) = (current.repeatable_ids, current.crash_point.clone());
-        self.shared.settings.store(Arc::new(Settings { repeatable_ids, crash_point, ..settings.clone() }));
+        self.shared.settings.store(Arc::new(super::Settings { repeatable_ids, crash_point, ..settings.clone() }));
     }
 
     fn store_id(&self) -> u64 {

@@ -8,6 +8,7 @@ use super::super::record::tests::{attempt, failed, handled, request};
 use super::super::{AttemptFilter, AttemptVerdict, Entry, Gap, Ledger, LedgerReader, MinuteFilter, RequestFilter};
 use super::*;
 use crate::clock::{Clock, Timestamp};
+use crate::ledger::LedgerConfig;
 use crate::ledger::Recording;
 
 const NOW: Timestamp = Timestamp(1_893_456_000_000);
@@ -320,7 +321,7 @@ async fn a_run_that_was_not_closed_leaves_a_gap() {
     let data = tempfile::tempdir().unwrap();
     let start_at = |seconds| {
         let shared = Arc::new(Shared::of(&LedgerConfig::default(), Clock::manual(after(seconds))));
-        Work::new(data.path().join("ledger.db"), LedgerConfig::default(), shared, Box::new(|_, _| None))
+        Work::new(data.path().join("ledger.db"), shared, Box::new(|_, _| None))
     };
     let mut killed = start_at(0);
     advance(&killed, 10);

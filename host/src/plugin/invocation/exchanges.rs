@@ -278,7 +278,8 @@ mod tests {
             ("short_token", "on"),
             ("base_url", "http://example.com"),
         ];
-        let config: Values = config.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let config = config.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let config = Values::from(config.collect::<BTreeMap<_, _>>());
         let recorder = ExchangeRecorder::new(Some(ExchangeMemory::new(usize::MAX)));
         let open = begin(&recorder, "http://example.com/on?key=s3cret%2Fkey&again=s3cret/key-2").unwrap();
         open.append(br#"{"token":"s3cret/key-2"}"#);

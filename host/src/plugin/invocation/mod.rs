@@ -162,7 +162,7 @@ pub(crate) mod tests {
     use crate::outcome::{Listing, NextNumber, StateError, StateView, Version};
     use crate::pattern::Pattern;
     use crate::plugin::manifest::descriptor::{Descriptor, Route};
-    use crate::plugin::manifest::settings::Defaults;
+    use crate::plugin::manifest::settings::HostSettings;
     use crate::plugin::manifest::sidecar::Sidecar;
 
     struct EmptyState;
@@ -198,7 +198,7 @@ pub(crate) mod tests {
             subscribes: Vec::new(),
             config: Vec::new(),
         };
-        let settings = Settings::new(&descriptor, &Sidecar::default(), &Defaults::default()).unwrap();
+        let settings = Settings::new(&descriptor, &Sidecar::default(), &HostSettings::default()).unwrap();
         let route = Arc::new(Route { method: "POST".to_owned(), path: "/".to_owned() });
         let mut invocation = InvocationContext::new(1 << 20);
         invocation.begin(Run {

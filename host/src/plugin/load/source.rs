@@ -138,9 +138,9 @@ fn open(path: &Path, links: Symlinks<'_>) -> io::Result<File> {
 pub(crate) fn irregular(file_type: FileType) -> Option<&'static str> {
     match () {
         () if file_type.is_file() => None,
-        () if file_type.is_symlink() => {
-            Some("it is a symbolic link, which could lead anywhere; put the file itself there, or add the directory that it leads into to `link_roots` in sandbus.toml")
-        }
+        () if file_type.is_symlink() => Some(
+            "it is a symbolic link, which could lead anywhere; put the file itself there, or add the directory that it leads into to `link_roots` in sandbus.toml",
+        ),
         () if file_type.is_dir() => Some("it is a directory; put the file itself there"),
         () if file_type.is_fifo() => Some("it is a named pipe; put a regular file there"),
         () if file_type.is_socket() => Some("it is a socket; put a regular file there"),

@@ -130,9 +130,7 @@ mod tests {
 
     #[test]
     fn a_value_is_a_text_or_says_where_it_comes_from() {
-        let read = values(
-            "a = \"t3xt\"\nb = { file = \"/run/secrets/b\" }\nc.env = \"C\"\n[d]\ncredential = \"d\"\n",
-        );
+        let read = values("a = \"t3xt\"\nb = { file = \"/run/secrets/b\" }\nc.env = \"C\"\n[d]\ncredential = \"d\"\n");
         let read = read.unwrap();
         assert_eq!(read["a"], ConfigValue::Text("t3xt".to_owned()));
         assert_eq!(read["b"], ConfigValue::Secret(SecretSource::File("/run/secrets/b".into())));
@@ -145,7 +143,7 @@ mod tests {
             ("a = {}", "exactly one of"),
             ("a = { file = \"/b\", env = \"C\" }", "exactly one of"),
             ("a = { path = \"/b\" }", "unknown field `path`"),
-            ("a = { file = 5 }", "a string"),
+            ("a = { file = 5 }", "expected path string"),
         ] {
             let refused = values(text);
             assert!(refused.as_ref().is_err_and(|reason| reason.contains(words)), "{text}: {refused:?}");

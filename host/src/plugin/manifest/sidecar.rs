@@ -15,8 +15,8 @@ use crate::networks::NetworkGrant;
 use crate::pattern::Pattern;
 use crate::percent::Percent;
 use crate::plugin::bindings::exports::sandbus::plugin::descriptor as wire;
-use crate::subscription::{DeadLetterPolicy, RetryPolicy};
 use crate::secrecy::placeholder;
+use crate::subscription::{DeadLetterPolicy, RetryPolicy};
 use crate::toml_file;
 
 /// A sidecar. Unknown keys are refused, because a misspelt limit would have no effect.

@@ -47,7 +47,10 @@ struct FolderRules {
 impl FolderRules {
     /// Links may lead into the folder itself and into other directories.
     fn new(path: &Path, link_roots: &[PathBuf], secrets: SecretStore) -> Self {
-        Self { links: LinkRoots::new(link_roots.iter().map(PathBuf::as_path).chain([path]).map(Path::to_owned)), secrets }
+        Self {
+            links: LinkRoots::new(link_roots.iter().map(PathBuf::as_path).chain([path]).map(Path::to_owned)),
+            secrets,
+        }
     }
 }
 
@@ -254,7 +257,13 @@ pub(crate) fn scan(folder: &PluginFolder, known: &BTreeSet<String>) -> io::Resul
             Err(error) => return Err(about(&name, &error)),
         };
         let file_type = if file_type.is_symlink() {
-            folder.rules.load().links.resolve(&path).and_then(|file| Ok(file.symlink_metadata()?.file_type())).unwrap_or(file_type)
+            folder
+                .rules
+                .load()
+                .links
+                .resolve(&path)
+                .and_then(|file| Ok(file.symlink_metadata()?.file_type()))
+                .unwrap_or(file_type)
         } else {
             file_type
         };
@@ -403,7 +412,14 @@ mod tests {
         for directory in ["plugins", "plugins/..1", "plugins/..2", "artifacts", "other"] {
             std::fs::create_dir(path(directory)).unwrap();
         }
-        for file in ["plugins/..1/a.wasm", "plugins/..1/a.toml", "plugins/..2/a.wasm", "plugins/..2/a.toml", "artifacts/b.wasm", "other/c.wasm"] {
+        for file in [
+            "plugins/..1/a.wasm",
+            "plugins/..1/a.toml",
+            "plugins/..2/a.wasm",
+            "plugins/..2/a.toml",
+            "artifacts/b.wasm",
+            "other/c.wasm",
+        ] {
             std::fs::write(path(file), file).unwrap();
         }
         let link = |target: &Path, name: &str| std::os::unix::fs::symlink(target, path(name)).unwrap();
@@ -430,7 +446,8 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = |name: &str| home.path().join(name);
         std::fs::write(path("a.wasm"), "1").unwrap();
-        std::fs::write(path("a.toml"), format!("[config]\nkey = {{ file = \"{}\" }}\n", path("key").display())).unwrap();
+        std::fs::write(path("a.toml"), format!("[config]\nkey = {{ file = \"{}\" }}\n", path("key").display()))
+            .unwrap();
         let folder = folder(home.path());
         let found = || super::fingerprint(&folder, "a").unwrap().unwrap();
         let missing = found();

@@ -327,7 +327,11 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
 
     async fn fingerprint(&self, stem: &str) -> Option<FileFingerprint> {
         let (directory, stem) = (self.directory.clone(), stem.to_owned());
-        tokio::task::spawn_blocking(move || folder::fingerprint(&directory, &stem)).await.ok().and_then(Result::ok).flatten()
+        tokio::task::spawn_blocking(move || folder::fingerprint(&directory, &stem))
+            .await
+            .ok()
+            .and_then(Result::ok)
+            .flatten()
     }
 
     /// Handles the end of a load: swaps the generation in, unless the file has changed since.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
 use std::pin::{Pin as Pinned, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -15,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::swap_error::SwapError;
 use super::{CanaryRunner, Folder};
 use crate::plugin::load::loader::{LoadError, Loader};
-use crate::plugin::load::source::{self, FILE_LIMIT_BYTES, SIDECAR_LIMIT_BYTES, Symlinks};
+use crate::plugin::load::source::FILE_LIMIT_BYTES;
 use crate::plugin::manifest::digest::{Digest, short};
 use crate::plugin::manifest::sidecar::Sidecar;
 use crate::plugin::run::generation::Generation;

@@ -53,7 +53,7 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
                 drop(answer.send(result));
             }
             Command::ChangeFile { stem, change, answer } => self.change_file(stem, change, answer).await,
-            Command::Reload => self.files.values_mut().for_each(FileState::forget),
+            Command::Reload => self.files.values_mut().for_each(super::FileState::forget),
         }
     }
 

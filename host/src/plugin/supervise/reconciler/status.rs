@@ -1,14 +1,15 @@
 //! The status of the plugin folder, shared with the admin interface.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 
 use super::command::Command;
-use crate::secrets::SecretStore;
 use crate::plugin::supervise::folder::{FileFingerprint, PluginFolder};
 use crate::plugin::supervise::record::{ArchivedGeneration, Pin};
+use crate::secrets::SecretStore;
 
 /// The status of one file in the folder.
 #[derive(Clone, Debug, Default)]
