@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use origins::FileKeys;
@@ -93,7 +94,7 @@ pub struct Config {
 }
 
 /// Settings of the access to the admin interface.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AccessConfig {
     /// Whether callers need tokens also on a loopback address.
@@ -112,7 +113,7 @@ impl Default for AccessConfig {
 }
 
 /// Settings of the admin interface.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdminConfig {
     /// The files for TLS. Without them, the admin interface speaks plain HTTP.
@@ -122,16 +123,17 @@ pub struct AdminConfig {
 }
 
 /// Settings of the probe listener.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProbeConfig {
     /// The address. There is no probe listener by default.
     #[serde(deserialize_with = "deserialize_address")]
+    #[schemars(with = "Option<AddressText>")]
     pub listen: Option<SocketAddr>,
 }
 
 /// Settings of the bus.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BusConfig {
     /// The URL of the store, which selects the engine.
@@ -155,6 +157,7 @@ pub struct BusConfig {
     pub max_types: usize,
     /// The age at which handled events are deleted.
     #[serde(with = "crate::duration::option")]
+    #[schemars(with = "Option<crate::duration::DurationText>")]
     pub retain_for: Option<Duration>,
     /// The size of the log above which the oldest handled events are deleted.
     pub retain_bytes: Option<u64>,
@@ -210,10 +213,11 @@ impl BusConfig {
 }
 
 /// Settings of the sandbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SandboxConfig {
     /// The number of concurrent invocations of all plugins.
+    #[schemars(range(min = 1, max = SandboxConfig::MAX_CONCURRENCY))]
     pub concurrency: NonZeroU32,
     /// The number of concurrent invocations of one plugin.
     pub plugin_concurrency: NonZeroU32,
@@ -225,9 +229,11 @@ pub struct SandboxConfig {
     pub max_memory_bytes: usize,
     /// The time limit of one invocation.
     #[serde(with = "crate::duration")]
+    #[schemars(with = "crate::duration::PositiveDurationText")]
     pub timeout: Duration,
     /// How long a request waits for a permit before it gets 503.
     #[serde(with = "crate::duration")]
+    #[schemars(with = "crate::duration::DurationText")]
     pub admission_timeout: Duration,
     /// The largest number of events that one invocation may publish.
     pub max_publishes: usize,
@@ -352,31 +358,64 @@ pub struct Overrides {
 }
 
 /// The configuration file. Unknown keys are refused, since a misspelt limit would not apply.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(description = "The configuration of a Sandbus host. Flags and environment variables override it.")]
 struct File {
+    /// The plugin folder; `plugins` by default.
     plugins: Option<PathBuf>,
+    /// The directories that links in the plugin folder may lead into, besides the folder itself.
     link_roots: Vec<PathBuf>,
+    /// The data directory, with the store and the compiled code; `data` by default.
     data: Option<PathBuf>,
+    /// The address of the ingress; `127.0.0.1:8080` by default.
     #[serde(deserialize_with = "deserialize_address")]
+    #[schemars(with = "Option<AddressText>")]
     listen: Option<SocketAddr>,
+    /// The address of the admin interface; `127.0.0.1:8081` by default.
     #[serde(deserialize_with = "deserialize_address")]
+    #[schemars(with = "Option<AddressText>")]
     admin_listen: Option<SocketAddr>,
+    /// The format of log lines.
     log_format: Option<Format>,
+    /// The log filter, such as `warn,plugin=debug`; `info` by default.
     log: Option<String>,
-    #[serde(deserialize_with = "crate::duration::option::deserialize")]
+    /// How long a shutdown waits for running requests and deliveries; `10s` by default.
+    #[serde(with = "crate::duration::option")]
+    #[schemars(with = "Option<crate::duration::DurationText>")]
     shutdown_grace_period: Option<Duration>,
+    /// The admin interface.
     admin: AdminConfig,
+    /// The probe listener.
     probe: ProbeConfig,
+    /// The ingress.
     ingress: IngressConfig,
+    /// Limits of HTTP requests.
     http: HttpLimits,
+    /// The bus.
     bus: BusConfig,
+    /// The sandbox.
     sandbox: SandboxConfig,
+    /// The ledger.
     ledger: LedgerConfig,
+    /// Who may use the admin interface.
     access: AccessConfig,
+    /// Outgoing requests.
     outbound: OutboundConfig,
+    /// Secrets of plugins.
     secrets: SecretsConfig,
 }
+
+/// The JSON Schema of the file.
+pub(crate) fn schema() -> serde_json::Value {
+    toml_file::schema::<File>("sandbus.toml")
+}
+
+/// A listen address in a JSON Schema.
+#[derive(JsonSchema)]
+#[schemars(inline, extend("pattern" = "^.+:[0-9]+$", "examples" = ["127.0.0.1:8080"]))]
+#[expect(dead_code, reason = "only its schema is used")]
+struct AddressText(String);
 
 /// Reads a listen address: `127.0.0.1:8080`, `[::1]:8080`, or `localhost:8080`. A name stands for its first address.
 fn listen_address(text: &str) -> Result<SocketAddr, String> {

@@ -52,7 +52,7 @@ pub use tls::{Tls, TlsConfig, TlsFileError};
 use crate::problem::Problem;
 
 /// Limits of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpLimits {
     /// The largest body of a request, in bytes.
@@ -61,12 +61,15 @@ pub struct HttpLimits {
     pub max_header_bytes: usize,
     /// How long a client may take to send a request head. It also limits idle connections.
     #[serde(with = "crate::duration")]
+    #[schemars(with = "crate::duration::DurationText")]
     pub header_timeout: Duration,
     /// How long a client may take to send a body.
     #[serde(with = "crate::duration")]
+    #[schemars(with = "crate::duration::DurationText")]
     pub body_timeout: Duration,
     /// How long a client may stop reading a response.
     #[serde(with = "crate::duration")]
+    #[schemars(with = "crate::duration::DurationText")]
     pub write_timeout: Duration,
     /// The number of open connections. Further connections get 503.
     pub max_connections: usize,

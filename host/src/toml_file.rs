@@ -10,6 +10,9 @@ use toml::de::{DeArray, DeTable, DeValue};
 use crate::spelling;
 
 mod renamed;
+mod schema;
+
+pub(crate) use schema::schema;
 
 /// An error in a TOML file.
 #[derive(Clone, Debug, PartialEq, Eq)]

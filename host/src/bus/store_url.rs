@@ -15,8 +15,9 @@ const NOT_IN_PATHS: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`').add(b'{').add(b'}');
 
 /// The URL of a store.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(inline, extend("pattern" = "^[Ff][Ii][Ll][Ee]:."))]
 pub enum StoreUrl {
     /// `file:DIRECTORY`: the embedded bus. A relative directory is relative to the data directory.
     Directory(PathBuf),

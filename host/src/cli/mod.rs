@@ -25,6 +25,7 @@ mod response;
 mod restore;
 mod rollback;
 mod schedules;
+mod schema;
 pub(crate) mod serve;
 mod server_sent_events;
 mod state;
@@ -122,6 +123,8 @@ enum Command {
     Restore(restore::Arguments),
     /// Explain an error code, or list all
     Explain(explain::Arguments),
+    /// Print the JSON Schema of a kind of TOML file, for editors
+    Schema(schema::Arguments),
     #[command(hide = true)]
     Compact(Renamed),
 }
@@ -328,6 +331,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Backup(arguments) => backup::run(arguments).await,
         Command::Restore(arguments) => restore::run(arguments).await,
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Compact(_) => Renamed::exit("sandbus compact", "sandbus events compact"),
     }
 }

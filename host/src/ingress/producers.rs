@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use axum::http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
+use schemars::JsonSchema;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer, de};
@@ -18,11 +19,12 @@ use crate::problem::Problem;
 use crate::server::{TlsConfig, TrustedProxies};
 
 /// The `[ingress]` section of the configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct IngressConfig {
     /// The rule for `POST /events`. If it is missing, nobody may publish to `sandbus serve`, and anybody to `sandbus
     /// dev`.
+    #[schemars(with = "Option<EventsForm>")]
     pub events: Option<EventsRule>,
     /// The files for TLS. Without them, the ingress speaks plain HTTP.
     pub tls: Option<TlsConfig>,
@@ -41,13 +43,33 @@ pub enum EventsRule {
     Producers(Vec<ProducerRule>),
 }
 
+/// The forms of the rule in a file.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum EventsForm {
+    Off(OffForm),
+    One(ProducerRule),
+    Many(#[schemars(length(min = 1))] Vec<ProducerRule>),
+}
+
+#[derive(JsonSchema)]
+#[schemars(inline, rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its schema is used")]
+enum OffForm {
+    /// Nobody may publish.
+    Off,
+}
+
 /// One producer's permissions.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProducerRule {
     /// The permitted event types.
+    #[schemars(length(min = 1))]
     pub types: Vec<Pattern>,
     /// The permitted sources.
+    #[schemars(length(min = 1))]
     pub sources: Vec<SourceRule>,
     /// The file with the producer's tokens. A producer without a file needs no token.
     #[serde(default)]
@@ -130,7 +152,9 @@ impl Serialize for EventsRule {
 }
 
 /// A source that a producer may use.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(inline, extend("pattern" = r"^(?:\*|[^*]*[/:]\*|(?:.|\n)*[^*])$"))]
 pub enum SourceRule {
     /// Any source that is not reserved.
     Any,
@@ -168,22 +192,23 @@ impl Serialize for SourceRule {
     }
 }
 
-impl<'de> Deserialize<'de> for SourceRule {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+impl TryFrom<String> for SourceRule {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
         if text == "*" {
             return Ok(Self::Any);
         }
         if is_plugin_source(&text) {
-            return Err(de::Error::custom(format!("`{text}` is a source of plugins, which no producer may use")));
+            return Err(format!("`{text}` is a source of plugins, which no producer may use"));
         }
         match text.strip_suffix('*') {
-            None if text.is_empty() => Err(de::Error::custom("a source is empty")),
+            None if text.is_empty() => Err("a source is empty".to_owned()),
             None => Ok(Self::Exactly(text)),
             Some(prefix) if prefix.ends_with(['/', ':']) && !prefix.contains('*') => Ok(Self::Below(prefix.to_owned())),
-            Some(_) => Err(de::Error::custom(format!(
+            Some(_) => Err(format!(
                 "`{text}` is not a valid source rule; write an exact source, a prefix that ends with `/*` or `:*`, or `*` alone"
-            ))),
+            )),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::exchange::ExchangeMemory;
@@ -11,13 +12,14 @@ use crate::exchange::ExchangeMemory;
 const EXCHANGE_MEMORY_BYTES: usize = 64 << 20;
 
 /// The settings of the ledger, `[ledger]` in `sandbus.toml`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LedgerConfig {
     /// Which attempts and requests are recorded.
     pub record: Recording,
     /// Attempts and requests that take this long are always recorded, unless nothing is.
     #[serde(with = "crate::duration")]
+    #[schemars(with = "crate::duration::DurationText")]
     pub slow: Duration,
     /// With sampling: how many successful ones are recorded per second before sampling begins.
     pub full_rate: u32,
@@ -27,11 +29,13 @@ pub struct LedgerConfig {
     pub record_responses: bool,
     /// The age at which records are deleted.
     #[serde(with = "crate::duration")]
+    #[schemars(with = "crate::duration::DurationText")]
     pub retain_for: Duration,
     /// The size of the ledger above which the oldest records are deleted.
     pub retain_bytes: u64,
     /// The age at which aggregates are deleted.
     #[serde(with = "crate::duration")]
+    #[schemars(with = "crate::duration::DurationText")]
     pub retain_aggregates_for: Duration,
 }
 
@@ -60,7 +64,7 @@ impl LedgerConfig {
 }
 
 /// Which attempts and requests are recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Recording {
     /// All of them.

@@ -4,6 +4,26 @@ use std::time::Duration;
 
 use serde::{Deserialize as _, Deserializer, Serializer};
 
+/// A duration in a JSON Schema, as people write it.
+#[derive(schemars::JsonSchema)]
+#[schemars(inline, extend("pattern" = PATTERN, "examples" = ["500ms", "5s", "1h 30m"]))]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) struct DurationText(String);
+
+/// A duration in a JSON Schema that is not zero.
+#[derive(schemars::JsonSchema)]
+#[schemars(inline, extend("pattern" = PATTERN, "not" = { "pattern": "^[^1-9]*$" }, "examples" = ["500ms", "5s"]))]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) struct PositiveDurationText(String);
+
+/// The texts that `humantime` reads, except that a number may also be too large.
+const PATTERN: &str = concat!(
+    r"^(?:0|\s*(?:\d[\d\s]*(?:\.\s*\d[\d\s]*)?",
+    "(?:nanos|nsec|ns|usec|us|\u{b5}s|millis|msec|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h",
+    "|days?|d|weeks?|wks?|w|months?|M|years?|yrs?|y)",
+    r"\s*)+)$"
+);
+
 /// A duration in microseconds.
 #[must_use]
 pub fn micros(duration: Duration) -> u64 {

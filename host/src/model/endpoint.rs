@@ -93,6 +93,9 @@ fn split(text: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// A regular expression that all grants match, for JSON Schemas.
+pub(crate) const GRANT_PATTERN: &str = r"^(?:\*\.)?[^\s/?#\\@,*]+$";
+
 /// Deserializes a list of grants, in the form in which they are compared.
 ///
 /// # Errors

@@ -85,14 +85,22 @@ impl Cause {
         Self::ALL.into_iter().find(|cause| cause.as_str() == text)
     }
 
+    /// The causes that a retry policy may name as not retryable.
+    const RETRIABLE: [Self; 7] =
+        [Self::Retry, Self::Exception, Self::Request, Self::Trap, Self::Timeout, Self::OutOfMemory, Self::Webhook];
+
     /// Parses a cause that a retry policy may name as not retryable.
     #[must_use]
     pub fn parse_retriable(text: &str) -> Option<Self> {
-        let retriable =
-            [Self::Retry, Self::Exception, Self::Request, Self::Trap, Self::Timeout, Self::OutOfMemory, Self::Webhook];
-        retriable.into_iter().find(|cause| cause.as_str() == text)
+        Self::RETRIABLE.into_iter().find(|cause| cause.as_str() == text)
     }
 }
+
+/// A cause that a retry policy may name as not retryable, in a JSON Schema.
+#[derive(schemars::JsonSchema)]
+#[schemars(inline, extend("enum" = Cause::RETRIABLE.map(Cause::as_str)))]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) struct RetriableCause(String);
 
 /// The longest signature, in characters.
 const SIGNATURE_CHARACTERS: usize = 200;

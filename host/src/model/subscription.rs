@@ -250,7 +250,7 @@ impl Default for RetryPolicy {
 }
 
 /// The effect of a dead letter on later deliveries with the same ordering key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeadLetterPolicy {
     /// Later deliveries continue.

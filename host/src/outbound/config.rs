@@ -1,25 +1,29 @@
 //! Settings of outgoing requests.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::proxy::ProxySetting;
 use crate::networks::NamedNetworks;
 
 /// Settings of outgoing requests.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutboundConfig {
     /// The proxy: `environment`, `off`, or a URL.
+    #[schemars(with = "String")]
     pub proxy: ProxySetting,
     /// Hosts that are reached without the proxy of `proxy`, as names with their subdomains, addresses or ranges.
     pub no_proxy: Vec<String>,
     /// A PEM file with certificates of authorities to trust, in addition to those of the system.
     pub ca_file: Option<PathBuf>,
     /// Private networks by name, which sidecars grant and to which webhooks of operators may go.
+    #[schemars(with = "BTreeMap<String, Vec<String>>")]
     pub networks: NamedNetworks,
 }
 

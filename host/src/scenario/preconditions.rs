@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -19,7 +20,7 @@ use crate::plugin::{ConfigValue, Sidecar};
 pub(super) type KeyedValue<'a> = (&'static str, &'a Value);
 
 /// The state of the host before the first step.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Preconditions {
     /// The start time in RFC 3339; the start of 2030 by default.
@@ -39,7 +40,7 @@ pub struct Preconditions {
 }
 
 /// The preconditions of one plugin.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PluginPreconditions {
     /// Its state, as JSON values.
@@ -53,7 +54,7 @@ pub struct PluginPreconditions {
 }
 
 /// A stub that answers a request of the plugin.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StubSpec {
     /// The method and the URL, such as `GET https://api.example.com/rates`. A final `*` matches any suffix.

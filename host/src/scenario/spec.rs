@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -30,8 +31,13 @@ use crate::ingress::cloudevents::{self, Mode};
 use crate::toml_file;
 
 /// A file of scenarios.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(description = "Scenarios of Sandbus plugins. `sandbus test` runs them.")]
+#[schemars(extend("not" = {
+    "required": ["plugin", "plugins"],
+    "properties": { "plugins": { "minItems": 1 } },
+}))]
 pub struct ScenarioFile {
     /// The plugin to test: the name of its file without `.wasm`. Required if there are several plugins.
     pub plugin: Option<String>,
@@ -44,7 +50,7 @@ pub struct ScenarioFile {
 }
 
 /// A scenario of a file.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScenarioSpec {
     /// Its name: a sentence about the behaviour.
@@ -61,8 +67,14 @@ pub struct ScenarioSpec {
 }
 
 /// A step of a scenario: exactly one of `event`, `request`, `events` and `advance`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("oneOf" = [
+    { "required": ["event"] },
+    { "required": ["request"] },
+    { "required": ["events"] },
+    { "required": ["advance"] },
+]))]
 pub struct StepSpec {
     /// Publishes an event of this type.
     event: Option<String>,
@@ -77,6 +89,7 @@ pub struct StepSpec {
     /// The data of the event.
     data: Option<Value>,
     /// Sends a request, such as `POST /register`.
+    #[schemars(regex(pattern = "^[^ ]* /"))]
     request: Option<String>,
     /// The headers of the request.
     headers: BTreeMap<String, String>,
@@ -87,6 +100,7 @@ pub struct StepSpec {
     /// Publishes the events of a file with one event per line, as `sandbus events export` prints them.
     events: Option<String>,
     /// Advances the time.
+    #[schemars(with = "Option<crate::duration::DurationText>")]
     advance: Option<String>,
     /// The time of the step: `+5m` since the start, or a time in RFC 3339; immediately by default.
     at: Option<String>,
@@ -95,7 +109,7 @@ pub struct StepSpec {
 }
 
 /// Expectations. Omitted parts are not checked.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expectations {
     /// The end of the last attempt: `ack`, `retry`, `reject`, or the cause of a failure such as `trap`.
@@ -163,6 +177,11 @@ pub enum Action {
 }
 
 impl ScenarioFile {
+    /// The JSON Schema of a file.
+    pub(crate) fn schema() -> Value {
+        toml_file::schema::<Self>("Sandbus scenarios")
+    }
+
     /// Reads a file: JSON if its extension is `json`, else TOML.
     ///
     /// # Errors

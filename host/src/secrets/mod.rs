@@ -20,7 +20,7 @@ pub use environment::{ENVIRONMENT_PREFIX, EnvironmentError};
 const MAX_BYTES: u64 = 64 << 10;
 
 /// Settings of secrets.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SecretsConfig {
     /// The directories whose files sidecars may name.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -74,6 +75,21 @@ impl<'de> Deserialize<'de> for ConfigValue {
 
         deserializer.deserialize_any(ValueVisitor)
     }
+}
+
+/// The forms of a value of `[config]` in a JSON Schema.
+#[derive(JsonSchema)]
+#[schemars(untagged, deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) enum ConfigValueForm {
+    /// The value itself.
+    Text(String),
+    /// The file that a secret is read from.
+    File { file: PathBuf },
+    /// The environment variable that a secret is read from, without the prefix `SANDBUS_SECRET_`.
+    Env { env: String },
+    /// The credential of the systemd service that a secret is read from.
+    Credential { credential: String },
 }
 
 /// The values of `[config]`, by key.

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::config_value::{ConfigValue, ConfigValues};
 use super::descriptor::METHODS;
+use super::limits::MIN_MEMORY_BYTES;
 use super::sidecar_error::SidecarError;
 use super::subscription_rules;
 use super::swap_rules::{CanaryRule, RollbackRule};
@@ -20,8 +22,9 @@ use crate::subscription::{DeadLetterPolicy, RetryPolicy};
 use crate::toml_file;
 
 /// A sidecar. Unknown keys are refused, because a misspelt limit would have no effect.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(description = "The sidecar of a Sandbus plugin: its configuration, limits and grants.")]
 pub struct Sidecar {
     /// Whether the plugin is enabled, which is the default.
     pub enabled: Option<bool>,
@@ -31,6 +34,7 @@ pub struct Sidecar {
     /// method write `* /api/{*path}`.
     pub routes: Vec<String>,
     /// Values for its configuration keys: texts, or where secrets are read from.
+    #[schemars(with = "BTreeMap<String, super::config_value::ConfigValueForm>")]
     pub config: ConfigValues,
     /// Limits of the plugin.
     pub limits: LimitOverrides,
@@ -62,13 +66,15 @@ pub(crate) enum DescriptionSource {
 }
 
 /// Limits of the plugin.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitOverrides {
     /// Linear memory of one invocation, in bytes.
+    #[schemars(range(min = MIN_MEMORY_BYTES))]
     pub memory_bytes: Option<usize>,
     /// Time for one invocation.
-    #[serde(deserialize_with = "crate::duration::option::deserialize")]
+    #[serde(with = "crate::duration::option")]
+    #[schemars(with = "Option<crate::duration::PositiveDurationText>")]
     pub timeout: Option<Duration>,
     /// How many invocations of the plugin run at the same time.
     pub concurrency: Option<NonZeroU32>,
@@ -83,7 +89,7 @@ pub struct LimitOverrides {
 }
 
 /// The grants of a plugin.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Grants {
     /// Event types that it may publish. Defaults to those that it requests.
@@ -94,17 +100,20 @@ pub struct Grants {
     pub routes: Vec<String>,
     /// Hosts that its webhooks may address, as `host`, `host:port` or `*.domain`. Defaults to none.
     #[serde(deserialize_with = "crate::endpoint::deserialize_grants")]
+    #[schemars(inner(regex(pattern = crate::endpoint::GRANT_PATTERN)))]
     pub webhooks: Vec<String>,
     /// Hosts that it may send requests to, as `host`, `host:port` or `*.domain`. Defaults to none.
     #[serde(deserialize_with = "crate::endpoint::deserialize_grants")]
+    #[schemars(inner(regex(pattern = crate::endpoint::GRANT_PATTERN)))]
     pub http: Vec<String>,
     /// Private networks to which the names of these hosts may resolve: ranges such as `10.0.0.0/8`, or names in
     /// `[outbound.networks]` of sandbus.toml. Defaults to none.
+    #[schemars(with = "Vec<String>")]
     pub networks: Vec<NetworkGrant>,
 }
 
 /// Overrides for one subscription.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SubscriptionOverrides {
     /// The pattern of event types, for a component that does not describe itself.
@@ -112,31 +121,38 @@ pub struct SubscriptionOverrides {
     /// The ordering key of a component that does not describe itself: an attribute, or a JSON pointer into the data.
     pub ordering_key: Option<String>,
     /// How many deliveries may be in flight at the same time.
+    #[schemars(range(min = 1, max = subscription_rules::MAX_CONCURRENCY))]
     pub concurrency: Option<NonZeroU32>,
     /// How many consecutive deliveries of this subscription may share one instance; 1 by default.
     pub deliveries_per_instance: Option<NonZeroU32>,
     /// The number of attempts before a delivery becomes a dead letter.
     pub max_attempts: Option<NonZeroU32>,
     /// The delay before the second attempt.
-    #[serde(deserialize_with = "crate::duration::option::deserialize")]
+    #[serde(with = "crate::duration::option")]
+    #[schemars(with = "Option<crate::duration::DurationText>")]
     pub initial_delay: Option<Duration>,
     /// The factor between one delay and the next, from 1.0 to 100.0.
-    #[serde(deserialize_with = "crate::percent::option::deserialize")]
+    #[serde(with = "crate::percent::option")]
+    #[schemars(with = "Option<f64>", range(min = 1, max = 100))]
     pub backoff_multiplier: Option<Percent>,
     /// The longest delay between two attempts.
-    #[serde(deserialize_with = "crate::duration::option::deserialize")]
+    #[serde(with = "crate::duration::option")]
+    #[schemars(with = "Option<crate::duration::DurationText>")]
     pub max_delay: Option<Duration>,
     /// The random share of each delay, from 0.0 to 1.0.
-    #[serde(deserialize_with = "crate::percent::option::deserialize")]
+    #[serde(with = "crate::percent::option")]
+    #[schemars(with = "Option<f64>", range(min = 0, max = 1))]
     pub jitter: Option<Percent>,
     /// Causes of failure that are not retried.
+    #[schemars(with = "Option<Vec<crate::failure::RetriableCause>>")]
     pub non_retryable: Option<Vec<String>>,
     /// The effect of a dead letter on later events with the same ordering key.
     pub dead_letter_policy: Option<DeadLetterPolicy>,
     /// The backlog of the subscription beyond which publishers are refused.
     pub max_backlog: Option<NonZeroU64>,
     /// Time for one invocation.
-    #[serde(deserialize_with = "crate::duration::option::deserialize")]
+    #[serde(with = "crate::duration::option")]
+    #[schemars(with = "Option<crate::duration::PositiveDurationText>")]
     pub timeout: Option<Duration>,
 }
 
@@ -170,6 +186,11 @@ impl SubscriptionOverrides {
 }
 
 impl Sidecar {
+    /// The JSON Schema of a sidecar.
+    pub(crate) fn schema() -> serde_json::Value {
+        toml_file::schema::<Self>("Sandbus sidecar")
+    }
+
     /// Parses a sidecar.
     ///
     /// # Errors

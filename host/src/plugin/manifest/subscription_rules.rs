@@ -15,6 +15,9 @@ use crate::subscription::{DeadLetterPolicy, RetryPolicy, Start};
 /// The largest filters, in bytes. They stay in memory and in the store as long as the subscription exists.
 const FILTERS_BYTES: usize = 16 << 10;
 
+/// The highest concurrency of a subscription.
+pub(super) const MAX_CONCURRENCY: u32 = 1_024;
+
 /// Why a rule is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValidationError {
@@ -31,7 +34,7 @@ pub enum ValidationError {
     #[error(transparent)]
     OrderingKey(#[from] crate::ordering::ParseError),
     /// The concurrency is out of range.
-    #[error("its concurrency is not from 1 to 1024")]
+    #[error("its concurrency is not from 1 to {MAX_CONCURRENCY}")]
     Concurrency,
     /// The retry policy has no attempts.
     #[error("its max_attempts is zero; write 1 for no retries")]
@@ -76,7 +79,7 @@ pub enum ValidationError {
 pub(crate) fn concurrency(raw: Option<u32>) -> Result<Option<NonZeroU32>, ValidationError> {
     match raw.map(NonZeroU32::new) {
         None => Ok(None),
-        Some(Some(value)) if value.get() <= 1_024 => Ok(Some(value)),
+        Some(Some(value)) if value.get() <= MAX_CONCURRENCY => Ok(Some(value)),
         Some(_) => Err(ValidationError::Concurrency),
     }
 }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// A new file must handle recent events as the running generation does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CanaryRule {
     /// The number of recent events that both handle.
+    #[schemars(range(min = 1, max = CanaryRule::MAX_EVENTS))]
     pub events: usize,
     /// The largest number of events that both may handle differently.
     pub max_differences: usize,
@@ -29,15 +31,17 @@ impl Default for CanaryRule {
 }
 
 /// When the host rolls a generation back automatically.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RollbackRule {
     /// The share of failed attempts and requests that triggers the rollback.
+    #[schemars(range(min = 1, max = 100))]
     pub failures_percent: u32,
     /// The least number of attempts and requests to judge by.
     pub min_invocations: u32,
     /// How long after the swap the host watches the failures, across restarts too.
-    #[serde(deserialize_with = "crate::duration::deserialize")]
+    #[serde(with = "crate::duration")]
+    #[schemars(with = "crate::duration::PositiveDurationText")]
     pub window: Duration,
 }
 

@@ -19,7 +19,7 @@ pub(in crate::server) const HTTP2: &[u8] = b"h2";
 const PROTOCOLS: [&[u8]; 2] = [HTTP2, b"http/1.1"];
 
 /// The files of a listener with TLS.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
     /// The certificate, followed by the intermediate certificates, in PEM.
