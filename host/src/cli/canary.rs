@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
+use super::completions::live;
 use super::Remote;
 use super::component::Inspection;
 use super::output::cell;
@@ -22,7 +23,7 @@ pub(super) struct Arguments {
     #[arg(long, hide = true, value_parser = super::renamed("--events"))]
     last: Option<String>,
     /// Compare with this plugin [default: the name in the component]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = live::plugins())]
     plugin: Option<String>,
     #[command(flatten)]
     remote: Remote,

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use clap::Subcommand;
 
+use super::completions::live;
 use super::paging::{Paging, next_page_hint};
 use super::{Group, output};
 use crate::api::{
@@ -25,7 +26,7 @@ pub(super) enum Command {
     /// Show a dead letter and its attempts
     Show {
         /// The number of the dead letter
-        #[arg(value_parser = parse_number)]
+        #[arg(value_parser = parse_number, add = live::dead_letters())]
         number: i64,
     },
     /// Deliver dead letters again
@@ -55,7 +56,7 @@ pub(super) struct GroupArguments {
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Filter {
     /// Select dead letters of this subscription
-    #[arg(long, value_name = "OWNER/NAME")]
+    #[arg(long, value_name = "OWNER/NAME", add = live::subscriptions())]
     subscription: Option<SubscriptionId>,
     /// Select dead letters with this cause, such as trap, timeout or rejected
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(Cause::ALL.map(Cause::as_str)), hide_possible_values = true)]
@@ -65,7 +66,7 @@ pub(super) struct Filter {
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct GroupMember {
     /// Select the dead letters that failed like this one, such as the sample of a group
-    #[arg(long, value_name = "NUMBER", value_parser = parse_number, conflicts_with_all = ["subscription", "cause"])]
+    #[arg(long, value_name = "NUMBER", value_parser = parse_number, conflicts_with_all = ["subscription", "cause"], add = live::dead_letters())]
     like: Option<i64>,
 }
 
@@ -74,7 +75,7 @@ pub(super) struct GroupMember {
 #[command(group(clap::ArgGroup::new("which").required(true).multiple(true).args(["number", "all", "like", "subscription", "cause"])))]
 pub(super) struct Selection {
     /// The number of a dead letter
-    #[arg(conflicts_with_all = ["all", "like", "subscription", "cause"], value_parser = parse_number)]
+    #[arg(conflicts_with_all = ["all", "like", "subscription", "cause"], value_parser = parse_number, add = live::dead_letters())]
     number: Option<i64>,
     /// Select all dead letters
     #[arg(long, conflicts_with_all = ["like", "subscription", "cause"])]

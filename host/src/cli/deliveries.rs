@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 
+use super::completions::live;
 use super::paging::{Paging, next_page_hint};
 use super::{Group, output};
 use crate::api::{DeliveryPage, DeliveryQuery, DeliverySelection, DeliveryStateView, DeliveryView, PENDING_STATES};
@@ -31,7 +32,7 @@ pub(super) struct ListArguments {
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Filter {
     /// Select deliveries of this subscription
-    #[arg(long, value_name = "OWNER/NAME")]
+    #[arg(long, value_name = "OWNER/NAME", add = live::subscriptions())]
     subscription: Option<SubscriptionId>,
     /// Select deliveries of the event at this position
     #[arg(long, value_name = "POSITION", value_parser = super::parse_position)]

@@ -8,6 +8,7 @@ mod problems;
 use std::fmt::Write as _;
 
 use anyhow::bail;
+use clap_complete::{ArgValueCandidates, CompletionCandidate};
 use serde::Serialize;
 
 use super::output::{Output, table};
@@ -19,7 +20,7 @@ use crate::spelling;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Explain this code of an error response, of a failure or of `sandbus why` [default: list all]
-    #[arg(value_name = "CODE")]
+    #[arg(value_name = "CODE", add = ArgValueCandidates::new(candidates))]
     code: Option<String>,
     /// Print JSON
     #[arg(long)]
@@ -76,6 +77,15 @@ fn sections() -> Vec<Section> {
 
 fn all() -> Vec<Explanation> {
     sections().into_iter().flat_map(|section| section.entries).collect()
+}
+
+/// The codes for shells, each once, with its first meaning.
+fn candidates() -> Vec<CompletionCandidate> {
+    let candidate = |entry: Explanation| {
+        let id = Some(entry.code.to_owned());
+        CompletionCandidate::new(entry.code).id(id).help(Some(entry.meaning.to_owned().into()))
+    };
+    all().into_iter().map(candidate).collect()
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {

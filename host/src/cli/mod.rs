@@ -6,6 +6,7 @@ mod build;
 mod canary;
 mod check;
 mod client;
+mod completions;
 mod component;
 mod config;
 mod dead_letters;
@@ -125,6 +126,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Print the JSON Schema of a kind of TOML file, for editors
     Schema(schema::Arguments),
+    /// Print the script that completes commands in a shell, with the names of a running host
+    Completions(completions::Arguments),
     #[command(hide = true)]
     Compact(Renamed),
 }
@@ -266,6 +269,9 @@ pub fn main() -> ExitCode {
         console::print_error(&error.into());
         return ExitCode::FAILURE;
     }
+    if let Some(request) = completions::Request::of_process() {
+        return request.answer(command());
+    }
     let matches = command().try_get_matches();
     let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
@@ -332,6 +338,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Restore(arguments) => restore::run(arguments).await,
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
         Command::Compact(_) => Renamed::exit("sandbus compact", "sandbus events compact"),
     }
 }

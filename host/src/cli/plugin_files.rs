@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 
+use super::completions::live;
 use super::client::Client;
 use super::output::{Output, cell, digest, optional};
 
@@ -17,22 +18,25 @@ pub(super) enum Command {
         /// The component
         file: PathBuf,
         /// Upload to the file of the plugin NAME [default: the name of FILE without .wasm]
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, value_name = "NAME", add = live::plugins())]
         name: Option<String>,
     },
     /// Remove a plugin and its sidecar; its state, backlog and dead letters are kept
     Remove {
         /// The name of the plugin
+        #[arg(add = live::plugins())]
         name: String,
     },
     /// Enable a plugin in its sidecar
     Enable {
         /// The name of the plugin, or of its file
+        #[arg(add = live::plugins())]
         name: String,
     },
     /// Disable a plugin in its sidecar
     Disable {
         /// The name of the plugin, or of its file
+        #[arg(add = live::plugins())]
         name: String,
     },
     /// Show, replace or remove the sidecar of a plugin
@@ -42,6 +46,7 @@ pub(super) enum Command {
 #[derive(Debug, clap::Args)]
 pub(super) struct Sidecar {
     /// The name of the plugin
+    #[arg(add = live::plugins())]
     name: String,
     /// Replace the sidecar with this file, or with standard input if it is -
     #[arg(long, value_name = "FILE", conflicts_with = "remove")]

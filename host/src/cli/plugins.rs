@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
+use super::completions::live;
 use super::paging::fetch_all;
 use super::{Remote, output, plugin_details, plugin_files};
 use crate::api::{PluginList, PluginView, SubscriptionList, SubscriptionView};
@@ -16,6 +17,7 @@ pub(super) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     /// Show the details of this plugin
+    #[arg(add = live::plugins())]
     name: Option<String>,
     #[command(flatten)]
     remote: Remote,
@@ -28,6 +30,7 @@ enum Command {
     /// Show a plugin with the rules that apply to it
     Show {
         /// The name of the plugin
+        #[arg(add = live::plugins())]
         name: String,
     },
     #[command(flatten)]
@@ -35,6 +38,7 @@ enum Command {
     /// Stop deliveries and requests to a plugin, and wait for running invocations
     Drain {
         /// The name of the plugin
+        #[arg(add = live::plugins())]
         name: String,
         /// Wait at most this long for running invocations
         #[arg(long, value_name = "TIME", default_value = "10s", value_parser = super::parse_duration)]
@@ -43,6 +47,7 @@ enum Command {
     /// Resume a drained plugin
     Resume {
         /// The name of the plugin
+        #[arg(add = live::plugins())]
         name: String,
     },
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::completions::live;
 use super::paging::{Paging, next_page_hint};
 use super::top::{subject_name, time};
 use super::why::render::format_micros;
@@ -39,10 +40,10 @@ impl Period {
 #[derive(Debug, clap::Args)]
 pub(super) struct AttemptArguments {
     /// List only attempts of this plugin's subscriptions
-    #[arg(long)]
+    #[arg(long, add = live::plugins())]
     plugin: Option<String>,
     /// List only attempts of this subscription
-    #[arg(long, value_name = "OWNER/NAME")]
+    #[arg(long, value_name = "OWNER/NAME", add = live::subscriptions())]
     subscription: Option<SubscriptionId>,
     /// List only attempts at events with this id
     #[arg(long, value_name = "ID")]
@@ -67,7 +68,7 @@ pub(super) struct AttemptArguments {
 #[derive(Debug, clap::Args)]
 pub(super) struct RequestArguments {
     /// List only requests for this plugin's routes
-    #[arg(long)]
+    #[arg(long, add = live::plugins())]
     plugin: Option<String>,
     /// List only requests with a status from 500
     #[arg(long)]
@@ -83,10 +84,10 @@ pub(super) struct RequestArguments {
 #[derive(Debug, clap::Args)]
 pub(super) struct MinuteArguments {
     /// List only this plugin's subscriptions and routes
-    #[arg(long)]
+    #[arg(long, add = live::plugins())]
     plugin: Option<String>,
     /// List only this subscription
-    #[arg(long, value_name = "OWNER/NAME")]
+    #[arg(long, value_name = "OWNER/NAME", add = live::subscriptions())]
     subscription: Option<SubscriptionId>,
     /// Begin with the minute of this time, or of this long ago
     #[arg(long, value_name = "TIME|AGE", value_parser = super::parse_past_time, default_value = "1h")]

@@ -45,6 +45,11 @@ impl<T> Response<T> {
         &self.value
     }
 
+    /// The value alone.
+    pub(crate) fn into_value(self) -> T {
+        self.value
+    }
+
     /// A member as written by the host; null if there is no such member.
     pub(crate) fn member(&self, name: &str) -> &RawValue {
         let members = serde_json::from_str::<Members<'_>>(&self.json).map(|Members(members)| members);

@@ -1,5 +1,6 @@
 //! `sandbus rollback`.
 
+use super::completions::live;
 use super::Remote;
 use super::output::{cell, digest};
 use crate::api::RollbackQuery;
@@ -7,9 +8,10 @@ use crate::api::RollbackQuery;
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The name of the plugin
+    #[arg(add = live::plugins())]
     name: String,
     /// Return to the generation whose digest starts with DIGEST [default: the previous one]
-    #[arg(long, value_name = "DIGEST")]
+    #[arg(long, value_name = "DIGEST", add = live::generations())]
     to: Option<String>,
     #[command(flatten)]
     remote: Remote,

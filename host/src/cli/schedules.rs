@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use serde::Deserialize;
 
+use super::completions::live;
 use super::paging::{Paging, fetch_all, next_page_hint};
 use super::response::Response;
 use super::{Group, output};
@@ -16,10 +17,10 @@ pub(super) enum Command {
     /// Cancel a delayed event
     Cancel {
         /// The source of the event
-        #[arg(long)]
+        #[arg(long, add = live::delayed_sources())]
         source: String,
         /// The id of the event
-        #[arg(long)]
+        #[arg(long, add = live::delayed_events())]
         id: String,
     },
 }

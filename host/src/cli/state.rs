@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use clap::Subcommand;
 
+use super::completions::live;
 use super::Remote;
 use super::output::cell;
 use crate::api::{StateKeyQuery, StateRequest, StateValueView};
@@ -24,13 +25,16 @@ enum Command {
     /// Show a value
     Get {
         /// The plugin
+        #[arg(add = live::plugins())]
         plugin: String,
         /// The key
+        #[arg(add = live::state_keys())]
         key: String,
     },
     /// List keys
     Keys {
         /// The plugin
+        #[arg(add = live::plugins())]
         plugin: String,
         /// Show at most N keys
         #[arg(long, value_name = "N", default_value = "100", value_parser = super::parse_count::<NonZeroUsize>)]
@@ -44,8 +48,10 @@ enum Command {
     /// Delete a value
     Delete {
         /// The plugin
+        #[arg(add = live::plugins())]
         plugin: String,
         /// The key
+        #[arg(add = live::state_keys())]
         key: String,
     },
 }
@@ -54,8 +60,10 @@ enum Command {
 #[command(group(clap::ArgGroup::new("new").required(true).args(["value", "file"])))]
 struct Set {
     /// The plugin
+    #[arg(add = live::plugins())]
     plugin: String,
     /// The key
+    #[arg(add = live::state_keys())]
     key: String,
     /// The new value
     #[arg(allow_hyphen_values = true)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde_json::value::RawValue;
 
+use super::completions::live;
 use super::client::Client;
 use super::paging::fetch_all;
 use super::response::Response;
@@ -30,7 +31,7 @@ pub(super) enum Command {
     /// Show a subscription with the rules that apply to it, and its replays
     Show {
         /// The subscription
-        #[arg(value_name = "OWNER/NAME")]
+        #[arg(value_name = "OWNER/NAME", add = live::subscriptions())]
         id: SubscriptionId,
     },
     /// Create or change a subscription that delivers to a plugin or a webhook
@@ -40,13 +41,13 @@ pub(super) enum Command {
     /// Pause a subscription
     Pause {
         /// The subscription
-        #[arg(value_name = "OWNER/NAME")]
+        #[arg(value_name = "OWNER/NAME", add = live::subscriptions())]
         id: SubscriptionId,
     },
     /// Resume a paused subscription, or end the hold of its endpoint
     Resume {
         /// The subscription
-        #[arg(value_name = "OWNER/NAME")]
+        #[arg(value_name = "OWNER/NAME", add = live::subscriptions())]
         id: SubscriptionId,
     },
     /// Deliver past events again, in parallel with new ones; or stop replays
@@ -56,7 +57,7 @@ pub(super) enum Command {
     /// Delete a subscription with its backlog and its dead letters, unless a loaded plugin declares it
     Delete {
         /// The subscription
-        #[arg(value_name = "OWNER/NAME")]
+        #[arg(value_name = "OWNER/NAME", add = live::subscriptions())]
         id: SubscriptionId,
     },
 }
@@ -79,7 +80,7 @@ pub(super) struct Create {
     #[arg(long, conflicts_with = "plugin")]
     handshake: bool,
     /// Deliver to this plugin
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = live::plugins())]
     plugin: Option<String>,
     /// Deliver only events that match these filters, such as [{"prefix":{"subject":"eu/"}}]; [] matches all
     #[arg(long, value_name = "JSON", value_parser = Filters::parse)]
@@ -98,7 +99,7 @@ pub(super) struct Create {
 #[derive(Debug, clap::Args)]
 pub(super) struct RotateSecret {
     /// The subscription
-    #[arg(value_name = "OWNER/NAME")]
+    #[arg(value_name = "OWNER/NAME", add = live::subscriptions())]
     id: SubscriptionId,
     /// Use this new secret (Standard Webhooks) [default: a random secret, printed once]
     #[arg(long, value_name = "whsec_...", value_parser = Secret::parse)]
@@ -112,7 +113,7 @@ pub(super) struct RotateSecret {
 #[command(group(clap::ArgGroup::new("from").required(true).args(["from_beginning", "since", "position", "event", "stop"])))]
 pub(super) struct Replay {
     /// The subscription
-    #[arg(value_name = "OWNER/NAME")]
+    #[arg(value_name = "OWNER/NAME", add = live::subscriptions())]
     id: SubscriptionId,
     /// Replay from the oldest event on
     #[arg(long)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use http_body_util::BodyExt as _;
 
+use super::completions::live;
 use super::Remote;
 use super::client::{Client, StreamEnd};
 use super::server_sent_events::Parser;
@@ -19,10 +20,10 @@ const RECONNECT: Duration = Duration::from_secs(1);
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Show only this plugin's subscriptions and routes
-    #[arg(long)]
+    #[arg(long, add = live::plugins())]
     plugin: Option<String>,
     /// Show only attempts of this subscription
-    #[arg(long, value_name = "OWNER/NAME")]
+    #[arg(long, value_name = "OWNER/NAME", add = live::subscriptions())]
     subscription: Option<String>,
     /// Show only attempts at events of this type, or pattern of types
     #[arg(long = "type", value_name = "TYPE", value_parser = Pattern::parse)]

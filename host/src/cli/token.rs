@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Subcommand;
 
+use super::completions::live;
 use super::response::Response;
 use super::{Remote, output};
 use crate::access::{NewToken, Role, TokenId, TokenStore};
@@ -35,6 +36,7 @@ enum Command {
     /// Revoke a token
     Revoke {
         /// The id of the token, as `list` shows it
+        #[arg(add = live::tokens())]
         id: TokenId,
     },
 }
@@ -48,7 +50,7 @@ struct Create {
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
     /// Restrict the token to this plugin
-    #[arg(long)]
+    #[arg(long, add = live::plugins())]
     plugin: Option<String>,
     /// Let the token expire after this time, such as 90d
     #[arg(long, value_name = "TIME", value_parser = super::parse_duration)]
