@@ -14,6 +14,7 @@ mod deliveries;
 mod events;
 mod explain;
 mod inspect;
+mod man;
 mod new;
 mod output;
 mod paging;
@@ -128,6 +129,8 @@ enum Command {
     Schema(schema::Arguments),
     /// Print the script that completes commands in a shell, with the names of a running host
     Completions(completions::Arguments),
+    /// Print the man page, or write the pages of all commands
+    Man(man::Arguments),
     #[command(hide = true)]
     Compact(Renamed),
 }
@@ -339,6 +342,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments, command()),
         Command::Compact(_) => Renamed::exit("sandbus compact", "sandbus events compact"),
     }
 }
