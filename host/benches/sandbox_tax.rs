@@ -137,8 +137,10 @@ async fn events_per_second(generation: Arc<Generation>, recording: Option<Record
     bus.declare(&generation.name, generation.settings.declared.clone()).await.unwrap();
     registry.put(generation);
     let capacity = Capacity::new(CONCURRENCY).unwrap();
-    let (client, origin) =
-        (outbound::Client::new(outbound::Listeners::default()).unwrap(), HeaderValue::from_static("bench"));
+    let (client, origin) = (
+        outbound::Client::new(outbound::Listeners::default(), &outbound::OutboundConfig::default()).unwrap(),
+        HeaderValue::from_static("bench"),
+    );
     let webhooks = Webhooks::new(client, origin, Clock::System);
     let ledger = recording.map(|record| {
         let config = LedgerConfig { record, ..LedgerConfig::default() };

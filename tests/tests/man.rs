@@ -18,7 +18,11 @@ fn pages(directory: &Path) -> Vec<PathBuf> {
 /// The standard error of a program, if it is installed.
 fn complaints(program: &str, arguments: &[&str], pages: &[PathBuf]) -> Option<String> {
     let output = Command::new(program).args(arguments).args(pages).stdout(Stdio::piped()).output().ok()?;
-    Some(format!("{}{}", String::from_utf8_lossy(&output.stderr), if program == "mandoc" { String::from_utf8_lossy(&output.stdout) } else { "".into() }))
+    Some(format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stderr),
+        if program == "mandoc" { String::from_utf8_lossy(&output.stdout) } else { "".into() }
+    ))
 }
 
 #[test]
@@ -26,10 +30,14 @@ fn every_command_has_a_page() {
     let home = tempfile::tempdir().unwrap();
     let pages = pages(&home.path().join("man1"));
     let names: Vec<_> = pages.iter().map(|page| page.file_stem().unwrap().to_string_lossy().into_owned()).collect();
-    for name in ["sandbus", "sandbus-serve", "sandbus-plugins", "sandbus-plugins-show", "sandbus-dead-letters-redrive"] {
+    for name in ["sandbus", "sandbus-serve", "sandbus-plugins", "sandbus-plugins-show", "sandbus-dead-letters-redrive"]
+    {
         assert!(names.iter().any(|other| other == name), "{name}: {names:?}");
     }
-    assert!(!names.iter().any(|name| name.contains("help") || name.contains("compact") && name != "sandbus-events-compact"), "{names:?}");
+    assert!(
+        !names.iter().any(|name| name.contains("help") || name.contains("compact") && name != "sandbus-events-compact"),
+        "{names:?}"
+    );
     for page in &pages {
         let (name, text) = (page.file_stem().unwrap().to_string_lossy(), std::fs::read_to_string(page).unwrap());
         let title = text.lines().find(|line| line.starts_with(".TH ")).unwrap_or_default();

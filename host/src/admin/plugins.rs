@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
 use super::body::{Path, Query};
@@ -15,10 +15,11 @@ use super::plugin_target::disabled_plugin;
 use super::precondition::Tagged;
 use super::{Admin, Page, page_size, plugin_target};
 use crate::api::{
-    ConfigKeyView, DeclaredScheduleView, DeclaredSubscriptionView, DrainQuery, DrainResult, GenerationView, GrantsView,
-    LimitsView, ListQuery, OverlapView, PinView, PluginList, PluginStatus, PluginView, RequestedGrantsView,
+    ConfigKeyView, CorsRuleView, DeclaredScheduleView, DeclaredSubscriptionView, DrainQuery, DrainResult,
+    GenerationView, GrantsView, LimitsView, ListQuery, OverlapView, PinView, PluginList, PluginStatus, PluginView,
+    RequestedGrantsView,
 };
-use crate::plugin::{Descriptor, Generation, RegistrySnapshot, Settings, Status};
+use crate::plugin::{AllOrSome, CorsPolicy, Descriptor, Generation, RegistrySnapshot, Settings, Status};
 use crate::problem::Problem;
 
 /// The largest page.
@@ -233,6 +234,7 @@ fn view_generation(generation: &Generation) -> PluginView {
         }),
         withheld: settings.withheld(descriptor),
         limits: Some(view_limits(settings)),
+        cors: settings.cors.iter().map(|policy| view_cors(policy)).collect(),
         ..view_declared(descriptor)
     }
 }
@@ -266,6 +268,24 @@ fn view_limits(settings: &Settings) -> LimitsView {
         memory_bytes: settings.limits.memory_bytes as u64,
         timeout: crate::duration::format(settings.limits.timeout),
         concurrency: settings.concurrency.get(),
+    }
+}
+
+fn view_cors(policy: &CorsPolicy) -> CorsRuleView {
+    CorsRuleView {
+        routes: to_strings(&policy.routes),
+        origins: view_list(&policy.origins, |origin| origin.to_str().unwrap_or_default()),
+        headers: view_list(&policy.headers, HeaderName::as_str),
+        expose_headers: view_list(&policy.expose_headers, HeaderName::as_str),
+        credentials: policy.credentials,
+        max_age: policy.max_age.map(crate::duration::format),
+    }
+}
+
+fn view_list<T>(list: &AllOrSome<T>, text: impl Fn(&T) -> &str) -> Vec<String> {
+    match list {
+        AllOrSome::All => vec!["*".to_owned()],
+        AllOrSome::Some(values) => values.iter().map(|value| text(value).to_owned()).collect(),
     }
 }
 

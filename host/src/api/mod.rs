@@ -52,8 +52,9 @@ pub use ledger::{
 };
 pub use open_enums::{DeadLetterPolicyView, DeliveryOutcomeView, DeliveryStateView, PluginStatus, SubscriptionStatus};
 pub use plugins::{
-    ConfigKeyView, DeclaredScheduleView, DeclaredSubscriptionView, DrainQuery, DrainResult, GenerationView, GrantsView,
-    LimitsView, OverlapView, PinView, PluginList, PluginView, RequestedGrantsView, RollbackQuery, RollbackResult,
+    ConfigKeyView, CorsRuleView, DeclaredScheduleView, DeclaredSubscriptionView, DrainQuery, DrainResult,
+    GenerationView, GrantsView, LimitsView, OverlapView, PinView, PluginList, PluginView, RequestedGrantsView,
+    RollbackQuery, RollbackResult,
 };
 pub use problem::ProblemView;
 pub use schedules::{CancelQuery, ScheduleList, ScheduleView, ScheduledPage, ScheduledQuery, ScheduledView};

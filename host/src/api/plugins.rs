@@ -64,6 +64,8 @@ pub struct PluginView {
     pub limits: Option<LimitsView>,
     /// Its configuration keys.
     pub config_keys: Vec<ConfigKeyView>,
+    /// The CORS rules for its routes.
+    pub cors: Vec<CorsRuleView>,
     /// Its routes that overlap routes of other plugins.
     pub overlaps: Vec<OverlapView>,
     /// The generation that runs instead of the file after a rollback.
@@ -133,6 +135,24 @@ pub struct LimitsView {
     pub timeout: String,
     /// The number of concurrent invocations.
     pub concurrency: u32,
+}
+
+/// A rule for pages of other origins that use routes of a plugin in browsers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct CorsRuleView {
+    /// The routes that it applies to, as `METHOD /path`.
+    pub routes: Vec<String>,
+    /// The origins; `*` alone for all.
+    pub origins: Vec<String>,
+    /// The headers that pages may set in requests; `*` alone for all.
+    pub headers: Vec<String>,
+    /// The headers that pages may read in responses; `*` alone for all.
+    pub expose_headers: Vec<String>,
+    /// Whether browsers send credentials.
+    pub credentials: bool,
+    /// How long browsers remember the answer to a preflight request, such as `10m`; null for their default.
+    pub max_age: Option<String>,
 }
 
 /// A configuration key of a plugin. Its value is secret.

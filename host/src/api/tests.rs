@@ -235,6 +235,14 @@ fn plugin_view() {
         withheld: vec![text("publish x")],
         limits: Some(LimitsView { memory_bytes: 1, timeout: text("5s"), concurrency: 2 }),
         config_keys: vec![ConfigKeyView { name: text("greeting"), default: Some(text("Hi")), description: None }],
+        cors: vec![CorsRuleView {
+            routes: vec![text("GET /a")],
+            origins: vec![text("https://a.example")],
+            headers: vec![text("content-type")],
+            expose_headers: vec![text("etag")],
+            credentials: true,
+            max_age: Some(text("10m")),
+        }],
         overlaps: vec![OverlapView {
             route: text("GET /a"),
             plugin: text("other"),
@@ -263,7 +271,8 @@ fn plugin_view() {
         "granted":{"publish":["echo.>"],"subscribe":[],"webhooks":[],"http":["a.example"],"networks":[]},"withheld":["publish x"],
         "limits":{"memory_bytes":1,"timeout":"5s","concurrency":2},
         "config_keys":[{"name":"greeting","default":"Hi","description":null}],
-        "overlaps":[{"route":"GET /a","plugin":"other","theirs":"GET /{x}","goes_first":true}],
+        "cors":[{"routes":["GET /a"],"origins":["https://a.example"],"headers":["content-type"],"expose_headers":["etag"],
+        "credentials":true,"max_age":"10m"}],"overlaps":[{"route":"GET /a","plugin":"other","theirs":"GET /{x}","goes_first":true}],
         "rolled_back":{"passed_over":"bad","runs":"abc","reason":"by hand","since":"2030-01-01T00:00:00.000Z"},
         "generations":[{"digest":"abc","version":"1.0.0","since":"2030-01-01T00:00:00.000Z","rolled_back_from":false}]}"#,
     );

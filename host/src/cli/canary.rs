@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-use super::completions::live;
 use super::Remote;
+use super::completions::live;
 use super::component::Inspection;
 use super::output::cell;
 use crate::api::{CanaryQuery, CanaryView, DifferingDeliveryView};

@@ -88,8 +88,7 @@ impl Request {
     /// Prints the answer. A shell has no use for an error, so there is none.
     pub(super) fn answer(self, mut command: clap::Command) -> ExitCode {
         let (mut answer, folder) = (Vec::new(), std::env::current_dir().ok());
-        let written =
-            self.shell.completer().write_complete(&mut command, self.words, folder.as_deref(), &mut answer);
+        let written = self.shell.completer().write_complete(&mut command, self.words, folder.as_deref(), &mut answer);
         if written.is_err() {
             return ExitCode::FAILURE;
         }

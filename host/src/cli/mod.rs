@@ -342,7 +342,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
-        Command::Man(arguments) => man::run(&arguments, command()),
+        Command::Man(arguments) => man::run(&arguments, self::command()),
         Command::Compact(_) => Renamed::exit("sandbus compact", "sandbus events compact"),
     }
 }

@@ -1,7 +1,7 @@
 //! `sandbus plugins show`: a plugin with the rules that apply to it, for people.
 
 use super::output::{cell, digest, list, optional};
-use crate::api::{GrantsView, PluginView, RequestedGrantsView, RetryView, SubscriptionView};
+use crate::api::{CorsRuleView, GrantsView, PluginView, RequestedGrantsView, RetryView, SubscriptionView};
 use crate::printable;
 
 /// The lines about a plugin. The subscriptions are those that it owns.
@@ -38,6 +38,10 @@ pub(super) fn show(plugin: &PluginView, subscriptions: &[&SubscriptionView]) -> 
         line("withheld", list(&plugin.withheld));
     }
     plugin.routes.iter().for_each(|route| line("route", cell(route)));
+    for CorsRuleView { routes, origins, credentials, .. } in &plugin.cors {
+        let credentials = if *credentials { ", with credentials" } else { "" };
+        line("cors", format!("{}: from {}{credentials}", list(routes), list(origins)));
+    }
     for subscription in subscriptions {
         show_subscription(subscription, &mut line);
     }
@@ -105,6 +109,12 @@ mod tests {
                 subscribe: vec![],
             }),
             withheld: vec!["publish a.>".to_owned()],
+            cors: vec![CorsRuleView {
+                routes: vec!["GET /mails".to_owned()],
+                origins: vec!["https://a.example".to_owned(), "https://b.example".to_owned()],
+                credentials: true,
+                ..CorsRuleView::default()
+            }],
             rolled_back: Some(PinView {
                 runs: "0123456789abcdef".to_owned(),
                 reason: "every invocation failed".to_owned(),
@@ -133,6 +143,7 @@ mod tests {
             "mailer 1.0.0: sends",
             "limits        64 MiB of memory, 5s, 8 at a time",
             "requests      publish a.>, b.c\nwithheld      publish a.>",
+            "cors          GET /mails: from https://a.example, https://b.example, with credentials",
             "rolled back   to 0123456789ab, since 2030-01-01T00:00:00.000Z: every invocation failed",
             "subscription  mailer/send: order.*, ordered by subject",
             "              4 at a time, 2s each, 5 attempts, 1s to 5m apart",

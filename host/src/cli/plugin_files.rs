@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 
-use super::completions::live;
 use super::client::Client;
+use super::completions::live;
 use super::output::{Output, cell, digest, optional};
 
 #[derive(Debug, Subcommand)]

@@ -1,7 +1,7 @@
 //! `sandbus rollback`.
 
-use super::completions::live;
 use super::Remote;
+use super::completions::live;
 use super::output::{cell, digest};
 use crate::api::RollbackQuery;
 

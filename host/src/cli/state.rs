@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use clap::Subcommand;
 
-use super::completions::live;
 use super::Remote;
+use super::completions::live;
 use super::output::cell;
 use crate::api::{StateKeyQuery, StateRequest, StateValueView};
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde_json::value::RawValue;
 
-use super::completions::live;
 use super::client::Client;
+use super::completions::live;
 use super::paging::fetch_all;
 use super::response::Response;
 use super::subscription_details::{format_lag, format_target, show};

@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use http_body_util::BodyExt as _;
 
-use super::completions::live;
 use super::Remote;
 use super::client::{Client, StreamEnd};
+use super::completions::live;
 use super::server_sent_events::Parser;
 use super::why::render::{describe_attempt, describe_request};
 use crate::api::{StreamMessage, StreamQuery};

@@ -7,7 +7,7 @@ use clap::Args as _;
 use super::*;
 use crate::documented::{blocks, fields_of, titled, with_commented_keys};
 use crate::ingress::producers::ProducerRule;
-use crate::plugin::{CanaryRule, Grants, LimitOverrides, RollbackRule, Sidecar, SubscriptionOverrides};
+use crate::plugin::{CanaryRule, CorsRule, Grants, LimitOverrides, RollbackRule, Sidecar, SubscriptionOverrides};
 use crate::subscription::RetryPolicy;
 
 const PAGE: &str = include_str!("../../../docs/configuration.md");
@@ -84,6 +84,8 @@ fn every_key_of_a_sidecar_is_documented() {
     check_keys(&all, "canary", &fields_of::<CanaryRule>());
     check_keys(&all, "rollback", &fields_of::<RollbackRule>());
     check_keys(&all, "subscriptions.user_registered", &fields_of::<SubscriptionOverrides>());
+    assert_eq!(fields_of::<CorsRule>(), table(&all)["cors"][0].as_table().unwrap().keys().cloned().collect());
+    fields_of::<CorsRule>().iter().for_each(|key| assert!(PAGE.contains(&format!("| `{key}` |")), "{key}"));
     // These two tables show the defaults.
     assert_eq!((sidecar.canary, sidecar.rollback), (Some(CanaryRule::default()), Some(RollbackRule::default())));
 }

@@ -1,6 +1,7 @@
 //! The ingress: publishes events from HTTP requests, and routes requests to plugins.
 
 pub(crate) mod cloudevents;
+mod cors;
 pub(crate) mod events;
 pub(crate) mod producers;
 pub(crate) mod reply;

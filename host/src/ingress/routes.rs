@@ -5,11 +5,13 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::State;
+use axum::http::header::ORIGIN;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
 use super::Ingress;
+use super::cors;
 use super::events::ReplyWait;
 use super::reply::{put_reply, without_reply};
 use super::request_record::RequestRecord;
@@ -29,8 +31,13 @@ use crate::telemetry;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub(super) async fn handle(State(ingress): State<Arc<Ingress>>, request: Request<Body>) -> Response {
-    let started = Instant::now();
-    let found = ingress.registry.snapshot().find(request.method().as_str(), request.uri().path());
+    let snapshot = ingress.registry.snapshot();
+    let (method, path) = (request.method(), request.uri().path());
+    if let Some(response) = cors::preflight(&snapshot, method, path, request.headers()).await {
+        return response;
+    }
+    let found = snapshot.find(request.method().as_str(), request.uri().path());
+    drop(snapshot);
     let (generation, route, params) = match found {
         RouteMatch::Plugin { generation, route, params } => (generation, route, params),
         RouteMatch::Absent(plugin) => {
@@ -42,6 +49,24 @@ pub(super) async fn handle(State(ingress): State<Arc<Ingress>>, request: Request
         RouteMatch::OtherMethods(methods) => return Problem::method_not_allowed(&methods).into_response(),
         RouteMatch::Nothing => return Problem::not_found("no plugin has a route for this path").into_response(),
     };
+    let settings = Arc::clone(&generation.settings);
+    let Some(policy) = settings.cors_policy(&route) else {
+        return answer(&ingress, generation, route, params, request).await;
+    };
+    let origin = request.headers().get(ORIGIN).cloned();
+    let response = answer(&ingress, generation, route, params, request).await;
+    cors::apply(policy, origin, response).await
+}
+
+/// The response of a route, or the problem in place of it.
+async fn answer(
+    ingress: &Arc<Ingress>,
+    generation: Arc<Generation>,
+    route: Arc<Route>,
+    params: Vec<(String, String)>,
+    request: Request<Body>,
+) -> Response {
+    let started = Instant::now();
     let plugin = Arc::clone(&generation.name);
     let note: Option<AccessNote> = request.extensions().get().cloned();
     note.iter().for_each(|note| note.set_plugin(&plugin));
@@ -54,8 +79,8 @@ pub(super) async fn handle(State(ingress): State<Arc<Ingress>>, request: Request
     note.iter().for_each(|note| note.set_request_id(record.id().as_str()));
     let response = match generation.is_service() {
         // Boxed, because the other future is smaller and more frequent.
-        true => Box::pin(super::services::respond(&ingress, generation, route, &record, request)).await,
-        false => respond(&ingress, generation, route, params, &record, request).await,
+        true => Box::pin(super::services::respond(ingress, generation, route, &record, request)).await,
+        false => respond(ingress, generation, route, params, &record, request).await,
     };
     let mut response = response.unwrap_or_else(|problem| {
         record.refused(&problem);

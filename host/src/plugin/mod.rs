@@ -33,6 +33,7 @@ pub use load::screening::{Features, ScreeningError};
 pub use load::source::{FILE_LIMIT_BYTES, SourceError};
 pub(crate) use load::source::{SIDECAR_LIMIT_BYTES, Symlinks, read_plugin, read_sidecar};
 pub use manifest::config_value::{ConfigValue, ConfigValues};
+pub use manifest::cors::{AllOrSome, CorsError, CorsPolicy, CorsRule};
 pub(crate) use manifest::descriptor::METHODS;
 pub(crate) use manifest::descriptor::path::{RESERVED, check as check_path};
 pub use manifest::descriptor::{ConfigKey, Descriptor, Route, Subscription, ValidationError as DescriptorError};

@@ -8,8 +8,9 @@ use serde_json::{Map, Value};
 /// The JSON Schema of a file, from the type that reads it. It has draft 7, which all editors know.
 pub(crate) fn schema<T: JsonSchema>(title: &str) -> Value {
     // Before the other transforms, so that a reference does not get siblings from an `anyOf` that is resolved later.
-    let settings = SchemaSettings::draft07()
-        .with(|settings| settings.transforms.insert(0, Box::new(RecursiveTransform(|schema: &mut Schema| adapt(schema)))));
+    let settings = SchemaSettings::draft07().with(|settings| {
+        settings.transforms.insert(0, Box::new(RecursiveTransform(|schema: &mut Schema| adapt(schema))))
+    });
     let mut schema = settings.into_generator().into_root_schema_for::<T>();
     schema.insert("title".to_owned(), title.into());
     schema.to_value()
@@ -76,7 +77,7 @@ mod tests {
     #[derive(JsonSchema)]
     #[serde(deny_unknown_fields, default)]
     #[derive(Default)]
-    #[expect(dead_code, reason = "only its schema is used")]
+    #[allow(dead_code, reason = "only its schema is used")]
     struct Example {
         /// A name.
         name: Option<String>,

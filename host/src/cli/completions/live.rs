@@ -11,8 +11,8 @@ use clap_complete::{ArgValueCandidates, CompletionCandidate};
 
 use super::words;
 use crate::api::{
-    DeadLetterPage, DeadLetterView, GenerationView, PluginList, PluginView, ScheduledPage, ScheduledView, StateKeyQuery,
-    SubscriptionList, SubscriptionView, TokenView,
+    DeadLetterPage, DeadLetterView, GenerationView, PluginList, PluginView, ScheduledPage, ScheduledView,
+    StateKeyQuery, SubscriptionList, SubscriptionView, TokenView,
 };
 use crate::cli::Remote;
 use crate::cli::client::Client;
@@ -102,9 +102,9 @@ pub(in crate::cli) fn state_keys() -> ArgValueCandidates {
 /// The ids of tokens.
 pub(in crate::cli) fn tokens() -> ArgValueCandidates {
     let name = |token: TokenView| (token.id, format!("{} {}", token.role, token.name.unwrap_or_default()));
-    candidates(move |client| async move {
-        Ok(client.tokens().await?.into_value().tokens.into_iter().map(name).collect())
-    })
+    candidates(
+        move |client| async move { Ok(client.tokens().await?.into_value().tokens.into_iter().map(name).collect()) },
+    )
 }
 
 /// Candidates that a host is asked for.
@@ -193,7 +193,10 @@ mod tests {
         for name in ["orders", "operator/mail-1", "9f86d081884c", "urn:a:b", "a@b,c=d%e+f"] {
             assert!(is_safe(name), "{name}");
         }
-        for name in ["", "-rf", "a b", "$(id)", "`id`", "a;b", "a&b", "a|b", "a>b", "a*", "~", "a'b", "a\"b", "a\\b", "a\n", "\u{e9}", "!a", "{a}", "#a", "[a]", "(a)", "a?"] {
+        for name in [
+            "", "-rf", "a b", "$(id)", "`id`", "a;b", "a&b", "a|b", "a>b", "a*", "~", "a'b", "a\"b", "a\\b", "a\n",
+            "\u{e9}", "!a", "{a}", "#a", "[a]", "(a)", "a?",
+        ] {
             assert!(!is_safe(name), "{name:?}");
         }
     }

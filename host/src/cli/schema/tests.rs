@@ -142,8 +142,7 @@ fn every_scenario_file_of_the_repository_is_valid() {
     let validator = File::Scenario.validator();
     let home = tempfile::tempdir().unwrap();
     let mut files = Vec::new();
-    let handlers =
-        [Handler::Event("order.placed".to_owned()), Handler::Route("GET".to_owned(), "/orders".to_owned())];
+    let handlers = [Handler::Event("order.placed".to_owned()), Handler::Route("GET".to_owned(), "/orders".to_owned())];
     Template::Python.create(&home.path().join("orders"), "orders", &handlers).unwrap();
     let workspace = SharedWorkspace::create(&home.path().join("shop"), "shop").unwrap();
     Template::JavaScript.create(&workspace.plugins().join("stock"), "stock", &handlers).unwrap();
@@ -194,7 +193,10 @@ fn what_the_parser_refuses_the_schema_refuses_too() {
         (File::Sidecar, "[limits]\nmax_backlog = 0"),
         (File::Sidecar, "[subscriptions.a]\nmax_attempts = 0"),
         (File::Sidecar, "[subscriptions.a]\njitter = -0.1"),
-        (File::Scenario, "[[scenario]]\nname = \"a\"\nstep = []\n[[scenario.given.http]]\nrequest = \"GET http://a/\"\ntimes = 0"),
+        (
+            File::Scenario,
+            "[[scenario]]\nname = \"a\"\nstep = []\n[[scenario.given.http]]\nrequest = \"GET http://a/\"\ntimes = 0",
+        ),
         // Durations.
         (File::Config, "shutdown_grace_period = \"5 parsecs\""),
         (File::Config, "shutdown_grace_period = \"\""),
@@ -234,19 +236,34 @@ fn what_the_parser_accepts_the_schema_accepts_too() {
     for (file, text) in [
         (File::Config, ""),
         (File::Config, "listen = \"localhost:80\"\nadmin_listen = \"[::1]:0\""),
-        (File::Config, "shutdown_grace_period = \"0s\"\n[http]\nbody_timeout = \"1.5 s\"\nwrite_timeout = \"1h30m 5 sec\""),
+        (
+            File::Config,
+            "shutdown_grace_period = \"0s\"\n[http]\nbody_timeout = \"1.5 s\"\nwrite_timeout = \"1h30m 5 sec\"",
+        ),
         (File::Config, "shutdown_grace_period = \"0\"\n[ledger]\nslow = \"5\u{b5}s\"\nretain_for = \"1month 2weeks\""),
         (File::Config, "[bus]\nurl = \"FILE:///var/lib\"\nhop_limit = 0\nmax_backlog = 0"),
         (File::Config, "[ingress]\nevents = \"off\"\ntrusted_proxies = []"),
-        (File::Config, "[ingress]\nevents = { types = [\">\", \"*.b\"], sources = [\"*\", \"urn:a:*\", \"/a*b\"], replies = true }"),
+        (
+            File::Config,
+            "[ingress]\nevents = { types = [\">\", \"*.b\"], sources = [\"*\", \"urn:a:*\", \"/a*b\"], replies = true }",
+        ),
         (File::Sidecar, &most_events),
         (File::Sidecar, "[limits]\nmemory_bytes = 65536\nmax_log_bytes = 9223372036854775807"),
         (File::Sidecar, "[grants]\nhttp = [\"a\", \"*.a:1\", \"2001:db8::1\", \"[2001:db8::1]:443\"]\npublish = []"),
-        (File::Sidecar, "[subscriptions.a]\nbackoff_multiplier = 2\njitter = 0\nnon_retryable = [\"trap\", \"out-of-memory\"]"),
+        (
+            File::Sidecar,
+            "[subscriptions.a]\nbackoff_multiplier = 2\njitter = 0\nnon_retryable = [\"trap\", \"out-of-memory\"]",
+        ),
         (File::Scenario, ""),
         (File::Scenario, "plugins = [\"a\", \"../b\"]\n[[scenario]]\nname = \"\"\nstep = []"),
-        (File::Scenario, "[[scenario]]\nname = \"a\"\nstep = [{ event = \"a\", data = [1, \"b\"], at = \"+5m\", attributes = { a = 1 } }]"),
-        (File::Scenario, "[[scenario]]\nname = \"a\"\nstep = [{ request = \"GET /\", then.response.status = 200, then.plugins.a.logs = [] }]"),
+        (
+            File::Scenario,
+            "[[scenario]]\nname = \"a\"\nstep = [{ event = \"a\", data = [1, \"b\"], at = \"+5m\", attributes = { a = 1 } }]",
+        ),
+        (
+            File::Scenario,
+            "[[scenario]]\nname = \"a\"\nstep = [{ request = \"GET /\", then.response.status = 200, then.plugins.a.logs = [] }]",
+        ),
     ] {
         assert_eq!(file.parses(text), Ok(()), "{text}");
         assert_eq!(faults(&file.validator(), text), [""; 0], "{text}");

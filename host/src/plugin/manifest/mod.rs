@@ -1,6 +1,7 @@
 //! The declarations of a plugin, the grants of its operator, and the resulting settings.
 
 pub(super) mod config_value;
+pub(super) mod cors;
 pub(super) mod descriptor;
 pub(super) mod digest;
 pub(super) mod limits;

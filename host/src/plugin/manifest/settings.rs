@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::{NonZeroU32, NonZeroU64};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::config_value::ConfigValue;
+use super::cors::CorsPolicy;
 use super::descriptor::{self, Descriptor, Route};
 use super::limits::{Limits, MAX_TIMEOUT, MIN_MEMORY_BYTES};
 use super::sidecar::{Sidecar, SubscriptionOverrides};
@@ -64,6 +66,8 @@ pub struct Settings {
     pub webhooks: HostGrants,
     /// Hosts that it may send requests to.
     pub http: HostGrants,
+    /// The CORS rules for its routes. At most one applies to a route.
+    pub cors: Vec<Arc<CorsPolicy>>,
     /// The sidecar.
     pub sidecar: Sidecar,
     /// The canary that must pass before it takes over.
@@ -110,6 +114,8 @@ impl Settings {
         if let Some(unknown) = sidecar.grants.routes.iter().find(|grant| !declared(grant)) {
             return Err(SidecarError::UnknownRoute(unknown.clone()));
         }
+        let cors = CorsPolicy::check(&sidecar.cors, &descriptor.routes);
+        let cors = cors.map_err(|(index, error)| SidecarError::Cors(index, error))?;
         let publish = sidecar.grants.publish.clone().unwrap_or_else(|| descriptor.publishes.clone());
         let granted = |event_type: &str| publish.iter().any(|pattern| pattern.matches(event_type));
         let schedules = descriptor.schedules.iter().filter(|(_, schedule)| granted(&schedule.event_type));
@@ -133,6 +139,7 @@ impl Settings {
             subscribe: sidecar.grants.subscribe.clone().unwrap_or_else(|| descriptor.subscribes.clone()),
             webhooks: HostGrants { hosts: sidecar.grants.webhooks.clone(), networks: networks.clone() },
             http: HostGrants { hosts: sidecar.grants.http.clone(), networks },
+            cors: cors.into_iter().map(Arc::new).collect(),
             sidecar: sidecar.clone(),
             canary: sidecar.canary,
             rollback: sidecar.rollback,
@@ -140,6 +147,19 @@ impl Settings {
             config,
             declared,
         })
+    }
+
+    /// The CORS rule for a route, if there is one.
+    #[must_use]
+    pub fn cors_policy(&self, route: &Route) -> Option<&Arc<CorsPolicy>> {
+        self.cors.iter().find(|policy| policy.routes.contains(route))
+    }
+
+    /// Whether an `OPTIONS` route exists only because the sidecar routes every method of its path to the plugin.
+    #[must_use]
+    pub fn has_implicit_options(&self, route: &Route) -> bool {
+        let every_method = |line: &String| line.strip_prefix("* ").is_some_and(|path| path.trim() == route.path);
+        self.sidecar.routes.iter().any(every_method)
     }
 
     /// Whether the sidecar lets a route take requests from another plugin's route.

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::config_value::{ConfigValue, ConfigValues};
+use super::cors::CorsRule;
 use super::descriptor::METHODS;
 use super::limits::MIN_MEMORY_BYTES;
 use super::sidecar_error::SidecarError;
@@ -40,6 +41,8 @@ pub struct Sidecar {
     pub limits: LimitOverrides,
     /// Grants of the plugin.
     pub grants: Grants,
+    /// Rules for pages of other origins in browsers.
+    pub cors: Vec<CorsRule>,
     /// The canary that must pass before a new file takes over.
     pub canary: Option<CanaryRule>,
     /// When a new generation is rolled back automatically.
@@ -239,6 +242,7 @@ impl Sidecar {
             routes: part(self.routes, &under.routes),
             limits: part(self.limits, &under.limits),
             grants: part(self.grants, &under.grants),
+            cors: part(self.cors, &under.cors),
             canary: part(self.canary, &under.canary),
             rollback: part(self.rollback, &under.rollback),
             ..self
@@ -282,6 +286,8 @@ impl Sidecar {
             SidecarError::TooMuchMemory(..) | SidecarError::TooLittleMemory(_) => rest.limits.memory_bytes = None,
             SidecarError::NoTime | SidecarError::TooMuchTime(_) => rest.limits.timeout = None,
             SidecarError::UnknownRoute(route) => rest.grants.routes.retain(|grant| grant != route),
+            SidecarError::Cors(index, _) if *index < rest.cors.len() => drop(rest.cors.remove(*index)),
+            SidecarError::Cors(..) => {}
             SidecarError::Percent(_) | SidecarError::NoWindow => rest.rollback = None,
             SidecarError::NoEvents | SidecarError::Inconclusive(..) | SidecarError::TooManyEvents(_) => {
                 rest.canary = None

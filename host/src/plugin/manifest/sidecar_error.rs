@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::cors::CorsError;
 use super::limits::{MAX_TIMEOUT, MIN_MEMORY_BYTES};
 use super::subscription_rules;
 use super::swap_rules::CanaryRule;
@@ -57,6 +58,9 @@ pub enum SidecarError {
         "it grants the route `{0}`, which the plugin does not declare; name one of its routes, such as `GET /hello`"
     )]
     UnknownRoute(String),
+    /// A CORS rule is invalid, by its index.
+    #[error("[[cors]], rule {number}: {1}", number = .0 + 1)]
+    Cors(usize, CorsError),
     /// The rollback rule would always apply, or never.
     #[error("rollback.failures_percent is {0}; it is from 1 to 100")]
     Percent(u32),
