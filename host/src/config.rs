@@ -19,6 +19,7 @@ use crate::bus;
 use crate::endpoint::DEFAULT_ORIGIN;
 use crate::ingress::{EventsRule, IngressConfig};
 use crate::ledger::LedgerConfig;
+use crate::login::OidcConfig;
 use crate::outbound::OutboundConfig;
 use crate::plugin::{self, HostSettings, Limits, PreparedRuntimePaths};
 use crate::secrets::{SecretStore, SecretsConfig};
@@ -104,11 +105,13 @@ pub struct AccessConfig {
     pub behind_proxy: bool,
     /// The size of the audit log above which its oldest files are deleted.
     pub audit_retain_bytes: u64,
+    /// The login through an OpenID provider. There is none by default.
+    pub oidc: Option<OidcConfig>,
 }
 
 impl Default for AccessConfig {
     fn default() -> Self {
-        Self { require_tokens: false, behind_proxy: false, audit_retain_bytes: 256 << 20 }
+        Self { require_tokens: false, behind_proxy: false, audit_retain_bytes: 256 << 20, oidc: None }
     }
 }
 
@@ -505,6 +508,13 @@ impl Config {
             networks: self.outbound.networks.clone(),
             secrets: SecretStore::new(&self.secrets),
         }
+    }
+
+    /// Whether browsers reach the admin interface by TLS.
+    #[must_use]
+    pub fn is_admin_secure(&self) -> bool {
+        let by_login = self.access.oidc.as_ref().is_some_and(OidcConfig::is_secure);
+        self.admin_tls.is_some() || self.access.behind_proxy || by_login
     }
 
     /// Whether callers of the admin interface need tokens: always if it can be reached from other machines.

@@ -29,6 +29,7 @@ use crate::files;
 use crate::ingress::{Ingress, Producers, SpoolLimits};
 use crate::ledger::Ledger;
 use crate::lock::Locked;
+use crate::login::Login;
 use crate::observer::Observer;
 use crate::outbound::{self, Listeners, Outbound};
 use crate::plugin::{
@@ -322,6 +323,8 @@ impl Host {
             },
             data: store.unwrap_or_else(|| config.data.clone()),
             access: Arc::new(access),
+            login: config.access.oidc.clone().map(|oidc| Arc::new(Login::new(oidc, reloader.client.clone()))),
+            is_secure: config.is_admin_secure(),
             changes: Arc::default(),
             configuration: view,
         };

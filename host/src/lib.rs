@@ -30,6 +30,7 @@ pub mod host;
 pub mod ingress;
 pub mod ledger;
 mod lock;
+pub mod login;
 pub mod model;
 pub mod observer;
 pub mod outbound;

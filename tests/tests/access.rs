@@ -17,7 +17,9 @@ const TABLE: &[(&str, &[&str])] = &[
     ("compact", &["operate", "admin"]),
     ("create_backup", &["admin"]),
     ("cancel_scheduled", &["operate", "admin"]),
+    ("create_session", &ROLES),
     ("create_token", &["admin"]),
+    ("delete_session", &ROLES),
     ("delete_state", &["operate", "admin"]),
     ("delete_subscription", &["operate", "admin"]),
     ("disable_plugin", &["deploy", "admin"]),
@@ -73,7 +75,7 @@ const TABLE: &[(&str, &[&str])] = &[
 ];
 
 /// The operations that need no token.
-const OPEN: [&str; 2] = ["get_health", "get_readiness"];
+const OPEN: [&str; 4] = ["get_health", "get_readiness", "begin_login", "complete_login"];
 
 /// Creates a token next to the running host, as its machine's operator does.
 fn token(host: &Host, arguments: &[&str]) -> String {
@@ -136,7 +138,8 @@ fn each_role_may_use_its_operations_and_no_others() {
         let call = |token: &str| outcome(&send(&host, token, &method, &host.admin_url(&path), b""));
         let (status, code) = call("");
         if OPEN.contains(&id.as_str()) {
-            assert_eq!(status, 200, "{id}");
+            // There is no provider.
+            assert_eq!(status, if id.ends_with("_login") { 404 } else { 200 }, "{id}");
             continue;
         }
         assert_eq!((status, code.as_str()), (401, "token-required"), "{id} without a token");

@@ -239,6 +239,15 @@ impl TokenRecord {
         Self { id, name, role, plugin, hide_payloads, created_at, created_by, expires_at, hash }
     }
 
+    /// The creator of tokens that a login has created.
+    pub const LOGIN: &str = "login";
+
+    /// Whether a login has created the token.
+    #[must_use]
+    pub fn is_login(&self) -> bool {
+        self.created_by == Self::LOGIN
+    }
+
     /// Whether the token is no longer valid.
     #[must_use]
     pub fn is_expired(&self, now: Timestamp) -> bool {

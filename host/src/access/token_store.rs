@@ -154,6 +154,8 @@ impl TokenStore {
     pub fn create(&self, token: NewToken, now: Timestamp) -> Result<(Secret, TokenRecord), TokenStoreError> {
         let _lock = self.lock()?;
         let mut tokens = self.read_current()?.to_vec();
+        // Nobody looks for logins of the past.
+        tokens.retain(|token| !token.is_login() || !token.is_expired(now));
         if tokens.len() >= MAX_TOKENS {
             return Err(TokenStoreError::TooMany);
         }

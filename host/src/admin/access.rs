@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
@@ -24,6 +24,7 @@ use limiter::FailureLimiter;
 use super::Admin;
 use super::audit::{self, ChangeRecord};
 use super::contract::Operations;
+use super::login;
 use super::plugin_target::target;
 use crate::access::{AuditLog, Permission, RejectedToken, Role, TokenRecord, TokenStore};
 use crate::api;
@@ -136,16 +137,50 @@ impl Guard {
     }
 
     /// Identifies the caller by the token in the header. None if a required token is missing.
-    async fn authenticate(&self, header: Option<HeaderValue>) -> Result<Option<Caller>, RejectedToken> {
-        let Some(presented) = header else {
-            return Ok(self.tokenless.clone());
+    async fn authenticate(&self, credential: Credential) -> Result<Option<Caller>, RejectedToken> {
+        let presented = match credential {
+            Credential::None => return Ok(self.tokenless.clone()),
+            Credential::Malformed => return Err(RejectedToken::Unknown),
+            Credential::Header(token) => token,
+            Credential::Cookie(token) => {
+                let authenticated = self.authenticate_token(token).await;
+                // An old cookie must not lock anybody out where no token is required.
+                return authenticated.or_else(|rejected| self.tokenless.clone().map(Some).ok_or(rejected));
+            }
         };
-        let presented = presented.to_str().ok().and_then(bearer).ok_or(RejectedToken::Unknown)?.to_owned();
+        self.authenticate_token(presented).await
+    }
+
+    async fn authenticate_token(&self, presented: String) -> Result<Option<Caller>, RejectedToken> {
         let (access, now) = (Arc::clone(&self.admin.access), self.admin.clock.now());
         let authenticated = tokio::task::spawn_blocking(move || access.tokens.authenticate(&presented, now)).await;
         let record = authenticated.unwrap_or(Err(RejectedToken::Unreadable))?;
         Ok(Some(Caller::Token(Arc::new(record))))
     }
+}
+
+/// The token that a request carries.
+enum Credential {
+    None,
+    Malformed,
+    /// In the header `Authorization`.
+    Header(String),
+    /// In the cookie of a session.
+    Cookie(String),
+}
+
+impl Credential {
+    fn of(headers: &HeaderMap) -> Self {
+        if headers.contains_key(AUTHORIZATION) {
+            return bearer_of(headers).map_or(Self::Malformed, Self::Header);
+        }
+        login::cookie_of(headers, login::SESSION_COOKIE).map_or(Self::None, Self::Cookie)
+    }
+}
+
+/// The token in the header `Authorization` of a request.
+pub(super) fn bearer_of(headers: &HeaderMap) -> Option<String> {
+    headers.get(AUTHORIZATION)?.to_str().ok().and_then(bearer).map(str::to_owned)
 }
 
 /// The token of an `Authorization` header (RFC 6750, section 2.1).
@@ -168,7 +203,15 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, mut request: Request,
     if operation.permission == Permission::Open {
         return next.run(request).await;
     }
-    let caller = match guard.authenticate(request.headers().get(AUTHORIZATION).cloned()).await {
+    let credential = Credential::of(request.headers());
+    if matches!(credential, Credential::Cookie(_))
+        && is_change(request.method())
+        && !login::is_from_own_page(request.headers())
+    {
+        let detail = "a request with the cookie of a session must come from a page of this host, and this one has neither `Origin` nor `Sec-Fetch-Site`; programs send `Authorization: Bearer TOKEN`";
+        return Problem::new(StatusCode::FORBIDDEN, "foreign-caller", detail).into_response();
+    }
+    let caller = match guard.authenticate(credential).await {
         Ok(Some(caller)) => caller,
         Ok(None) => return missing_token().into_response(),
         Err(rejected) => return guard.reject(&rejected).into_response(),
@@ -278,7 +321,7 @@ fn challenge(problem: Problem) -> Problem {
     problem.header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"sandbus\""))
 }
 
-fn missing_token() -> Problem {
+pub(super) fn missing_token() -> Problem {
     let detail = "this host requires a token: send `Authorization: Bearer TOKEN`, or set SANDBUS_TOKEN for the command line; `sandbus token create --data DIRECTORY` on the machine of the host creates one";
     challenge(Problem::new(StatusCode::UNAUTHORIZED, "token-required", detail))
 }

@@ -38,6 +38,11 @@ pub(super) struct ChangeRecord {
 }
 
 impl ChangeRecord {
+    /// A change that is not one of a caller with a token.
+    pub(super) fn new(operation: &str, actor: String, request: &str) -> Self {
+        Self { actor, operation: operation.to_owned(), request: request.to_owned() }
+    }
+
     pub(super) fn of(operation: &str, actor: String, request: &Request) -> Self {
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
         let request = format!("{} {target}", request.method());

@@ -3,7 +3,7 @@
 
 use axum::extract::{Request, State};
 use axum::http::header::{HOST, HeaderName, ORIGIN};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
@@ -12,11 +12,16 @@ use crate::problem::Problem;
 /// The relation between a page and the target of its request (W3C Fetch Metadata).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// The paths of a login, to which pages of other sites lead. They change nothing without a secret of the browser.
+const LOGIN: [&str; 2] = ["/v1/login", "/v1/login/callback"];
+
 /// Passes a request on if no page of another origin sends it. The ingress counts as another origin, because plugins
 /// serve its pages. Where no token is required, its `Host` must also be an IP address or `localhost`: other names may
 /// resolve to this machine (DNS rebinding). A request with a token does not come from a page.
 pub(super) async fn check(State(any_host): State<bool>, request: Request, next: Next) -> Response {
-    if is_allowed(request.headers(), any_host) {
+    // The provider sends browsers here, after the host has sent them there.
+    let is_login = request.method() == Method::GET && LOGIN.contains(&request.uri().path());
+    if is_allowed(request.headers(), any_host, is_login) {
         return next.run(request).await;
     }
     let detail = match any_host {
@@ -28,7 +33,7 @@ pub(super) async fn check(State(any_host): State<bool>, request: Request, next: 
     Problem::new(StatusCode::FORBIDDEN, "foreign-caller", detail).into_response()
 }
 
-fn is_allowed(headers: &HeaderMap, any_host: bool) -> bool {
+fn is_allowed(headers: &HeaderMap, any_host: bool, any_site: bool) -> bool {
     let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let host = text(&HOST);
     let is_own = |origin: &str| {
@@ -37,7 +42,7 @@ fn is_allowed(headers: &HeaderMap, any_host: bool) -> bool {
     };
     host.is_none_or(|host| any_host || is_local(host))
         && text(&ORIGIN).is_none_or(is_own)
-        && text(&SEC_FETCH_SITE).is_none_or(|site| matches!(site, "same-origin" | "none"))
+        && text(&SEC_FETCH_SITE).is_none_or(|site| any_site || matches!(site, "same-origin" | "none"))
 }
 
 fn is_local(host: &str) -> bool {
@@ -54,7 +59,7 @@ mod tests {
 
     fn allows(headers: &[(HeaderName, &'static str)]) -> bool {
         let pair = |(name, value): &(HeaderName, &'static str)| (name.clone(), value.parse().unwrap());
-        is_allowed(&headers.iter().map(pair).collect(), false)
+        is_allowed(&headers.iter().map(pair).collect(), false, false)
     }
 
     #[test]
@@ -72,11 +77,11 @@ mod tests {
         let headers = |pairs: &[(HeaderName, &'static str)]| {
             pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect::<HeaderMap>()
         };
-        assert!(is_allowed(&headers(&[(HOST, "sandbus.example")]), true));
+        assert!(is_allowed(&headers(&[(HOST, "sandbus.example")]), true, false));
         let own = [(HOST, "sandbus.example"), (ORIGIN, "https://sandbus.example")];
-        assert!(is_allowed(&headers(&own), true));
+        assert!(is_allowed(&headers(&own), true, false));
         let foreign = [(HOST, "sandbus.example"), (ORIGIN, "https://example.com")];
-        assert!(!is_allowed(&headers(&foreign), true));
+        assert!(!is_allowed(&headers(&foreign), true, false));
     }
 
     #[test]

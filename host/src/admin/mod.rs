@@ -17,6 +17,7 @@ mod guard;
 mod health;
 mod ledger_query;
 mod ledger_views;
+mod login;
 mod openapi;
 mod plugin_files;
 mod plugin_target;
@@ -55,6 +56,7 @@ use crate::backup::BackupSource;
 use crate::bus::SharedBus;
 use crate::clock::Clock;
 use crate::ledger::{LedgerReader, Recorder};
+use crate::login::Login;
 use crate::outbound::Listeners;
 use crate::plugin::{Folder, Loader, Registry};
 use crate::problem::Problem;
@@ -99,6 +101,10 @@ pub struct Admin {
     pub configuration: Arc<ArcSwap<api::ConfigurationView>>,
     /// The tokens, the audit log, and whether callers need tokens.
     pub access: Arc<Access>,
+    /// The login through an OpenID provider, if one is configured.
+    pub login: Option<Arc<Login>>,
+    /// Whether browsers reach the admin interface by TLS, so that cookies may be restricted to TLS.
+    pub is_secure: bool,
     /// Held from the check of a condition to the end of the change.
     pub changes: Arc<ChangeLocks>,
 }

@@ -28,7 +28,7 @@ impl From<TokenStoreError> for Problem {
 }
 
 /// Reads or changes the tokens on a thread that may block.
-async fn with_tokens<T: Send + 'static>(
+pub(super) async fn with_tokens<T: Send + 'static>(
     admin: &Admin,
     act: impl FnOnce(&Access) -> Result<T, TokenStoreError> + Send + 'static,
 ) -> Result<T, Problem> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Config, ConfigSource, File, FileKeys, Overrides, SandboxConfig, check_folder};
 use crate::ingress::{EventsRule, Producers};
+use crate::login::OidcConfig;
 use crate::server::Tls;
 use crate::telemetry;
 use crate::toml_file::{self, Malformed};
@@ -59,6 +60,7 @@ impl Config {
             );
             faults.push(("admin_listen", what));
         }
+        faults.extend(self.access.oidc.iter().flat_map(OidcConfig::faults));
         if let Some(probe) = self.probe.listen
             && probe.port() != 0
             && let Some((key, _)) =

@@ -64,6 +64,13 @@ fn the_keys_of_tls_are_documented() {
 }
 
 #[test]
+fn the_keys_of_the_login_are_documented() {
+    let block = blocks(PAGE).into_iter().find(|block| block.text.starts_with("[access.oidc]")).unwrap().text;
+    assert!(load(&block).access.oidc.is_some(), "{block}");
+    check_keys(&block, "access.oidc", &fields_of::<OidcConfig>());
+}
+
+#[test]
 fn the_keys_of_producers_are_documented() {
     let producers = blocks(PAGE).into_iter().find(|block| block.text.starts_with("[[ingress.events]]")).unwrap().text;
     assert!(matches!(load(&producers).events, EventsRule::Producers(_)));

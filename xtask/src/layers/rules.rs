@@ -25,6 +25,7 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("observer", "bus model"),
     ("ledger", "bus files model"),
     ("access", "files model"),
+    ("login", "access model outbound"),
     ("backup", "bus files ledger lock model"),
     ("problem", "api bus model"),
     ("telemetry", "bus model plugin printable stderr"),
@@ -34,14 +35,14 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("canary", "bus model plugin secrecy threads"),
     (
         "admin",
-        "access api backup bus canary files ingress ledger model outbound plugin problem secrecy server telemetry threads",
+        "access api backup bus canary files ingress ledger login model outbound plugin problem secrecy server telemetry threads",
     ),
     ("scenario", "api bus dispatcher ingress model outbound plugin problem toml_file"),
-    ("config", "bus ingress ledger model outbound plugin secrets server telemetry toml_file"),
+    ("config", "bus ingress ledger login model outbound plugin secrets server telemetry toml_file"),
     // The composition root, which uses everything that it connects.
     (
         "host",
-        "access admin api backup bus canary config descriptors dispatcher files ingress ledger lock model observer outbound plugin problem server stderr telemetry threads",
+        "access admin api backup bus canary config descriptors dispatcher files ingress ledger lock login model observer outbound plugin problem server stderr telemetry threads",
     ),
     // Commands.
     ("console", "printable stderr"),

@@ -5,10 +5,12 @@ use crate::access::Permission;
 /// The permission of an operation, by its id in the OpenAPI document. None if the operation is unknown.
 pub(super) fn of(operation: &str) -> Option<Permission> {
     Some(match operation {
-        "get_health" | "get_readiness" => Permission::Open,
+        "get_health" | "get_readiness" | "begin_login" | "complete_login" => Permission::Open,
         "get_metrics"
         | "get_openapi"
         | "get_access"
+        | "create_session"
+        | "delete_session"
         | "get_configuration"
         | "list_plugins"
         | "get_plugin"
@@ -61,7 +63,7 @@ pub(super) fn reveals_payloads(operation: &str) -> bool {
 
 /// Whether an operation concerns no plugin, so that a token for one plugin may use it.
 pub(super) fn is_for_everybody(path: &str) -> bool {
-    ["/v1/access", "/v1/openapi.json"].contains(&path)
+    ["/v1/access", "/v1/openapi.json", "/v1/session"].contains(&path)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    Admin, audit, backup, cause_trees, configuration, dead_letters, deliveries, events, generations, health,
+    Admin, audit, backup, cause_trees, configuration, dead_letters, deliveries, events, generations, health, login,
     plugin_files, plugins, records, schedules, state, stream, subscriptions, tokens, webhook_secrets,
 };
 use crate::api::{self, ProblemView, schemas};
@@ -92,6 +92,9 @@ pub(super) fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(records::minutes))
         .routes(routes!(stream::follow))
         .routes(routes!(tokens::access))
+        .routes(routes!(login::begin))
+        .routes(routes!(login::complete))
+        .routes(routes!(login::create, login::delete))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
         .routes(routes!(audit::list))

@@ -799,6 +799,27 @@ pub(super) const ACCESS: &[Explanation] = &[
         "Use a token with a role that the detail names.",
     ),
     problem(
+        "login-off",
+        &[404],
+        "The host has no login through an OpenID provider.",
+        "`sandbus.toml` has no `[access.oidc]`.",
+        "Add it, or use a token.",
+    ),
+    problem(
+        "login-failed",
+        &[400, 403, 500, 502],
+        "The login failed.",
+        "The login has ended or another browser began it, the provider refused it, or the provider cannot be used.",
+        "Begin the login again. If it fails again, correct what the detail names in `[access.oidc]`.",
+    ),
+    problem(
+        "no-role",
+        &[403],
+        "The person has logged in, but has no role on this host.",
+        "None of the person's groups is in `[access.oidc] roles`, or the provider does not send groups.",
+        "Add a group to `roles`, or set `groups_claim` and `scopes` so that the provider sends the groups.",
+    ),
+    problem(
         "secret-forbidden",
         &[403],
         "Only an administrator may let a plugin read another secret.",
