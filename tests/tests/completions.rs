@@ -76,8 +76,11 @@ impl Shell {
         terminal.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
         let output = terminal.wait_with_output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let shown = text.lines().find_map(|line| line.trim().strip_prefix('<')?.strip_suffix('>'));
-        shown.unwrap_or_else(|| panic!("{line}: the shell shows\n{text}")).split("><").map(str::to_owned).collect()
+        // Escape sequences of the terminal may precede the words, and the function itself is shown, too.
+        let words = |line: &'_ str| Some(line.trim().strip_suffix('>')?.split_once('<')?.1.to_owned());
+        let shown = text.lines().find_map(words);
+        let shown = shown.unwrap_or_else(|| panic!("{line}: the shell shows\n{text}"));
+        shown.split("><").map(str::to_owned).collect()
     }
 
     /// The last word after a completion. Fish lists it alone.
@@ -110,7 +113,7 @@ fn names_of_a_running_host_are_completed() {
         ("sandbus plugins disable poi", "poison"),
         ("sandbus subscriptions pause echo/r", "echo/remember"),
         ("sandbus attempts --subscription poison/", "poison/swallow"),
-        ("sandbus dead-letters show ", &number),
+        ("sandbus dead-letters list --like ", &number),
         ("sandbus rollback poison --to ", &fixed),
         // An id that a shell would run is not offered.
         ("sandbus schedules cancel --id ", "soon-1"),

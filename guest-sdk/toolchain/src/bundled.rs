@@ -16,6 +16,12 @@ include!(concat!(env!("OUT_DIR"), "/trees.rs"));
 /// The workspace's manifest, from which the manifests of the Rust SDK inherit.
 const WORKSPACE: &str = include_str!("../../../Cargo.toml");
 
+/// The JSON Schemas of the TOML files in projects, which the SDKs contain for editors. The host writes them.
+pub(crate) const SCHEMAS: Tree = &[
+    ("schemas/scenario.json", include_str!("../../../docs/schemas/scenario.json")),
+    ("schemas/sidecar.json", include_str!("../../../docs/schemas/sidecar.json")),
+];
+
 /// Writes a tree below a directory.
 pub(crate) fn write(tree: Tree, directory: &Path) -> Result<(), Error> {
     tree.iter().try_for_each(|(path, text)| write_file(&directory.join(path), text))

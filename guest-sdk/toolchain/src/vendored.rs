@@ -58,7 +58,7 @@ impl Sdk {
     /// The bundled files, by their paths in its directory.
     fn files(self) -> Result<BTreeMap<String, String>, Error> {
         let owned = |(path, text): &(&str, &str)| ((*path).to_owned(), (*text).to_owned());
-        Ok(match self {
+        let mut files: BTreeMap<_, _> = match self {
             Self::Rust => {
                 let files = bundled::rust_sdk_files()?.into_iter();
                 files.map(|(path, text)| (path.to_string_lossy().into_owned(), text.into_owned())).collect()
@@ -68,7 +68,9 @@ impl Sdk {
                 let files = bundled::PYTHON.iter().map(owned);
                 files.filter_map(|(path, text)| Some((path.strip_prefix("sandbus/")?.to_owned(), text))).collect()
             }
-        })
+        };
+        files.extend(bundled::SCHEMAS.iter().map(owned));
+        Ok(files)
     }
 }
 

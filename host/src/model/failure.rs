@@ -98,7 +98,7 @@ impl Cause {
 
 /// A cause that a retry policy may name as not retryable, in a JSON Schema.
 #[derive(schemars::JsonSchema)]
-#[schemars(inline, extend("enum" = Cause::RETRIABLE.map(Cause::as_str)))]
+#[schemars(inline, description = "A cause of failures.", extend("enum" = Cause::RETRIABLE.map(Cause::as_str)))]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(crate) struct RetriableCause(String);
 

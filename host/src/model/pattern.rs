@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 /// A parsed pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(description = "A pattern of event types, such as `order.placed`, `order.*` or `order.>`.")]
 #[schemars(extend("pattern" = r"^(?:(?:\*|[^\s.*>]+)\.)*(?:\*|>|[^\s.*>]+)$", "maxLength" = MAX_LENGTH))]
 pub struct Pattern(String);
 

@@ -20,6 +20,10 @@ pub(crate) fn schema<T: JsonSchema>(title: &str) -> Value {
 fn adapt(schema: &mut Schema) {
     let Some(members) = schema.as_object_mut() else { return };
     remove_null(members);
+    // The lines of a comment are one sentence.
+    if let Some(Value::String(description)) = members.get_mut("description") {
+        *description = description.replace("\n\n", "\u{0}").replace('\n', " ").replace('\u{0}', "\n\n");
+    }
     // Editors do not know the formats of numbers.
     let format = members.get("format").and_then(Value::as_str).map(str::to_owned);
     let max = match format.as_deref() {
@@ -74,10 +78,8 @@ mod tests {
         port: u16,
     }
 
-    #[derive(JsonSchema)]
+    #[derive(Default, JsonSchema)]
     #[serde(deny_unknown_fields, default)]
-    #[derive(Default)]
-    #[allow(dead_code, reason = "only its schema is used")]
     struct Example {
         /// A name.
         name: Option<String>,

@@ -74,4 +74,7 @@ pub(crate) const OWNED_CRATES: &[(&str, &str)] = &[
     ("croner", "model::schedule"),
     ("metrics_exporter_prometheus", "telemetry"),
     ("comfy_table", "cli"),
+    ("clap_complete", "cli"),
+    ("clap_mangen", "cli::man"),
+    ("tower_http", "ingress::cors"),
 ];

@@ -153,6 +153,12 @@ fn every_scenario_file_of_the_repository_is_valid() {
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
         ScenarioFile::read(&file).unwrap();
+        // The projects have the schema in their SDKs.
+        if file.starts_with(home.path()) {
+            let schema = text.lines().next().unwrap().strip_prefix("#:schema ").unwrap();
+            let schema = std::fs::read_to_string(file.parent().unwrap().join(schema)).unwrap();
+            assert_eq!(schema.trim_end(), File::Scenario.text().unwrap(), "{}", file.display());
+        }
         assert_eq!(faults(&validator, &text), [""; 0], "{}", file.display());
     }
 }
