@@ -104,19 +104,71 @@ pub(crate) fn parse_all<T: DeserializeOwned>(text: &str) -> (Option<T>, Vec<Malf
         let entries = entries(document.get_ref());
         let entry = innermost(&entries, &error);
         if !misses_removed(&error, entry, &removed) {
-            faults.push(located(text, &error, entry));
+            let items = entry.map(|entry| faulty_items::<T>(text, &document, entry)).unwrap_or_default();
+            let faulty = if items.is_empty() { vec![located(text, &error, entry)] } else { items };
+            faults.extend(faulty);
         }
         let Some(entry) = entry else { return (None, faults) };
-        removed.push(entry.key.clone());
+        note_removed(&mut removed, &entry.path);
         remove(document.get_mut(), &entry.path);
     }
 }
 
+/// The errors of the items of an array, if it has several. Serde stops at the first.
+fn faulty_items<T: DeserializeOwned>(
+    text: &str,
+    document: &toml::Spanned<DeTable<'_>>,
+    entry: &Entry,
+) -> Vec<Malformed> {
+    let mut faults = Vec::new();
+    for (index, span) in entry.items.iter().enumerate().filter(|_| entry.items.len() > 1) {
+        let mut alone = document.clone();
+        if let Some(DeValue::Array(items)) = value_at(alone.get_mut(), &entry.path) {
+            let mut only = DeArray::new();
+            items.iter().skip(index).take(1).for_each(|item| only.push(item.clone()));
+            *items = only;
+        }
+        let Err(error) = T::deserialize(toml::Deserializer::from(alone.clone())) else { continue };
+        let entries = entries(alone.get_ref());
+        let concerned = innermost(&entries, &error).filter(|other| other.path == entry.path);
+        faults.extend(
+            concerned
+                .map(|entry| Malformed { place: Some(place(text, span.start)), ..located(text, &error, Some(entry)) }),
+        );
+    }
+    faults
+}
+
+/// The value at a path.
+fn value_at<'a, 'i>(table: &'a mut DeTable<'i>, path: &[Step]) -> Option<&'a mut DeValue<'i>> {
+    let (Step::Key(first), rest) = path.split_first()? else { return None };
+    rest.iter().try_fold(table.get_mut(first.as_str())?.get_mut(), |value, step| match (value, step) {
+        (DeValue::Table(table), Step::Key(name)) => table.get_mut(name.as_str()).map(toml::Spanned::get_mut),
+        (DeValue::Array(items), Step::Item(index)) => items.get_mut(*index).map(toml::Spanned::get_mut),
+        _ => None,
+    })
+}
+
+/// Notes the path of an entry that is about to be removed. The items behind a removed item of an array move up.
+fn note_removed(removed: &mut Vec<Vec<Step>>, path: &[Step]) {
+    removed.retain(|other| !other.starts_with(path));
+    if let Some((Step::Item(index), array)) = path.split_last() {
+        for other in removed.iter_mut().filter(|other| other.starts_with(array)) {
+            match other.get_mut(array.len()) {
+                Some(Step::Item(place)) if *place > *index => *place -= 1,
+                _ => {}
+            }
+        }
+        return;
+    }
+    removed.push(path.to_vec());
+}
+
 /// Whether an entry lacks a key only because it was faulty and has been removed.
-fn misses_removed(error: &toml::de::Error, entry: Option<&Entry>, removed: &[String]) -> bool {
+fn misses_removed(error: &toml::de::Error, entry: Option<&Entry>, removed: &[Vec<Step>]) -> bool {
     let missing = error.message().strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
     let (Some(missing), Some(entry)) = (missing, entry) else { return false };
-    removed.contains(&format!("{}.{missing}", entry.key))
+    removed.contains(&[&entry.path[..], &[Step::Key(missing.to_owned())]].concat())
 }
 
 /// The TOML parser's own messages are constant.
@@ -176,6 +228,8 @@ struct Entry {
     from: usize,
     spans: [Range<usize>; 2],
     texts: Vec<String>,
+    /// The positions of the items of an array that is not one of tables.
+    items: Vec<Range<usize>>,
 }
 
 impl Entry {
@@ -200,7 +254,13 @@ fn collect(above: &str, path: &[Step], table: &DeTable<'_>, entries: &mut Vec<En
         within(&key, &path, value.get_ref(), entries);
         // A table's span is its header, which precedes its entries.
         let (from, spans) = (value.span().start, [name.span(), value.span()]);
-        entries.push(Entry { key, path, from, spans, texts: found });
+        let items = match value.get_ref() {
+            DeValue::Array(items) if !items.iter().any(|item| item.get_ref().is_table()) => {
+                items.iter().map(toml::Spanned::span).collect()
+            }
+            _ => Vec::new(),
+        };
+        entries.push(Entry { key, path, from, spans, texts: found, items });
     }
 }
 
@@ -219,6 +279,7 @@ fn within(key: &str, path: &[Step], value: &DeValue<'_>, entries: &mut Vec<Entry
                         from: item.span().start,
                         spans,
                         texts: Vec::new(),
+                        items: Vec::new(),
                     });
                 }
             }
@@ -280,13 +341,37 @@ fn described(message: &str, texts: &[String]) -> String {
         if let Some((found, expected)) = expected
             && let Some(found) = found.strip_prefix(prefix)
         {
-            return format!("expected {expected}, found {}", kind(found));
+            return wanted(prefix == "invalid type: ", expected, kind(found));
         }
     }
     match expected {
         Some((found, expected)) if found.starts_with("unknown variant ") => format!("expected {expected}"),
         _ => hidden(message, texts),
     }
+}
+
+/// The message for a value of the wrong type, or out of range.
+fn wanted(is_wrong_type: bool, expected: &str, found: &str) -> String {
+    let nonzero = expected.strip_prefix("a nonzero ");
+    let (least, number) = if nonzero.is_some() { ("1", nonzero) } else { ("0", Some(expected)) };
+    let most = match number.unwrap_or_default() {
+        "u8" => Some(u64::from(u8::MAX)),
+        "u16" => Some(u64::from(u16::MAX)),
+        "u32" => Some(u64::from(u32::MAX)),
+        _ => None,
+    };
+    let to_write = match (number.unwrap_or_default(), most) {
+        (_, Some(most)) => format!("a whole number from {least} to {most}"),
+        ("u64" | "usize", None) => format!("a whole number from {least}"),
+        ("f32" | "f64", _) => "a number".to_owned(),
+        ("a string" | "string" | "path string", _) => "a string".to_owned(),
+        ("a boolean", _) => "true or false".to_owned(),
+        ("a map", _) => "a table".to_owned(),
+        ("a sequence", _) => "an array".to_owned(),
+        (name, _) if name.starts_with("struct ") => "a table".to_owned(),
+        (other, _) => return format!("expected {other}, found {found}"),
+    };
+    if is_wrong_type { format!("found {found}; write {to_write}") } else { format!("write {to_write}") }
 }
 
 /// The kind of a value. The text of `serde::de::Unexpected` starts with the kind.
@@ -410,11 +495,46 @@ mod tests {
     }
 
     #[test]
+    fn the_same_mistake_is_found_in_each_item_of_an_array() {
+        let places = |text: &str| {
+            let (_, faults) = parse_all::<Sidecar>(text);
+            faults.iter().map(|fault| (fault.place().unwrap(), fault.key().unwrap().to_owned())).collect::<Vec<_>>()
+        };
+        let publish = |line, column| ((line, column), "grants.publish".to_owned());
+        assert_eq!(places("[grants]\npublish = [\"a..b\", \"c\", \"d..e\"]\n"), [publish(2, 12), publish(2, 25)]);
+        assert_eq!(places("[grants]\npublish = [\"a..b\"]\n"), [publish(2, 11)]);
+        assert_eq!(places("[grants]\npublish = [1, \"c\", 2]\n"), [publish(2, 12), publish(2, 20)]);
+        // The first table lacks its origins because they were faulty, and the second has none.
+        let two = "[[cors]]\norigins = 1\n[[cors]]\ncredentials = true\n[[cors]]\norigins = [2]\n";
+        let keys: Vec<_> = places(two).into_iter().map(|((line, _), key)| (line, key)).collect();
+        let [first, second, third] = [(2, "cors.origins"), (3, "cors"), (6, "cors.origins")];
+        assert_eq!(keys, [first, second, third].map(|(line, key)| (line, key.to_owned())));
+    }
+
+    #[test]
+    fn a_wrong_value_comes_with_what_to_write() {
+        for (text, expected) in [
+            ("[limits]\nconcurrency = 0\n", "write a whole number from 1 to 4294967295"),
+            ("[limits]\nconcurrency = \"x\"\n", "found a string; write a whole number from 1 to 4294967295"),
+            ("[limits]\nconcurrency = 1.5\n", "found a number with a point; write a whole number from 1 to 4294967295"),
+            ("[limits]\nmemory_bytes = -1\n", "write a whole number from 0"),
+            ("[limits]\nmax_backlog = 0\n", "write a whole number from 1"),
+            ("limits = 1\n", "found an integer; write a table"),
+            ("routes = 1\n", "found an integer; write an array"),
+            ("enabled = 1\n", "found an integer; write true or false"),
+            ("name = 1\n", "found an integer; write a string"),
+            ("[subscriptions.a]\njitter = \"x\"\n", "found a string; write a number"),
+        ] {
+            assert_eq!(parse::<Sidecar>(text).unwrap_err().what(), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn numbers_and_quoted_texts_are_not_repeated_either() {
         let shown = parse::<Sidecar>("[config]\npin = 271828\n").unwrap_err().to_string();
         assert_eq!(
             shown,
-            "line 2, column 7: `config.pin`: expected a string, or a table with `file`, `env` or `credential`, found an integer"
+            "line 2, column 7: `config.pin`: found an integer; write a string, or a table with `file`, `env` or `credential`"
         );
         let shown = parse::<Sidecar>("[limits]\nconcurrency = \"a\\\"S3cret, expected b\"\n").unwrap_err().to_string();
         assert!(!shown.contains("S3cret") && shown.contains("found a string"), "{shown}");

@@ -85,7 +85,7 @@ fn all_errors_of_all_files_are_found_in_one_pass() {
     assert_eq!(code, 1, "{text}");
     for part in [
         "sandbus.toml:1:1: `lissten`: unknown key; did you mean `listen`?",
-        "sandbus.toml:3:18: `http.max_body_bytes`: expected ",
+        "sandbus.toml:3:18: `http.max_body_bytes`: found a string; write a whole number from 0",
         "plugins/echo.toml:2:1: `limits.memory_byte`: unknown key; did you mean `memory_bytes`?",
         "plugins/echo.toml: it grants 5 bytes of memory",
         "plugins/echo.toml: it sets the configuration key `nothing`",
@@ -94,7 +94,7 @@ fn all_errors_of_all_files_are_found_in_one_pass() {
         "plugins/other.wasm: its plugin `echo` is already loaded from echo.wasm",
         "plugins/broken.wasm: ",
         "plugins/nobody.toml: it is a sidecar without a plugin nobody.wasm",
-        "plugins/nobody.toml:1:11: `enabled`: expected a boolean, found a string",
+        "plugins/nobody.toml:1:11: `enabled`: found a string; write true or false",
         "plugins/s2.wasm: its route `GET /s/x` would take requests from `GET /s/{*rest}` of plugin `s1`",
         "plugins/s3.wasm: its route `GET /s/{*other}` conflicts with a route of plugin `s1`",
         "plugins/s5.wasm: its sidecar is invalid: the plugin serves `wasi:http` and needs routes",

@@ -188,7 +188,7 @@ mod tests {
         );
         let expected = [
             "line 4, column 1: `http.max_body`: unknown key; did you mean `max_body_bytes`?",
-            "line 6, column 19: `http.max_connections`: expected usize, found a string",
+            "line 6, column 19: `http.max_connections`: found a string; write a whole number from 0",
             "line 11, column 9: `ingress.events.types`: ",
             "line 17, column 1: `ingress.events.replys`: unknown key; did you mean `replies`?",
             "line 1, column 1: `liste`: unknown key; did you mean `listen`?",
