@@ -173,7 +173,9 @@ fn play(
         subjects.iter().for_each(|subject| *text = subject.sources.locate(text));
     };
     let mut reports: Vec<_> = selected.map(|scenario| check(scenario, &plugins, folder)).collect();
-    reports.iter_mut().for_each(|report| report.failures.iter_mut().for_each(locate));
+    for report in &mut reports {
+        report.failures.iter_mut().chain(&mut report.failed_attempts).chain(&mut report.logs).for_each(locate);
+    }
     let plugins = subjects.iter().map(|subject| subject.name.clone()).collect();
     Ok(FileResult { file, plugins, reports })
 }
@@ -195,6 +197,10 @@ struct ScenarioView<'a> {
     took_ms: u64,
     /// The expectations that were not met.
     failures: &'a [String],
+    /// The attempts that failed, with their reasons.
+    failed_attempts: &'a [String],
+    /// The log lines of plugins.
+    logs: &'a [String],
     /// The number of runs with a crash, with `--crash`.
     crashes: u64,
     /// The number of commits with a crash before and after them.
@@ -212,6 +218,8 @@ fn to_views(result: &FileResult) -> impl Iterator<Item = ScenarioView<'_>> {
         ok: report.is_ok(),
         took_ms: u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX),
         failures: &report.failures,
+        failed_attempts: &report.failed_attempts,
+        logs: &report.logs,
         crashes: report.crashes,
         crash_commits: report.crash_commits,
         commits: report.commits,
@@ -237,9 +245,31 @@ fn format_result(result: &FileResult) -> String {
             text.push_str(&format!("         sent again after a crash: {}\n", printable::line(request)));
         }
         for failure in &report.failures {
-            // The text may quote the plugin.
-            text.push_str(&format!("         {}\n", printable::block(failure).replace('\n', "\n           ")));
+            text.push_str(&indent("", failure));
+        }
+        if !report.is_ok() {
+            text.push_str(&explain(report));
         }
     }
     text
+}
+
+/// What the plugins did in a scenario that failed.
+fn explain(report: &ScenarioReport) -> String {
+    /// The largest number of lines of each kind. The last ones are closest to the end.
+    const LIMIT: usize = 20;
+    let mut text = String::new();
+    for (title, lines) in [("failed: ", &report.failed_attempts), ("log: ", &report.logs)] {
+        let omitted = lines.len().saturating_sub(LIMIT);
+        if omitted > 0 {
+            text.push_str(&indent(title, &format!("{omitted} earlier lines are left out; --json has them")));
+        }
+        lines[omitted..].iter().for_each(|line| text.push_str(&indent(title, line)));
+    }
+    text
+}
+
+/// A text below a scenario, which may quote the plugin.
+fn indent(title: &str, text: &str) -> String {
+    format!("         {title}{}\n", printable::block(text).replace('\n', "\n           "))
 }

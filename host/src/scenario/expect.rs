@@ -38,6 +38,8 @@ pub struct ScenarioReport {
     pub completed: bool,
     /// The log lines of plugins, each as `LEVEL message`.
     pub logs: Vec<String>,
+    /// The attempts that failed, each as a line with the cause and the reason.
+    pub failed_attempts: Vec<String>,
     /// The number of runs with a crash.
     pub crashes: u64,
     /// The number of commits with a crash before and after them.
@@ -69,13 +71,33 @@ pub fn check(spec: &ScenarioSpec, plugins: &[PluginUnderTest<'_>], folder: &Path
 
 /// Compares the result of a run without a crash with the expectations.
 pub(super) fn report_of(spec: &ScenarioSpec, run: Result<&Run, &ScenarioError>) -> ScenarioReport {
-    let (failures, completed, logs) = match run {
-        Ok(run) => (compare_result(spec, &run.result), true, run.result.all.logs.clone()),
-        Err(error) => (vec![error.to_string()], false, Vec::new()),
+    let (failures, completed, all) = match run {
+        Ok(run) => (compare_result(spec, &run.result), true, Some(&run.result.all)),
+        Err(error) => (vec![error.to_string()], false, None),
     };
+    let logs = all.map(|all| all.logs.clone()).unwrap_or_default();
+    let failed_attempts = all.iter().flat_map(|all| &all.attempts).filter_map(describe_failed_attempt).collect();
     let (took, crashes, crash_commits, commits, repeated_requests) = Default::default();
     let name = spec.name.clone();
-    ScenarioReport { name, took, failures, completed, logs, crashes, crash_commits, commits, repeated_requests }
+    ScenarioReport {
+        name,
+        took,
+        failures,
+        completed,
+        logs,
+        failed_attempts,
+        crashes,
+        crash_commits,
+        commits,
+        repeated_requests,
+    }
+}
+
+/// An attempt that failed, with the reason; `None` for any other.
+fn describe_failed_attempt(attempt: &AttemptSummary) -> Option<String> {
+    let AttemptSummary { subscription, event, attempt: number, at, cause, reason, .. } = attempt;
+    let reason = reason.as_deref().unwrap_or("no reason is known");
+    Some(format!("{subscription}, event {event}, attempt {number} at {at}: {}: {reason}", (*cause)?))
 }
 
 impl ScenarioFile {

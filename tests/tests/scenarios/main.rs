@@ -139,6 +139,26 @@ then.logs = ["Hello"]
 "#;
 
 #[test]
+fn a_failing_scenario_says_why_handlers_failed_and_what_they_logged() {
+    let setup = Setup::new();
+    let file = setup.path().join("failing.toml");
+    let scenario =
+        "[[scenario]]\nname = \"a pill\"\n[[scenario.step]]\nevent = \"poison.pill\"\nthen.state = { swallowed = 1 }\n";
+    put(&file, scenario.as_bytes());
+    let wasm = guest_path("poison");
+    let text = stdout(&play(&[path(&wasm), "--scenarios", path(&file)]));
+    assert!(text.contains("failed: poison/swallow, event 1, attempt 1 at +0s: trap: "), "{text}");
+    let output = play(&[path(&wasm), "--scenarios", path(&file), "--json"]);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let failed = answer["scenarios"][0]["failed_attempts"].as_array().unwrap();
+    assert!(failed[0].as_str().unwrap().contains(": trap: "), "{answer:#}");
+
+    put(&file, FAILING.as_bytes());
+    let text = stdout(&play(&[path(&guest_path("registration-handler")), "--scenarios", path(&file)]));
+    assert_eq!(text.matches("log: info Welcome, Ada!").count(), 1, "only a failed scenario has its log:\n{text}");
+}
+
+#[test]
 fn a_failing_scenario_says_what_was_expected_and_what_came() {
     let setup = Setup::new();
     let file = setup.path().join("failing.toml");
