@@ -57,6 +57,14 @@ fn commands_talk_to_the_running_host() {
     eventually("the pill is a dead letter", || run(&["dead-letters"]).contains("swallow").then_some(()));
     assert!(run(&["dead-letters", "list", "--cause", "trap"]).contains("p1"));
     assert_eq!(run(&["dead-letters", "list", "--cause", "timeout"]).trim(), "none");
+    let number = host.dead_letters()[0]["number"].to_string();
+    let shown = run(&["dead-letters", "show", &number]);
+    for line in
+        ["subscription  poison/swallow", "event         poison.pill p1 from /cli, at position ", "cause         trap"]
+    {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    assert!(run(&["dead-letters", "show", &number, "--json"]).contains("\"history\""));
     for command in ["plugins", "subscriptions", "events", "dead-letters", "schedules"] {
         let json: Value = serde_json::from_str(&run(&[command, "--json"])).unwrap();
         assert!(json.is_object(), "{command}");

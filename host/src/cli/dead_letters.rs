@@ -10,7 +10,8 @@ use super::completions::live;
 use super::paging::{Paging, next_page_hint};
 use super::{Group, output};
 use crate::api::{
-    DeadLetterGroupPage, DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView, EditedRedriveRequest,
+    AttemptView, DeadLetterGroupPage, DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView,
+    EditedRedriveRequest,
 };
 use crate::failure::Cause;
 use crate::printable;
@@ -135,7 +136,7 @@ pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
         }
         Command::Show { number } => {
             let letter = client.dead_letter(number).await?;
-            output.print(&letter, |_| printable::json(&letter.indented()));
+            output.print(&letter, show);
         }
         Command::Redrive(Redrive { which: Selection { number: Some(number), .. }, data: Some(file) }) => {
             let data = super::read_file_or_standard_input(&file)?;
@@ -154,6 +155,42 @@ pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// A dead letter with its event and its attempts, for people.
+fn show(letter: &DeadLetterView) -> String {
+    let event = letter.logged.event.summary();
+    let mut lines = Vec::new();
+    let mut line = |title: &str, text: String| lines.push(format!("{title:<14}{text}"));
+    line("dead letter", cell(letter.number));
+    line("subscription", format!("{}{}", cell(&letter.subscription), if letter.replay { ", of a replay" } else { "" }));
+    let (position, source) = (letter.logged.position, cell(&event.source));
+    line("event", format!("{} {} from {source}, at position {position}", cell(&event.event_type), cell(&event.id)));
+    line("since", cell(&letter.dead_lettered_at));
+    if let Some(key) = &letter.parks {
+        line("parks", format!("later events with the ordering key {}", cell(key)));
+    }
+    line("cause", cell(&letter.cause));
+    line("reason", below(&printable::block(&letter.reason)));
+    for attempt in &letter.history {
+        let digest = digest(attempt.digest.as_deref());
+        let AttemptView { attempt, at, cause, reason, .. } = attempt;
+        // The reason of the last attempt is above.
+        let reason = if *reason == letter.reason { String::new() } else { format!(": {}", truncate(reason, 80)) };
+        line("attempt", format!("{attempt} of {digest} at {}: {}{reason}", cell(at), cell(cause)));
+    }
+    let edited = letter.edited.as_ref().map(|edited| ("edited data", edited.summary()));
+    for (title, event) in [("data", event)].into_iter().chain(edited) {
+        let data = event.data.map(|data| printable::json(data.get()));
+        let binary = event.data_base64.map(|base64| format!("{} (binary, in Base64)", cell(base64)));
+        line(title, below(&data.or(binary).unwrap_or_else(|| "none".to_owned())));
+    }
+    lines.join("\n")
+}
+
+/// A text of several lines in the second column.
+fn below(text: &str) -> String {
+    text.trim_end().replace('\n', &format!("\n{:14}", ""))
 }
 
 fn list(letters: &[DeadLetterView]) -> String {
