@@ -239,6 +239,7 @@ fn a_token_for_a_plugin_reaches_no_other() {
         "/plugins/echo",
         "/plugins/echo/state",
         "/subscriptions/echo/remember",
+        "/subscriptions?plugin=echo",
         "/attempts?plugin=echo",
         "/deliveries?subscription=echo/remember",
         "/access",
@@ -247,12 +248,18 @@ fn a_token_for_a_plugin_reaches_no_other() {
         assert_eq!(get(&host, &operate, path).0, 200, "{path}");
     }
     assert_eq!(outcome(&send(&host, &operate, "GET", &host.admin_url("/metrics?plugin=echo"), b"")).0, 403);
+    let shown = with_token(&host, &operate, &["plugins", "show", "echo"]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("subscription  echo/remember: "), "{shown:?}");
+    let listed = send(&host, &operate, "GET", &host.api_url("/subscriptions?plugin=echo"), b"").body;
+    assert!(listed.contains("echo/remember") && !listed.contains("keeper/"), "{listed}");
     for path in [
         "/plugins/keeper",
         "/plugins/keeper/state/a",
         "/plugins/%6beeper",
         "/plugins",
         "/subscriptions/keeper/job",
+        "/subscriptions",
+        "/subscriptions?plugin=keeper",
         "/events",
         "/events/1",
         "/attempts",

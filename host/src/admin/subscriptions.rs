@@ -17,8 +17,9 @@ use super::subscription_rules::{self as rules, changes};
 use super::{Admin, Page, events, page_size};
 use crate::access::Permission;
 use crate::api::{
-    ListQuery, ReplayRequest, ReplayResult, ReplayUntil, ReplayView, StopReplaysResult, SubscriptionChangeResult,
-    SubscriptionList, SubscriptionRequest, SubscriptionRules, SubscriptionStatus, SubscriptionView, TargetView,
+    ReplayRequest, ReplayResult, ReplayUntil, ReplayView, StopReplaysResult, SubscriptionChangeResult,
+    SubscriptionList, SubscriptionQuery, SubscriptionRequest, SubscriptionRules, SubscriptionStatus, SubscriptionView,
+    TargetView,
 };
 use crate::bus::{CommitError, EndpointHold, FeedEntry, FeedId, Overview, ReplayEnd, ReplayScope};
 use crate::clock::Timestamp;
@@ -36,12 +37,12 @@ const LIMIT: usize = 1_000;
     path = "/subscriptions",
     operation_id = "list_subscriptions",
     tag = "subscriptions",
-    params(ListQuery),
+    params(SubscriptionQuery),
     responses((status = 200, body = SubscriptionList, description = "The subscriptions."))
 )]
 pub(super) async fn list(
     State(admin): State<Admin>,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<SubscriptionQuery>,
 ) -> Result<Json<SubscriptionList>, Problem> {
     let limit = page_size(query.limit, LIMIT, LIMIT)?;
     let after = admin.decode_cursor(List::Subscriptions, query.after.as_deref())?;
@@ -56,7 +57,8 @@ pub(super) async fn list(
     };
     // Feeds of a subscription have ascending numbers.
     let key = |entry: &Arc<FeedEntry>| format!("{}/{:020}", entry.id, entry.feed.number());
-    let mut feeds: Vec<_> = catalogue.feeds.iter().map(|entry| (key(entry), entry)).collect();
+    let is_meant = |entry: &&Arc<FeedEntry>| query.plugin.as_ref().is_none_or(|plugin| entry.id.owner == *plugin);
+    let mut feeds: Vec<_> = catalogue.feeds.iter().filter(is_meant).map(|entry| (key(entry), entry)).collect();
     feeds.sort_by(|one, other| one.0.cmp(&other.0));
     let page = Page::of_sorted(feeds, |(key, _)| key, after.as_deref(), limit);
     let next = page.next(|(key, _)| admin.cursor(List::Subscriptions, key));

@@ -62,8 +62,8 @@ pub use schemas::PENDING_STATES;
 pub use state::{StateKeyPage, StateKeyQuery, StateRequest, StateValueView};
 pub use subscriptions::{
     ChangeView, ReplayRequest, ReplayResult, ReplayUntil, ReplayView, RetryView, RuleOverrides, SecretRequest,
-    SecretRotationResult, StopReplaysResult, SubscriptionChangeResult, SubscriptionList, SubscriptionRequest,
-    SubscriptionRules, SubscriptionView, TargetRequest, TargetView, WebhookRequest,
+    SecretRotationResult, StopReplaysResult, SubscriptionChangeResult, SubscriptionList, SubscriptionQuery,
+    SubscriptionRequest, SubscriptionRules, SubscriptionView, TargetRequest, TargetView, WebhookRequest,
 };
 
 /// The path that all other paths of the API are below. It has the version: changes that break clients get a new one.

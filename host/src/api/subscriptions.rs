@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::{DeadLetterPolicyView, EventSelection, Page, SubscriptionStatus, deserialize_nullable, schemas};
 use crate::clock::Timestamp;
@@ -24,6 +24,23 @@ pub struct SubscriptionList {
     pub subscriptions: Vec<SubscriptionView>,
     /// The `after` of the next page; null on the last page.
     pub next: Option<String>,
+}
+
+/// The subscriptions to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct SubscriptionQuery {
+    /// Only the subscriptions of this plugin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
+    /// The `next` of the previous page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// The size of the page, up to 1,000, which is the default.
+    #[param(minimum = 1, maximum = 1000)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
 }
 
 impl Page for SubscriptionList {

@@ -5,7 +5,7 @@ use crate::api::{CorsRuleView, GrantsView, PluginView, RequestedGrantsView, Retr
 use crate::printable;
 
 /// The lines about a plugin. The subscriptions are those that it owns.
-pub(super) fn show(plugin: &PluginView, subscriptions: &[&SubscriptionView]) -> String {
+pub(super) fn show(plugin: &PluginView, subscriptions: &[SubscriptionView]) -> String {
     let (name, version) = (optional(plugin.name.as_ref()), optional(plugin.version.as_ref()));
     let description = plugin.description.as_ref().map(|text| format!(": {}", printable::line(text)));
     let mut lines = vec![format!("{name} {version}{}", description.unwrap_or_default())];
@@ -138,7 +138,7 @@ mod tests {
             ..SubscriptionRules::default()
         };
         let subscription = SubscriptionView { id: "mailer/send".to_owned(), rules, ..SubscriptionView::default() };
-        let shown = show(&plugin, &[&subscription]);
+        let shown = show(&plugin, &[subscription]);
         for expected in [
             "mailer 1.0.0: sends",
             "limits        64 MiB of memory, 5s, 8 at a time",

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
+use super::client::Client;
 use super::completions::live;
-use super::paging::fetch_all;
+use super::paging::{fetch, fetch_all};
 use super::{Remote, output, plugin_details, plugin_files};
-use crate::api::{PluginList, PluginView, SubscriptionList, SubscriptionView};
+use crate::api::{PluginList, PluginView, SubscriptionList, SubscriptionQuery, SubscriptionView};
 use crate::printable;
 use output::{cell, digest, list, optional, table};
 
@@ -69,17 +70,22 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         (Some(Command::Files(command)), _) => plugin_files::run(command, &client, output).await?,
         (Some(Command::Show { name }), _) | (None, Some(name)) => {
             let plugin = client.plugin(&name).await?;
-            let subscriptions = fetch_all::<SubscriptionList>(&client).await?;
-            let owned = |subscription: &&SubscriptionView| {
-                let owner = subscription.id.split_once('/').map(|(owner, _)| owner);
-                subscription.replay.is_none() && owner.is_some() && owner == plugin.value().name.as_deref()
+            let subscriptions = match &plugin.value().name {
+                Some(name) => subscriptions_of(&client, name).await?,
+                None => Vec::new(),
             };
-            let owned: Vec<_> = subscriptions.value().subscriptions.iter().filter(owned).collect();
-            output.print(&plugin, |plugin| plugin_details::show(plugin, &owned));
+            output.print(&plugin, |plugin| plugin_details::show(plugin, &subscriptions));
         }
         (None, None) | (Some(Command::List), _) => output.print(&fetch_all::<PluginList>(&client).await?, show),
     }
     Ok(())
+}
+
+/// The subscriptions that a plugin owns. A token may be restricted to the plugin, and then may not list others.
+async fn subscriptions_of(client: &Client, plugin: &str) -> anyhow::Result<Vec<SubscriptionView>> {
+    let query = SubscriptionQuery { plugin: Some(plugin.to_owned()), ..SubscriptionQuery::default() };
+    let all = fetch::<SubscriptionList>(client, &query, None, usize::MAX).await?.into_value().subscriptions;
+    Ok(all.into_iter().filter(|subscription| subscription.replay.is_none()).collect())
 }
 
 fn show(response: &PluginList) -> String {
