@@ -2,7 +2,8 @@
 //! instance for each event, for a batch of them, and reused, against the same host with a native function in
 //! place of the component. All read the same JSON and publish one event.
 //!
-//! The same events with an attempt ledger show what recording costs: with the default policy, and of all attempts.
+//! The same events with an attempt ledger show what recording costs: with the default policy, and of all attempts. With
+//! traces, they show what tracing costs: one in a hundred traces is exported to a collector on this machine, or all.
 
 #![allow(
     missing_docs,
@@ -28,6 +29,7 @@ use sandbus_host::clock::Clock;
 use sandbus_host::dispatcher::{Dispatcher, Webhooks};
 use sandbus_host::event::{Data, Event};
 use sandbus_host::ledger::{Ledger, LedgerConfig, Recording};
+use sandbus_host::otlp::{Otlp, OtlpConfig};
 use sandbus_host::outbound;
 use sandbus_host::outcome::{Cause, Failure, Outcome, Publish};
 use sandbus_host::plugin::{Defaults, EngineConfig, Environment, Generation, Limits, Loader, Registry, Sidecar};
@@ -48,18 +50,21 @@ fn main() {
     let batched = Arc::new(load(cache.path(), "[subscriptions.invoice]\ndeliveries_per_instance = 64\n"));
     let reused = Arc::new(load(cache.path(), "[limits]\ncalls_per_instance = 1000000\n"));
     let native = Arc::new(fresh.with_native_handler(invoice));
-    let measure = |generation: &Arc<Generation>, recording: Option<Recording>| {
-        runtime.block_on(events_per_second(Arc::clone(generation), recording))
+    let collector = runtime.block_on(collector());
+    let measure = |generation: &Arc<Generation>, observed: Observed| {
+        runtime.block_on(events_per_second(Arc::clone(generation), observed, &collector))
     };
-    let [native, fresh, batched, reused, sampled, recorded] = in_turn(
+    let [native, fresh, batched, reused, sampled, recorded, traced, all_traced] = in_turn(
         ROUNDS,
         [
-            &mut || measure(&native, None),
-            &mut || measure(&fresh, None),
-            &mut || measure(&batched, None),
-            &mut || measure(&reused, None),
-            &mut || measure(&fresh, Some(Recording::Sampled)),
-            &mut || measure(&fresh, Some(Recording::All)),
+            &mut || measure(&native, Observed::Not),
+            &mut || measure(&fresh, Observed::Not),
+            &mut || measure(&batched, Observed::Not),
+            &mut || measure(&reused, Observed::Not),
+            &mut || measure(&fresh, Observed::Recorded(Recording::Sampled)),
+            &mut || measure(&fresh, Observed::Recorded(Recording::All)),
+            &mut || measure(&fresh, Observed::Traced("0.01")),
+            &mut || measure(&fresh, Observed::Traced("1")),
         ],
     );
     let title = format!("sandbox-tax: {EVENTS} events of some 500 bytes, published, handled, acked, {ROUNDS} rounds");
@@ -70,11 +75,15 @@ fn main() {
     report.figure("reused instance, events/s", &reused);
     report.figure("fresh, ledger with the default policy, events/s", &sampled);
     report.figure("fresh, ledger of all attempts, events/s", &recorded);
+    report.figure("fresh, 1 % of the traces exported, events/s", &traced);
+    report.figure("fresh, all traces exported, events/s", &all_traced);
     report.goal("fresh / native", &fresh.over(&native), Goal::AtLeast(0.75));
     report.goal("batch / native", &batched.over(&native), Goal::AtLeast(0.95));
     report.goal("reused / native", &reused.over(&native), Goal::AtLeast(0.95));
     report.goal("default ledger / none", &sampled.over(&fresh), Goal::AtLeast(0.95));
     report.figure("ledger of all attempts / none", &recorded.over(&fresh));
+    report.goal("1 % of the traces / none", &traced.over(&fresh), Goal::AtLeast(0.95));
+    report.figure("all traces / none", &all_traced.over(&fresh));
     println!("{report}");
 }
 
@@ -129,7 +138,39 @@ fn order(number: usize) -> Value {
     })
 }
 
-async fn events_per_second(generation: Arc<Generation>, recording: Option<Recording>) -> f64 {
+/// What observes the attempts of a round.
+#[derive(Clone, Copy)]
+enum Observed {
+    Not,
+    /// A ledger.
+    Recorded(Recording),
+    /// A collector gets this ratio of the traces.
+    Traced(&'static str),
+}
+
+/// Starts a collector that accepts everything, and returns its URL.
+async fn collector() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let accept = |body: axum::body::Bytes| async move { drop(body) };
+    let router = axum::Router::new().route("/v1/traces", axum::routing::post(accept));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+/// Traces a ratio of the traces.
+fn otlp(ratio: &str, collector: &str) -> Otlp {
+    let find = |name: &str| match name {
+        "OTEL_EXPORTER_OTLP_ENDPOINT" => Some(collector.to_owned()),
+        "OTEL_METRICS_EXPORTER" | "OTEL_LOGS_EXPORTER" => Some("none".to_owned()),
+        "OTEL_TRACES_SAMPLER" => Some("parentbased_traceidratio".to_owned()),
+        "OTEL_TRACES_SAMPLER_ARG" => Some(ratio.to_owned()),
+        _ => None,
+    };
+    Otlp::new(OtlpConfig::read(&find).unwrap().unwrap(), Clock::System).unwrap()
+}
+
+async fn events_per_second(generation: Arc<Generation>, observed: Observed, collector: &str) -> f64 {
     let directory = tempfile::tempdir().unwrap();
     let bus = Embedded::open(directory.path(), Clock::System, bus::Settings::default()).unwrap();
     let bus: SharedBus = Arc::new(bus);
@@ -142,12 +183,21 @@ async fn events_per_second(generation: Arc<Generation>, recording: Option<Record
         HeaderValue::from_static("bench"),
     );
     let webhooks = Webhooks::new(client, origin, Clock::System);
-    let ledger = recording.map(|record| {
-        let config = LedgerConfig { record, ..LedgerConfig::default() };
-        Ledger::open(directory.path(), &config, Clock::System, Box::new(|_, _| None)).unwrap()
-    });
+    let ledger = match observed {
+        Observed::Recorded(record) => {
+            let config = LedgerConfig { record, ..LedgerConfig::default() };
+            Some(Ledger::open(directory.path(), &config, Clock::System, Box::new(|_, _| None)).unwrap())
+        }
+        Observed::Not | Observed::Traced(_) => None,
+    };
     let recorder = ledger.as_ref().map(Ledger::recorder).unwrap_or_default();
+    let otlp = match observed {
+        Observed::Traced(ratio) => otlp(ratio, collector),
+        Observed::Not | Observed::Recorded(_) => Otlp::default(),
+    };
+    let exporter = otlp.start();
     let dispatcher = Dispatcher::new(bus.clone(), registry, capacity, webhooks, 64).recorded_by(recorder);
+    let dispatcher = dispatcher.traced_by(otlp.tracer());
     let stop = CancellationToken::new();
     let running = tokio::spawn(dispatcher.run(stop.clone()));
 
@@ -176,5 +226,8 @@ async fn events_per_second(generation: Arc<Generation>, recording: Option<Record
     running.await.unwrap();
     assert_eq!(bus.head().0, 2 * EVENTS as u64, "each event has published one");
     bus.close().await;
+    if let Some(exporter) = exporter {
+        exporter.finish(Duration::from_secs(5)).await;
+    }
     EVENTS as f64 / elapsed.as_secs_f64()
 }

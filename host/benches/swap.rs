@@ -19,6 +19,7 @@ use sandbus_host::config::{Config, Overrides};
 use sandbus_host::event::Event;
 use sandbus_host::host::Host;
 use sandbus_host::observer::Observer;
+use sandbus_host::otlp::Otlp;
 use sandbus_host::outcome::Publish;
 use sandbus_host::plugin::{Digest, EngineConfig, Environment, Loader, Registry, Sidecar};
 use sandbus_tests::measure::{Goal, Report, Samples};
@@ -46,7 +47,7 @@ async fn measure() {
     let engine = EngineConfig { concurrency: 4, memory_bytes: 512 << 20, source_lines: false };
     let loader = Loader::new(engine, home.path().join("other-cache"), defaults, Environment::default()).unwrap();
 
-    let host = Host::start(config, Observer::default()).await.unwrap();
+    let host = Host::start(config, Observer::default(), Otlp::default()).await.unwrap();
     let (bus, registry) = (host.bus(), host.registry());
     let stop = CancellationToken::new();
     let running = tokio::spawn(host.run(stop.clone()));

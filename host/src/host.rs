@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use arc_swap::ArcSwap;
@@ -31,6 +31,7 @@ use crate::ledger::Ledger;
 use crate::lock::Locked;
 use crate::login::Login;
 use crate::observer::Observer;
+use crate::otlp::{Exporter, Otlp};
 use crate::outbound::{self, Listeners, Outbound};
 use crate::plugin::{
     CanaryRule, CanaryRunner, EngineConfig, Environment, Generation, Loader, PluginPaths, Reconciler, Registry,
@@ -39,7 +40,7 @@ use crate::plugin::{
 use crate::server::{self, BodyReader, HttpLimits, Listener};
 use crate::stderr;
 use crate::subscription::{Declaration, SubscriptionId};
-use crate::telemetry::{self, RequestMetrics};
+use crate::telemetry::{self, MetricsExport, RequestMetrics};
 use crate::threads::Capacity;
 
 pub use listeners::BoundListeners;
@@ -56,6 +57,10 @@ type HostConfig = Arc<ArcSwap<Config>>;
 /// The log target of the lines that announce the addresses. `sandbus dev` shows these lines and no others of this
 /// module.
 const ANNOUNCEMENT: &str = "sandbus_host::announcement";
+
+/// How long a shutdown exports the last telemetry: what is left of the grace period, but not less and not more than this.
+const MIN_EXPORT_TIME: Duration = Duration::from_millis(500);
+const MAX_EXPORT_TIME: Duration = Duration::from_secs(3);
 
 /// A host that has loaded its plugins and is ready to run.
 #[derive(Debug)]
@@ -76,6 +81,8 @@ pub struct Host {
     probe: Option<ProbeServer>,
     stops: Stops,
     ledger: Ledger,
+    otlp: Otlp,
+    exporter: Option<Exporter>,
     /// Locked for the host's lifetime.
     _lock: Option<Locked>,
 }
@@ -199,21 +206,27 @@ impl CanaryRunner for HostServices {
 }
 
 impl Host {
-    /// Builds a host: opens the bus, binds the addresses and loads the plugin folder. The observer sees every attempt.
+    /// Builds a host: opens the bus, binds the addresses and loads the plugin folder. The observer sees every attempt, and
+    /// telemetry is exported by `otlp`.
     ///
     /// # Errors
     /// If a part cannot start: what failed, and what to do.
-    pub async fn start(config: Config, observer: Observer) -> anyhow::Result<Self> {
+    pub async fn start(config: Config, observer: Observer, otlp: Otlp) -> anyhow::Result<Self> {
         // Bind first: a second host with the same addresses must not touch the data.
         let listeners = BoundListeners::bind(&config).await?;
-        Self::start_on(listeners, config, observer).await
+        Self::start_on(listeners, config, observer, otlp).await
     }
 
     /// As [`Self::start`], on listeners that are bound already.
     ///
     /// # Errors
     /// If a part cannot start: what failed, and what to do.
-    pub async fn start_on(listeners: BoundListeners, config: Config, observer: Observer) -> anyhow::Result<Self> {
+    pub async fn start_on(
+        listeners: BoundListeners,
+        config: Config,
+        observer: Observer,
+        otlp: Otlp,
+    ) -> anyhow::Result<Self> {
         catch_file_size_signal()?;
         let hangups = config.reloads_on_hangup().then(|| signal(SignalKind::hangup())).transpose()?;
         let clock = Clock::System;
@@ -237,7 +250,8 @@ impl Host {
         let client = outbound::Client::new(own.clone(), &config.outbound)
             .context("cannot set up the HTTP client for webhooks and plugins")?;
         let environment = Environment::new(clock.clone(), Outbound::Network(client.clone()))
-            .recording(config.ledger.exchange_memory());
+            .recording(config.ledger.exchange_memory())
+            .traced_by(otlp.tracer());
         let loader = Loader::new(engine, config.data.join("cache"), config.host_settings(), environment)?;
         let loader = match config.runtimes.clone() {
             Some(paths) => loader.with_runtimes(paths),
@@ -264,7 +278,8 @@ impl Host {
         // Before the parts that register metrics.
         let metrics = telemetry::start_metrics().map_err(|error| anyhow!("cannot start metrics: {error}"))?;
         let ledger = open_ledger(&config, &bus, &clock).context("cannot start the ledger")?;
-        let dispatcher = dispatcher.recorded_by(ledger.recorder());
+        let dispatcher = dispatcher.recorded_by(ledger.recorder()).traced_by(otlp.tracer());
+        let exporter = otlp.start();
         let access = open_access(&config)?;
         let (limits, stops) = (config.http, Stops::default());
         let admission_timeout = sandbox.admission_timeout;
@@ -298,6 +313,7 @@ impl Host {
             streaming_responses,
             observer,
             recorder: ledger.recorder(),
+            tracer: otlp.tracer(),
             metrics: RequestMetrics::default(),
         };
         let ready = watch::Sender::new(false);
@@ -310,6 +326,7 @@ impl Host {
             body_reader: BodyReader { limits, stop: stops.rest.clone() },
             replies_ended: stops.replies.clone(),
             recorder: ledger.recorder(),
+            tracer: otlp.tracer(),
             ledger: ledger.reader(),
             metrics,
             listeners: own,
@@ -346,6 +363,8 @@ impl Host {
             _lock: lock,
             stops,
             ledger,
+            otlp,
+            exporter,
         })
     }
 
@@ -420,6 +439,8 @@ impl Host {
             probe,
             stops,
             ledger,
+            otlp,
+            exporter,
             ..
         } = self;
         let store = admin.data.clone();
@@ -438,6 +459,9 @@ impl Host {
         rest.spawn(reconciler.run(stops.rest.clone()));
         rest.spawn(admin.metrics.clone().fold(stops.rest.clone()));
         rest.spawn(reloader.run(stops.rest.clone()));
+        let (registry, clock, cancelled) = (admin.registry.clone(), admin.clock.clone(), stops.rest.clone());
+        let source = MetricsExport { otlp, bus: bus.clone(), registry, clock, cancelled };
+        rest.spawn(admin.metrics.clone().export(source));
         if let Some(socket) = admin_socket {
             let router = admin.clone().socket_router();
             rest.spawn(server::serve(socket, router, limits(connections.socket), stops.rest.clone()));
@@ -452,12 +476,16 @@ impl Host {
         ready.send_replace(false);
         systemd::notify(&[NotifyState::Stopping]);
         if let End::StoreFailed(reason) = end {
+            if let Some(exporter) = exporter {
+                exporter.finish(MIN_EXPORT_TIME).await;
+            }
             return Err(anyhow!(
                 "{reason}; the host has stopped acknowledging. All acknowledged events are in {}: check the disk and start again",
                 store.display()
             ));
         }
         let grace_period = config.load().shutdown_grace_period;
+        let stopping = Instant::now();
         tracing::info!(grace_period = %humantime::format_duration(grace_period), "stopping; waiting for running requests and deliveries");
         let drain = async {
             stops.ingress.cancel();
@@ -481,6 +509,10 @@ impl Host {
         drop(tokio::time::timeout(Duration::from_secs(5), bus.close()).await);
         // Writes what is queued, and the aggregates of the current minute.
         drop(tokio::task::spawn_blocking(move || drop(ledger)).await);
+        if let Some(exporter) = exporter {
+            let left = grace_period.saturating_sub(stopping.elapsed());
+            exporter.finish(left.clamp(MIN_EXPORT_TIME, MAX_EXPORT_TIME)).await;
+        }
         // Until here, the host is alive and not ready.
         if let Some(probe) = probe {
             probe.stop().await;

@@ -33,6 +33,7 @@ mod lock;
 pub mod login;
 pub mod model;
 pub mod observer;
+pub mod otlp;
 pub mod outbound;
 pub mod plugin;
 pub mod printable;
@@ -50,5 +51,5 @@ mod toml_file;
 
 pub use model::{
     clock, duration, endpoint, event, exact, exchange, failure, filter, networks, ordering, outcome, pattern, percent,
-    reply, request_id, retry, schedule, subscription, usage,
+    reply, request_id, retry, schedule, span_context, subscription, usage,
 };

@@ -72,14 +72,7 @@ impl Setup {
     pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory for the test");
         std::fs::create_dir(directory.path().join("plugins")).expect("the plugin folder is made");
-        Self { directory, config: String::new(), shares_code: true, environment: Vec::new() }
-    }
-
-    /// Sets an environment variable of the host.
-    #[must_use]
-    pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
-        self
+        Self { directory, config: String::new(), environment: Vec::new(), shares_code: true }
     }
 
     /// Compiles plugins without the shared cache, for tests of compilation. Other tests share a cache.
@@ -111,15 +104,22 @@ impl Setup {
         self
     }
 
+    /// Sets an environment variable of the host, until it is restarted.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Starts the host and waits until it listens.
     #[must_use]
     pub fn start(self) -> Host {
-        let Self { directory, config, shares_code, environment } = self;
+        let Self { directory, config, environment, shares_code } = self;
         if shares_code {
             share_code(directory.path());
         }
         put(&directory.path().join("sandbus.toml"), with_open_ingress(&config).as_bytes());
-        let process = Process::start_with(directory.path(), environment);
+        let process = Process::start(directory.path(), &environment);
         let process = process.unwrap_or_else(|log| panic!("the host does not start:\n{log}"));
         Host { directory, process, agent: agent() }
     }
@@ -169,7 +169,7 @@ impl Setup {
     #[must_use]
     pub fn start_refused(self) -> String {
         put(&self.directory.path().join("sandbus.toml"), self.config.as_bytes());
-        match Process::start(self.directory.path()) {
+        match Process::start(self.directory.path(), &self.environment) {
             Ok(_) => panic!("the host started"),
             Err(log) => log,
         }
@@ -448,7 +448,8 @@ impl Host {
     pub fn crash_and_restart(self) -> Self {
         let Self { mut process, directory, .. } = self;
         process.kill();
-        let process = Process::start(directory.path()).unwrap_or_else(|log| panic!("no restart after a kill:\n{log}"));
+        let process =
+            Process::start(directory.path(), &[]).unwrap_or_else(|log| panic!("no restart after a kill:\n{log}"));
         Self { process, agent: agent(), directory }
     }
 
@@ -457,7 +458,8 @@ impl Host {
     pub fn stop_and_restart(self) -> Self {
         let Self { mut process, directory, .. } = self;
         assert!(process.terminate(), "the host ends successfully");
-        let process = Process::start(directory.path()).unwrap_or_else(|log| panic!("no restart after a stop:\n{log}"));
+        let process =
+            Process::start(directory.path(), &[]).unwrap_or_else(|log| panic!("no restart after a stop:\n{log}"));
         Self { process, agent: agent(), directory }
     }
 

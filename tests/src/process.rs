@@ -187,14 +187,10 @@ pub struct Process {
 
 impl Process {
     /// Starts a host and waits until it announces its addresses. If it ends instead, the error is its output.
-    pub(crate) fn start(directory: &Path) -> Result<Self, String> {
-        Self::start_with(directory, Vec::new())
-    }
-
-    /// As [`Self::start`], with environment variables.
-    pub(crate) fn start_with(directory: &Path, environment: Vec<(String, String)>) -> Result<Self, String> {
+    pub(crate) fn start(directory: &Path, environment: &[(String, String)]) -> Result<Self, String> {
         let launch = Launch::serve(directory).args(["--log", "debug,hyper=info"]);
-        environment.into_iter().fold(launch, |launch, (name, value)| launch.env(name, value)).spawn().wait()
+        let launch = environment.iter().fold(launch, |launch, (name, value)| launch.env(name, value));
+        launch.spawn().wait()
     }
 
     /// Starts `sandbus dev`, which builds the project first.

@@ -28,13 +28,26 @@ pub(crate) const HOST_LIBRARIES: &str = "x86_64-linux-gnu";
 pub(crate) fn ensure(say: &mut dyn FnMut(&str)) -> Result<Toolchain, Error> {
     let linker = linker()?;
     let home = cache::once(HOME, |home| {
-        download(home, say)?;
-        unpack(home, say)?;
+        download(home, &PACKAGES, say)?;
+        unpack(home, &PACKAGES, say)?;
         build_standard_library(home, &home.join(USR), &linker, say)?;
         say("the guest compiler is ready");
         Ok(())
     })?;
     Ok(Toolchain { kind: Kind::Unpacked { usr: home.join(USR), linker } })
+}
+
+/// Programs of Debian's packages, unpacked into a directory of the user's cache. Returns the root of their files. Nothing
+/// is installed, so the packages must not need others.
+///
+/// # Errors
+/// If a package cannot be downloaded or unpacked.
+pub fn packages(name: &str, packages: &[&str]) -> Result<PathBuf, Error> {
+    let home = cache::once(name, |home| {
+        download(home, packages, &mut |_| {})?;
+        unpack(home, packages, &mut |_| {})
+    })?;
+    Ok(home.join("root"))
 }
 
 /// Debian's rustc expects the linker under a name that Debian does not ship.
@@ -52,10 +65,10 @@ fn linker() -> Result<PathBuf, Error> {
 }
 
 /// Downloads the packages with separate package lists, which needs no privilege.
-fn download(home: &Path, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
+fn download(home: &Path, names: &[&str], say: &mut dyn FnMut(&str)) -> Result<(), Error> {
     let packages = home.join("packages");
     fs::create_dir_all(&packages).map_err(at(&packages))?;
-    let missing: Vec<_> = PACKAGES.into_iter().filter(|name| package_file(&packages, name).is_none()).collect();
+    let missing: Vec<_> = names.iter().filter(|name| package_file(&packages, name).is_none()).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -96,7 +109,7 @@ fn apt(home: &Path) -> Result<Command, Error> {
 }
 
 /// Unpacks into a temporary directory and renames it, so that an interruption leaves nothing half done.
-fn unpack(home: &Path, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
+fn unpack(home: &Path, names: &[&str], say: &mut dyn FnMut(&str)) -> Result<(), Error> {
     let (root, partial) = (home.join("root"), home.join("root.partial"));
     if root.is_dir() {
         return Ok(());
@@ -105,7 +118,7 @@ fn unpack(home: &Path, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
         fs::remove_dir_all(&partial).map_err(at(&partial))?;
     }
     say("unpacking the packages");
-    for name in PACKAGES {
+    for name in names {
         let file = package_file(&home.join("packages"), name).ok_or_else(|| Error::File {
             path: home.join("packages").join(name),
             error: std::io::ErrorKind::NotFound.into(),

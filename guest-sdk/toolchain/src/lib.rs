@@ -42,6 +42,7 @@ use std::path::{Path, PathBuf};
 
 pub use build::{Artifact, ArtifactForm, BuildReport, build};
 pub use cache::{directory as cache_directory, once as set_up_once};
+pub use debian::packages as debian_packages;
 pub use discover::{Discovery, SkippedDirectory};
 pub use errors::causes;
 pub use hints::hints;

@@ -45,7 +45,7 @@ pub(crate) fn registered() -> LoggedEvent {
 pub(crate) fn handle(generation: &Generation, logged: &LoggedEvent, instance: &mut Option<Instance>) -> HandlerResult {
     let subscription = &generation.descriptor.subscriptions[0].name;
     let ids = IdSeed::of_canary(logged);
-    let call = Call { logged, subscription, attempt: 1, replay: false, ids };
+    let call = Call { logged, subscription, attempt: 1, replay: false, ids, trace: None };
     let handled = generation.handle_event(&call, Duration::from_secs(10), Box::new(Empty), instance);
     assert_eq!(handled.outcome, Outcome::Ack);
     handled

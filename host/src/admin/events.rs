@@ -14,8 +14,7 @@ use crate::api::{
 };
 use crate::bus::EventFilter;
 use crate::event::{Event, LoggedEvent, Position};
-use crate::ingress;
-use crate::ingress::events::PublishParams;
+use crate::ingress::events::{PublishParams, Publishing};
 use crate::ingress::producers::Publisher;
 use crate::problem::Problem;
 
@@ -110,7 +109,13 @@ pub(super) async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> 
     )
 )]
 pub(super) async fn publish(State(admin): State<Admin>, request: Request<Body>) -> Result<Response, Problem> {
-    ingress::events::publish(&*admin.bus, &admin.body_reader, &admin.replies_ended, &Publisher::Operator, request).await
+    let publishing = Publishing {
+        bus: &*admin.bus,
+        body_reader: &admin.body_reader,
+        replies_ended: &admin.replies_ended,
+        tracer: &admin.tracer,
+    };
+    publishing.publish(&Publisher::Operator, request).await
 }
 
 /// Delete the events that the retention rules no longer keep

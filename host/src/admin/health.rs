@@ -1,14 +1,15 @@
 //! Health, readiness and metrics.
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
 use super::Admin;
 use crate::bus::Reachability;
 use crate::files;
 use crate::problem::Problem;
+use crate::telemetry::MetricsFormat;
 
 /// Whether the process responds
 #[utoipa::path(
@@ -95,16 +96,20 @@ pub(super) async fn check(admin: &Admin) -> Result<(), Unready> {
     }
 }
 
-/// The metrics, in the text format of Prometheus
+/// The metrics, in the text format of Prometheus, or in OpenMetrics if the client accepts that
 #[utoipa::path(
     get,
     path = "/metrics",
     operation_id = "get_metrics",
     tag = "health",
-    responses((status = 200, body = String, content_type = "text/plain", description = "The metrics."))
+    responses((
+        status = 200,
+        content((String = "text/plain"), (String = "application/openmetrics-text")),
+        description = "The metrics."
+    ))
 )]
-pub(super) async fn metrics(State(admin): State<Admin>) -> Response {
-    let text = admin.metrics.render(&*admin.bus, &admin.registry, &admin.clock).await;
-    // Prometheus text format 0.0.4.
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+pub(super) async fn metrics(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+    let format = MetricsFormat::accepted(&headers);
+    let text = admin.metrics.render(format, &*admin.bus, &admin.registry, &admin.clock).await;
+    ([(CONTENT_TYPE, format.media_type())], text).into_response()
 }

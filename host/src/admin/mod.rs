@@ -57,6 +57,7 @@ use crate::bus::SharedBus;
 use crate::clock::Clock;
 use crate::ledger::{LedgerReader, Recorder};
 use crate::login::Login;
+use crate::otlp::Tracer;
 use crate::outbound::Listeners;
 use crate::plugin::{Folder, Loader, Registry};
 use crate::problem::Problem;
@@ -83,6 +84,8 @@ pub struct Admin {
     pub replies_ended: CancellationToken,
     /// Follows records, and counts attempts and requests.
     pub recorder: Recorder,
+    /// Traces requests that publish events.
+    pub tracer: Tracer,
     /// Reads the ledger.
     pub ledger: LedgerReader,
     /// The metrics.

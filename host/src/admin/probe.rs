@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
@@ -76,6 +76,6 @@ async fn readiness(State(probes): State<Probes>) -> Result<Response, Problem> {
     })
 }
 
-async fn metrics(State(probes): State<Probes>) -> Result<Response, Problem> {
-    Ok(health::metrics(State(probes.host()?)).await)
+async fn metrics(State(probes): State<Probes>, headers: HeaderMap) -> Result<Response, Problem> {
+    Ok(health::metrics(State(probes.host()?), headers).await)
 }

@@ -141,7 +141,7 @@ impl Canary<'_> {
         let handled = self.capacity.threads.run(Ticket::new(Priority::Bulk), move || {
             let PastDelivery { logged, subscription, .. } = &past;
             let ids = IdSeed::of_canary(logged);
-            let call = Call { logged, subscription, attempt: 1, replay: false, ids };
+            let call = Call { logged, subscription, attempt: 1, replay: false, ids, trace: None };
             // Its log lines are repetitions.
             let quiet = tracing::subscriber::NoSubscriber::default();
             let rehearsed = tracing::subscriber::with_default(quiet, || {

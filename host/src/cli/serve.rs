@@ -1,8 +1,10 @@
 //! `sandbus serve`.
 
+use crate::clock::Clock;
 use crate::config::{Config, ParsedOverrides};
 use crate::host::{Host, stop_signal};
 use crate::observer::Observer;
+use crate::otlp::Otlp;
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
@@ -13,8 +15,9 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = Config::load(&arguments.overrides.0)?;
-    telemetry::start_logs(config.log_format, &config.log)?;
-    let host = Host::start(config, Observer::default()).await?;
+    let otlp = Otlp::from_environment(Clock::System)?;
+    telemetry::start_logs(config.log_format, &config.log, otlp.log_layer())?;
+    let host = Host::start(config, Observer::default(), otlp).await?;
     // Before the announcement: a process that is known to run must stop gracefully.
     let stop = stop_signal()?;
     host.announce()?;

@@ -14,10 +14,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use tokio::task::JoinSet;
 
+use crate::clock::Clock;
 use crate::config::{Config, ParsedOverrides, check_folder};
 use crate::console;
 use crate::host::{BoundListeners, Host, stop_signal};
 use crate::observer::Observer;
+use crate::otlp::Otlp;
 use crate::plugin::PreparedRuntimePaths;
 use crate::projects::{self, SourceIndex, join_names};
 use crate::telemetry::{self, Format};
@@ -74,7 +76,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let code = sandbus_toolchain::cache_directory()?.join("code");
     let runtimes = Some(PreparedRuntimePaths { runtimes: sandbus_toolchain::prepared_runtimes()?, code });
     let config = Config { source_lines: true, runtimes, hold_failures, ..Config::load_open(&overrides)? };
-    telemetry::start_logs(config.log_format, &config.log)?;
+    let otlp = Otlp::from_environment(Clock::System)?;
+    telemetry::start_logs(config.log_format, &config.log, otlp.log_layer())?;
     let listeners = BoundListeners::bind(&config).await?;
     console::print_status(&format!("building {}", join_names(found.names())));
 
@@ -89,7 +92,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let builder = listeners.answer_starting(building).await?;
 
     let (observer, observed) = Observer::channel();
-    let host = Host::start_on(listeners, config, observer).await?;
+    let host = Host::start_on(listeners, config, observer, otlp).await?;
     let asked = stop_signal()?;
     host.announce()?;
     console::print_status(prompt::HELP);

@@ -11,6 +11,7 @@ use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
 use super::permits::Permits;
+use super::trace::AttemptSpan;
 use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, DeliveryStatus, Settlement};
 use crate::outcome::{Cause, EffectNames, Effects, Failure, Outcome};
 use crate::plugin::{Generation, RERUN_LIMIT};
@@ -51,7 +52,7 @@ pub(crate) trait AttemptReporter: Send + Sync {
         false
     }
     /// An attempt was committed. The names are those in the effects, if they are needed.
-    fn settled(&self, record: &AttemptRecord, names: Option<EffectNames>, status: DeliveryStatus);
+    fn settled(&self, record: &AttemptRecord, names: Option<EffectNames>, status: DeliveryStatus, span: AttemptSpan);
     /// The handler runs again, because the state that it read under a key has changed.
     fn conflict(&self, delivery: &Delivery, key: &str);
     /// An attempt could not be committed. The event is delivered again.
@@ -72,13 +73,15 @@ pub(crate) struct InvocationResult {
     pub(crate) took: Duration,
     /// What the handler used.
     pub(crate) usage: Usage,
+    /// The span of the attempt.
+    pub(crate) span: AttemptSpan,
 }
 
 impl InvocationResult {
     /// The result of an attempt for which no plugin ran.
     pub(super) fn without_plugin(outcome: Outcome, took: Duration) -> Self {
-        let (effects, usage) = Default::default();
-        Self { outcome, effects, generation: None, took, usage }
+        let (effects, usage, span) = Default::default();
+        Self { outcome, effects, generation: None, took, usage, span }
     }
 }
 
@@ -88,6 +91,7 @@ pub(super) struct SubmittedAttempt {
     /// The names in its effects, if its report needs them.
     names: Option<EffectNames>,
     generation: Option<Arc<Generation>>,
+    span: AttemptSpan,
 }
 
 /// The reruns of one attempt after conflicts. A plugin's reruns take place one at a time.
@@ -196,13 +200,13 @@ impl AttemptRunner {
         delivery: &Arc<Delivery>,
         invocation: InvocationResult,
     ) -> (Settlement, SubmittedAttempt) {
-        let InvocationResult { outcome, effects, generation, took, usage } = invocation;
+        let InvocationResult { outcome, effects, generation, took, usage, span } = invocation;
         let verdict = self.verdict(delivery, outcome);
         let digest = generation.as_ref().map(|generation| generation.digest.shared());
         let record = AttemptRecord { delivery: Arc::clone(delivery), verdict, digest, took, usage };
         let names = self.reporter.needs_names(&record).then(|| EffectNames::of(&effects));
         let effects = generation.as_ref().map(|generation| (Arc::clone(&generation.name), effects));
-        (Settlement { record: record.clone(), effects }, SubmittedAttempt { record, names, generation })
+        (Settlement { record: record.clone(), effects }, SubmittedAttempt { record, names, generation, span })
     }
 
     fn verdict(&self, delivery: &Delivery, outcome: Outcome) -> Verdict {
@@ -213,7 +217,7 @@ impl AttemptRunner {
     }
 
     pub(super) fn report(&self, attempt: SubmittedAttempt, status: DeliveryStatus) {
-        self.reporter.settled(&attempt.record, attempt.names, status);
+        self.reporter.settled(&attempt.record, attempt.names, status, attempt.span);
     }
 
     /// Handles a refused settlement. Returns the claim if its handler must run again.
@@ -244,7 +248,7 @@ impl AttemptRunner {
             Ok(status) => {
                 // Its effects were refused.
                 let names = self.reporter.needs_names(&record).then(EffectNames::default);
-                self.reporter.settled(&record, names, status);
+                self.reporter.settled(&record, names, status, attempt.span);
             }
             Err(error) => self.give_back(claim, &error).await,
         }

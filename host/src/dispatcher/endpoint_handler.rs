@@ -7,8 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Dispatcher;
 use super::attempt::{DeliveryHandler, InvocationResult};
+use super::trace;
+use super::webhook::WebhookRequest;
 use super::webhook_result::WebhookResult;
 use crate::bus::{Delivery, EndpointHold, SubscriptionFeed};
+use crate::otlp::ClientTrace;
 use crate::outcome::{Cause, Failure, Outcome};
 use crate::retry;
 use crate::subscription::{Definition, OPERATOR, Webhook};
@@ -36,6 +39,10 @@ impl DeliveryHandler for EndpointHandler {
         let claimed = Instant::now();
         let mut permit = webhooks.endpoints().admit(&self.webhook.url, should_send, &self.cancelled).await?;
         let started = Instant::now();
+        let operation = trace::begin(&self.dispatcher.tracer, delivery);
+        let given = |name: &str| delivery.event().attribute(name);
+        let context = operation.as_ref().map(|operation| operation.context);
+        let client = ClientTrace::new(&self.dispatcher.tracer, context, given);
         let owner = &delivery.subscription.owner;
         let grants = if owner == OPERATOR {
             None
@@ -44,7 +51,8 @@ impl DeliveryHandler for EndpointHandler {
         };
         let (grants, timeout) = (grants.as_ref(), self.definition.timeout);
         let failure = |reason| Failure { cause: Cause::Webhook, reason };
-        let outcome = match webhooks.deliver(&self.webhook, grants, delivery.event(), timeout, &mut permit).await {
+        let request = WebhookRequest { webhook: &self.webhook, event: delivery.event(), timeout, client: &client };
+        let outcome = match webhooks.deliver(&request, grants, &mut permit).await {
             WebhookResult::Accepted => Outcome::Ack,
             WebhookResult::Rejected(reason) => Outcome::Reject(failure(reason)),
             WebhookResult::Failed(reason) => Outcome::Retry { after: None, failure: failure(reason) },
@@ -61,6 +69,7 @@ impl DeliveryHandler for EndpointHandler {
         };
         let mut invocation = InvocationResult::without_plugin(outcome, started.elapsed());
         invocation.usage.queued = started - claimed;
+        invocation.span = operation.into();
         Some(invocation)
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod plugin_handler;
 mod report;
 mod signature;
 mod slice;
+pub(crate) mod trace;
 mod webhook;
 mod webhook_result;
 mod worker;
@@ -25,6 +26,7 @@ use crate::bus::{FeedId, SharedBus};
 use crate::clock::Clock;
 use crate::ledger::Recorder;
 use crate::observer::Observer;
+use crate::otlp::Tracer;
 use crate::plugin::Registry;
 use crate::threads::Capacity;
 pub use webhook::Webhooks;
@@ -43,6 +45,7 @@ pub struct Dispatcher {
     hop_limit: u32,
     observer: Observer,
     recorder: Recorder,
+    tracer: Tracer,
     /// Whether failed deliveries of plugins wait for `Subscriptions::retry_now`.
     holds_failures: bool,
     /// The running attempts. They outlive their workers, so that a shutdown can wait for them.
@@ -54,7 +57,7 @@ impl Dispatcher {
     #[must_use]
     pub fn new(bus: SharedBus, registry: Registry, capacity: Capacity, webhooks: Webhooks, hop_limit: u32) -> Self {
         let runtime = Handle::current();
-        let (observer, recorder, attempts) = Default::default();
+        let (observer, recorder, tracer, attempts) = Default::default();
         Self {
             bus,
             registry,
@@ -64,6 +67,7 @@ impl Dispatcher {
             hop_limit,
             observer,
             recorder,
+            tracer,
             holds_failures: false,
             attempts,
         }
@@ -79,6 +83,12 @@ impl Dispatcher {
     #[must_use]
     pub fn recorded_by(self, recorder: Recorder) -> Self {
         Self { recorder, ..self }
+    }
+
+    /// Traces attempts.
+    #[must_use]
+    pub fn traced_by(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
     }
 
     /// Sets whether failed deliveries of plugins wait for `Subscriptions::retry_now` instead of following the retry

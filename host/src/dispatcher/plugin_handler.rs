@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::Dispatcher;
 use super::attempt::{DeliveryHandler, InvocationResult};
+use super::trace::{self, AttemptSpan};
 use crate::bus::Delivery;
+use crate::otlp::Tracer;
 use crate::outcome::{Cause, Failure, Outcome, StateView};
 use crate::plugin::{Admission, Call, Generation, HandlerResult, Instance};
 use crate::subscription::Definition;
@@ -59,10 +61,11 @@ impl PluginHandler {
         let (delivery, timeout) = (Arc::clone(delivery), self.definition.timeout);
         let thread_generation = Arc::clone(&generation);
         let Admission { ticket, permits } = admission;
+        let tracer = self.dispatcher.tracer.clone();
         let invocation = self.dispatcher.capacity.threads.run(ticket, move || {
             let (mut instance, queued) = (None, claimed.elapsed());
             let state = bus.state(&thread_generation.name);
-            let mut invocation = invoke_plugin(state, &thread_generation, &delivery, timeout, &mut instance);
+            let mut invocation = invoke_plugin(state, &thread_generation, &delivery, timeout, &mut instance, &tracer);
             invocation.usage.queued = queued;
             thread_generation.return_instance(instance);
             drop(permits);
@@ -88,18 +91,22 @@ pub(crate) fn invoke_plugin(
     delivery: &Delivery,
     timeout: Duration,
     instance: &mut Option<Instance>,
+    tracer: &Tracer,
 ) -> InvocationResult {
+    let operation = trace::begin(tracer, delivery);
     let call = Call {
         logged: &delivery.logged,
         subscription: &delivery.subscription.name,
         attempt: delivery.attempt,
         replay: delivery.kind.is_replay(),
         ids: delivery.ids,
+        trace: operation.as_ref().map(|operation| operation.context),
     };
     let started = Instant::now();
     let handled = generation.handle_event(&call, timeout, state, instance);
     let HandlerResult { outcome, effects, usage } = handled;
-    InvocationResult { outcome, effects, generation: Some(Arc::clone(generation)), took: started.elapsed(), usage }
+    let (generation, span) = (Some(Arc::clone(generation)), operation.into());
+    InvocationResult { outcome, effects, generation, took: started.elapsed(), usage, span }
 }
 
 /// An invocation that panicked in the host. It fails the attempt: if the delivery were given back, it would panic
@@ -116,5 +123,5 @@ pub(super) fn given_up(generation: Arc<Generation>, took: Duration) -> Invocatio
 fn failed(cause: Cause, reason: String, generation: Arc<Generation>, took: Duration) -> InvocationResult {
     let outcome = Outcome::Retry { after: None, failure: Failure { cause, reason } };
     let (effects, usage) = Default::default();
-    InvocationResult { outcome, effects, generation: Some(generation), took, usage }
+    InvocationResult { outcome, effects, generation: Some(generation), took, usage, span: AttemptSpan::Undecided }
 }

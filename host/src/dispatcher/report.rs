@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::AttemptReporter;
+use super::trace::{self, AttemptSpan};
 use crate::bus::{AttemptRecord, CommitError, Delivery, DeliveryStatus, FeedId};
 use crate::clock::Clock;
 use crate::duration::micros;
 use crate::ledger::{Recorder, SubjectStatistics};
 use crate::observer::{Observation, Observer};
+use crate::otlp::Tracer;
 use crate::outcome::EffectNames;
 use crate::retry::Verdict;
-use crate::telemetry::SubscriptionMetrics;
+use crate::span_context::SpanContext;
+use crate::telemetry::{SettledAttempt, SubscriptionMetrics};
 
 /// Reports a subscription's attempts.
 pub(super) struct Reporter {
@@ -20,6 +23,7 @@ pub(super) struct Reporter {
     /// The subscription's statistics in the ledger.
     pub(super) statistics: Option<Arc<SubjectStatistics>>,
     pub(super) observer: Observer,
+    pub(super) tracer: Tracer,
     pub(super) clock: Clock,
 }
 
@@ -30,13 +34,18 @@ impl AttemptReporter for Reporter {
         self.recorder.wants(is_failure, record.took)
     }
 
-    fn settled(&self, record: &AttemptRecord, names: Option<EffectNames>, status: DeliveryStatus) {
+    fn settled(&self, record: &AttemptRecord, names: Option<EffectNames>, status: DeliveryStatus, span: AttemptSpan) {
         let delivery = &record.delivery;
         let latency = self.clock.now().since(delivery.logged.stored_at);
-        self.metrics.settled(status, latency, record.took, delivery.kind.is_replay());
+        let span = span.of_ended(&self.tracer, record);
+        let (context, is_replay) = (span.as_ref().map(|span| span.context), delivery.kind.is_replay());
+        self.metrics.settled(&SettledAttempt { status, latency, took: record.took, is_replay, span: context });
         self.recorder.record_attempt(self.statistics.as_deref(), record, names, status);
         self.observer.record(|| Observation::Attempt { record: record.without_exchanges(), status });
-        log(record, status, latency);
+        log(record, status, latency, context);
+        if let Some(span) = span {
+            trace::end(&self.tracer, *span, record, status, latency);
+        }
     }
 
     fn conflict(&self, delivery: &Delivery, key: &str) {
@@ -60,24 +69,26 @@ impl AttemptReporter for Reporter {
     }
 }
 
-fn log(record: &AttemptRecord, status: DeliveryStatus, latency: Duration) {
+fn log(record: &AttemptRecord, status: DeliveryStatus, latency: Duration, span: Option<SpanContext>) {
     let delivery = &record.delivery;
     let (event, event_type) = (delivery.event().id.as_str(), delivery.event().event_type.as_str());
     let Delivery { subscription, attempt, kind, .. } = &**delivery;
     let replay = kind.replay().map(FeedId::number);
     let (took_us, latency_us) = (micros(record.took), micros(latency));
+    let trace_id = span.map(|span| tracing::field::display(span.trace));
+    let span_id = span.map(|span| tracing::field::display(span.span));
     let Some(failure) = record.verdict.failure() else {
-        tracing::debug!(event, event_type, %subscription, attempt, replay, took_us, latency_us, "handled");
+        tracing::debug!(event, event_type, %subscription, attempt, replay, took_us, latency_us, trace_id, span_id, "handled");
         return;
     };
     let (cause, reason) = (failure.cause.as_str(), failure.reason.as_str());
     match status {
         DeliveryStatus::Waiting(due) => {
-            tracing::warn!(event, event_type, %subscription, attempt, took_us, cause, %due, "attempt failed, retrying: {reason}");
+            tracing::warn!(event, event_type, %subscription, attempt, took_us, cause, %due, trace_id, span_id, "attempt failed, retrying: {reason}");
         }
         // A verdict with a failure is never settled as handled.
         DeliveryStatus::Dead | DeliveryStatus::Handled => {
-            tracing::error!(event, event_type, %subscription, attempt, took_us, cause, "dead letter: {reason}");
+            tracing::error!(event, event_type, %subscription, attempt, took_us, cause, trace_id, span_id, "dead letter: {reason}");
         }
     }
 }

@@ -150,7 +150,7 @@ impl Slice {
             let PluginHandler { dispatcher, definition, .. } = &*self.handler;
             let mut invocation = self.runner.check_hops(&delivery).unwrap_or_else(|| {
                 let state = dispatcher.bus.state(&generation.name);
-                invoke_plugin(state, generation, &delivery, definition.timeout, &mut instance)
+                invoke_plugin(state, generation, &delivery, definition.timeout, &mut instance, &dispatcher.tracer)
             });
             invocation.usage.queued = std::mem::take(&mut queued);
             reuses = if instance.is_some() { reuses + 1 } else { 0 };

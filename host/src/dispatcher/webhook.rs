@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::endpoint::{self, HostGrants};
 use crate::event::Event;
 use crate::networks::Networks;
+use crate::otlp::ClientTrace;
 use crate::outbound::{self, Body, Client, SendError};
 use crate::subscription::Webhook;
 
@@ -34,6 +35,16 @@ pub struct Webhooks {
     /// The sender's name (Web Hooks 1.0.2, section 4.1.2).
     origin: HeaderValue,
     endpoints: Endpoints,
+}
+
+/// A delivery to an endpoint.
+#[derive(Clone, Copy)]
+pub(super) struct WebhookRequest<'a> {
+    pub(super) webhook: &'a Webhook,
+    pub(super) event: &'a Event,
+    pub(super) timeout: Duration,
+    /// Traces the request.
+    pub(super) client: &'a ClientTrace,
 }
 
 /// How the requests of a delivery reach their endpoint.
@@ -66,12 +77,11 @@ impl Webhooks {
     /// Delivers an event under a permit. An endpoint that the operator chose needs no grants.
     pub(super) async fn deliver(
         &self,
-        webhook: &Webhook,
+        request: &WebhookRequest<'_>,
         grants: Option<&HostGrants>,
-        event: &Event,
-        timeout: Duration,
         permit: &mut RequestPermit,
     ) -> WebhookResult {
+        let WebhookRequest { webhook, timeout, .. } = *request;
         match (endpoint::host_and_port(&webhook.url), grants) {
             (Ok(_), None) => {}
             (Ok(host), Some(grants)) if grants.include(&host) => {}
@@ -83,7 +93,7 @@ impl Webhooks {
         let networks = grants.map_or_else(|| self.client.named_networks(), |grants| grants.networks.clone());
         let route = EndpointRoute { networks, timeout };
         let result = match self.handshake(webhook, &route).await {
-            Ok(()) => self.send(webhook, event, &route).await,
+            Ok(()) => self.send(request, &route).await,
             Err(result) => result,
         };
         if let WebhookResult::Overloaded(..) = result {
@@ -92,16 +102,27 @@ impl Webhooks {
         result
     }
 
-    async fn send(&self, webhook: &Webhook, event: &Event, route: &EndpointRoute) -> WebhookResult {
+    async fn send(&self, request: &WebhookRequest<'_>, route: &EndpointRoute) -> WebhookResult {
+        let WebhookRequest { webhook, event, client, .. } = *request;
         let (headers, body) = match self.message(webhook, event) {
             Ok(message) => message,
             Err(reason) => return WebhookResult::Failed(reason),
         };
         let mut request = self.request(Method::POST, webhook);
+        let url = request.uri_ref().cloned().unwrap_or_default();
+        let mut span = None;
         if let Some(known) = request.headers_mut() {
             known.extend(headers);
+            span = client.begin(known, &Method::POST, &url);
         }
-        match self.exchange(request, body, route).await {
+        let answer = self.exchange(request, body, route).await;
+        if let Some(span) = span {
+            span.end(match &answer {
+                Ok(response) => Ok(response.status().as_u16()),
+                Err(result) => Err(result.reason()),
+            });
+        }
+        match answer {
             // The body of the response is not read. The status alone decides.
             Ok(response) => self.interpret(&response),
             Err(result) => result,

@@ -26,6 +26,14 @@ pub(super) enum WebhookResult {
 }
 
 impl WebhookResult {
+    /// Why the endpoint did not accept the event; empty if it did.
+    pub(super) fn reason(&self) -> &str {
+        match self {
+            Self::Accepted => "",
+            Self::Rejected(reason) | Self::Failed(reason) | Self::Overloaded(reason, _) | Self::Gone(reason) => reason,
+        }
+    }
+
     /// Interprets a response. Temporary failures are retried, others are not (as in Knative Eventing's delivery).
     pub(super) fn of(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Self {
         if status.is_success() {

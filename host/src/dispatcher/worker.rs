@@ -48,7 +48,8 @@ impl Worker {
         let id = feed.id();
         let subject = StatisticsSubject::Subscription { owner: id.owner.clone(), name: id.name.clone() };
         let statistics = recorder.subject(subject);
-        let reporter = Arc::new(Reporter { metrics: Arc::clone(&metrics), recorder, statistics, observer, clock });
+        let tracer = dispatcher.tracer.clone();
+        let reporter = Reporter { metrics: Arc::clone(&metrics), recorder, statistics, observer, tracer, clock };
         let size = feed.definition().parallelism();
         let running = Arc::new(Semaphore::new(size));
         let unsettled = Arc::new(Semaphore::new(UNSETTLED_LIMIT));
@@ -56,7 +57,7 @@ impl Worker {
             dispatcher,
             feed,
             metrics,
-            reporter,
+            reporter: Arc::new(reporter),
             running,
             running_limit: size,
             unsettled,

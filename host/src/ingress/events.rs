@@ -17,9 +17,11 @@ use utoipa::IntoParams;
 use super::Ingress;
 use super::cloudevents::{self, Mode};
 use super::producers::Publisher;
+use super::publish_trace::PublishTrace;
 use crate::bus::{Bus, PendingReply, PublishReceipt};
 use crate::clock::{Clock, Timestamp, check_delay};
-use crate::event::{CORRELATION_ID, Event, LoggedEvent, TRACE, trace_of};
+use crate::event::{CORRELATION_ID, Event, LoggedEvent};
+use crate::otlp::Tracer;
 use crate::outcome::Publish;
 use crate::pattern::Pattern;
 use crate::problem::Problem;
@@ -90,47 +92,71 @@ async fn admit_and_publish(ingress: &Ingress, request: Request<Body>) -> Result<
     // Checked before the body is read, so that refusing an unknown publisher is cheap.
     let producers = ingress.producers.load_full();
     let publisher = producers.admit(request.headers()).await?;
-    publish(&*ingress.bus, &ingress.body_reader, &ingress.replies_ended, &publisher, request).await
+    let publishing = Publishing {
+        bus: &*ingress.bus,
+        body_reader: &ingress.body_reader,
+        replies_ended: &ingress.replies_ended,
+        tracer: &ingress.tracer,
+    };
+    publishing.publish(&publisher, request).await
 }
 
-/// Publishes a request's events. Refuses all of them if one is malformed or not permitted, or if a limit leaves no
-/// space for all.
-pub(crate) async fn publish(
-    bus: &dyn Bus,
-    body_reader: &BodyReader,
-    replies_ended: &CancellationToken,
-    publisher: &Publisher<'_>,
-    request: Request<Body>,
-) -> Result<Response, Problem> {
-    let params = PublishParams::of(&request)?;
-    let due = params.due()?;
-    let (Parts { headers, .. }, body) = request.into_parts();
-    let mode = Mode::of(&headers)?;
-    let body = body_reader.read(&headers, body).await?.into();
-    let mut events = read(mode, &headers, body).await?;
-    check(publisher, &mut events)?;
-    events.iter_mut().for_each(|event| copy_trace_context(event, &headers));
+/// Publishes the events of requests.
+pub(crate) struct Publishing<'a> {
+    pub(crate) bus: &'a dyn Bus,
+    pub(crate) body_reader: &'a BodyReader,
+    /// Cancelled when the host stops and no reply can come any more.
+    pub(crate) replies_ended: &'a CancellationToken,
+    pub(crate) tracer: &'a Tracer,
+}
 
-    let Some(pattern) = params.reply else {
-        let accepted = store(bus, events, due).await?;
-        return Ok((StatusCode::ACCEPTED, axum::Json(json!({ "accepted": accepted }))).into_response());
-    };
-    let [event] = events.as_mut_slice() else {
-        return Err(Problem::bad_request("invalid-query", "`reply` takes exactly one event, not a batch"));
-    };
-    publisher.check_reply(event)?;
-    start_cause_tree(event)?;
-    let id = event.id.clone();
-    let expected = bus.expect_reply(event, pattern.clone())?;
-    let accepted = store(bus, events, None).await?;
-    if accepted.iter().any(|accepted| accepted.duplicate) {
-        return Err(already_published(&id));
+impl Publishing<'_> {
+    /// Publishes a request's events. Refuses all of them if one is malformed or not permitted, or if a limit leaves no
+    /// space for all.
+    pub(crate) async fn publish(&self, publisher: &Publisher<'_>, request: Request<Body>) -> Result<Response, Problem> {
+        let mut trace = PublishTrace::new(self.tracer, request.uri().path());
+        let response = self.publish_traced(publisher, request, &mut trace).await;
+        trace.end(&response);
+        response
     }
-    let timeout = params.timeout.unwrap_or(Duration::from_secs(5));
-    let wait = ReplyWait { id: &id, pattern: &pattern, timeout, ended: replies_ended };
-    let reply = wait.run(expected).await?;
-    let body = reply.event.to_json();
-    Ok(([(CONTENT_TYPE, "application/cloudevents+json; charset=utf-8")], body).into_response())
+
+    async fn publish_traced(
+        &self,
+        publisher: &Publisher<'_>,
+        request: Request<Body>,
+        trace: &mut PublishTrace<'_>,
+    ) -> Result<Response, Problem> {
+        let params = PublishParams::of(&request)?;
+        let due = params.due()?;
+        let (Parts { headers, .. }, body) = request.into_parts();
+        let mode = Mode::of(&headers)?;
+        let body = self.body_reader.read(&headers, body).await?.into();
+        let mut events = read(mode, &headers, body).await?;
+        check(publisher, &mut events)?;
+
+        let Some(pattern) = params.reply else {
+            trace.put_into(&mut events, &headers, due);
+            let accepted = store(self.bus, events, due).await?;
+            return Ok((StatusCode::ACCEPTED, axum::Json(json!({ "accepted": accepted }))).into_response());
+        };
+        let [event] = events.as_mut_slice() else {
+            return Err(Problem::bad_request("invalid-query", "`reply` takes exactly one event, not a batch"));
+        };
+        publisher.check_reply(event)?;
+        start_cause_tree(event)?;
+        trace.put_into(std::slice::from_mut(event), &headers, None);
+        let id = event.id.clone();
+        let expected = self.bus.expect_reply(event, pattern.clone())?;
+        let accepted = store(self.bus, events, None).await?;
+        if accepted.iter().any(|accepted| accepted.duplicate) {
+            return Err(already_published(&id));
+        }
+        let timeout = params.timeout.unwrap_or(Duration::from_secs(5));
+        let wait = ReplyWait { id: &id, pattern: &pattern, timeout, ended: self.replies_ended };
+        let reply = wait.run(expected).await?;
+        let body = reply.event.to_json();
+        Ok(([(CONTENT_TYPE, "application/cloudevents+json; charset=utf-8")], body).into_response())
+    }
 }
 
 /// Checks that the publisher may publish all events, and records the producer whose limits each counts against.
@@ -223,12 +249,4 @@ impl ReplyWait<'_> {
         );
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", detail)
     }
-}
-
-/// Adds the trace context of the request to an event that has none (CloudEvents Distributed Tracing extension).
-fn copy_trace_context(event: &mut Event, headers: &HeaderMap) {
-    if event.extensions.contains_key(TRACE[0]) {
-        return;
-    }
-    event.extensions.extend(trace_of(headers));
 }

@@ -4,6 +4,7 @@ pub(crate) mod cloudevents;
 mod cors;
 pub(crate) mod events;
 pub(crate) mod producers;
+mod publish_trace;
 pub(crate) mod reply;
 mod request_record;
 pub(crate) mod respond;
@@ -25,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use crate::bus::SharedBus;
 use crate::ledger::Recorder;
 use crate::observer::Observer;
+use crate::otlp::Tracer;
 use crate::plugin::Registry;
 use crate::server::BodyReader;
 use crate::telemetry::RequestMetrics;
@@ -59,6 +61,8 @@ pub struct Ingress {
     pub observer: Observer,
     /// The ledger of requests.
     pub recorder: Recorder,
+    /// Traces requests.
+    pub tracer: Tracer,
     /// The metrics of requests.
     pub metrics: RequestMetrics,
 }

@@ -4,15 +4,18 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::http::{Method, StatusCode};
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
 
 use crate::clock::Timestamp;
-use crate::event::CauseTreeId;
+use crate::event::{CauseTreeId, trace_of};
 use crate::ledger::{RecordedFailure, Recorder, RequestEntry, StatisticsSubject, SubjectStatistics};
+use crate::otlp::{Attributes, Beginning, Ending, OpenSpan, Role, TracedOperation, Tracer};
 use crate::outcome::{EffectNames, Effects, Failure};
 use crate::plugin::{Generation, Route};
 use crate::problem::Problem;
 use crate::request_id::RequestId;
+use crate::span_context::{SpanContext, SpanId, TraceId};
 use crate::usage::Usage;
 
 /// The record of a request. It is written when it is dropped.
@@ -26,6 +29,9 @@ pub(super) struct RequestRecord {
     method: Method,
     path: String,
     started: Instant,
+    tracer: Tracer,
+    /// The place of the request in a trace, if it is traced.
+    trace: Option<TracedOperation>,
     progress: Mutex<RequestProgress>,
 }
 
@@ -45,19 +51,22 @@ type EffectSummary = (EffectNames, Vec<CauseTreeId>);
 impl RequestRecord {
     pub(super) fn new(
         recorder: &Recorder,
+        tracer: &Tracer,
         generation: &Arc<Generation>,
         route: &Arc<Route>,
-        method: &Method,
-        path: &str,
+        request: &Request<Body>,
     ) -> Arc<Self> {
+        let id = RequestId::unique();
         Arc::new(Self {
+            trace: begin(tracer, &id, request),
+            tracer: tracer.clone(),
             recorder: recorder.clone(),
             statistics: recorder.subject(StatisticsSubject::Routes { plugin: generation.name.to_string() }),
-            id: RequestId::unique(),
+            id,
             generation: Arc::clone(generation),
             route: Arc::clone(route),
-            method: method.clone(),
-            path: path.to_owned(),
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
             started: Instant::now(),
             progress: Mutex::default(),
         })
@@ -65,6 +74,16 @@ impl RequestRecord {
 
     pub(super) fn id(&self) -> &RequestId {
         &self.id
+    }
+
+    /// The place of the request in a trace, if it is traced.
+    pub(super) fn trace(&self) -> Option<SpanContext> {
+        self.trace.as_ref().map(|operation| operation.context)
+    }
+
+    /// The span of the request, if it is sampled.
+    pub(super) fn span(&self) -> Option<SpanContext> {
+        self.trace.as_ref().and_then(TracedOperation::sampled)
     }
 
     /// The handler has ended. It may run again, after a conflict.
@@ -107,18 +126,52 @@ impl RequestRecord {
         self.progress().status = Some(status);
     }
 
+    fn end_span(&self, span: OpenSpan, status: u16, progress: &RequestProgress) {
+        let Self { id, generation, route, method, path, .. } = self;
+        let mut attributes = Attributes::default();
+        attributes.text("http.request.method", method.as_str());
+        attributes.text("http.route", &route.path);
+        attributes.text("url.path", path);
+        attributes.number("http.response.status_code", status.into());
+        attributes.text("sandbus.request.id", id.as_str());
+        attributes.text("sandbus.plugin.name", &generation.name);
+        attributes.text("sandbus.plugin.digest", generation.digest.as_str());
+        attributes.seconds("sandbus.queued", progress.usage.queued);
+        attributes.seconds("sandbus.cpu_time", progress.usage.cpu_time);
+        attributes.number("sandbus.memory", progress.usage.memory_bytes);
+        let failure = progress.failure.as_ref();
+        attributes.optional("error.type", failure.map(|failure| failure.cause.as_str()));
+        let reason = failure.map(|failure| failure.reason.as_str()).or((status >= 500).then_some(""));
+        let name = format!("{method} {}", route.path);
+        self.tracer.end(span, Ending { name, role: Role::Server, attributes, failure: reason });
+    }
+
     fn progress(&self) -> MutexGuard<'_, RequestProgress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// Begins the span of a request: within the client's trace, or in one of its own.
+fn begin(tracer: &Tracer, id: &RequestId, request: &Request<Body>) -> Option<TracedOperation> {
+    if !tracer.is_on() {
+        return None;
+    }
+    let parent = trace_of(request.headers()).first().and_then(|(_, traceparent)| SpanContext::parse(traceparent));
+    let trace = TraceId::derived("request", &[id.as_str().as_bytes()]);
+    let beginning = Beginning { parent, trace, started: tracer.now() };
+    tracer.begin(&beginning, || SpanId::derived("server", &[id.as_str().as_bytes()]))
+}
+
 impl Drop for RequestRecord {
     fn drop(&mut self) {
-        let Some(statistics) = &self.statistics else { return };
         let took = self.started.elapsed();
         let progress = std::mem::take(&mut *self.progress());
         // If there is no status, the client disconnected before the host decided one. Like nginx, the host records 499.
         let status = progress.status.map_or(499, |status| status.as_u16());
+        if let Some(span) = self.trace.take().and_then(|operation| operation.span) {
+            self.end_span(*span, status, &progress);
+        }
+        let Some(statistics) = &self.statistics else { return };
         let is_failure = status >= 500 || progress.failure.is_some();
         self.recorder.count_request(statistics, is_failure, took, &progress.usage);
         if !self.recorder.wants(is_failure, took) {

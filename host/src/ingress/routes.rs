@@ -23,7 +23,6 @@ use crate::outcome::Effects;
 use crate::plugin::{self, Admission, Generation, RERUN_LIMIT, RequestResult, Route, RouteMatch};
 use crate::problem::Problem;
 use crate::reply::ReplyTo;
-use crate::request_id::RequestId;
 use crate::server::{AccessNote, percent_decode};
 use crate::telemetry;
 
@@ -75,7 +74,7 @@ async fn answer(
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-drained", detail).retry_after(5).into_response();
     }
     let description = ingress.observer.is_active().then(|| format!("{} {}", request.method(), request.uri().path()));
-    let record = RequestRecord::new(&ingress.recorder, &generation, &route, request.method(), request.uri().path());
+    let record = RequestRecord::new(&ingress.recorder, &ingress.tracer, &generation, &route, &request);
     note.iter().for_each(|note| note.set_request_id(record.id().as_str()));
     let response = match generation.is_service() {
         // Boxed, because the other future is smaller and more frequent.
@@ -91,7 +90,7 @@ async fn answer(
         response.headers_mut().insert(REQUEST_ID, id);
     }
     let (status, took) = (response.status().as_u16(), started.elapsed());
-    ingress.metrics.answered(&plugin, status, took);
+    ingress.metrics.answered(&plugin, status, took, record.span());
     if let Some(request) = description {
         let PublishedCauseTrees(published) = response.extensions_mut().remove().unwrap_or_default();
         ingress.observer.record(|| Observation::Request { request, status, took, published });
@@ -107,7 +106,7 @@ async fn respond(
     record: &RequestRecord,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let request = Arc::new(read_request(ingress, route, params, record.id().clone(), request).await?);
+    let request = Arc::new(read_request(ingress, route, params, record, request).await?);
     let ids = IdSeed::unique();
     let mut rerun_turn = None;
     for _ in 0..RERUN_LIMIT {
@@ -168,13 +167,14 @@ async fn read_request(
     ingress: &Ingress,
     route: Arc<Route>,
     params: Vec<(String, String)>,
-    id: RequestId,
+    record: &RequestRecord,
     request: Request<Body>,
 ) -> Result<plugin::Request, Problem> {
     let params = decoded(params)?;
     let (Parts { uri, headers, .. }, body) = request.into_parts();
     let body = ingress.body_reader.read(&headers, body).await?;
-    Ok(plugin::Request { id, route, uri, params, headers, body })
+    let (id, trace) = (record.id().clone(), record.trace());
+    Ok(plugin::Request { id, route, uri, params, headers, body, trace })
 }
 
 /// The parameters of a route, each percent-decoded once.

@@ -85,7 +85,7 @@ pub(super) async fn respond(
     let client = Client { is_head: request.method() == Method::HEAD, is_http10: request.version() < Version::HTTP_11 };
     let service = ServiceRequest { ingress, generation: &generation, route: &route, record, client };
     let (answer, mut head) = oneshot::channel();
-    let mut running = service.run(Exchange { request, answer }).await?;
+    let mut running = service.run(Exchange { request, answer, trace: record.trace() }).await?;
     let ended = tokio::select! {
         biased;
         Ok(head) = &mut head => return service.continue_with(head, running).await,

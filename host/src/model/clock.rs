@@ -28,6 +28,18 @@ pub fn check_delay(delay: Duration) -> Result<Duration, DelayTooLong> {
 #[serde(transparent)]
 pub struct Timestamp(pub u64);
 
+/// Nanoseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnixNanos(pub u64);
+
+impl UnixNanos {
+    /// The same time in milliseconds.
+    #[must_use]
+    pub fn timestamp(self) -> Timestamp {
+        Timestamp(self.0 / 1_000_000)
+    }
+}
+
 impl Timestamp {
     /// The time after a delay.
     #[must_use]
@@ -104,7 +116,7 @@ impl Clock {
 
     /// The current time.
     #[must_use]
-    #[allow(clippy::disallowed_methods, reason = "the only place that reads the system's clock")]
+    #[allow(clippy::disallowed_methods, reason = "reads the system's clock")]
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => {
@@ -112,6 +124,19 @@ impl Clock {
                 Timestamp(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
             }
             Self::Manual(time) => Timestamp(time.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// The current time, for the times of spans, which need more than milliseconds.
+    #[must_use]
+    #[allow(clippy::disallowed_methods, reason = "reads the system's clock")]
+    pub fn unix_nanos(&self) -> UnixNanos {
+        match self {
+            Self::System => {
+                let elapsed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                UnixNanos(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
+            }
+            Self::Manual(_) => UnixNanos(self.now().0.saturating_mul(1_000_000)),
         }
     }
 

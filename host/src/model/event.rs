@@ -16,7 +16,7 @@ pub use data::{Data, JsonForm, Kind, is_json, json_text};
 pub use ids::{IdKey, IdSeed};
 pub use json::AsJson;
 pub(crate) use json::{stored_data, stored_kind};
-pub use trace::trace_of;
+pub use trace::{mark_published, published_at, trace_of};
 pub use validation::{ATTRIBUTE_LIMIT, AttributeError, check_attribute, check_type};
 
 /// A position in the log. Positions increase with each event and are never reused.
@@ -106,11 +106,11 @@ impl Event {
             (HOPS.to_owned(), self.hops().saturating_add(1).to_string()),
         ]);
         inherited.extend(tree.source.map(|source| (CORRELATION_SOURCE.to_owned(), source)));
-        for name in TRACE {
-            if let Some(value) = self.extensions.get(name) {
-                inherited.insert(name.to_owned(), value.clone());
-            }
-        }
+        let [parent, state] = TRACE;
+        let own = |name: &str| self.extensions.get(name);
+        inherited.extend(own(parent).map(|value| (parent.to_owned(), value.clone())));
+        let others = own(state).and_then(|value| trace::without_mark(value));
+        inherited.extend(others.map(|others| (state.to_owned(), others)));
         inherited
     }
 

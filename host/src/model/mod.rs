@@ -19,5 +19,6 @@ pub mod reply;
 pub mod request_id;
 pub mod retry;
 pub mod schedule;
+pub mod span_context;
 pub mod subscription;
 pub mod usage;

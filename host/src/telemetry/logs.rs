@@ -17,6 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry};
 
 use crate::clock::Clock;
+use crate::otlp::LogLayer;
 use crate::printable;
 use crate::stderr::{self, Stderr};
 
@@ -154,11 +155,11 @@ pub(crate) fn set_filter(filter: &str) -> Result<(), LogError> {
 const OVERRIDE: &str = "RUST_LOG";
 
 /// Starts logging to standard error. A log line does not wait until it is read. `filter` has the syntax of `RUST_LOG`,
-/// which overrides it.
+/// which overrides it. The lines also go to `export`, if they are exported.
 ///
 /// # Errors
 /// If the filter is malformed, or the thread that writes cannot be started.
-pub fn start_logs(format: Format, filter: &str) -> Result<(), LogError> {
+pub fn start_logs(format: Format, filter: &str, export: Option<LogLayer>) -> Result<(), LogError> {
     let filter = match std::env::var(OVERRIDE) {
         Ok(own) if !own.is_empty() => EnvFilter::try_new(own)?,
         _ => EnvFilter::try_new(filter)?,
@@ -167,7 +168,7 @@ pub fn start_logs(format: Format, filter: &str) -> Result<(), LogError> {
     let (filter, handle) = reload::Layer::new(filter);
     // Another call, as in tests, keeps the first subscriber and its filter.
     drop(FILTER.set(handle));
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter).with(export);
     let lines = tracing_subscriber::fmt::layer().with_writer(|| Stderr).with_timer(Rfc3339);
     let human = match format {
         Format::Auto => terminal,

@@ -7,25 +7,33 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use axum::http::HeaderMap;
+use axum::http::header::ACCEPT;
 use metrics::{Counter, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::{Bus, DeliveryStatus, Reachability};
-use crate::clock::Clock;
+use super::definitions::{DEFINITIONS, Definition, Kind};
+use super::otlp_metrics::{self, Times};
+use super::{exemplars, exposition, openmetrics};
+use crate::bus::{Bus, DeliveryStatus, Reachability, SharedBus};
+use crate::clock::{Clock, UnixNanos};
+use crate::otlp::{self, Otlp};
 use crate::plugin::Registry;
+use crate::span_context::SpanContext;
 use crate::subscription::SubscriptionId;
 
 /// Bucket boundaries, in seconds.
 const BUCKETS: [f64; 16] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
 
+/// The histograms, which have exemplars.
+const LATENCY_SECONDS: &str = "sandbus_delivery_latency_seconds";
+const HANDLER_SECONDS: &str = "sandbus_handler_seconds";
+const REQUEST_SECONDS: &str = "sandbus_http_request_seconds";
+
 /// How often histogram samples are folded into buckets.
 const FOLD: Duration = Duration::from_secs(1);
-
-/// The counters of what was lost or dropped.
-const LOSSES: [&str; 3] =
-    ["sandbus_lost_log_lines_total", "sandbus_event_collisions_total", "sandbus_differing_duplicates_total"];
 
 /// The gauges of each subscription.
 const SUBSCRIPTION_GAUGES: [&str; 6] = [
@@ -43,6 +51,23 @@ pub struct Metrics {
     handle: PrometheusHandle,
     /// The labels of the subscriptions whose gauges are set, with the number of expired events that are counted.
     subscriptions: Arc<Mutex<BTreeMap<String, u64>>>,
+    /// When counting began.
+    started: UnixNanos,
+}
+
+/// What the export of metrics needs.
+#[derive(Debug)]
+pub struct MetricsExport {
+    /// Where they are exported to.
+    pub otlp: Otlp,
+    /// The bus, for the gauges of subscriptions.
+    pub bus: SharedBus,
+    /// The plugins, which are counted.
+    pub registry: Registry,
+    /// The clock.
+    pub clock: Clock,
+    /// Ends the export.
+    pub cancelled: CancellationToken,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -63,65 +88,49 @@ pub fn start_metrics() -> Result<Metrics, BuildError> {
     metrics::set_global_recorder(recorder).map_err(BuildError::FailedToSetGlobalRecorder)?;
     describe();
     // An alert can only compare a counter with zero if the counter exists before the first loss.
-    for counter in LOSSES {
-        counter!(counter).increment(0);
+    for loss in DEFINITIONS.iter().filter(|definition| definition.is_loss) {
+        counter!(loss.name).increment(0);
     }
-    Ok(Metrics { handle, subscriptions: Arc::default() })
+    Ok(Metrics { handle, subscriptions: Arc::default(), started: Clock::System.unix_nanos() })
 }
 
 fn describe() {
-    metrics::describe_counter!("sandbus_events_published_total", "Events accepted at the ingress and stored durably");
-    metrics::describe_counter!("sandbus_attempts_total", "Completed attempts, by subscription and outcome");
-    metrics::describe_counter!(
-        "sandbus_conflicts_total",
-        "Deliveries run again because of a state conflict, by subscription"
-    );
-    metrics::describe_counter!(
-        "sandbus_http_conflicts_total",
-        "Requests run again because of a state conflict, by plugin"
-    );
-    metrics::describe_counter!(
-        "sandbus_event_collisions_total",
-        "Events of plugins and schedules refused because another event has the same source and id"
-    );
-    metrics::describe_counter!(
-        "sandbus_differing_duplicates_total",
-        "Published events dropped as duplicates although the stored event has other content"
-    );
-    metrics::describe_counter!("sandbus_lost_log_lines_total", "Log lines lost because standard error was not read");
-    metrics::describe_counter!("sandbus_ledger_records_total", "Records written to the ledger");
-    metrics::describe_counter!("sandbus_ledger_lost_total", "Records that the ledger lost");
-    metrics::describe_gauge!("sandbus_ledger_available", "1 if the ledger can be written, else 0");
-    metrics::describe_histogram!("sandbus_delivery_latency_seconds", "Time from stored to handled, by subscription");
-    metrics::describe_histogram!("sandbus_handler_seconds", "Run time of handlers, by subscription");
-    metrics::describe_gauge!("sandbus_subscription_backlog", "Deliveries that are neither handled nor dead letters");
-    metrics::describe_counter!(
-        "sandbus_subscription_expired_total",
-        "Events deleted by retention before they were handled, since the start"
-    );
-    metrics::describe_gauge!("sandbus_subscription_in_flight", "Deliveries that are running or waiting for a thread");
-    metrics::describe_gauge!(
-        "sandbus_subscription_committing",
-        "Deliveries that have run and are waiting for their commit"
-    );
-    metrics::describe_gauge!("sandbus_subscription_parked_keys", "Ordering keys parked behind a dead letter");
-    metrics::describe_gauge!(
-        "sandbus_subscription_lag_seconds",
-        "Age of the oldest event that is neither handled nor a dead letter"
-    );
-    metrics::describe_gauge!(
-        "sandbus_subscription_paused",
-        "1 if the subscription is paused or its endpoint is on hold, else 0"
-    );
-    metrics::describe_counter!(
-        "sandbus_endpoint_holds_total",
-        "Responses that put the endpoint on hold, by subscription"
-    );
-    metrics::describe_counter!("sandbus_endpoint_gone_total", "Responses 410 Gone, which pause the subscription");
-    metrics::describe_counter!("sandbus_http_requests_total", "Requests answered by plugins, by plugin and status");
-    metrics::describe_histogram!("sandbus_http_request_seconds", "Time from request to response, by plugin");
-    metrics::describe_gauge!("sandbus_store_reachable", "1 if the bus can reach its store, else 0");
-    metrics::describe_gauge!("sandbus_plugins", "Loaded plugins");
+    for Definition { name, kind, help, .. } in DEFINITIONS {
+        match kind {
+            Kind::Counter => metrics::describe_counter!(*name, *help),
+            Kind::Gauge => metrics::describe_gauge!(*name, *help),
+            Kind::Histogram => metrics::describe_histogram!(*name, *help),
+        }
+    }
+}
+
+/// The form in which metrics are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsFormat {
+    /// The text format of Prometheus.
+    Prometheus,
+    /// OpenMetrics, which has exemplars.
+    OpenMetrics,
+}
+
+impl MetricsFormat {
+    /// The form that a client accepts: OpenMetrics if its `Accept` header names it.
+    #[must_use]
+    pub fn accepted(headers: &HeaderMap) -> Self {
+        let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let mut ranges = accepted.flat_map(|value| value.split(','));
+        let is_open = ranges.any(|range| range.trim().starts_with("application/openmetrics-text"));
+        if is_open { Self::OpenMetrics } else { Self::Prometheus }
+    }
+
+    /// The media type.
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => openmetrics::MEDIA_TYPE,
+        }
+    }
 }
 
 impl Metrics {
@@ -135,9 +144,38 @@ impl Metrics {
         }
     }
 
-    /// Renders all metrics in Prometheus' text format and updates the gauges. Gauges that need the store keep their
-    /// last value while the store is unreachable.
-    pub async fn render(&self, bus: &dyn Bus, registry: &Registry, clock: &Clock) -> String {
+    /// Renders all metrics and updates the gauges.
+    pub async fn render(&self, format: MetricsFormat, bus: &dyn Bus, registry: &Registry, clock: &Clock) -> String {
+        let text = self.collect(bus, registry, clock).await;
+        match format {
+            MetricsFormat::Prometheus => text,
+            MetricsFormat::OpenMetrics => openmetrics::write(&exposition::read(&text)),
+        }
+    }
+
+    /// All metrics as messages of the OpenTelemetry Protocol. Updates the gauges.
+    async fn otlp(&self, bus: &dyn Bus, registry: &Registry, clock: &Clock) -> Vec<otlp::proto::Metric> {
+        let text = self.collect(bus, registry, clock).await;
+        let times = Times { started: self.started, now: clock.unix_nanos() };
+        otlp_metrics::convert(exposition::read(&text), times)
+    }
+
+    /// Exports all metrics until it is cancelled, and once more then. Returns at once if metrics are not exported.
+    pub async fn export(self, source: MetricsExport) {
+        let MetricsExport { otlp, bus, registry, clock, cancelled } = source;
+        let Some(interval) = otlp.metric_interval() else { return };
+        loop {
+            let is_running = cancelled.run_until_cancelled(tokio::time::sleep(interval)).await.is_some();
+            otlp.export_metrics(self.otlp(&*bus, &registry, &clock).await);
+            if !is_running {
+                return;
+            }
+        }
+    }
+
+    /// The text format of Prometheus, with the gauges updated. Gauges that need the store keep their last value while
+    /// the store is unreachable.
+    async fn collect(&self, bus: &dyn Bus, registry: &Registry, clock: &Clock) -> String {
         #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
         let float = |number: u64| number as f64;
         let oldest = bus.oldest_unhandled().await;
@@ -211,6 +249,8 @@ fn label(id: &SubscriptionId) -> String {
 
 /// The metrics of one subscription.
 pub struct SubscriptionMetrics {
+    /// The label.
+    name: String,
     handled: Counter,
     waiting: Counter,
     dead: Counter,
@@ -219,6 +259,19 @@ pub struct SubscriptionMetrics {
     gone: Counter,
     latency: Histogram,
     handler: Histogram,
+}
+
+/// A settled attempt, as far as it is counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SettledAttempt {
+    pub(crate) status: DeliveryStatus,
+    /// The time since the event was stored. It is not recorded for replays.
+    pub(crate) latency: Duration,
+    /// The run time of the handler.
+    pub(crate) took: Duration,
+    pub(crate) is_replay: bool,
+    /// The span of the attempt, if it is sampled.
+    pub(crate) span: Option<SpanContext>,
 }
 
 impl std::fmt::Debug for SubscriptionMetrics {
@@ -241,23 +294,33 @@ impl SubscriptionMetrics {
             conflicts: counter!("sandbus_conflicts_total", "subscription" => name.clone()),
             holds: counter!("sandbus_endpoint_holds_total", "subscription" => name.clone()),
             gone: counter!("sandbus_endpoint_gone_total", "subscription" => name.clone()),
-            latency: histogram!("sandbus_delivery_latency_seconds", "subscription" => name.clone()),
-            handler: histogram!("sandbus_handler_seconds", "subscription" => name.clone()),
+            latency: histogram!(LATENCY_SECONDS, "subscription" => name.clone()),
+            handler: histogram!(HANDLER_SECONDS, "subscription" => name.clone()),
+            name,
         }
     }
 
-    /// Counts a settled attempt. `latency` is the time since the event was stored, and is not recorded for replays.
-    pub(crate) fn settled(&self, status: DeliveryStatus, latency: Duration, took: Duration, is_replay: bool) {
+    /// Counts a settled attempt.
+    pub(crate) fn settled(&self, attempt: &SettledAttempt) {
+        let SettledAttempt { status, latency, took, is_replay, span } = *attempt;
         self.handler.record(took.as_secs_f64());
+        self.note(HANDLER_SECONDS, took, span);
         match status {
             DeliveryStatus::Handled => {
                 self.handled.increment(1);
                 if !is_replay {
                     self.latency.record(latency.as_secs_f64());
+                    self.note(LATENCY_SECONDS, latency, span);
                 }
             }
             DeliveryStatus::Waiting(_) => self.waiting.increment(1),
             DeliveryStatus::Dead => self.dead.increment(1),
+        }
+    }
+
+    fn note(&self, histogram: &'static str, duration: Duration, span: Option<SpanContext>) {
+        if let Some(span) = span {
+            exemplars::note(histogram, &self.name, duration.as_secs_f64(), span);
         }
     }
 
@@ -296,8 +359,11 @@ impl std::fmt::Debug for RequestMetrics {
 }
 
 impl RequestMetrics {
-    /// Counts a request and its duration.
-    pub fn answered(&self, plugin: &Arc<str>, status: u16, took: Duration) {
+    /// Counts a request and its duration. `span` is that of the request, if it is sampled.
+    pub fn answered(&self, plugin: &Arc<str>, status: u16, took: Duration, span: Option<SpanContext>) {
+        if let Some(span) = span {
+            exemplars::note(REQUEST_SECONDS, plugin, took.as_secs_f64(), span);
+        }
         let count = |(count, time): &Answers| {
             count.increment(1);
             time.record(took.as_secs_f64());
@@ -312,7 +378,7 @@ impl RequestMetrics {
         count(known.entry(key).or_insert_with(|| {
             let (name, status) = (plugin.to_string(), status.to_string());
             let answered = counter!("sandbus_http_requests_total", "plugin" => name.clone(), "status" => status);
-            (answered, histogram!("sandbus_http_request_seconds", "plugin" => name))
+            (answered, histogram!(REQUEST_SECONDS, "plugin" => name))
         }));
     }
 }

@@ -1,8 +1,19 @@
 //! The host's log and metrics.
 
+mod definitions;
+mod exemplars;
+mod exposition;
 mod logs;
 mod metrics;
+#[cfg(test)]
+mod monitoring;
+mod openmetrics;
+mod otlp_metrics;
 
 pub use logs::{Format, start_logs};
 pub(crate) use logs::{check_filter, colours, set_filter};
-pub use metrics::{Metrics, RequestMetrics, SubscriptionMetrics, published, request_conflict, start_metrics};
+pub(crate) use metrics::SettledAttempt;
+pub use metrics::{
+    Metrics, MetricsExport, MetricsFormat, RequestMetrics, SubscriptionMetrics, published, request_conflict,
+    start_metrics,
+};

@@ -18,9 +18,10 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("model", "secrecy"),
     ("toml_file", "model spelling"),
     ("outbound", "model secrecy"),
+    ("otlp", "model outbound"),
     // The two largest modules, which do not know each other.
     ("bus", "files lock model"),
-    ("plugin", "files model outbound printable secrecy secrets threads toml_file"),
+    ("plugin", "files model otlp outbound printable secrecy secrets threads toml_file"),
     ("api", "model"),
     ("observer", "bus model"),
     ("ledger", "bus files model"),
@@ -28,29 +29,29 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("login", "access model outbound"),
     ("backup", "bus files ledger lock model"),
     ("problem", "api bus model"),
-    ("telemetry", "bus model plugin printable stderr"),
+    ("telemetry", "bus model otlp plugin printable stderr"),
     ("server", "model problem"),
-    ("dispatcher", "bus ledger model observer outbound plugin telemetry threads"),
-    ("ingress", "bus ledger model observer plugin problem server telemetry threads"),
+    ("dispatcher", "bus ledger model observer otlp outbound plugin telemetry threads"),
+    ("ingress", "bus ledger model observer otlp plugin problem server telemetry threads"),
     ("canary", "bus model plugin secrecy threads"),
     (
         "admin",
-        "access api backup bus canary files ingress ledger login model outbound plugin problem secrecy server telemetry threads",
+        "access api backup bus canary files ingress ledger login model otlp outbound plugin problem secrecy server telemetry threads",
     ),
-    ("scenario", "api bus dispatcher ingress model outbound plugin problem toml_file"),
+    ("scenario", "api bus dispatcher ingress model otlp outbound plugin problem toml_file"),
     ("config", "bus ingress ledger login model outbound plugin secrets server telemetry toml_file"),
     // The composition root, which uses everything that it connects.
     (
         "host",
-        "access admin api backup bus canary config descriptors dispatcher files ingress ledger lock login model observer outbound plugin problem server stderr telemetry threads",
+        "access admin api backup bus canary config descriptors dispatcher files ingress ledger lock login model observer otlp outbound plugin problem secrets server stderr telemetry threads",
     ),
     // Commands.
     ("console", "printable stderr"),
     ("projects", "console"),
-    ("dev", "bus config console host ingress model observer plugin printable projects telemetry"),
+    ("dev", "bus config console host ingress model observer otlp plugin printable projects telemetry"),
     (
         "cli",
-        "access api admin backup config console dev host model observer outbound plugin printable projects scenario secrecy secrets spelling telemetry toml_file",
+        "access api admin backup config console dev host model observer otlp outbound plugin printable projects scenario secrecy secrets spelling telemetry toml_file",
     ),
 ];
 
@@ -77,4 +78,6 @@ pub(crate) const OWNED_CRATES: &[(&str, &str)] = &[
     ("clap_complete", "cli"),
     ("clap_mangen", "cli::man"),
     ("tower_http", "ingress::cors"),
+    ("opentelemetry_proto", "otlp"),
+    ("prost", "otlp"),
 ];

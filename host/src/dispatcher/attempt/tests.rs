@@ -52,7 +52,7 @@ impl Reports {
 }
 
 impl AttemptReporter for Reports {
-    fn settled(&self, _: &AttemptRecord, _: Option<EffectNames>, _: DeliveryStatus) {
+    fn settled(&self, _: &AttemptRecord, _: Option<EffectNames>, _: DeliveryStatus, _: AttemptSpan) {
         self.add("settled");
     }
 

@@ -8,7 +8,8 @@ use wasmtime::component::{HasSelf, Linker};
 
 use crate::clock::{Timestamp, check_delay};
 use crate::event::reserved::{ReservedType, is_host_attribute, plugin_source};
-use crate::event::{Data, Event, check_type};
+use crate::event::{Data, Event, check_type, mark_published};
+use crate::otlp::LINK_AFTER;
 use crate::outcome::SubscriptionChange;
 use crate::pattern::Pattern;
 use crate::plugin::bindings::sandbus::plugin::{bus, rules, types};
@@ -92,13 +93,19 @@ impl Run {
         self.check_may_publish(&event_type)?;
         let now = self.environment.clock.now();
         let due = due(message.due, now)?;
+        let mut extensions = self.extensions(message.extensions)?;
+        // A trace does not stay open until a distant time.
+        let is_sampled = self.trace.is_some_and(|trace| trace.is_sampled);
+        if is_sampled && due.is_some_and(|due| due.since(now) > LINK_AFTER) {
+            mark_published(&mut extensions, now);
+        }
         let event = Event {
             id: self.ids.id(self.ids_given),
             source: plugin_source(&self.plugin),
             event_type,
             subject: message.subject,
             time: Some(now.to_string()),
-            extensions: self.extensions(message.extensions)?,
+            extensions,
             data: message.data.map(|bytes| Data::published(message.datacontenttype.as_deref(), bytes)),
             datacontenttype: message.datacontenttype,
             dataschema: message.dataschema,

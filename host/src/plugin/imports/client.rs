@@ -31,13 +31,15 @@ impl client::Host for InvocationContext {
         let until = self.until;
         let run = self.run()?;
         let limit = request.timeout_ms.map_or(Duration::MAX, Duration::from_millis);
-        let request = match request_of(request) {
+        let mut request = match request_of(request) {
             Ok(request) => request,
             Err(error) => return Ok(Err(error)),
         };
         let (outbound, settings, log) = (&run.environment.outbound, &run.settings, &run.log);
         let exchange = log.exchanges.begin(request.uri());
-        let (method, host) = (request.method().clone(), request.uri().host().unwrap_or_default().to_owned());
+        let (method, url) = (request.method().clone(), request.uri().clone());
+        let span = log.client.begin(request.headers_mut(), &method, &url);
+        let host = url.host().unwrap_or_default().to_owned();
         let sending = async {
             let _permit = run.connections.acquire().await;
             let response = outbound.send(request, &settings.http).await.map_err(error_of)?;
@@ -50,6 +52,9 @@ impl client::Host for InvocationContext {
         let sent = wait(until, async { tokio::time::timeout(limit, sending).await })?;
         let sent = sent.unwrap_or(Err(client::Error::Timeout));
         let result = sent.as_ref().map(|answer| answer.status).map_err(|error| reason(error).to_owned());
+        if let Some(span) = span {
+            span.end(result.as_ref().copied().map_err(String::as_str));
+        }
         if let (Some(exchange), Ok(answer)) = (&exchange, &sent) {
             exchange.append(&answer.body);
             exchange.complete();

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::clock::{Clock, Timestamp};
 use crate::event::Event;
 use crate::exchange::ExchangeMemory;
+use crate::otlp::Tracer;
 use crate::outbound::Outbound;
 
 /// The largest number of random bytes per call. More would let a guest fill the host's memory.
@@ -22,6 +23,8 @@ pub struct Environment {
     pub outbound: Outbound,
     /// The memory for what other services answer, if the host keeps that.
     pub exchanges: Option<ExchangeMemory>,
+    /// Traces the requests of handlers.
+    pub tracer: Tracer,
     pub(crate) randomness: Randomness,
 }
 
@@ -29,7 +32,7 @@ impl Environment {
     /// An environment with the system's random numbers.
     #[must_use]
     pub fn new(clock: Clock, outbound: Outbound) -> Self {
-        Self { clock, outbound, exchanges: None, randomness: Randomness::System }
+        Self { clock, outbound, ..Self::default() }
     }
 
     /// This environment, in which the answers of other services are kept.
@@ -38,11 +41,17 @@ impl Environment {
         Self { exchanges, ..self }
     }
 
+    /// This environment, in which the requests of handlers are traced.
+    #[must_use]
+    pub fn traced_by(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
+    }
+
     /// An environment for a scenario: random numbers differ between invocations and are the same each time that the
     /// scenario runs.
     #[must_use]
     pub fn for_scenario(clock: Clock, outbound: Outbound) -> Self {
-        Self { clock, outbound, exchanges: None, randomness: Randomness::Scenario(Arc::default()) }
+        Self { clock, outbound, randomness: Randomness::Scenario(Arc::default()), ..Self::default() }
     }
 
     /// The environment of the next invocation.
@@ -58,7 +67,7 @@ impl Environment {
     pub(crate) fn for_canary(now: Timestamp, event: &Event) -> Self {
         let seed = Sha256::new().chain_update(&event.source).chain_update([0]).chain_update(&event.id).finalize();
         let randomness = Randomness::Seeded { seed: seed.into(), drawn: 0 };
-        Self { clock: Clock::manual(now), outbound: Outbound::Denied, exchanges: None, randomness }
+        Self { clock: Clock::manual(now), outbound: Outbound::Denied, randomness, ..Self::default() }
     }
 }
 

@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::exchanges::{ExchangeRecorder, OpenExchange};
 use crate::event::Event;
+use crate::otlp::ClientTrace;
 use crate::plugin::bindings::wasi::logging::logging::Level;
 use crate::plugin::manifest::descriptor::Route;
 use crate::printable;
 use crate::request_id::RequestId;
 use crate::secrecy::{SecretMask, Values};
+use crate::span_context::SpanContext;
 use crate::usage::{OutboundCall, OutboundCalls};
 
 /// The longest line that is kept when the limit is reached.
@@ -36,6 +38,10 @@ pub(crate) struct InvocationLog {
     calls: Mutex<Calls>,
     mask: SecretMask,
     pub(crate) exchanges: ExchangeRecorder,
+    /// The span of the invocation, if it is sampled.
+    span: Option<SpanContext>,
+    /// Traces the requests.
+    pub(crate) client: ClientTrace,
 }
 
 /// The requests of an invocation.
@@ -48,14 +54,19 @@ struct Calls {
 
 impl InvocationLog {
     pub(crate) fn new(plugin: Arc<str>, trigger: Trigger, limit_bytes: usize, exchanges: ExchangeRecorder) -> Self {
-        let (last_error, dropped_error, calls, mask) = Default::default();
+        let (last_error, dropped_error, calls, mask, client) = Default::default();
         let bytes_left = AtomicUsize::new(limit_bytes);
-        Self { plugin, trigger, bytes_left, last_error, dropped_error, calls, mask, exchanges }
+        Self { plugin, trigger, bytes_left, last_error, dropped_error, calls, mask, exchanges, span: None, client }
     }
 
     /// This log, which hides secrets.
     pub(crate) fn masked(self, mask: SecretMask) -> Self {
         Self { mask, ..self }
+    }
+
+    /// This log, with the span of the invocation and the trace of its requests.
+    pub(crate) fn traced(self, span: Option<SpanContext>, client: ClientTrace) -> Self {
+        Self { span: span.filter(|span| span.is_sampled), client, ..self }
     }
 
     /// Logs a line, within the limit of the invocation. Reaching the limit is logged once.
@@ -124,14 +135,16 @@ impl InvocationLog {
         let plugin = &*self.plugin;
         let message = printable::block(message);
         let context = printable::block(context);
+        let trace_id = self.span.map(|span| tracing::field::display(span.trace));
+        let span_id = self.span.map(|span| tracing::field::display(span.span));
         macro_rules! line {
             ($level:ident) => {
                 match &self.trigger {
                     Trigger::Delivery { event, subscription, attempt } => {
-                        tracing::$level!(target: "plugin", plugin, event = %event.id, %subscription, attempt, %context, "{message}");
+                        tracing::$level!(target: "plugin", plugin, event = %event.id, %subscription, attempt, trace_id, span_id, %context, "{message}");
                     }
                     Trigger::Request { route, request } => {
-                        tracing::$level!(target: "plugin", plugin, %route, %request, %context, "{message}");
+                        tracing::$level!(target: "plugin", plugin, %route, %request, trace_id, span_id, %context, "{message}");
                     }
                 }
             };

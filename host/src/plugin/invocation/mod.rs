@@ -25,6 +25,7 @@ use crate::event::IdSeed;
 use crate::outcome::{Cause, Effects};
 use crate::plugin::manifest::settings::Settings;
 use crate::reply::ReplyTo;
+use crate::span_context::SpanContext;
 
 /// The data of a wasmtime store: of the call that runs, and of the instance, which may serve several calls in a row.
 pub(crate) struct InvocationContext {
@@ -68,6 +69,8 @@ pub(crate) struct Run {
     /// The log of the invocation.
     pub(crate) log: Arc<InvocationLog>,
     pub(crate) reply: Option<ReplyTo>,
+    /// The place of the invocation in a trace, if it is traced.
+    pub(crate) trace: Option<SpanContext>,
 }
 
 /// How many handles an instance may have: buckets, streams, pollables, requests. For each handle, the host holds at
@@ -217,6 +220,7 @@ pub(crate) mod tests {
                 ExchangeRecorder::new(None),
             )),
             reply: None,
+            trace: None,
         });
         invocation
     }

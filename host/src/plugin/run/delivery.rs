@@ -15,6 +15,7 @@ use crate::plugin::invocation::environment::Environment;
 use crate::plugin::invocation::log::Trigger;
 use crate::plugin::invocation::{InvocationContext, Run};
 use crate::printable;
+use crate::span_context::SpanContext;
 use crate::threads::LatencyTracker;
 use crate::usage::Usage;
 
@@ -31,6 +32,8 @@ pub struct Call<'a> {
     pub replay: bool,
     /// The seed for the ids of published events.
     pub ids: IdSeed,
+    /// The place of the attempt in a trace, if it is traced.
+    pub trace: Option<SpanContext>,
 }
 
 /// The result of an event handler.
@@ -113,10 +116,13 @@ impl Generation {
         instance: &mut Option<Instance>,
         latency: Option<&LatencyTracker>,
     ) -> HandlerResult {
-        let Call { logged, subscription, attempt, replay, ids } = *call;
+        let Call { logged, subscription, attempt, replay, ids, trace } = *call;
         let event = &logged.event;
         let trigger = Trigger::Delivery { event: Arc::clone(event), subscription: subscription.to_owned(), attempt };
-        let run = self.new_run(environment, state, ids, event.inherited(), trigger);
+        let mut inherited = event.inherited();
+        // Events of a trace that is not sampled derive its id again, and so get the same decision.
+        trace.filter(|trace| trace.is_sampled).iter().for_each(|trace| trace.put_into(&mut inherited));
+        let run = self.new_run(environment, state, ids, inherited, trigger, trace);
         let linked = match &self.code {
             Code::Component(linked) if linked.handles_events() => linked,
             Code::Component(_) => {

@@ -11,6 +11,7 @@ use super::health::Health;
 use super::instance_pool::InstancePool;
 use super::linked::{Instance, LinkedComponent, give_time};
 use crate::event::{Event, IdSeed};
+use crate::otlp::ClientTrace;
 use crate::outcome::{Effects, Failure, Outcome, StateView};
 use crate::plugin::invocation::Run;
 use crate::plugin::invocation::buffer::Buffer;
@@ -22,6 +23,7 @@ use crate::plugin::manifest::digest::Digest;
 use crate::plugin::manifest::settings::Settings;
 use crate::plugin::run::admission::ConcurrencyLimiter;
 use crate::reply::ReplyTo;
+use crate::span_context::SpanContext;
 use crate::threads::{CpuTimer, LatencyTracker};
 use crate::usage::Usage;
 
@@ -205,7 +207,11 @@ impl Generation {
         ids: IdSeed,
         inherited: BTreeMap<String, String>,
         trigger: Trigger,
+        trace: Option<SpanContext>,
     ) -> Run {
+        let given = |name: &str| inherited.get(name).map(String::as_str);
+        let client = ClientTrace::new(&environment.tracer, trace, given);
+        let log = self.new_log(environment, trigger);
         Run {
             plugin: Arc::clone(&self.name),
             settings: Arc::clone(&self.settings),
@@ -215,8 +221,9 @@ impl Generation {
             ids,
             ids_given: 0,
             inherited,
-            log: Arc::new(self.new_log(environment, trigger)),
+            log: Arc::new(log.traced(trace, client)),
             reply: None,
+            trace,
         }
     }
 }

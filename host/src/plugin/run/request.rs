@@ -1,5 +1,6 @@
 //! Calls HTTP handlers with requests.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -19,6 +20,7 @@ use crate::plugin::invocation::log::Trigger;
 use crate::plugin::manifest::descriptor::Route;
 use crate::reply::ReplyTo;
 use crate::request_id::RequestId;
+use crate::span_context::SpanContext;
 use crate::usage::Usage;
 
 /// Headers that belong to a connection instead of a message (RFC 9110, section 7.6.1), or that the server sets itself.
@@ -48,6 +50,8 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// The place of the request in a trace, if it is traced.
+    pub trace: Option<SpanContext>,
 }
 
 impl Request {
@@ -91,8 +95,8 @@ impl Generation {
             }
         };
         let trigger = Trigger::Request { route: Arc::clone(&request.route), request: request.id.clone() };
-        let run =
-            self.new_run(&self.environment, state, ids, trace_of(&request.headers).into_iter().collect(), trigger);
+        let inherited = inherited(&request.headers, request.trace);
+        let run = self.new_run(&self.environment, state, ids, inherited, trigger, request.trace);
         let (timeout, mut instance) = (self.settings.limits.timeout, self.idle.take());
         let result = self.call(linked, run, timeout, &mut instance, Some(&self.limiter.latency), |instance| {
             let params = pairs(request.params.iter().map(|(name, value)| (name, value)));
@@ -156,13 +160,8 @@ impl Generation {
             return (Err(Failure { cause: Cause::NoHandler, reason }), Usage::default());
         };
         let trigger = Trigger::Request { route: Arc::clone(route), request: id };
-        let run = self.new_run(
-            &self.environment,
-            state,
-            ids,
-            trace_of(exchange.request.headers()).into_iter().collect(),
-            trigger,
-        );
+        let inherited = inherited(exchange.request.headers(), exchange.trace);
+        let run = self.new_run(&self.environment, state, ids, inherited, trigger, exchange.trace);
         let (timeout, mut instance) = (self.settings.limits.timeout, self.idle.take());
         let status = Arc::new(AtomicU16::new(StatusCode::BAD_GATEWAY.as_u16()));
         let noted = Arc::clone(&status);
@@ -180,6 +179,14 @@ impl Generation {
         self.health.note(result.returned.is_err() || status.load(Ordering::Relaxed) >= 500);
         (result.returned.map(|()| result.effects), result.usage)
     }
+}
+
+/// The attributes that events inherit from a request: the trace. It is that of the request's own span, if the request is
+/// traced, also if it is not sampled: otherwise the events would be sampled again.
+fn inherited(headers: &HeaderMap, trace: Option<SpanContext>) -> BTreeMap<String, String> {
+    let mut inherited = trace_of(headers).into_iter().collect();
+    trace.iter().for_each(|trace| trace.put_into(&mut inherited));
+    inherited
 }
 
 /// The status of a handler's response, or of the response that it failed with.

@@ -9,6 +9,8 @@ use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, DeliveryStatus, Em
 use crate::dispatcher::attempt::{AttemptReporter, AttemptRunner, DeliveryHandler, InvocationResult};
 use crate::dispatcher::permits::Permits;
 use crate::dispatcher::plugin_handler::invoke_plugin;
+use crate::dispatcher::trace::AttemptSpan;
+use crate::otlp::Tracer;
 use crate::outcome::EffectNames;
 use crate::plugin::Generation;
 use crate::retry::Verdict;
@@ -34,7 +36,9 @@ impl DeliveryHandler for ScenarioHandler<'_> {
         let (event, replay) = (delivery.event(), delivery.kind.is_replay());
         let subject = format!("{} {} {} {replay}", delivery.subscription, event.source, event.id);
         let state = self.draws.record(&subject, plugin, self.bus.state(plugin));
-        let (invocation, lines) = run_on_thread(|| invoke_plugin(state, self.generation, delivery, timeout, &mut None));
+        let tracer = Tracer::default();
+        let (invocation, lines) =
+            run_on_thread(|| invoke_plugin(state, self.generation, delivery, timeout, &mut None, &tracer));
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).extend(lines);
         Some(invocation)
     }
@@ -55,7 +59,7 @@ impl Reports {
 }
 
 impl AttemptReporter for Reports {
-    fn settled(&self, record: &AttemptRecord, _: Option<EffectNames>, _: DeliveryStatus) {
+    fn settled(&self, record: &AttemptRecord, _: Option<EffectNames>, _: DeliveryStatus, _: AttemptSpan) {
         self.add(Ok(record.clone()));
     }
 

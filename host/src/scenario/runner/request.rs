@@ -48,7 +48,7 @@ impl Runner {
             Ok((generation, route, params)) => {
                 let (headers, body) = (parse_headers(headers)?, Bytes::copy_from_slice(body));
                 let id = RequestId::unique();
-                let request = Request { id, route, uri, params, headers, body };
+                let request = Request { id, route, uri, params, headers, body, trace: None };
                 match generation.is_service() {
                     true => self.serve_http(&generation, &request).await?,
                     false => self.call_route(&generation, &request).await?,

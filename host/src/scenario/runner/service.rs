@@ -26,7 +26,7 @@ impl Runner {
     ) -> Result<Result<axum::response::Response, Problem>, ScenarioError> {
         let route = &request.route;
         let (answer, head) = oneshot::channel();
-        let exchange = Exchange { request: to_http_request(request)?, answer };
+        let exchange = Exchange { request: to_http_request(request)?, answer, trace: None };
         let (code, shown, state) = (Arc::clone(generation), Arc::clone(route), self.request_state(&generation.name));
         let id = request.id.clone();
         let running = tokio::task::spawn_blocking(move || {

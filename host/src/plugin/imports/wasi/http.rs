@@ -14,6 +14,7 @@ use wasmtime_wasi_http::{Error, WasiHttpCtxView, WasiHttpView};
 
 use crate::plugin::invocation::InvocationContext;
 use crate::plugin::invocation::wasi_state::HttpState;
+use crate::span_context::SpanContext;
 
 /// The longest error of a component that is shown.
 const ERROR_CHARACTERS: usize = 200;
@@ -36,6 +37,8 @@ pub struct Exchange {
     pub request: Request<Body>,
     /// Receives the head of the response, as soon as there is one.
     pub answer: oneshot::Sender<ResponseHead>,
+    /// The place of the request in a trace, if it is traced.
+    pub trace: Option<SpanContext>,
 }
 
 /// The head of a response, whose body may still be incomplete.
@@ -54,7 +57,7 @@ impl InvocationContext {
         exchange: Exchange,
         status: Arc<AtomicU16>,
     ) -> wasmtime::Result<(Resource<IncomingRequest>, Resource<ResponseOutparam>)> {
-        let Exchange { request, answer } = exchange;
+        let Exchange { request, answer, .. } = exchange;
         let has_effects = Arc::clone(&self.wasi().http.has_effects);
         let mut view = self.http();
         let request = view.new_incoming_request(Scheme::Http, request.map(incoming))?;

@@ -80,9 +80,11 @@ impl WasiHttpHooks for Outgoing {
 }
 
 impl RequestContext {
-    async fn send(self, request: Request<WasiBody>, options: RequestOptions) -> Result<Response<WasiBody>, Error> {
+    async fn send(self, mut request: Request<WasiBody>, options: RequestOptions) -> Result<Response<WasiBody>, Error> {
         let exchange = self.log.exchanges.begin(request.uri());
-        let (method, host) = (request.method().clone(), request.uri().host().unwrap_or_default().to_owned());
+        let (method, url) = (request.method().clone(), request.uri().clone());
+        let host = url.host().unwrap_or_default().to_owned();
+        let span = self.log.client.begin(request.headers_mut(), &method, &url);
         let permit = self.connections.acquire_owned().await.map_err(|_| Error::HttpRequestDenied)?;
         let body = |body: WasiBody| {
             let broken = |error| format!("the component failed to send its request: {error:?}").into();
@@ -92,6 +94,9 @@ impl RequestContext {
         let sending = self.outbound.send_within(request.map(body), &self.settings.http, options.connect_timeout);
         let started = Instant::now();
         let record = |result: Result<u16, String>, exchange: Option<OpenExchange>| {
+            if let Some(span) = span {
+                span.end(result.as_ref().copied().map_err(String::as_str));
+            }
             let (method, host, took) = (method.to_string(), host.clone(), started.elapsed());
             self.log.record_call(OutboundCall { method, host, result, took, exchange: None }, exchange);
         };
