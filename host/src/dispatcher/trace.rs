@@ -111,9 +111,11 @@ pub(super) fn end(tracer: &Tracer, span: OpenSpan, record: &AttemptRecord, statu
     attributes.text("sandbus.outcome", outcome(status));
     attributes.seconds("sandbus.latency", latency);
     attributes.seconds("sandbus.queued", usage.queued);
-    attributes.seconds("sandbus.cpu_time", usage.cpu_time);
-    attributes.number("sandbus.memory", usage.memory_bytes);
-    attributes.optional("sandbus.plugin.digest", digest.as_deref());
+    if let Some(digest) = digest {
+        attributes.text("sandbus.plugin.digest", digest);
+        attributes.seconds("sandbus.cpu_time", usage.cpu_time);
+        attributes.number("sandbus.memory", usage.memory_bytes);
+    }
     if delivery.kind.is_replay() {
         attributes.flag("sandbus.replay", true);
     }

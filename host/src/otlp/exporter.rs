@@ -196,12 +196,10 @@ async fn export<T: Records>(
     let message = T::request(records, resource.clone());
     match endpoint.send(message, batches.timeout, T::accepted).await {
         Ok(Accepted { rejected, reason }) => {
+            queue.losses().note((rejected > 0).then(|| format!("it rejected records: {reason}")));
             batch.count = usize::try_from(rejected).unwrap_or(batch.count).min(batch.count);
-            if rejected > 0 {
-                tracing::debug!(signal = T::SIGNAL.name(), rejected, "the collector rejected telemetry: {reason}");
-            }
         }
-        Err(reason) => queue.losses().note(reason),
+        Err(reason) => queue.losses().note(Some(reason)),
     }
 }
 

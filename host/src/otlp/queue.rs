@@ -35,9 +35,9 @@ impl Losses {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Notes why a request failed.
-    pub(super) fn note(&self, reason: String) {
-        *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    /// Notes why a request failed, or that one was accepted.
+    pub(super) fn note(&self, failure: Option<String>) {
+        *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = failure;
     }
 
     /// Why records are lost: the last failure of the collector, or a queue that it does not empty in time.

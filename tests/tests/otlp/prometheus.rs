@@ -113,20 +113,27 @@ fn prometheus_reads_the_metrics_and_their_exemplars_and_the_dashboard_queries_th
     // Every query of the dashboard is one of this Prometheus, and every rule was evaluated.
     let dashboard = std::fs::read_to_string(monitoring().join("dashboard.json")).unwrap();
     let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
-    let (mut queries, mut with_result) = (0, 0);
-    for target in dashboard["panels"].as_array().unwrap().iter().flat_map(|panel| panel["targets"].as_array()).flatten()
-    {
-        let expression = target["expr"].as_str().unwrap().replace("$__rate_interval", "1m");
-        let expression = ["instance", "subscription", "plugin"]
-            .iter()
-            .fold(expression, |text, name| text.replace(&format!("\"${name}\""), "\".*\""));
-        let result = server.query("/api/v1/query", &[("query", &expression)]);
-        let result = result.unwrap_or_else(|| panic!("{expression}"));
-        queries += 1;
-        with_result += usize::from(result["result"].as_array().is_some_and(|series| !series.is_empty()));
-    }
-    assert!(queries >= 26 && with_result >= 15, "{with_result} of {queries}");
+    let targets = dashboard["panels"].as_array().unwrap().iter().flat_map(|panel| panel["targets"].as_array());
+    let expressions: Vec<_> =
+        targets.flatten().map(|target| without_variables(target["expr"].as_str().unwrap())).collect();
+    // Metrics of requests, and others without a label value, have no series yet. Rates need a second scrape.
+    eventually("most queries have a result", || {
+        let has_result = |expression: &&String| {
+            let result = server.query("/api/v1/query", &[("query", expression)]);
+            let result = result.unwrap_or_else(|| panic!("{expression} is refused"));
+            result["result"].as_array().is_some_and(|series| !series.is_empty())
+        };
+        let count = expressions.iter().filter(has_result).count();
+        (expressions.len() >= 26 && count >= 20).then_some(())
+    });
     let rules = server.query("/api/v1/rules", &[]).unwrap();
     let healthy = rules["groups"][0]["rules"].as_array().unwrap().iter().filter(|rule| rule["health"] != "err").count();
     assert_eq!(healthy, 16, "{rules}");
+}
+
+/// An expression of the dashboard with values for Grafana's variables.
+fn without_variables(expression: &str) -> String {
+    let expression = expression.replace("$__rate_interval", "1m");
+    let variables = ["instance", "subscription", "plugin"];
+    variables.iter().fold(expression, |text, name| text.replace(&format!("\"${name}\""), "\".*\""))
 }
