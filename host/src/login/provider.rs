@@ -1,17 +1,19 @@
 //! The OpenID provider: its metadata, the exchange of codes, and the claims of people.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::http::{Request, Response};
 use openidconnect::core::{CoreAuthenticationFlow, CoreClient, CoreProviderMetadata};
 use openidconnect::{
-    AccessTokenHash, AuthorizationCode, ClientId, ClientSecret, CsrfToken, HttpRequest, HttpResponse, IssuerUrl, Nonce,
-    OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope, TokenResponse as _,
+    AccessTokenHash, AsyncHttpClient, AuthorizationCode, ClientId, ClientSecret, CsrfToken, HttpRequest, HttpResponse,
+    IssuerUrl, Nonce, OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope,
+    TokenResponse as _,
 };
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -94,8 +96,8 @@ impl Provider {
         }
         let issuer = IssuerUrl::new(self.config.issuer.clone());
         let issuer = issuer.map_err(|error| ProviderError::Setting(format!("issuer: {error}")))?;
-        let send = |request: HttpRequest| send(self.client.clone(), request);
-        let metadata = CoreProviderMetadata::discover_async(issuer, &send).await;
+        let http = ProviderHttp(self.client.clone());
+        let metadata = CoreProviderMetadata::discover_async(issuer, &http).await;
         let metadata = metadata.map_err(|error| self.failed(&error))?;
         *known = Some((metadata.clone(), Instant::now()));
         Ok(metadata)
@@ -147,10 +149,10 @@ impl Provider {
         let userinfo = metadata.userinfo_endpoint().map(|url| url.url().to_string());
         let client = CoreClient::from_provider_metadata(metadata, id, self.secret().await?)
             .set_redirect_uri(self.redirect_url()?);
-        let send = |request: HttpRequest| send(self.client.clone(), request);
+        let http = ProviderHttp(self.client.clone());
         let exchange = client.exchange_code(AuthorizationCode::new(code)).map_err(|error| self.failed(&error))?;
         let exchange = exchange.set_pkce_verifier(PkceCodeVerifier::new(verifier));
-        let tokens = exchange.request_async(&send).await.map_err(|error| self.failed(&error))?;
+        let tokens = exchange.request_async(&http).await.map_err(|error| self.failed(&error))?;
         let invalid = |error: &dyn std::error::Error| ProviderError::Identity(causes(error));
         let missing = || ProviderError::Identity("the response has no ID token; add the scope `openid`".to_owned());
         let token = tokens.id_token().ok_or_else(missing)?;
@@ -175,7 +177,9 @@ impl Provider {
         {
             let further = self.userinfo(&url, tokens.access_token().secret(), &subject).await?;
             if let (Some(claims), Value::Object(further)) = (claims.as_object_mut(), further) {
-                further.into_iter().for_each(|(name, value)| drop(claims.entry(name).or_insert(value)));
+                for (name, value) in further {
+                    claims.entry(name).or_insert(value);
+                }
             }
         }
         Ok(identity(&claims, &self.config.groups_claim, &subject))
@@ -187,7 +191,7 @@ impl Provider {
         let mut request: HttpRequest = request;
         let bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|error| self.failed(&error))?;
         request.headers_mut().insert(AUTHORIZATION, bearer);
-        let response = send(self.client.clone(), request).await.map_err(|error| self.failed(&error))?;
+        let response = exchange(self.client.clone(), request).await.map_err(|error| self.failed(&error))?;
         let claims: Value = serde_json::from_slice(response.body()).unwrap_or_default();
         // A response for another person must not be used (section 5.3.2).
         if !response.status().is_success() || claims["sub"] != subject {
@@ -215,16 +219,35 @@ fn identity(claims: &Value, groups_claim: &str, subject: &str) -> Identity {
     Identity { name: name.unwrap_or_else(|| subject.to_owned()), groups }
 }
 
+/// Sends requests to the provider.
+struct ProviderHttp(Client);
+
+impl AsyncHttpClient<'_> for ProviderHttp {
+    type Error = RequestError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, RequestError>> + Send>>;
+
+    fn call(&self, request: HttpRequest) -> Self::Future {
+        Box::pin(exchange(self.0.clone(), request))
+    }
+}
+
 /// Sends a request to the provider. The operator has chosen the provider, so it may be in any named network.
-async fn send(client: Client, request: HttpRequest) -> Result<HttpResponse, RequestError> {
+async fn exchange(client: Client, request: HttpRequest) -> Result<HttpResponse, RequestError> {
     let fail = |error: &dyn std::fmt::Display| RequestError(error.to_string());
     let request = request.map(outbound::body);
     let exchange = async {
         let networks = client.named_networks();
         let response = client.send(request, &networks, Some(TIMEOUT / 2)).await.map_err(|error| fail(&error))?;
-        let (parts, body) = response.into_parts();
-        let body = Limited::new(body, MAX_BYTES).collect().await.map_err(|error| fail(&error))?;
-        Ok(Response::from_parts(parts, body.to_bytes().to_vec()))
+        let (parts, mut body) = response.into_parts();
+        let mut bytes = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let part = frame.map_err(|error| fail(&error))?.into_data().unwrap_or_default();
+            bytes.extend_from_slice(&part);
+            if bytes.len() > MAX_BYTES {
+                return Err(fail(&"its response is too large"));
+            }
+        }
+        Ok(Response::from_parts(parts, bytes))
     };
     tokio::time::timeout(TIMEOUT, exchange).await.map_err(|_| fail(&"it did not answer in time"))?
 }
