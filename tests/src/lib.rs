@@ -202,7 +202,7 @@ pub struct Host {
 pub struct Answer {
     /// The status.
     pub status: u16,
-    /// The headers, with lower-case names.
+    /// The headers, with lower-case names. The values of a header that occurs several times are joined with commas.
     pub headers: BTreeMap<String, String>,
     /// The body. Bytes that are not UTF-8 are replaced.
     pub body: String,
@@ -549,12 +549,15 @@ pub fn send(
         request = request.header(*name, *value);
     }
     let mut response = agent.run(request.body(body).expect("the test's request is well formed"))?;
-    let headers = response.headers().iter();
-    let headers =
-        headers.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
+    let mut headers: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in response.headers() {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let joined = |all: &mut String| all.extend([", ", &value]);
+        headers.entry(name.to_string()).and_modify(joined).or_insert_with(|| value.clone());
+    }
     Ok(Answer {
         status: response.status().as_u16(),
-        headers: headers.collect(),
+        headers,
         // A backup is not text.
         body: String::from_utf8_lossy(&response.body_mut().read_to_vec()?).into_owned(),
     })

@@ -106,7 +106,8 @@ fn a_secret_reaches_its_plugin_and_nothing_that_the_host_writes() {
     }
     // The ledger writes in the background; the attempts above were read from it.
     for file in files_below(&host.path().join("data")) {
-        let bytes = std::fs::read(&file).unwrap();
+        // Files of the database come and go.
+        let Ok(bytes) = std::fs::read(&file) else { continue };
         written.push((file.display().to_string(), String::from_utf8_lossy(&bytes).into_owned()));
     }
     for (place, text) in &written {
@@ -380,7 +381,10 @@ fn a_changed_configuration_is_applied_without_a_restart() {
     eventually("the plugin has the new limit", || {
         (host.plugin("echo.wasm")?["limits"]["timeout"] == "3s").then_some(())
     });
-    let _ = host.wait_for_log(&["sandbus::access", "/events"]);
+    // The log begins with new connections.
+    let answer = sandbus_tests::send(&sandbus_tests::agent(), "GET", &host.url("/nothing"), &[], b"");
+    assert_eq!(answer.unwrap().status, 404);
+    let _ = host.wait_for_log(&["sandbus::access", "/nothing"]);
     // A file with faults changes nothing, and all faults are reported.
     write("lisen = \"127.0.0.1:1\"\n[bus]\nretain_for = 5\n");
     host.signal("-HUP");
@@ -399,7 +403,7 @@ fn a_changed_configuration_is_applied_without_a_restart() {
 }
 
 #[test]
-fn a_restart_is_not_needed_to_see_that_nothing_changed() {
+fn a_hangup_without_a_change_is_harmless() {
     let host = Setup::new().start();
     host.signal("-HUP");
     let _ = host.wait_for_log(&["the configuration has not changed"]);
