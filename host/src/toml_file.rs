@@ -388,10 +388,13 @@ fn kind(found: &str) -> &'static str {
     KINDS.iter().find(|(word, _)| found.starts_with(word)).map_or("something else", |(_, kind)| kind)
 }
 
+/// The length of a text that is not hidden in messages. It cannot be a secret, but it occurs in many words.
+const SHORT_BYTES: usize = 2;
+
 /// A message without the given strings, plain or debug-escaped. The longest are removed first, since one may contain
 /// another.
 fn hidden(message: &str, texts: &[String]) -> String {
-    let mut texts: Vec<_> = texts.iter().filter(|text| !text.is_empty()).collect();
+    let mut texts: Vec<_> = texts.iter().filter(|text| text.len() > SHORT_BYTES).collect();
     texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
     texts.into_iter().fold(message.trim_end().to_owned(), |message, text| {
         message.replace(&text.escape_debug().to_string(), "…").replace(text.as_str(), "…")
@@ -534,8 +537,10 @@ mod tests {
         let shown = parse::<Sidecar>("[config]\npin = 271828\n").unwrap_err().to_string();
         assert_eq!(
             shown,
-            "line 2, column 7: `config.pin`: found an integer; write a string, or a table with `file`, `env` or `credential`"
+            "line 2, column 7: `config.pin`: expected a string, or a table with `file`, `env` or `credential`, found an integer"
         );
+        let shown = parse::<Sidecar>("[config]\na = { file = \"a\", env = \"b\" }\n").unwrap_err().to_string();
+        assert!(shown.ends_with("`config.a`: write exactly one of `file`, `env` and `credential`"), "{shown}");
         let shown = parse::<Sidecar>("[limits]\nconcurrency = \"a\\\"S3cret, expected b\"\n").unwrap_err().to_string();
         assert!(!shown.contains("S3cret") && shown.contains("found a string"), "{shown}");
     }
