@@ -32,10 +32,7 @@ fn open(wanted: Wanted) -> Result<()> {
             let hash = secret.bytes().fold(0xcbf2_9ce4_8422_2325, step);
             publish(&Checked { key: wanted.key, hash: format!("{hash:016x}") })?;
         }
-        "log" => {
-            info!("the secret is {secret}");
-            eprintln!("on standard error: {secret}");
-        }
+        "log" => info!("the secret is {secret}"),
         "fail" => return Err(Failure::retry(format!("failed with {secret}"))),
         "reject" => return Err(Failure::reject(format!("rejected {secret}"))),
         "panic" => panic!("panicked with {secret}"),

@@ -50,7 +50,7 @@ const ACCESS: &[Code] = &[
 /// Problems of changes, which are recorded.
 const AUDIT: &[Code] = &[(503, "audit-unavailable")];
 /// The operations that need no permission.
-const OPEN: [&str; 2] = ["get_health", "get_readiness"];
+const OPEN: [&str; 4] = ["begin_login", "complete_login", "get_health", "get_readiness"];
 /// Problems of changes with a condition.
 const CONDITION: &[Code] = &[(400, "invalid-precondition"), (412, "precondition-failed")];
 /// Problems of requests that take no body.
@@ -97,6 +97,9 @@ const COMMIT: &[Code] = &[
 const LEDGER: &[Code] = &[(503, "ledger-unavailable")];
 /// Problems of reading and changing the tokens.
 const TOKENS: &[Code] = &[(503, "tokens-unreadable")];
+/// Problems of logins through the provider.
+const LOGIN: &[Code] =
+    &[(400, "login-failed"), (403, "login-failed"), (404, "login-off"), (500, "login-failed"), (502, "login-failed")];
 /// Problems of writing events as JSON.
 const WRITE: &[Code] = &[(500, "host-failed")];
 /// Problems of selecting dead letters.
@@ -126,6 +129,10 @@ fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
     Some(match operation {
         "get_configuration" | "get_health" | "get_metrics" | "get_openapi" => vec![],
         "get_access" => vec![],
+        "begin_login" => vec![LOGIN],
+        "complete_login" => vec![LOGIN, TOKENS, AUDIT, &[(403, "no-role"), (409, "too-many-tokens")]],
+        "create_session" => vec![],
+        "delete_session" => vec![TOKENS],
         "list_tokens" => vec![TOKENS],
         "create_token" => vec![JSON, TOKENS, &[(409, "too-many-tokens")]],
         "revoke_token" => vec![NAMED, TOKENS],
@@ -140,7 +147,12 @@ fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
             vec![NAMED, FILES, CHANGE, &[(415, "unsupported-media-type"), (422, "unloadable"), (500, "host-failed")]]
         }
         "get_sidecar" => vec![NAMED, FILES],
-        "put_sidecar" => vec![NAMED, FILES, CHANGE, &[(415, "unsupported-charset"), (415, "unsupported-media-type")]],
+        "put_sidecar" => vec![
+            NAMED,
+            FILES,
+            CHANGE,
+            &[(403, "secret-forbidden"), (415, "unsupported-charset"), (415, "unsupported-media-type")],
+        ],
         "remove_plugin" | "remove_sidecar" | "enable_plugin" | "disable_plugin" => vec![NAMED, FILES, CHANGE],
         "drain_plugin" | "resume_plugin" => vec![NAMED, COMMIT],
         "roll_back_plugin" => {

@@ -802,7 +802,7 @@ pub(super) const ACCESS: &[Explanation] = &[
         "login-off",
         &[404],
         "The host has no login through an OpenID provider.",
-        "`sandbus.toml` has no `[access.oidc]`.",
+        "The configuration has no `[access.oidc]`.",
         "Add it, or use a token.",
     ),
     problem(
