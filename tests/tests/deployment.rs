@@ -1,6 +1,6 @@
 //! Secrets, links, private networks, proxies, reloads of the configuration, and the packages for deployments.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by panicking, and says what it skips")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, TcpListener, UdpSocket};
@@ -411,7 +411,7 @@ fn a_hangup_without_a_change_is_harmless() {
     assert!(succeeded, "{log}");
 }
 
-/// systemd is told when the host is ready, when it reloads, and when it stops (sd_notify(3)).
+/// systemd is told when the host is ready, when it reloads, and when it stops (`sd_notify(3)`).
 #[test]
 fn the_supervisor_learns_the_state_of_the_host() {
     let home = tempfile::tempdir().unwrap();

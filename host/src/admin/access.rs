@@ -24,7 +24,7 @@ use limiter::FailureLimiter;
 use super::Admin;
 use super::audit::{self, ChangeRecord};
 use super::contract::Operations;
-use super::login;
+use super::cookies;
 use super::plugin_target::target;
 use crate::access::{AuditLog, Permission, RejectedToken, Role, TokenRecord, TokenStore};
 use crate::api;
@@ -174,7 +174,7 @@ impl Credential {
         if headers.contains_key(AUTHORIZATION) {
             return bearer_of(headers).map_or(Self::Malformed, Self::Header);
         }
-        login::cookie_of(headers, login::SESSION_COOKIE).map_or(Self::None, Self::Cookie)
+        cookies::cookie_of(headers, cookies::SESSION_COOKIE).map_or(Self::None, Self::Cookie)
     }
 }
 
@@ -206,7 +206,7 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, mut request: Request,
     let credential = Credential::of(request.headers());
     if matches!(credential, Credential::Cookie(_))
         && is_change(request.method())
-        && !login::is_from_own_page(request.headers())
+        && !cookies::is_from_own_page(request.headers())
     {
         let detail = "a request with the cookie of a session must come from a page of this host, and this one has neither `Origin` nor `Sec-Fetch-Site`; programs send `Authorization: Bearer TOKEN`";
         return Problem::new(StatusCode::FORBIDDEN, "foreign-caller", detail).into_response();

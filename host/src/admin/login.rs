@@ -5,24 +5,21 @@
 
 use axum::Extension;
 use axum::extract::{Request, State};
-use axum::http::header::{COOKIE, LOCATION, SET_COOKIE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::header::{LOCATION, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 
 use super::Admin;
 use super::access::{Caller, bearer_of, missing_token};
 use super::audit::{self, ChangeRecord};
+use super::cookies::{LOGIN_COOKIE, SESSION_COOKIE, cookie, cookie_of};
 use super::tokens::with_tokens;
 use crate::access::{NewToken, TokenRecord};
 use crate::login::{Callback, CompletedLogin, Login, LoginError, OidcConfig, ProviderError};
 use crate::problem::Problem;
 use crate::server::Query;
 
-/// The cookie with the token of a login.
-pub(super) const SESSION_COOKIE: &str = "sandbus_session";
-/// The cookie with the secret of a login that has begun.
-const LOGIN_COOKIE: &str = "sandbus_login";
 /// How long a browser keeps the secret of a login that has begun, in seconds.
 const LOGIN_SECONDS: u64 = 600;
 
@@ -179,29 +176,6 @@ fn redirect<const N: usize>(url: &str, cookies: [HeaderValue; N]) -> Response {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     response
-}
-
-/// A cookie that scripts cannot read, and that requests of other sites do not carry except when a person follows a link
-/// (RFC 6265bis, section 5.6.7).
-fn cookie(name: &str, value: &str, path: &str, seconds: u64, is_secure: bool) -> HeaderValue {
-    let secure = if is_secure { "; Secure" } else { "" };
-    let text = format!("{name}={value}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
-    HeaderValue::from_str(&text).expect("a token, a path and a number are visible ASCII characters")
-}
-
-/// The value of a cookie in a request.
-pub(super) fn cookie_of(headers: &HeaderMap, name: &str) -> Option<String> {
-    let texts = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = texts.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(known, _)| *known == name).map(|(_, value)| value.to_owned())
-}
-
-/// Whether a request that carries a cookie shows that a page of this host has sent it. Browsers add one of these
-/// headers to every request that can change something.
-pub(super) fn is_from_own_page(headers: &HeaderMap) -> bool {
-    let names = [HeaderName::from_static("origin"), HeaderName::from_static("sec-fetch-site")];
-    // What they say has been checked before.
-    names.iter().any(|name| headers.contains_key(name))
 }
 
 fn failed(status: StatusCode, detail: &str) -> Problem {

@@ -8,6 +8,7 @@ mod body;
 mod cause_trees;
 mod configuration;
 mod contract;
+mod cookies;
 mod cursor;
 mod dead_letters;
 mod deliveries;

@@ -1,4 +1,4 @@
-//! Tells systemd about the state of the host, if systemd has started it (sd_notify(3)).
+//! Tells systemd about the state of the host, if systemd has started it (`sd_notify(3)`).
 
 use sd_notify::NotifyState;
 
@@ -10,7 +10,7 @@ pub(super) fn notify_reloading() {
     }
 }
 
-/// Sends states to the supervisor. There is none unless NOTIFY_SOCKET is set.
+/// Sends states to the supervisor. There is none unless `NOTIFY_SOCKET` is set.
 pub(super) fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(false, states) {
         tracing::warn!(%error, "cannot tell systemd about the state of the host");

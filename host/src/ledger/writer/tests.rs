@@ -23,6 +23,7 @@ async fn all(reader: &LedgerReader) -> usize {
 }
 
 /// A writer's work without its thread.
+#[allow(clippy::needless_pass_by_value, reason = "tests make the settings in place")]
 fn work(data: &Path, config: LedgerConfig) -> Work {
     let shared = Arc::new(Shared::of(&config, Clock::manual(NOW)));
     Work::new(data.join(super::super::store::FILE), shared, Box::new(|_, _| Some(3)))
