@@ -135,6 +135,30 @@ then.dead_letters = [{ reason = "not granted" }]
 then.requests = []
 "#;
 
+/// The handler has one attempt, so it fails if the service does not answer its repeated request as before.
+const CRASH_SCENARIO: &str = r#"
+[[scenario]]
+name = "a request is repeated after a crash"
+given.http = [{ request = "POST https://api.example.com/orders", times = 1, status = 201, body = "done" }]
+
+[[scenario.step]]
+event = "call.wanted"
+data = { method = "POST", url = "https://api.example.com/orders" }
+then.published = [{ type = "call.answered", data = { status = 201, beginning = "done" } }]
+"#;
+
+#[test]
+fn a_stub_answers_a_repeated_request_after_a_crash_as_before() {
+    let setup = Setup::new();
+    let file = setup.path().join("scenarios.toml");
+    put(&file, CRASH_SCENARIO.as_bytes());
+    let mut command = Command::new(binary());
+    command.args(["test", "--crash"]).arg(guest_path("caller")).arg("--scenarios").arg(&file);
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && text.contains("crash"), "{text}");
+}
+
 #[test]
 fn a_scenario_answers_in_the_place_of_the_network() {
     play(&guest_path("caller"), SCENARIO);

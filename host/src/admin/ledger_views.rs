@@ -105,6 +105,7 @@ fn exchange(exchange: &RecordedExchange) -> ExchangeView {
             BodyEnd::Unread => BodyEndView::Unread,
             BodyEnd::Complete => BodyEndView::Complete,
             BodyEnd::Truncated => BodyEndView::Truncated,
+            BodyEnd::Failed => BodyEndView::Failed,
         },
         placeholders: placeholders.clone(),
     }

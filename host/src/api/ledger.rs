@@ -163,6 +163,8 @@ pub enum BodyEndView {
     Complete,
     /// Up to a limit.
     Truncated,
+    /// Up to where the connection broke, or the response stalled.
+    Failed,
 }
 
 /// A recorded request for a plugin's route.

@@ -37,6 +37,8 @@ struct Progress {
 /// A crash that took place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crash {
+    /// Whether the commit took place.
+    pub committed: bool,
     /// Whether the effects of a request's handler were committed just before.
     pub with_effects: bool,
 }
@@ -88,7 +90,7 @@ impl CrashPoint {
                 std::fs::copy(file, self.copy.join(name))?;
             }
         }
-        progress.crash = Some(Crash { with_effects: with_effects && after });
+        progress.crash = Some(Crash { committed: after, with_effects: with_effects && after });
         Ok(true)
     }
 

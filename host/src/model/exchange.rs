@@ -38,6 +38,8 @@ pub enum BodyEnd {
     Complete,
     /// Up to a limit.
     Truncated,
+    /// Up to where the connection broke, or the response stalled.
+    Failed,
 }
 
 /// The memory that recorded exchanges may take until they are written. Clones share it.

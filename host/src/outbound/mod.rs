@@ -23,7 +23,7 @@ pub use listeners::{Listeners, OwnListener};
 pub use network::{Body, Client, body};
 pub use proxy::{ProxySetting, ProxyUrl};
 pub use socket::send_over_socket;
-pub use stubs::{Sent, Stub, StubServer};
+pub use stubs::{AnsweredCounts, Sent, Stub, StubServer};
 
 /// The destination of plugins' requests.
 #[derive(Clone, Debug, Default)]

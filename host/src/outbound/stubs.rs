@@ -18,6 +18,10 @@ pub struct StubServer {
     sent: Mutex<Vec<Sent>>,
 }
 
+/// How many requests each stub had answered at a moment.
+#[derive(Clone, Debug)]
+pub struct AnsweredCounts(Vec<u32>);
+
 /// A stub response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stub {
@@ -61,6 +65,17 @@ impl StubServer {
     #[must_use]
     pub fn new(stubs: Vec<Stub>) -> Self {
         Self { answered: Mutex::new(vec![0; stubs.len()]), stubs, sent: Mutex::default() }
+    }
+
+    /// How many requests each stub has answered.
+    #[must_use]
+    pub fn answered(&self) -> AnsweredCounts {
+        AnsweredCounts(self.answered.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// Takes back what the stubs have answered since.
+    pub fn restore(&self, counts: AnsweredCounts) {
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = counts.0;
     }
 
     /// The requests since the last call, in order.
@@ -170,5 +185,16 @@ mod tests {
         for address in ["http://a/1", "http://a/2"] {
             assert!(ask(&server, "GET", address).await.unwrap_err().contains("as often as their `times` say"));
         }
+    }
+
+    #[tokio::test]
+    async fn a_stub_answers_again_what_was_taken_back() {
+        let server = StubServer::new(vec![stub("GET http://a/1", 503, 1), stub("GET http://a/1", 200, 1)]);
+        assert_eq!(ask(&server, "GET", "http://a/1").await, Ok(503));
+        let counts = server.answered();
+        assert_eq!(ask(&server, "GET", "http://a/1").await, Ok(200));
+        assert!(ask(&server, "GET", "http://a/1").await.is_err());
+        server.restore(counts);
+        assert_eq!(ask(&server, "GET", "http://a/1").await, Ok(200));
     }
 }

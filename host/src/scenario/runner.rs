@@ -264,7 +264,9 @@ impl Runner {
             Action::Publish(events) => self.publish(events).await?,
             Action::Request { method, target, headers, body } => {
                 self.has_effects = false;
+                let answered = self.outbound.answered();
                 let done = self.request(method, target, headers, body).await;
+                self.take_back(answered);
                 if let Some(crash) = self.crash_point.crash().filter(|_| self.has_crashed()) {
                     // The client got no response. It sends the request again if nothing came of it.
                     self.step.response = None;
@@ -276,6 +278,13 @@ impl Runner {
         }
         progress.is_done = true;
         Ok(())
+    }
+
+    /// Lets the stubs answer again what an invocation was told, if a crash has undone the invocation.
+    fn take_back(&self, answered: outbound::AnsweredCounts) {
+        if self.has_crashed() && self.crash_point.crash().is_some_and(|crash| !crash.committed) {
+            self.outbound.restore(answered);
+        }
     }
 
     async fn publish(&mut self, events: &[Event]) -> Result<(), ScenarioError> {

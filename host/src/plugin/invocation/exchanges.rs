@@ -108,6 +108,13 @@ impl OpenExchange {
         }
     }
 
+    /// The body has not been received to its end.
+    pub(crate) fn fail(&self) {
+        if let Some(recording) = &mut *self.lock() {
+            recording.exchange.body_end = BodyEnd::Failed;
+        }
+    }
+
     /// Ends the recording, and hides the secrets of a configuration in it.
     pub(crate) fn close(&self, config: &Values) -> Option<Arc<RecordedExchange>> {
         let mut exchange = self.lock().take()?.exchange;
@@ -234,6 +241,11 @@ mod tests {
         let unread = begin(&recorder, url).unwrap();
         unread.append(b"one");
         assert_eq!(recorded(&unread).body_end, BodyEnd::Unread);
+        let broken = begin(&recorder, "http://a/").unwrap();
+        broken.append(b"part");
+        broken.fail();
+        broken.complete();
+        assert_eq!(recorded(&broken).body_end, BodyEnd::Failed);
 
         let long = begin(&recorder, url).unwrap();
         (0..10).for_each(|_| long.append(&[b'x'; 10_000]));

@@ -97,7 +97,9 @@ impl Runner {
         };
         let handler =
             ScenarioHandler { bus: &self.bus, draws: &self.draws, generation, definition, lines: Mutex::default() };
+        let answered = self.outbound.answered();
         path.run(claim, Permits::default(), &handler).await;
+        self.take_back(answered);
         let lines = handler.lines.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.record_invocation(&generation.name, &lines);
         for report in reports.take() {

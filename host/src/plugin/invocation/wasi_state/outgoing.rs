@@ -197,7 +197,7 @@ impl Incoming {
                 self.record_end();
             }
             None => exchange.complete(),
-            Some(Err(_)) => {}
+            Some(Err(_)) => exchange.fail(),
         }
     }
 
@@ -219,7 +219,7 @@ impl Body for Incoming {
         if let Poll::Ready(frame) = &polled {
             this.record(frame.as_ref());
         }
-        let Self { between, late, .. } = this;
+        let Self { between, late, exchange, .. } = this;
         match polled {
             Poll::Ready(frame) => {
                 late.as_mut().reset(Instant::now() + *between);
@@ -228,7 +228,10 @@ impl Body for Incoming {
                 };
                 Poll::Ready(frame.map(|frame| frame.map_err(broken)))
             }
-            Poll::Pending => late.as_mut().poll(cx).map(|()| Some(Err(Error::ConnectionReadTimeout))),
+            Poll::Pending => late.as_mut().poll(cx).map(|()| {
+                exchange.iter().for_each(OpenExchange::fail);
+                Some(Err(Error::ConnectionReadTimeout))
+            }),
         }
     }
 
