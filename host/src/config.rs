@@ -263,8 +263,8 @@ impl Default for SandboxConfig {
 }
 
 impl SandboxConfig {
-    /// The largest number of concurrent invocations. Each has its threads and its memory.
-    pub(crate) const MAX_CONCURRENCY: u32 = 4_096;
+    /// The largest number of concurrent invocations. Each reserves some 32 GiB of the address space, which has 128 TiB.
+    pub(crate) const MAX_CONCURRENCY: u32 = 2_048;
 
     /// The defaults of plugins.
     #[must_use]

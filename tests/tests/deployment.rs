@@ -273,7 +273,7 @@ fn a_name_resolves_to_a_private_address_only_in_a_granted_network() {
         )
     };
     let networks =
-        format!("[outbound]\nproxy = \"off\"\n[outbound.networks]\nservices = [\"{address}\", \"169.254.0.0/16\"]\n");
+        format!("[outbound]\nproxy = \"off\"\n[outbound.networks]\nservices = [\"{address}\"]\n");
     let host = setup.sidecar("caller", &grants("")).config(&networks).start_with_hosts(&hosts);
     let call = |id: &str, url: String| {
         assert_eq!(host.publish("call.wanted", id, json!({ "method": "GET", "url": url })).status, 202);
@@ -295,7 +295,7 @@ fn a_name_resolves_to_a_private_address_only_in_a_granted_network() {
     };
     grant(&format!("networks = [\"{address}\"]\n"), json!([format!("{address}/32")]));
     call("2", url("prices")).unwrap();
-    grant("networks = [\"services\"]\n", json!(["169.254.0.0/16", format!("{address}/32")]));
+    grant("networks = [\"services\"]\n", json!([format!("{address}/32")]));
     call("3", url("prices")).unwrap();
     // Neither a metadata service nor the machine itself is part of a network.
     assert!(call("4", "http://metadata/".to_owned()).is_err());
@@ -303,6 +303,8 @@ fn a_name_resolves_to_a_private_address_only_in_a_granted_network() {
     assert!(call("5", url("loop")).is_err());
     assert!(call("6", "http://metadata/".to_owned()).is_err());
     call("7", url("prices")).unwrap();
+    let expected = json!([format!("{address}/32")]);
+    grant(&format!("networks = [\"{address}\"]\n"), expected);
     // A connection of the granted plugin must not serve it after the grant is gone.
     grant("", json!([]));
     assert!(call("8", url("prices")).is_err());
@@ -388,8 +390,9 @@ fn a_changed_configuration_is_applied_without_a_restart() {
     // A file with faults changes nothing, and all faults are reported.
     write("lisen = \"127.0.0.1:1\"\n[bus]\nretain_for = 5\n");
     host.signal("-HUP");
-    let refused = host.wait_for_log(&["the configuration was not reloaded"])["error"].as_str().unwrap().to_owned();
-    assert!(refused.contains("did you mean `listen`") && refused.contains("bus.retain_for"), "{refused}");
+    for fault in ["did you mean `listen`", "bus.retain_for"] {
+        let _ = host.wait_for_log(&["the configuration was not reloaded", fault]);
+    }
     assert_eq!(publish("3"), 202);
     // SIGHUP applies a file at once.
     write(&format!("log = \"warn\"\n{open}[bus]\nmax_log_bytes = 1\n"));
@@ -468,7 +471,7 @@ fn the_compose_example_starts_a_host() {
     let secret = compose["secrets"]["api_key"]["file"].as_str().unwrap();
     assert!(example.join(secret).exists());
     let subnet = compose["networks"]["services"]["ipam"]["config"][0]["subnet"].as_str().unwrap();
-    let config = std::fs::read_to_string(example.join("sandbus.toml")).unwrap();
+    let config = std::fs::read_to_string(example.join("config/sandbus.toml")).unwrap();
     assert!(config.contains(subnet), "the configuration names the network");
 
     // With the paths and the addresses of this machine in place of those of the container.
@@ -488,9 +491,13 @@ fn the_compose_example_starts_a_host() {
     let host = setup.start();
     assert_eq!(host.send("GET", &format!("http://127.0.0.1:{probe}/readyz"), &[], b"").status, 200);
     assert_eq!(host.plugin("vault.wasm").unwrap()["status"], "running");
-    let healthy = service["healthcheck"]["test"].as_array().unwrap();
-    let arguments: Vec<_> = healthy[2..].iter().map(|argument| argument.as_str().unwrap()).collect();
-    assert!(host.cli(&arguments).status.success());
+    let check = service["healthcheck"]["test"].as_array().unwrap();
+    assert_eq!((&check[1], &check[2]), (&json!("bash"), &json!("-c")));
+    let healthy = |port: u16| {
+        let script = check[3].as_str().unwrap().replace("/8082", &format!("/{port}"));
+        Command::new("bash").args(["-c", &script]).status().unwrap().success()
+    };
+    assert!(healthy(probe) && !healthy(free_port()));
 }
 
 fn free_port() -> u16 {

@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use super::output::Output;
 use super::response::Response;
+use crate::clock::Clock;
 use crate::config::{Config, ParsedOverrides, SandboxConfig};
+use crate::otlp::Otlp;
 use crate::plugin::{self, EngineConfig, Environment, FileFault, FolderReport, Loader};
 use crate::printable;
 use crate::toml_file::Malformed;
@@ -78,10 +80,17 @@ fn check(overrides: &ParsedOverrides) -> anyhow::Result<CheckView> {
     let report = Config::examine(&overrides.0);
     let mut view = CheckView::default();
     view.errors.extend(report.faults.iter().map(|fault| ErrorView::new(&report.file, fault)));
+    if let Err(error) = Otlp::from_environment(Clock::System) {
+        view.errors.push(ErrorView::new(Path::new("environment"), &Malformed::whole(error.to_string())));
+    }
     let folder = &report.config.plugins;
     // The configuration's own check reports a folder that does not exist.
     if folder.is_dir() {
-        view.add(folder, &check_plugins(&report.config)?);
+        match check_plugins(&report.config) {
+            Ok(plugins) => view.add(folder, &plugins),
+            // The other errors may be the reason.
+            Err(error) => view.errors.push(ErrorView::new(&report.file, &Malformed::whole(format!("{error:#}")))),
+        }
     }
     Ok(view)
 }

@@ -80,7 +80,7 @@ impl Config {
             faults.push(("sandbox.memory_bytes", what.to_owned()));
         }
         if self.sandbox.concurrency.get() > SandboxConfig::MAX_CONCURRENCY {
-            let what = format!("sandbox.concurrency exceeds {}", SandboxConfig::MAX_CONCURRENCY);
+            let what = format!("it exceeds the limit, {}", SandboxConfig::MAX_CONCURRENCY);
             faults.push(("sandbox.concurrency", what));
         }
         if self.sandbox.timeout.is_zero() {

@@ -14,15 +14,20 @@ pub(crate) struct ReloadReport {
     pub(crate) pending: Vec<String>,
 }
 
-/// Why a configuration is not reloaded: all faults, one per line.
+/// Why a configuration is not reloaded: all faults.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct ReloadError(String);
+#[error("{}", .0.join("; "))]
+pub(crate) struct ReloadError(Vec<String>);
 
 impl ReloadError {
     /// A part of the configuration that cannot be applied.
     pub(crate) fn of(what: &str, error: &dyn std::error::Error) -> Self {
-        Self(format!("{what}: {error}"))
+        Self(vec![format!("{what}: {error}")])
+    }
+
+    /// The faults.
+    pub(crate) fn faults(&self) -> &[String] {
+        &self.0
     }
 }
 
@@ -43,10 +48,15 @@ impl Config {
     /// If the new configuration has a fault. This one is then unchanged.
     pub(crate) fn reload(&mut self) -> Result<ReloadReport, ReloadError> {
         let Some(source) = self.origins.source.clone() else { return Ok(ReloadReport::default()) };
+        if self.origins.file.is_some() && !source.file().exists() {
+            let file = source.file().display();
+            return Err(ReloadError(vec![format!("{file} does not exist any more; write an empty file to apply the defaults")]));
+        }
         let report = Self::examine_source(*source);
         if !report.faults.is_empty() {
             let faults: Vec<_> = report.faults.iter().map(ToString::to_string).collect();
-            return Err(ReloadError(format!("{}: {}", report.file.display(), faults.join("\n"))));
+            let file = report.file.display();
+            return Err(ReloadError(faults.iter().map(|fault| format!("{file}: {fault}")).collect()));
         }
         let (new, before) = (report.config, self.clone());
         self.adopt(&new);
@@ -120,8 +130,10 @@ mod tests {
         let error = config.reload().unwrap_err().to_string();
         assert!(error.contains("did you mean `listen`") && error.contains("bus.retain_for"), "{error}");
         assert_eq!(config, before);
-        // Without the file, the defaults apply.
         std::fs::remove_file(&file).unwrap();
-        assert!(config.reload().unwrap_err().to_string().contains("cannot read"));
+        assert!(config.reload().unwrap_err().to_string().contains("does not exist any more"));
+        assert_eq!(config, before);
+        write("");
+        assert!(config.reload().is_ok() && config.bus.retain_for.is_none());
     }
 }

@@ -24,6 +24,9 @@ use crate::telemetry;
 /// How often the file is checked. A file that is being written is reloaded once it stays as it is for this long.
 const POLL: Duration = Duration::from_secs(1);
 
+/// The metric of a file that cannot be applied.
+const REFUSED: &str = "sandbus_configuration_refused";
+
 /// The running parts whose settings can change.
 pub(super) struct Reloader {
     pub(super) config: HostConfig,
@@ -49,6 +52,7 @@ impl Reloader {
     /// Reloads until it is cancelled.
     pub(super) async fn run(mut self, cancelled: CancellationToken) {
         let Some(file) = self.config.load().file().map(Path::to_owned) else { return };
+        metrics::gauge!(REFUSED).set(0.0);
         let mut loaded = Stamp::of(&file).await;
         let mut last = loaded;
         loop {
@@ -68,6 +72,7 @@ impl Reloader {
 
     async fn reload(&self) {
         systemd::notify_reloading();
+        let mut is_refused = false;
         match self.apply().await {
             Ok(ReloadReport { applied, pending }) if applied.is_empty() && pending.is_empty() => {
                 tracing::info!("the configuration has not changed");
@@ -84,9 +89,13 @@ impl Reloader {
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "the configuration was not reloaded; the host keeps the one that it has");
+                is_refused = true;
+                for fault in error.faults() {
+                    tracing::error!(fault, "the configuration was not reloaded; the host keeps the one that it has");
+                }
             }
         }
+        metrics::gauge!(REFUSED).set(if is_refused { 1.0 } else { 0.0 });
         systemd::notify(&[NotifyState::Ready]);
     }
 

@@ -116,10 +116,13 @@ impl Login {
     }
 }
 
+/// Where a login continues by default: at what the person may do.
+const DEFAULT_PATH: &str = "/v1/access";
+
 /// A path on this host. A URL of another host would send people there after their login.
 fn safe_path(path: &str) -> String {
     let is_local = path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\r', '\n', '\t']);
-    if is_local { path.to_owned() } else { "/".to_owned() }
+    if is_local { path.to_owned() } else { DEFAULT_PATH.to_owned() }
 }
 
 #[cfg(test)]
@@ -130,12 +133,12 @@ mod tests {
     fn a_login_continues_on_this_host() {
         for (given, path) in [
             ("/dead-letters?group=5", "/dead-letters?group=5"),
-            ("", "/"),
-            ("https://evil.example/", "/"),
-            ("//evil.example/", "/"),
-            ("/\\evil.example/", "/"),
-            ("evil", "/"),
-            ("/a\r\nset-cookie: b", "/"),
+            ("", "/v1/access"),
+            ("https://evil.example/", "/v1/access"),
+            ("//evil.example/", "/v1/access"),
+            ("/\\evil.example/", "/v1/access"),
+            ("evil", "/v1/access"),
+            ("/a\r\nset-cookie: b", "/v1/access"),
         ] {
             assert_eq!(safe_path(given), path, "{given:?}");
         }

@@ -86,6 +86,15 @@ impl Provider {
         ProviderError::Failed { issuer: self.config.issuer.clone(), reason: causes(error) }
     }
 
+    /// The provider does not accept the code, or this host.
+    fn refused(&self, error: &dyn std::error::Error) -> ProviderError {
+        let mut reason = causes(error);
+        if reason.contains("invalid_client") && self.config.client_secret_file.is_none() {
+            reason.push_str("; the provider needs a secret: set client_secret_file in [access.oidc]");
+        }
+        ProviderError::Failed { issuer: self.config.issuer.clone(), reason }
+    }
+
     /// The metadata and the keys of the provider.
     async fn metadata(&self) -> Result<CoreProviderMetadata, ProviderError> {
         let mut known = self.metadata.lock().await;
@@ -152,7 +161,7 @@ impl Provider {
         let http = ProviderHttp(self.client.clone());
         let exchange = client.exchange_code(AuthorizationCode::new(code)).map_err(|error| self.failed(&error))?;
         let exchange = exchange.set_pkce_verifier(PkceCodeVerifier::new(verifier));
-        let tokens = exchange.request_async(&http).await.map_err(|error| self.failed(&error))?;
+        let tokens = exchange.request_async(&http).await.map_err(|error| self.refused(&error))?;
         let invalid = |error: &dyn std::error::Error| ProviderError::Identity(causes(error));
         let missing = || ProviderError::Identity("the response has no ID token; add the scope `openid`".to_owned());
         let token = tokens.id_token().ok_or_else(missing)?;

@@ -107,6 +107,16 @@ fn parse_range(text: &str) -> Result<IpNet, String> {
         (_, Ok(address)) => address.into(),
         _ => return Err(refuse("is not a network")),
     };
+    let is_never_granted = match range {
+        IpNet::V4(range) => range.addr().is_loopback() || range.addr().is_link_local(),
+        IpNet::V6(range) => range.addr().is_loopback() || range.addr().is_unicast_link_local(),
+    };
+    if is_never_granted {
+        return Err(format!(
+            "`{}` is part of this machine or of its link, which no network includes; grant the address itself instead, such as http = [\"127.0.0.1\"]",
+            text.escape_debug()
+        ));
+    }
     if range.trunc() != range {
         let network = range.trunc();
         return Err(refuse(&format!("has bits after its prefix; the network is {network}")));
@@ -160,6 +170,9 @@ mod tests {
         for (text, words) in [
             ("10.0.0.0/33", "is not a network"),
             ("10.0.0.1/8", "the network is 10.0.0.0/8"),
+            ("127.0.0.0/8", "grant the address itself"),
+            ("169.254.0.0/16", "grant the address itself"),
+            ("::1", "grant the address itself"),
             ("orders.example.com", "is not a network"),
             ("", "does not name a network"),
             ("a b", "does not name a network"),

@@ -157,11 +157,13 @@ impl Dialer {
         });
         let found: io::Result<Vec<SocketAddr>> = lookup.await?;
         let mut found = found.map_err(|error| Unresolved(format!("cannot resolve `{host}`: {error}")))?;
+        let first = found.first().map(SocketAddr::ip);
         let private = found.iter().map(SocketAddr::ip).find(|ip| is_routable(*ip) && !is_public(*ip));
         found.retain(|address| self.may_reach(host, address.ip()));
         if found.is_empty() {
             let fix = private
                 .map(|ip| format!(" but to {ip}; grant its network in the sidecar: [grants] networks = [\"{ip}\"]"));
+            let fix = fix.or_else(|| first.map(|ip| format!(" but to {ip}, which no network includes; grant the address itself")));
             let fix = fix.unwrap_or_default();
             return Err(Unresolved(format!("`{host}` does not resolve to a public address{fix}")).into());
         }

@@ -207,6 +207,7 @@ impl Metrics {
         }
         self.update_subscriptions(present);
         gauge!("sandbus_plugins").set(float(registry.snapshot().plugins.len() as u64));
+        gauge!("sandbus_refused_files").set(float(registry.refused_files()));
         self.handle.run_upkeep();
         self.handle.render()
     }

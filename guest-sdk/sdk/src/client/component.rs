@@ -127,6 +127,13 @@ fn error(code: ErrorCode, authority: &str) -> SendError {
         ErrorCode::ConnectionTimeout | ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout => {
             SendError::Timeout
         }
+        ErrorCode::DnsError(payload) => {
+            SendError::Unreachable(payload.rcode.unwrap_or_else(|| "the name of the host does not resolve".to_owned()))
+        }
+        ErrorCode::ConnectionRefused => SendError::Unreachable("the connection was refused".to_owned()),
+        ErrorCode::ConnectionTerminated => SendError::Unreachable("the connection was closed".to_owned()),
+        ErrorCode::DestinationUnavailable => SendError::Unreachable("there is no route to the host".to_owned()),
+        ErrorCode::TlsCertificateError => SendError::Unreachable("its certificate is not trusted".to_owned()),
         ErrorCode::InternalError(reason) => SendError::Unreachable(reason.unwrap_or_else(|| "it failed".to_owned())),
         other => SendError::Unreachable(format!("{other:?}")),
     }

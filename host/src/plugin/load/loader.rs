@@ -64,7 +64,7 @@ pub enum LoadError {
     #[error("its sidecar is invalid: {0}")]
     SidecarSyntax(String),
     /// Its sidecar does not match the plugin.
-    #[error("its sidecar is invalid: {0}")]
+    #[error("{}{0}", if matches!(.0, SidecarError::Secret(..)) { "" } else { "its sidecar is invalid: " })]
     Sidecar(#[from] SidecarError),
 }
 

@@ -267,7 +267,11 @@ pub(crate) fn scan(folder: &PluginFolder, known: &BTreeSet<String>) -> io::Resul
         } else {
             file_type
         };
+        let is_dangling = file_type.is_symlink() && !path.exists();
         match entry_kind(&path, file_type) {
+            EntryKind::Ignored(_) if is_dangling => {
+                scan.ignored.insert(name, "it is a symbolic link to a file that does not exist".to_owned());
+            }
             EntryKind::Plugin(stem) => {
                 if let Some(fingerprint) = fingerprint(folder, &stem)? {
                     scan.found.insert(stem, fingerprint);

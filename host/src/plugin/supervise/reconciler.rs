@@ -166,6 +166,7 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
                 watcher = watch(self.directory.path(), Arc::clone(&changed));
             }
             self.roll_back_what_fails().await;
+            self.registry.set_refused_files(self.folder.refused_files());
             let wait = self.next_wait(pending);
             tokio::select! {
                 () = self.stopping.cancelled() => return,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
@@ -14,11 +15,26 @@ use crate::plugin::run::generation::Generation;
 #[derive(Clone, Debug)]
 pub struct Registry {
     current: watch::Sender<Arc<RegistrySnapshot>>,
+    /// How many files in the folder are refused or ignored.
+    refused_files: Arc<AtomicU64>,
 }
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { current: watch::Sender::new(Arc::default()) }
+        Self { current: watch::Sender::new(Arc::default()), refused_files: Arc::default() }
+    }
+}
+
+impl Registry {
+    /// How many files in the folder are refused or ignored.
+    #[must_use]
+    pub fn refused_files(&self) -> u64 {
+        self.refused_files.load(Ordering::Relaxed)
+    }
+
+    /// Notes how many files in the folder are refused or ignored.
+    pub(super) fn set_refused_files(&self, count: usize) {
+        self.refused_files.store(count as u64, Ordering::Relaxed);
     }
 }
 

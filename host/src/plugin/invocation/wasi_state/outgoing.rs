@@ -152,6 +152,11 @@ fn code(error: &SendError) -> Error {
         SendError::Denied(_) => Error::HttpRequestDenied,
         SendError::Own(_) => Error::LoopDetected,
         SendError::Malformed(_) => Error::HttpRequestUriInvalid,
+        // The standard has a text for the answer of a name server, which tells the author what to grant.
+        SendError::Unreachable(Fault::Name, reason) => {
+            let reason = reason.rsplit(": ").next().unwrap_or(reason).to_owned();
+            Error::DnsError { rcode: Some(reason), info_code: None }
+        }
         SendError::Unreachable(fault, _) | SendError::Broken(fault, _) => {
             code_of(*fault).unwrap_or_else(|| Error::InternalError(Some(error.to_string())))
         }

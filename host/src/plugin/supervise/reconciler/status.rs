@@ -80,6 +80,13 @@ impl Folder {
         self.ignored.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How many files are refused or ignored.
+    pub(super) fn refused_files(&self) -> usize {
+        let statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = statuses.values().filter(|status| status.error.is_some()).count();
+        refused + self.ignored.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Replaces the ignored files, and logs those that are new.
     pub(super) fn set_ignored(&self, ignored: BTreeMap<String, String>) {
         let mut before = self.ignored.lock().unwrap_or_else(PoisonError::into_inner);

@@ -13,7 +13,7 @@ use crate::plugin::supervise::record::{ArchivedGeneration, GenerationRecord, Pin
 
 /// The result of a swap.
 pub(super) struct SwapResult {
-    /// Whether the generation or its sidecar differs from what ran before. It does not if a file was moved away and
+    /// Whether the generation, its sidecar or a secret differs from what ran before. It does not if a file was moved away and
     /// back.
     pub(super) is_new: bool,
     pub(super) generation: Arc<Generation>,
@@ -29,7 +29,9 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
         self.take_routes(stem, &generation).await?;
         let former = self.registry.snapshot().plugins.get(&*generation.name).cloned();
         let is_as_before = former.as_ref().is_some_and(|former| {
-            former.digest == generation.digest && former.settings.sidecar == generation.settings.sidecar
+            former.digest == generation.digest
+                && former.settings.sidecar == generation.settings.sidecar
+                && former.settings.config == generation.settings.config
         });
         let status = self.folder.statuses().remove(stem).unwrap_or_default();
         let is_new = !is_as_before || status.error.is_some() || status.rolled_back != pin;
