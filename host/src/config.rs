@@ -17,6 +17,7 @@ pub(crate) use reload::{ReloadError, ReloadReport};
 
 use crate::bus;
 use crate::endpoint::DEFAULT_ORIGIN;
+use crate::files;
 use crate::ingress::{EventsRule, IngressConfig};
 use crate::ledger::LedgerConfig;
 use crate::login::OidcConfig;
@@ -35,6 +36,8 @@ mod reload;
 pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
 /// The default configuration file.
 const DEFAULT_FILE: &str = "sandbus.toml";
+/// The largest configuration file.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 /// The default plugin folder.
 const DEFAULT_PLUGINS: &str = "plugins";
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -560,7 +563,7 @@ pub(crate) fn check_folder(path: &Path) -> anyhow::Result<()> {
 /// Reads the file, and finds out which keys it has.
 fn read_file(named: Option<&Path>) -> anyhow::Result<(File, Option<FileKeys>)> {
     let path = named.unwrap_or(Path::new(DEFAULT_FILE));
-    match std::fs::read_to_string(path) {
+    match files::read_text(path, MAX_FILE_BYTES) {
         Ok(text) => {
             let file = toml_file::parse(&text).with_context(|| format!("{} is malformed", path.display()))?;
             Ok((file, Some(FileKeys::of(path, &text))))

@@ -7,7 +7,7 @@ pub(crate) mod sealed;
 
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -53,6 +53,24 @@ pub(crate) fn parent(path: &Path) -> &Path {
         Some(parent) => parent,
         None => path,
     }
+}
+
+/// Reads a text file of an operator. Neither waits for the writer of a pipe nor reads more than a limit.
+///
+/// # Errors
+/// If it cannot be read, is not a regular file, is too large, or is not UTF-8.
+pub(crate) fn read_text(path: &Path, max_bytes: u64) -> io::Result<String> {
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut text = String::new();
+    file.take(max_bytes + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > max_bytes {
+        return Err(io::Error::other(format!("it has more than {max_bytes} bytes")));
+    }
+    Ok(text)
 }
 
 /// Opens a file for writing and creates it if necessary, readable by the owner only. Its content is kept.

@@ -340,7 +340,13 @@ impl Host {
             },
             data: store.unwrap_or_else(|| config.data.clone()),
             access: Arc::new(access),
-            login: config.access.oidc.clone().map(|oidc| Arc::new(Login::new(oidc, reloader.client.clone()))),
+            login: config
+                .access
+                .oidc
+                .clone()
+                .map(|oidc| Login::new(oidc, reloader.client.clone()))
+                .transpose()?
+                .map(Arc::new),
             is_secure: config.is_admin_secure(),
             changes: Arc::default(),
             configuration: view,

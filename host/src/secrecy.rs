@@ -137,9 +137,17 @@ impl SecretMask {
     pub fn new(secrets: impl IntoIterator<Item = String>) -> Self {
         let mut masked = Vec::new();
         for secret in secrets {
-            masked.extend(secret.lines().filter(|line| line.len() < secret.len()).map(str::to_owned));
-            masked.push(secret);
+            let lines = secret.lines().filter(|line| line.len() < secret.len());
+            for text in lines.chain([secret.as_str(), secret.trim()]) {
+                // As it looks in URLs, in JSON and in debug output.
+                masked
+                    .push(percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string());
+                masked.push(text.escape_debug().to_string());
+                masked.push(text.to_owned());
+            }
         }
+        masked.sort_unstable();
+        masked.dedup();
         masked.retain(|secret| secret.len() >= MIN_MASKED_BYTES);
         // The longest first, because one may contain another.
         masked.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
@@ -233,10 +241,15 @@ mod tests {
             ("abc is too short", "abc is too short"),
             ("a line: MIIabcdef", "a line: ***"),
             ("-----BEGIN\nMIIabcdef\n-----END", "***"),
+            ("?key=s3cret%2Dkey", "?key=***"),
         ] {
             assert_eq!(mask.mask(text), masked, "{text}");
         }
-        assert_eq!(format!("{mask:?}"), "SecretMask(6)");
+        let odd = SecretMask::new(["a \"b\" & c\\d ".to_owned()]);
+        for text in ["a \"b\" & c\\d ", "a \"b\" & c\\d", "a \\\"b\\\" & c\\\\d", "a%20%22b%22%20%26%20c%5Cd"] {
+            assert_eq!(odd.mask(&format!("<{text}>")), "<***>", "{text}");
+        }
+        assert!(!format!("{mask:?}").contains("s3cret"));
     }
 
     #[test]

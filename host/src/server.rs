@@ -111,6 +111,7 @@ pub async fn serve(listener: Listener, router: Router, limits: HttpLimits, cance
     let mut router =
         router.layer(middleware::from_fn(move |request: Request, next: Next| checks::checks(limits, request, next)));
     if listener.front.is_some() {
+        router = router.layer(middleware::map_response(front::remove_set_cookies));
         // It also logs what the checks refuse.
         router = router.layer(middleware::from_fn(access_log::record));
     }

@@ -272,8 +272,7 @@ fn a_name_resolves_to_a_private_address_only_in_a_granted_network() {
             "[limits]\ntimeout = \"5s\"\n[grants]\nhttp = [\"prices:{port}\", \"metadata\", \"loop:{port}\"]\n{networks}"
         )
     };
-    let networks =
-        format!("[outbound]\nproxy = \"off\"\n[outbound.networks]\nservices = [\"{address}\"]\n");
+    let networks = format!("[outbound]\nproxy = \"off\"\n[outbound.networks]\nservices = [\"{address}\"]\n");
     let host = setup.sidecar("caller", &grants("")).config(&networks).start_with_hosts(&hosts);
     let call = |id: &str, url: String| {
         assert_eq!(host.publish("call.wanted", id, json!({ "method": "GET", "url": url })).status, 202);
@@ -295,7 +294,7 @@ fn a_name_resolves_to_a_private_address_only_in_a_granted_network() {
     };
     grant(&format!("networks = [\"{address}\"]\n"), json!([format!("{address}/32")]));
     call("2", url("prices")).unwrap();
-    grant("networks = [\"services\"]\n", json!([format!("{address}/32")]));
+    grant("networks = [\"services\"]\n", json!(["services"]));
     call("3", url("prices")).unwrap();
     // Neither a metadata service nor the machine itself is part of a network.
     assert!(call("4", "http://metadata/".to_owned()).is_err());

@@ -21,6 +21,8 @@ const LOCK_FILE: &str = "tokens.lock";
 const MAX_BYTES: u64 = 4 << 20;
 /// The largest number of tokens.
 const MAX_TOKENS: usize = 10_000;
+/// The largest number of logins of one person. Another one ends the oldest.
+const MAX_LOGINS: usize = 16;
 /// The version of the file.
 const VERSION: u32 = 1;
 
@@ -156,6 +158,14 @@ impl TokenStore {
         let mut tokens = self.read_current()?.to_vec();
         // Nobody looks for logins of the past.
         tokens.retain(|token| !token.is_login() || !token.is_expired(now));
+        if token.created_by == TokenRecord::LOGIN {
+            // Nobody can use up the tokens by logging in again and again.
+            let is_own = |other: &TokenRecord| other.is_login() && other.name == token.name;
+            let surplus = (tokens.iter().filter(|other| is_own(other)).count() + 1).saturating_sub(MAX_LOGINS);
+            let oldest: Vec<_> =
+                tokens.iter().filter(|other| is_own(other)).take(surplus).map(|one| one.id.clone()).collect();
+            tokens.retain(|other| !oldest.contains(&other.id));
+        }
         if tokens.len() >= MAX_TOKENS {
             return Err(TokenStoreError::TooMany);
         }

@@ -16,11 +16,13 @@ pub(super) fn cookie(name: &str, value: &str, path: &str, seconds: u64, is_secur
     HeaderValue::from_str(&text).expect("a token, a path and a number are visible ASCII characters")
 }
 
-/// The value of a cookie in a request.
+/// The value of a cookie in a request. None if it occurs several times: then another page of the same host has set one.
 pub(super) fn cookie_of(headers: &HeaderMap, name: &str) -> Option<String> {
     let texts = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = texts.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(known, _)| *known == name).map(|(_, value)| value.to_owned())
+    let pairs = texts.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let mut values = pairs.filter(|(known, _)| *known == name).map(|(_, value)| value.to_owned());
+    let value = values.next()?;
+    values.all(|other| other == value).then_some(value)
 }
 
 /// Whether a request that carries a cookie shows that a page of this host has sent it. Browsers add one of these

@@ -185,8 +185,14 @@ fn failed(status: StatusCode, detail: &str) -> Problem {
 impl From<LoginError> for Problem {
     fn from(error: LoginError) -> Self {
         let detail = error.to_string();
-        tracing::warn!("a login failed: {detail}");
         match error {
+            // Anybody can cause these.
+            LoginError::NotPending | LoginError::Busy => tracing::debug!("a login failed: {detail}"),
+            _ => tracing::warn!("a login failed: {detail}"),
+        }
+        match error {
+            LoginError::Busy => failed(StatusCode::SERVICE_UNAVAILABLE, &detail).retry_after(1),
+            LoginError::NoRandomNumbers(_) => failed(StatusCode::INTERNAL_SERVER_ERROR, &detail),
             LoginError::Provider(ProviderError::Identity(_)) | LoginError::Refused(_) => {
                 failed(StatusCode::FORBIDDEN, &detail)
             }

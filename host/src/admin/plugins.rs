@@ -230,7 +230,7 @@ fn view_generation(generation: &Generation) -> PluginView {
             subscribe: to_strings(&settings.subscribe),
             webhooks: settings.webhooks.hosts.clone(),
             http: settings.http.hosts.clone(),
-            networks: settings.http.networks.ranges(),
+            networks: settings.http.networks.texts(),
         }),
         withheld: settings.withheld(descriptor),
         limits: Some(view_limits(settings)),

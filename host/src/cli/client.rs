@@ -25,7 +25,7 @@ use crate::api::{
     SecretRotationResult, StateKeyPage, StateKeyQuery, StateRequest, StateValueView, StatisticsView, StopReplaysResult,
     StreamQuery, SubscriptionChangeResult, SubscriptionRequest, TokenList, TokenRequest,
 };
-use crate::networks::Networks;
+use crate::networks::GrantedNetworks;
 use crate::outbound::{self, Fault, SendError};
 use crate::printable;
 use crate::secrecy;
@@ -440,7 +440,9 @@ impl Client {
         let limit = self.timeout + self.work;
         let sent = match &self.socket {
             Some(socket) => self.within(limit, outbound::send_over_socket(socket, request, connect)).await?,
-            None => self.within(limit, self.connector()?.send(request, &Networks::default(), Some(connect))).await?,
+            None => {
+                self.within(limit, self.connector()?.send(request, &GrantedNetworks::default(), Some(connect))).await?
+            }
         };
         sent.map_err(|error| self.explain(error))
     }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Config, ConfigSource, File, FileKeys, Overrides, SandboxConfig, check_folder};
+use super::{Config, ConfigSource, File, FileKeys, MAX_FILE_BYTES, Overrides, SandboxConfig, check_folder};
+use crate::files;
 use crate::ingress::{EventsRule, Producers};
 use crate::login::OidcConfig;
 use crate::server::Tls;
@@ -32,7 +33,7 @@ impl Config {
     /// Checks the configuration of a source.
     pub(super) fn examine_source(source: ConfigSource) -> ConfigReport {
         let (named, file) = (source.overrides.config.as_deref(), source.file().to_owned());
-        let (text, mut faults) = match std::fs::read_to_string(&file) {
+        let (text, mut faults) = match files::read_text(&file, MAX_FILE_BYTES) {
             Ok(text) => (text, Vec::new()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
                 (String::new(), Vec::new())

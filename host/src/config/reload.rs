@@ -50,7 +50,9 @@ impl Config {
         let Some(source) = self.origins.source.clone() else { return Ok(ReloadReport::default()) };
         if self.origins.file.is_some() && !source.file().exists() {
             let file = source.file().display();
-            return Err(ReloadError(vec![format!("{file} does not exist any more; write an empty file to apply the defaults")]));
+            return Err(ReloadError(vec![format!(
+                "{file} does not exist any more; write an empty file to apply the defaults"
+            )]));
         }
         let report = Self::examine_source(*source);
         if !report.faults.is_empty() {

@@ -19,7 +19,7 @@ use super::webhook_result::{WebhookResult, status_text};
 use crate::clock::Clock;
 use crate::endpoint::{self, HostGrants};
 use crate::event::Event;
-use crate::networks::Networks;
+use crate::networks::GrantedNetworks;
 use crate::otlp::ClientTrace;
 use crate::outbound::{self, Body, Client, SendError};
 use crate::subscription::Webhook;
@@ -50,7 +50,7 @@ pub(super) struct WebhookRequest<'a> {
 /// How the requests of a delivery reach their endpoint.
 struct EndpointRoute {
     /// The private networks to which its name may resolve.
-    networks: Networks,
+    networks: GrantedNetworks,
     /// The time for each request.
     timeout: Duration,
 }
@@ -90,7 +90,7 @@ impl Webhooks {
             }
             (Err(reason), _) => return WebhookResult::Failed(reason),
         }
-        let networks = grants.map_or_else(|| self.client.named_networks(), |grants| grants.networks.clone());
+        let networks = grants.map_or(GrantedNetworks::AllNamed, |grants| grants.networks.clone());
         let route = EndpointRoute { networks, timeout };
         let result = match self.handshake(webhook, &route).await {
             Ok(()) => self.send(request, &route).await,

@@ -1,9 +1,9 @@
 //! Token files: one token per line, so that an old and a new token can be valid at the same time. A changed file is
 //! read again within a second.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -123,7 +123,9 @@ fn hash(key: &Hmac<Sha256>, token: &str) -> Hashed {
 }
 
 fn read(path: &Path, key: &Hmac<Sha256>) -> Result<Vec<Hashed>, TokenFileFault> {
-    let file = File::open(path)?;
+    // Opening a pipe would wait for its other end.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     // The metadata of the open file: a path could refer to another file by now.
     let metadata = file.metadata()?;
     if metadata.mode() & OTHERS_ACCESS != 0 {

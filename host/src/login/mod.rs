@@ -8,11 +8,12 @@ mod provider;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
 pub use config::{GroupRole, OidcConfig};
 use pending::{PendingLogin, PendingLogins};
 pub use provider::ProviderError;
-use provider::{Identity, Provider};
+use provider::{BegunLogin, Identity, Provider};
 
 use crate::clock::Timestamp;
 use crate::outbound::Client;
@@ -29,6 +30,12 @@ pub enum LoginError {
     /// The callback belongs to no login that this browser has begun, or to one that has ended.
     #[error("this login has ended, or another browser has begun it; begin again")]
     NotPending,
+    /// Too many logins wait for the provider.
+    #[error("too many logins wait for the OpenID provider; try again in a moment")]
+    Busy,
+    /// The system has no random numbers.
+    #[error("no random numbers are available: {0}")]
+    NoRandomNumbers(getrandom::Error),
     /// No group of the person has a role.
     #[error(
         "{0} has logged in, but none of their groups has a role on this host; ask an administrator to add a group to [access.oidc] roles"
@@ -63,15 +70,26 @@ pub struct Login {
     config: Arc<OidcConfig>,
     provider: Arc<Provider>,
     pending: Arc<PendingLogins>,
+    /// Permits of logins that wait for the provider.
+    begun: Arc<Semaphore>,
 }
+
+/// The limit of logins that wait for the provider at the same time. A provider that hangs must not occupy all
+/// connections of the admin interface.
+const MAX_WAITING: usize = 32;
+/// The longest text of a provider that is shown.
+const MAX_TEXT_CHARACTERS: usize = 200;
 
 impl Login {
     /// Logins through a provider. Nothing is sent before the first login.
-    #[must_use]
-    pub fn new(config: OidcConfig, client: Client) -> Self {
+    ///
+    /// # Errors
+    /// If the system has no random numbers.
+    pub fn new(config: OidcConfig, client: Client) -> Result<Self, getrandom::Error> {
         let config = Arc::new(config);
-        let provider = Provider::new(Arc::clone(&config), client);
-        Self { config, provider: Arc::new(provider), pending: Arc::default() }
+        let provider = Arc::new(Provider::new(Arc::clone(&config), client));
+        let (pending, begun) = (Arc::new(PendingLogins::new()?), Arc::new(Semaphore::new(MAX_WAITING)));
+        Ok(Self { config, provider, pending, begun })
     }
 
     /// The settings.
@@ -85,10 +103,11 @@ impl Login {
     /// # Errors
     /// If the provider cannot be used.
     pub async fn begin(&self, return_to: &str, now: Timestamp) -> Result<(String, String), LoginError> {
-        let begun = self.provider.begin().await?;
-        let pending = PendingLogin { nonce: begun.nonce, verifier: begun.verifier, return_to: safe_path(return_to) };
-        let browser = self.pending.insert(begun.state, pending, now);
-        Ok((begun.url, browser))
+        let _permit = self.begun.try_acquire().map_err(|_| LoginError::Busy)?;
+        let BegunLogin { url, state, nonce, verifier } = self.provider.begin().await?;
+        let pending = PendingLogin { state, nonce, verifier, return_to: safe_path(return_to) };
+        let browser = self.pending.seal(pending, now).map_err(LoginError::NoRandomNumbers)?;
+        Ok((url, browser))
     }
 
     /// Ends a login. `browser` is the secret that the browser kept.
@@ -102,10 +121,10 @@ impl Login {
         now: Timestamp,
     ) -> Result<CompletedLogin, LoginError> {
         let state = callback.state.ok_or(LoginError::NotPending)?;
-        let pending = self.pending.take(&state, browser, now).ok_or(LoginError::NotPending)?;
+        let pending = self.pending.end(&state, browser, now).ok_or(LoginError::NotPending)?;
         if let Some(error) = callback.error {
             let description = callback.error_description.map(|text| format!(" ({text})")).unwrap_or_default();
-            return Err(LoginError::Refused(format!("{error}{description}")));
+            return Err(LoginError::Refused(shortened(&format!("{error}{description}"))));
         }
         let code = callback.code.ok_or(LoginError::NotPending)?;
         let Identity { name, groups } = self.provider.complete(code, pending.nonce, pending.verifier, now).await?;
@@ -119,9 +138,17 @@ impl Login {
 /// Where a login continues by default: at what the person may do.
 const DEFAULT_PATH: &str = "/v1/access";
 
+/// A text from outside without control characters, and not longer than people read.
+fn shortened(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_control()).take(MAX_TEXT_CHARACTERS).collect()
+}
+
 /// A path on this host. A URL of another host would send people there after their login.
 fn safe_path(path: &str) -> String {
-    let is_local = path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\r', '\n', '\t']);
+    let is_local = path.starts_with('/')
+        && !path.starts_with("//")
+        && !path.contains('\\')
+        && path.bytes().all(|byte| byte.is_ascii_graphic());
     if is_local { path.to_owned() } else { DEFAULT_PATH.to_owned() }
 }
 

@@ -11,21 +11,27 @@ use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::http::{Request, Response};
 use openidconnect::core::{CoreAuthenticationFlow, CoreClient, CoreProviderMetadata};
 use openidconnect::{
-    AccessTokenHash, AsyncHttpClient, AuthorizationCode, ClientId, ClientSecret, CsrfToken, HttpRequest, HttpResponse,
-    IssuerUrl, Nonce, OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope,
-    TokenResponse as _,
+    AccessTokenHash, AsyncHttpClient, AuthorizationCode, ClaimsVerificationError, ClientId, ClientSecret, CsrfToken,
+    HttpRequest, HttpResponse, IssuerUrl, Nonce, OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier,
+    RedirectUrl, Scope, TokenResponse as _,
 };
 use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::config::OidcConfig;
 use crate::clock::Timestamp;
+use crate::files;
+use crate::networks::GrantedNetworks;
 use crate::outbound::{self, Client};
 
 /// How long the metadata and the keys of the provider are used before they are read again.
 const METADATA_VALIDITY: Duration = Duration::from_mins(10);
+/// How long a failure to read them is remembered, and how soon they can be read again.
+const FAILURE_VALIDITY: Duration = Duration::from_secs(5);
 /// The limit of one request to the provider.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest secret of this host.
+const MAX_SECRET_BYTES: u64 = 64 << 10;
 /// The largest response of the provider.
 const MAX_BYTES: usize = 1 << 20;
 /// By how much the clocks of the provider and of this host may differ.
@@ -74,7 +80,21 @@ pub(super) struct Identity {
 pub(super) struct Provider {
     config: Arc<OidcConfig>,
     client: Client,
-    metadata: Mutex<Option<(CoreProviderMetadata, Instant)>>,
+    metadata: Mutex<Option<Discovery>>,
+}
+
+/// The result of reading the metadata.
+#[derive(Debug)]
+struct Discovery {
+    /// Why it failed, if it did.
+    result: Result<CoreProviderMetadata, String>,
+    at: Instant,
+}
+
+impl Discovery {
+    fn is_current(&self) -> bool {
+        self.at.elapsed() < if self.result.is_ok() { METADATA_VALIDITY } else { FAILURE_VALIDITY }
+    }
 }
 
 impl Provider {
@@ -98,24 +118,39 @@ impl Provider {
     /// The metadata and the keys of the provider.
     async fn metadata(&self) -> Result<CoreProviderMetadata, ProviderError> {
         let mut known = self.metadata.lock().await;
-        if let Some((metadata, read_at)) = &*known
-            && read_at.elapsed() < METADATA_VALIDITY
-        {
-            return Ok(metadata.clone());
+        let fail =
+            |reason: &String| ProviderError::Failed { issuer: self.config.issuer.clone(), reason: reason.clone() };
+        if let Some(discovery) = known.as_ref().filter(|discovery| discovery.is_current()) {
+            return discovery.result.clone().map_err(|reason| fail(&reason));
         }
         let issuer = IssuerUrl::new(self.config.issuer.clone());
         let issuer = issuer.map_err(|error| ProviderError::Setting(format!("issuer: {error}")))?;
         let http = ProviderHttp(self.client.clone());
-        let metadata = CoreProviderMetadata::discover_async(issuer, &http).await;
-        let metadata = metadata.map_err(|error| self.failed(&error))?;
-        *known = Some((metadata.clone(), Instant::now()));
-        Ok(metadata)
+        let discovered = tokio::time::timeout(TIMEOUT, CoreProviderMetadata::discover_async(issuer, &http)).await;
+        let result = match discovered {
+            Ok(result) => result.map_err(|error| causes(&error)),
+            Err(_) => Err("it did not answer in time".to_owned()),
+        };
+        // Those who wait for the lock get the same result.
+        *known = Some(Discovery { result: result.clone(), at: Instant::now() });
+        result.map_err(|reason| fail(&reason))
+    }
+
+    /// Reads the keys again, because the provider may have new ones. Not more often than every few seconds.
+    async fn refresh(&self) -> Result<CoreProviderMetadata, ProviderError> {
+        let mut known = self.metadata.lock().await;
+        if known.as_ref().is_some_and(|discovery| discovery.at.elapsed() > FAILURE_VALIDITY) {
+            *known = None;
+        }
+        drop(known);
+        self.metadata().await
     }
 
     async fn secret(&self) -> Result<Option<ClientSecret>, ProviderError> {
         let Some(file) = &self.config.client_secret_file else { return Ok(None) };
-        let text = tokio::fs::read_to_string(file).await;
-        let text = text.map_err(|error| {
+        let path = file.clone();
+        let read = tokio::task::spawn_blocking(move || files::read_text(&path, MAX_SECRET_BYTES)).await;
+        let text = read.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(|error| {
             ProviderError::Setting(format!("cannot read client_secret_file {}: {error}", file.display()))
         })?;
         Ok(Some(ClientSecret::new(text.trim().to_owned())))
@@ -168,8 +203,18 @@ impl Provider {
         // A token that has just expired by this host's clock may be valid by the provider's.
         let earlier = now.before(CLOCK_SKEW);
         let time = move || chrono::DateTime::from_timestamp_millis(earlier.0.cast_signed()).unwrap_or_default();
-        let verify = client.id_token_verifier().set_time_fn(time);
-        let claims = token.claims(&verify, &Nonce::new(nonce)).map_err(|error| invalid(&error))?;
+        let mut verify = client.id_token_verifier().set_time_fn(time);
+        let nonce = Nonce::new(nonce);
+        let renewed;
+        if let Err(ClaimsVerificationError::SignatureVerification(_)) = token.claims(&verify, &nonce) {
+            let id = ClientId::new(self.config.client_id.clone());
+            renewed = CoreClient::from_provider_metadata(self.refresh().await?, id, self.secret().await?);
+            verify = renewed.id_token_verifier().set_time_fn(time);
+        }
+        let claims = token.claims(&verify, &nonce).map_err(|error| invalid(&error))?;
+        if claims.authorized_party().is_some_and(|party| **party != self.config.client_id) {
+            return Err(ProviderError::Identity("it is for another client".to_owned()));
+        }
         if let Some(expected) = claims.access_token_hash() {
             let algorithm = token.signing_alg().map_err(|error| invalid(&error))?;
             let key = token.signing_key(&verify).map_err(|error| invalid(&error))?;
@@ -225,7 +270,8 @@ fn identity(claims: &Value, groups_claim: &str, subject: &str) -> Identity {
         Value::String(group) => vec![group.clone()],
         _ => Vec::new(),
     };
-    Identity { name: name.unwrap_or_else(|| subject.to_owned()), groups }
+    let name = super::shortened(&name.unwrap_or_else(|| subject.to_owned()));
+    Identity { name, groups }
 }
 
 /// Sends requests to the provider.
@@ -245,8 +291,8 @@ async fn exchange(client: Client, request: HttpRequest) -> Result<HttpResponse, 
     let fail = |error: &dyn std::fmt::Display| RequestError(error.to_string());
     let request = request.map(outbound::body);
     let exchange = async {
-        let networks = client.named_networks();
-        let response = client.send(request, &networks, Some(TIMEOUT / 2)).await.map_err(|error| fail(&error))?;
+        let response =
+            client.send(request, &GrantedNetworks::AllNamed, Some(TIMEOUT / 2)).await.map_err(|error| fail(&error))?;
         let (parts, mut body) = response.into_parts();
         let mut bytes = Vec::new();
         while let Some(frame) = body.frame().await {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize as _, Deserializer, Serializer};
+use serde::{Deserializer, Serializer};
 
 /// A duration in a JSON Schema, as people write it.
 #[derive(schemars::JsonSchema)]
@@ -76,9 +76,18 @@ fn parse<E: serde::de::Error>(text: &str) -> Result<Duration, E> {
     humantime::parse_duration(text).map_err(E::custom)
 }
 
+/// A duration as people write it, for `Option`.
+struct DurationValue(Duration);
+
+impl<'de> serde::Deserialize<'de> for DurationValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserialize(deserializer).map(Self)
+    }
+}
+
 /// Serde functions for an optional duration.
 pub mod option {
-    use super::{Deserializer, Duration, Serializer};
+    use super::{Deserializer, Duration, DurationValue, Serializer};
 
     /// Serializes a duration, or null.
     ///
@@ -97,6 +106,6 @@ pub mod option {
     /// If the text is not a duration.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
         use serde::Deserialize as _;
-        Option::<String>::deserialize(deserializer)?.as_deref().map(super::parse).transpose()
+        Ok(Option::<DurationValue>::deserialize(deserializer)?.map(|DurationValue(duration)| duration))
     }
 }

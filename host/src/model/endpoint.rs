@@ -7,7 +7,7 @@ use serde::Deserialize as _;
 use serde::de::Error as _;
 use url::Url;
 
-use crate::networks::Networks;
+use crate::networks::GrantedNetworks;
 use crate::secrecy;
 
 /// The default name of the host in a webhook handshake.
@@ -49,14 +49,14 @@ pub struct HostGrants {
     /// The hosts, as `host`, `host:port` or `*.domain`.
     pub hosts: Vec<String>,
     /// The private networks to which their names may resolve.
-    pub networks: Networks,
+    pub networks: GrantedNetworks,
 }
 
 impl HostGrants {
     /// Grants for hosts without private networks.
     #[must_use]
     pub fn to(hosts: impl Into<Vec<String>>) -> Self {
-        Self { hosts: hosts.into(), networks: Networks::default() }
+        Self { hosts: hosts.into(), networks: GrantedNetworks::default() }
     }
 
     /// Whether a host, with its port, is granted.

@@ -1,6 +1,7 @@
 //! Private networks, which operators grant by name or by range.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -18,14 +19,6 @@ impl Networks {
     pub fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
-    }
-}
-
-impl Networks {
-    /// The ranges, for people.
-    #[must_use]
-    pub fn ranges(&self) -> Vec<String> {
-        self.0.iter().map(ToString::to_string).collect()
     }
 }
 
@@ -47,6 +40,42 @@ pub enum NetworkGrant {
     Range(IpNet),
 }
 
+impl fmt::Display for NetworkGrant {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => formatter.write_str(name),
+            Self::Range(range) => range.fmt(formatter),
+        }
+    }
+}
+
+/// The networks that a request may use. Names are looked up for each request, so that a network that is removed from the
+/// configuration is revoked at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GrantedNetworks {
+    /// Those of a sidecar.
+    Granted(Arc<[NetworkGrant]>),
+    /// All that the configuration names: an operator has chosen the host.
+    AllNamed,
+}
+
+impl Default for GrantedNetworks {
+    fn default() -> Self {
+        Self::Granted(Arc::default())
+    }
+}
+
+impl GrantedNetworks {
+    /// The names and ranges, for people.
+    #[must_use]
+    pub fn texts(&self) -> Vec<String> {
+        match self {
+            Self::Granted(grants) => grants.iter().map(ToString::to_string).collect(),
+            Self::AllNamed => Vec::new(),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for NetworkGrant {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
@@ -64,25 +93,31 @@ impl<'de> Deserialize<'de> for NetworkGrant {
 pub struct NamedNetworks(BTreeMap<String, Vec<IpNet>>);
 
 impl NamedNetworks {
-    /// The networks that grants stand for.
+    /// Checks that all named networks exist.
     ///
     /// # Errors
     /// The name of a network that the configuration does not have.
-    pub fn resolve(&self, grants: &[NetworkGrant]) -> Result<Networks, String> {
-        let mut networks = Vec::new();
-        for grant in grants {
-            match grant {
-                NetworkGrant::Range(range) => networks.push(*range),
-                NetworkGrant::Named(name) => networks.extend(self.0.get(name).ok_or_else(|| name.clone())?),
-            }
-        }
-        Ok(networks.into_iter().collect())
+    pub fn check(&self, grants: &[NetworkGrant]) -> Result<(), String> {
+        let unknown = grants.iter().find_map(|grant| match grant {
+            NetworkGrant::Named(name) if !self.0.contains_key(name) => Some(name.clone()),
+            _ => None,
+        });
+        unknown.map_or(Ok(()), Err)
     }
 
-    /// All networks together.
+    /// The networks that a request may use now. Names that the configuration does not have any more grant nothing.
     #[must_use]
-    pub fn all(&self) -> Networks {
-        self.0.values().flatten().copied().collect()
+    pub fn current(&self, granted: &GrantedNetworks) -> Networks {
+        let grants = match granted {
+            GrantedNetworks::AllNamed => return self.0.values().flatten().copied().collect(),
+            GrantedNetworks::Granted(grants) if grants.is_empty() => return Networks::default(),
+            GrantedNetworks::Granted(grants) => grants,
+        };
+        let ranges = grants.iter().flat_map(|grant| match grant {
+            NetworkGrant::Range(range) => std::slice::from_ref(range),
+            NetworkGrant::Named(name) => self.0.get(name).map(Vec::as_slice).unwrap_or_default(),
+        });
+        ranges.copied().collect()
     }
 }
 
@@ -147,7 +182,9 @@ mod tests {
     fn networks_are_granted_by_name_and_by_range() {
         let named: NamedNetworks =
             toml::from_str("compose = [\"172.18.0.0/16\", \"fd00::/8\"]\ncluster = [\"10.0.0.0/8\"]").unwrap();
-        let networks = named.resolve(&grants(&["compose", "192.168.4.0/24", "10.9.9.9"]).unwrap()).unwrap();
+        let granted = GrantedNetworks::Granted(grants(&["compose", "192.168.4.0/24", "10.9.9.9"]).unwrap().into());
+        assert_eq!(granted.texts(), ["compose", "192.168.4.0/24", "10.9.9.9/32"]);
+        let networks = named.current(&granted);
         for (address, expected) in [
             ("172.18.3.4", true),
             ("172.19.0.1", false),
@@ -160,9 +197,13 @@ mod tests {
         ] {
             assert_eq!(networks.contain(address.parse().unwrap()), expected, "{address}");
         }
-        assert!(named.all().contain("10.1.1.1".parse().unwrap()));
-        assert_eq!(named.resolve(&grants(&["compos"]).unwrap()), Err("compos".to_owned()));
-        assert_eq!(NamedNetworks::default().resolve(&[]), Ok(Networks::default()));
+        assert!(named.current(&GrantedNetworks::AllNamed).contain("10.1.1.1".parse().unwrap()));
+        assert_eq!(named.check(&grants(&["compos"]).unwrap()), Err("compos".to_owned()));
+        assert_eq!(named.check(&grants(&["compose"]).unwrap()), Ok(()));
+        assert_eq!(NamedNetworks::default().current(&GrantedNetworks::default()), Networks::default());
+        // A network that was removed from the configuration grants nothing.
+        let networks = NamedNetworks::default().current(&granted);
+        assert!(!networks.contain("172.18.3.4".parse().unwrap()) && networks.contain("10.9.9.9".parse().unwrap()));
     }
 
     #[test]

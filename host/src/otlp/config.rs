@@ -8,6 +8,7 @@ use percent_encoding::percent_decode_str;
 
 use super::sampler::Sampler;
 use super::signal::Signal;
+use crate::secrecy;
 
 /// The endpoint if an exporter is chosen and no endpoint is given.
 const DEFAULT_ENDPOINT: &str = "http://localhost:4318";
@@ -178,6 +179,10 @@ impl Variables<'_> {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs(&text).ok_or_else(malformed)? {
             let name: HeaderName = name.to_ascii_lowercase().parse().map_err(|_| malformed())?;
+            if FRAMING.contains(&name.as_str()) {
+                let reason = format!("sets the header `{name}`, which the host sets itself; remove it");
+                return Err(ConfigError { variable: variable.clone(), reason });
+            }
             let mut value = HeaderValue::try_from(value).map_err(|_| malformed())?;
             value.set_sensitive(true);
             headers.insert(name, value);
@@ -277,8 +282,13 @@ fn pairs(text: &str) -> Option<Vec<(String, String)>> {
         .collect()
 }
 
+/// Headers that belong to the request itself.
+const FRAMING: [&str; 5] = ["connection", "content-length", "content-type", "host", "transfer-encoding"];
+
 fn unusable(variable: &str, value: &str, advice: &str) -> ConfigError {
-    ConfigError { variable: variable.to_owned(), reason: format!("is `{value}`: {advice}") }
+    // A URL may contain a password.
+    let shown = if value.contains("://") { secrecy::address(value) } else { value.to_owned() };
+    ConfigError { variable: variable.to_owned(), reason: format!("is `{shown}`: {advice}") }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use prost::Message;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::config::EndpointConfig;
-use crate::networks::Networks;
+use crate::networks::GrantedNetworks;
 use crate::outbound::{self, Body, Client};
 
 /// The first and the longest pause between attempts.
@@ -93,7 +93,7 @@ impl Endpoint {
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         headers.extend(self.config.headers.clone());
-        let response = self.client.send(request, &Networks::default(), None).await;
+        let response = self.client.send(request, &GrantedNetworks::default(), None).await;
         let response = response.map_err(|error| Refusal::Temporary(error.to_string(), None))?;
         let refusal = refusal(&response);
         // The connection is reused if the body was read.

@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The addresses at which clouds serve credentials to the machine itself: of EC2 and most others, of ECS and EKS, of
-/// Alibaba and of Oracle.
-const METADATA_V4: [Ipv4Addr; 5] = [
+/// The addresses at which clouds serve credentials to the machine itself: of Azure, of Scaleway, of EC2 and most others,
+/// of ECS and EKS, of Alibaba and of Oracle.
+const METADATA_V4: [Ipv4Addr; 7] = [
+    Ipv4Addr::new(168, 63, 129, 16),
+    Ipv4Addr::new(169, 254, 42, 42),
     Ipv4Addr::new(169, 254, 169, 254),
     Ipv4Addr::new(169, 254, 170, 2),
     Ipv4Addr::new(169, 254, 170, 23),
@@ -12,8 +14,10 @@ const METADATA_V4: [Ipv4Addr; 5] = [
     Ipv4Addr::new(192, 0, 0, 192),
 ];
 
-/// As [`METADATA_V4`]: of EC2, EKS and Google.
-const METADATA_V6: [Ipv6Addr; 3] = [
+/// As [`METADATA_V4`]: of Scaleway, Oracle, EC2, EKS and Google.
+const METADATA_V6: [Ipv6Addr; 5] = [
+    Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),
+    Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
     Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x254),
     Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x23),
     Ipv6Addr::new(0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x254),
@@ -24,7 +28,7 @@ const METADATA_V6: [Ipv6Addr; 3] = [
 pub(super) fn is_metadata(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => METADATA_V4.contains(&v4),
-        IpAddr::V6(v6) => METADATA_V6.contains(&v6),
+        IpAddr::V6(v6) => METADATA_V6.contains(&v6) || embedded_v4(v6).is_some_and(|v4| METADATA_V4.contains(&v4)),
     }
 }
 
@@ -86,11 +90,22 @@ pub(super) fn is_public(address: IpAddr) -> bool {
 
 /// Whether an address stands for an IPv4 address, which would bypass the checks of that address.
 fn embeds_v4(address: Ipv6Addr) -> bool {
-    let [first, second, third, fourth, fifth, sixth, ..] = address.segments();
-    let nat64 = (first, second) == (0x64, 0xff9b);
+    let [first, second, ..] = address.segments();
     let teredo = (first, second) == (0x2001, 0);
-    let compatible = [first, second, third, fourth, fifth, sixth] == [0; 6];
-    nat64 || teredo || compatible || first == 0x2002
+    teredo || embedded_v4(address).is_some()
+}
+
+/// The IPv4 address that an address stands for by NAT64, 6to4 or another translation.
+fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let segments = address.segments();
+    let v4 = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
+    match segments {
+        [0x2002, high, low, ..] => Some(v4(high, low)),
+        [0x64, 0xff9b, .., high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] | [0, 0, 0, 0, 0, 0, high, low] => {
+            Some(v4(high, low))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -149,7 +164,17 @@ mod tests {
         ] {
             assert!(!is_routable(ip(address)), "{address}");
         }
-        for address in ["169.254.169.254", "::ffff:169.254.169.254", "100.100.100.200", "fd00:ec2::254"] {
+        for address in [
+            "169.254.169.254",
+            "::ffff:169.254.169.254",
+            "::ffff:0:a9fe:a9fe",
+            "64:ff9b::a9fe:a9fe",
+            "2002:a9fe:a9fe::",
+            "100.100.100.200",
+            "168.63.129.16",
+            "fd00:ec2::254",
+            "fd00:c1::a9fe:a9fe",
+        ] {
             assert!(is_metadata(ip(address)), "{address}");
         }
     }

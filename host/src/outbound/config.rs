@@ -9,7 +9,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::proxy::ProxySetting;
+use crate::files;
 use crate::networks::NamedNetworks;
+
+/// The largest file of authorities.
+const MAX_AUTHORITIES_BYTES: u64 = 4 << 20;
 
 /// Settings of outgoing requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -47,8 +51,9 @@ impl OutboundConfig {
 
 fn read_authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, AuthoritiesError> {
     let fail = |reason| AuthoritiesError { path: path.to_owned(), reason };
-    let pem = std::fs::read(path).map_err(|error| fail(format!("cannot be read: {error}")))?;
-    parse_authorities(&pem).map_err(fail)
+    let pem =
+        files::read_text(path, MAX_AUTHORITIES_BYTES).map_err(|error| fail(format!("cannot be read: {error}")))?;
+    parse_authorities(pem.as_bytes()).map_err(fail)
 }
 
 /// Parses the certificates of authorities in PEM.

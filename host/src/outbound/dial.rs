@@ -163,7 +163,9 @@ impl Dialer {
         if found.is_empty() {
             let fix = private
                 .map(|ip| format!(" but to {ip}; grant its network in the sidecar: [grants] networks = [\"{ip}\"]"));
-            let fix = fix.or_else(|| first.map(|ip| format!(" but to {ip}, which no network includes; grant the address itself")));
+            let fix = fix.or_else(|| {
+                first.map(|ip| format!(" but to {ip}, which no network includes; grant the address itself"))
+            });
             let fix = fix.unwrap_or_default();
             return Err(Unresolved(format!("`{host}` does not resolve to a public address{fix}")).into());
         }

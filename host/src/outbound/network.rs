@@ -24,7 +24,7 @@ use super::fault::innermost;
 use super::proxy::Proxies;
 use super::{Fault, Listeners, SendError};
 use crate::endpoint;
-use crate::networks::Networks;
+use crate::networks::{GrantedNetworks, NamedNetworks, Networks};
 
 /// The body of a request or response.
 pub type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
@@ -53,8 +53,8 @@ struct ClientSettings {
     tls: ClientConfig,
     dialer: Dialer,
     proxies: Proxies,
-    /// The networks that a webhook of an operator may go to.
-    named: Networks,
+    /// The networks that the configuration names.
+    named: NamedNetworks,
     /// The connections, by the networks that are granted. A connection to a private address must not serve a request
     /// without the grant.
     pools: Mutex<HashMap<Networks, Pool>>,
@@ -70,10 +70,10 @@ impl ClientSettings {
         let proxies = Proxies::new(&config.proxy, &config.no_proxy);
         let reach = Reach::Granted { own: own.clone(), networks: Networks::default() };
         let tls = trusting_system(config.authorities().map_err(io::Error::other)?)?;
-        Ok(Self::with(Dialer::new(reach, proxies.clone()), proxies, tls, config.networks.all()))
+        Ok(Self::with(Dialer::new(reach, proxies.clone()), proxies, tls, config.networks.clone()))
     }
 
-    fn with(dialer: Dialer, proxies: Proxies, tls: ClientConfig, named: Networks) -> Self {
+    fn with(dialer: Dialer, proxies: Proxies, tls: ClientConfig, named: NamedNetworks) -> Self {
         Self { tls, dialer, proxies, named, pools: Mutex::default() }
     }
 
@@ -141,7 +141,7 @@ impl Client {
             }
         };
         let dialer = Dialer::new(Reach::Anywhere, Proxies::none());
-        let settings = ClientSettings::with(dialer, Proxies::none(), tls, Networks::default());
+        let settings = ClientSettings::with(dialer, Proxies::none(), tls, NamedNetworks::default());
         Ok(Self { own: Listeners::default(), settings: Arc::new(RwLock::new(Arc::new(settings))) })
     }
 
@@ -165,12 +165,6 @@ impl Client {
         &self.own
     }
 
-    /// The networks that the configuration names.
-    #[must_use]
-    pub fn named_networks(&self) -> Networks {
-        self.settings().named.clone()
-    }
-
     /// Sends a request, optionally with a connect timeout. The name of its host may resolve to public addresses and to
     /// the given networks. The connection may come from the pool.
     ///
@@ -179,12 +173,12 @@ impl Client {
     pub async fn send(
         &self,
         request: Request<Body>,
-        networks: &Networks,
+        networks: &GrantedNetworks,
         connect: Option<Duration>,
     ) -> Result<Response<Body>, SendError> {
         let settings = self.settings();
         let request = self.prepare(request, &settings.proxies)?;
-        let sending = settings.pool(networks).request(request);
+        let sending = settings.pool(&settings.named.current(networks)).request(request);
         let response = CONNECT.scope(connect, sending).await.map_err(|error| failed(&error))?;
         Ok(response.map(|body: Incoming| body.map_err(Into::into).boxed_unsync()))
     }

@@ -28,7 +28,7 @@ static TAKEN: OnceLock<BTreeMap<String, String>> = OnceLock::new();
 /// Why the secrets cannot be removed from the environment.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvironmentError {
-    /// The value of a variable is not UTF-8.
+    /// A variable is not UTF-8.
     #[error("the environment variable {0} is not UTF-8; encode its value, such as in base64")]
     Encoding(String),
     /// The process cannot execute itself again.
@@ -45,10 +45,14 @@ pub(crate) fn take_environment() -> Result<(), EnvironmentError> {
     let mut secrets = received()?;
     let mut names = Vec::new();
     for (variable, value) in std::env::vars_os() {
-        let Some(name) = variable.to_str().and_then(|name| name.strip_prefix(ENVIRONMENT_PREFIX)) else { continue };
+        if !variable.as_encoded_bytes().starts_with(ENVIRONMENT_PREFIX.as_bytes()) {
+            continue;
+        }
+        let unreadable = || EnvironmentError::Encoding(variable.to_string_lossy().into_owned());
+        let name = variable.to_str().ok_or_else(unreadable)?[ENVIRONMENT_PREFIX.len()..].to_owned();
         let value =
             value.into_string().map_err(|_| EnvironmentError::Encoding(format!("{ENVIRONMENT_PREFIX}{name}")))?;
-        secrets.insert(name.to_owned(), value);
+        secrets.insert(name, value);
         names.push(variable);
     }
     if names.is_empty() {
@@ -71,7 +75,9 @@ pub(crate) fn take_environment() -> Result<(), EnvironmentError> {
 /// The file of this process. The name of a file that was replaced since would lead to another program.
 fn executable() -> PathBuf {
     const OPENED: &str = "/proc/self/exe";
-    let same = |path: &PathBuf| path.canonicalize().is_ok_and(|file| file == *path);
+    // The kernel marks a file that was deleted in this way, and another file may have that name.
+    let is_deleted = |path: &PathBuf| path.as_os_str().as_encoded_bytes().ends_with(b" (deleted)");
+    let same = |path: &PathBuf| !is_deleted(path) && path.canonicalize().is_ok_and(|file| file == *path);
     std::env::current_exe().ok().filter(same).unwrap_or_else(|| OPENED.into())
 }
 
@@ -94,7 +100,8 @@ fn received() -> io::Result<BTreeMap<String, String>> {
         return Ok(BTreeMap::new());
     };
     let path = PathBuf::from(format!("/proc/self/fd/{descriptor}"));
-    let is_ours = std::fs::read_link(&path).is_ok_and(|name| name.to_string_lossy().contains(FILE_NAME));
+    let is_ours =
+        std::fs::read_link(&path).is_ok_and(|name| name.to_string_lossy().starts_with(&format!("/memfd:{FILE_NAME}")));
     if !is_ours {
         return Ok(BTreeMap::new());
     }

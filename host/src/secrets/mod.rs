@@ -67,7 +67,7 @@ pub enum SecretError {
         reason: String,
     },
     /// The environment variable is not set.
-    #[error("the environment variable {ENVIRONMENT_PREFIX}{0} is not set; set it, and restart the host")]
+    #[error("the environment variable {ENVIRONMENT_PREFIX}{0} is not set, or is empty; set it, and restart the host")]
     NoVariable(String),
     /// The host was not started by systemd with credentials.
     #[error(
@@ -120,12 +120,14 @@ impl SecretStore {
             SecretSource::File(path) => self.read_file(path),
             SecretSource::Env(name) => {
                 let value = self.environment.0.get(name.strip_prefix(ENVIRONMENT_PREFIX).unwrap_or(name));
+                let value = value.filter(|value| !value.is_empty());
                 value.cloned().ok_or_else(|| SecretError::NoVariable(name.clone()))
             }
             SecretSource::Credential(name) => {
                 let path = self.credential(name)?;
                 let fail = |reason| SecretError::File { path: path.clone(), reason };
-                read_value(std::fs::File::open(&path).map_err(|error| fail(error.to_string()))?).map_err(fail)
+                let roots = LinkRoots::new(path.parent().map(Path::to_owned));
+                read_value(roots.open(&path).map_err(|error| fail(error.to_string()))?).map_err(fail)
             }
         }
     }

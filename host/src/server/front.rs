@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::Request;
-use axum::http::header::{FORWARDED, HeaderName};
+use axum::http::HeaderMap;
+use axum::http::header::{COOKIE, FORWARDED, HeaderName, HeaderValue, SET_COOKIE};
+use axum::response::Response;
 
 use super::access_log::ClientAddress;
 use super::forwarded;
@@ -21,6 +23,40 @@ const PROXY_HEADERS: [HeaderName; 7] = [
     HeaderName::from_static("x-forwarded-prefix"),
     HeaderName::from_static("x-real-ip"),
 ];
+
+/// The beginning of the names of the admin interface's cookies. Browsers send them to every port of a host, and so to
+/// plugins.
+const SESSION_COOKIES: &str = "sandbus_";
+
+/// Removes the cookies of the admin interface from a request.
+fn remove_session_cookies(headers: &mut HeaderMap) {
+    let is_session = |pair: &[u8]| pair.trim_ascii_start().starts_with(SESSION_COOKIES.as_bytes());
+    let pairs =
+        |value: &HeaderValue| value.as_bytes().split(|byte| *byte == b';').map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let all: Vec<_> = headers.get_all(COOKIE).iter().flat_map(pairs).collect();
+    if !all.iter().any(|pair| is_session(pair)) {
+        return;
+    }
+    let rest: Vec<_> = all.into_iter().filter(|pair| !is_session(pair)).collect();
+    headers.remove(COOKIE);
+    if let Ok(rest) = HeaderValue::from_bytes(rest.join(&b';').trim_ascii())
+        && !rest.is_empty()
+    {
+        headers.insert(COOKIE, rest);
+    }
+}
+
+/// Removes the cookies of the admin interface from a response: a plugin must not set them.
+pub(super) async fn remove_set_cookies(mut response: Response) -> Response {
+    let is_session = |value: &HeaderValue| value.as_bytes().trim_ascii_start().starts_with(SESSION_COOKIES.as_bytes());
+    let headers = response.headers_mut();
+    if headers.get_all(SET_COOKIE).iter().any(is_session) {
+        let rest: Vec<_> = headers.get_all(SET_COOKIE).iter().filter(|value| !is_session(value)).cloned().collect();
+        headers.remove(SET_COOKIE);
+        rest.into_iter().for_each(|value| drop(headers.append(SET_COOKIE, value)));
+    }
+    response
+}
 
 /// The settings of a public listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,6 +85,7 @@ impl Front {
             };
             request.extensions_mut().insert(ClientAddress(client));
         }
+        remove_session_cookies(request.headers_mut());
         if !is_proxy {
             PROXY_HEADERS.iter().for_each(|name| drop(request.headers_mut().remove(name)));
         }
@@ -123,6 +160,33 @@ mod tests {
         for proxies in [&["127.0.0.1"][..], &["::1", "127.0.0.0/8"]] {
             assert_eq!(seen(proxies).await, [all, all], "{proxies:?}");
         }
+    }
+
+    #[test]
+    fn plugins_do_not_see_the_cookies_of_the_admin_interface() {
+        for (given, left) in [
+            (&["a=1; b=2"][..], Some("a=1; b=2")),
+            (&["sandbus_session=sbt_x"], None),
+            (&["a=1; sandbus_session=sbt_x; b=2"], Some("a=1; b=2")),
+            (&["sandbus_login=x", "a=sandbus_session=1"], Some("a=sandbus_session=1")),
+            (&["a=1", "b=2;sandbus_session=sbt_x"], Some("a=1;b=2")),
+            (&[], None),
+        ] {
+            let mut headers: HeaderMap = given.iter().map(|value| (COOKIE, HeaderValue::from_static(value))).collect();
+            remove_session_cookies(&mut headers);
+            let found = headers.get(COOKIE).map(|value| value.to_str().unwrap().to_owned());
+            assert_eq!(found.as_deref(), left, "{given:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn plugins_do_not_set_the_cookies_of_the_admin_interface() {
+        let cookies = ["a=1", "sandbus_session=sbt_x; Path=/", "b=2"]
+            .map(|cookie| (SET_COOKIE, HeaderValue::from_static(cookie)));
+        let mut response = Response::default();
+        *response.headers_mut() = cookies.into_iter().collect();
+        let left = remove_set_cookies(response).await;
+        assert_eq!(left.headers().get_all(SET_COOKIE).iter().collect::<Vec<_>>(), ["a=1", "b=2"]);
     }
 
     #[test]

@@ -17,8 +17,8 @@ pub(crate) const HOST: &[LayerRule] = &[
     // The vocabulary.
     ("model", "secrecy"),
     ("toml_file", "model spelling"),
-    ("outbound", "model secrecy"),
-    ("otlp", "model outbound"),
+    ("outbound", "files model secrecy"),
+    ("otlp", "model outbound secrecy"),
     // The two largest modules, which do not know each other.
     ("bus", "files lock model"),
     ("plugin", "files model otlp outbound printable secrecy secrets threads toml_file"),
@@ -26,7 +26,7 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("observer", "bus model"),
     ("ledger", "bus files model"),
     ("access", "files model"),
-    ("login", "access model outbound"),
+    ("login", "access files model outbound"),
     ("backup", "bus files ledger lock model"),
     ("problem", "api bus model"),
     ("telemetry", "bus model otlp plugin printable stderr"),
@@ -39,7 +39,7 @@ pub(crate) const HOST: &[LayerRule] = &[
         "access api backup bus canary files ingress ledger login model otlp outbound plugin problem secrecy server telemetry threads",
     ),
     ("scenario", "api bus dispatcher ingress model otlp outbound plugin problem toml_file"),
-    ("config", "bus ingress ledger login model outbound plugin secrets server telemetry toml_file"),
+    ("config", "bus files ingress ledger login model outbound plugin secrets server telemetry toml_file"),
     // The composition root, which uses everything that it connects.
     (
         "host",

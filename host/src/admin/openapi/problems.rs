@@ -98,8 +98,14 @@ const LEDGER: &[Code] = &[(503, "ledger-unavailable")];
 /// Problems of reading and changing the tokens.
 const TOKENS: &[Code] = &[(503, "tokens-unreadable")];
 /// Problems of logins through the provider.
-const LOGIN: &[Code] =
-    &[(400, "login-failed"), (403, "login-failed"), (404, "login-off"), (500, "login-failed"), (502, "login-failed")];
+const LOGIN: &[Code] = &[
+    (400, "login-failed"),
+    (403, "login-failed"),
+    (404, "login-off"),
+    (500, "login-failed"),
+    (502, "login-failed"),
+    (503, "login-failed"),
+];
 /// Problems of writing events as JSON.
 const WRITE: &[Code] = &[(500, "host-failed")];
 /// Problems of selecting dead letters.

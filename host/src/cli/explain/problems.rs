@@ -807,7 +807,7 @@ pub(super) const ACCESS: &[Explanation] = &[
     ),
     problem(
         "login-failed",
-        &[400, 403, 500, 502],
+        &[400, 403, 500, 502, 503],
         "The login failed.",
         "The login has ended or another browser began it, the provider refused it, or the provider cannot be used.",
         "Begin the login again. If it fails again, correct what the detail names in `[access.oidc]`.",

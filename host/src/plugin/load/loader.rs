@@ -64,8 +64,16 @@ pub enum LoadError {
     #[error("its sidecar is invalid: {0}")]
     SidecarSyntax(String),
     /// Its sidecar does not match the plugin.
-    #[error("{}{0}", if matches!(.0, SidecarError::Secret(..)) { "" } else { "its sidecar is invalid: " })]
+    #[error("{}", sidecar_message(.0))]
     Sidecar(#[from] SidecarError),
+}
+
+/// A secret that cannot be read is no fault of the sidecar.
+fn sidecar_message(error: &SidecarError) -> String {
+    match error {
+        SidecarError::Secret(..) => error.to_string(),
+        _ => format!("its sidecar is invalid: {error}"),
+    }
 }
 
 impl LoadError {

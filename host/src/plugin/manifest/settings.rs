@@ -13,7 +13,7 @@ use super::sidecar::{Sidecar, SubscriptionOverrides};
 use super::sidecar_error::SidecarError;
 use super::swap_rules::{CanaryRule, RollbackRule};
 use crate::endpoint::HostGrants;
-use crate::networks::{NamedNetworks, Networks};
+use crate::networks::{GrantedNetworks, NamedNetworks};
 use crate::pattern::Pattern;
 use crate::secrecy::{SecretMask, Values};
 use crate::secrets::SecretStore;
@@ -234,8 +234,10 @@ fn deliveries_per_instance(sidecar: &Sidecar) -> BTreeMap<String, NonZeroU32> {
     rules.filter_map(|(name, rules)| Some((name.clone(), rules.deliveries_per_instance?))).collect()
 }
 
-fn networks(sidecar: &Sidecar, named: &NamedNetworks) -> Result<Networks, SidecarError> {
-    named.resolve(&sidecar.grants.networks).map_err(SidecarError::UnknownNetwork)
+fn networks(sidecar: &Sidecar, named: &NamedNetworks) -> Result<GrantedNetworks, SidecarError> {
+    let grants = &sidecar.grants.networks;
+    named.check(grants).map_err(SidecarError::UnknownNetwork)?;
+    Ok(GrantedNetworks::Granted(grants.as_slice().into()))
 }
 
 fn config(descriptor: &Descriptor, sidecar: &Sidecar, store: &SecretStore) -> Result<Values, SidecarError> {

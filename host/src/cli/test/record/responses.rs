@@ -145,9 +145,7 @@ impl Answer {
     fn of(call: &CallView, exchange: &ExchangeView) -> Self {
         let response = match call.status {
             // A stub has a whole response or none.
-            Some(_) if exchange.body_end == BodyEndView::Failed => {
-                Err("the response ended within its body".to_owned())
-            }
+            Some(_) if exchange.body_end == BodyEndView::Failed => Err("the response ended within its body".to_owned()),
             Some(status) => Ok((status, kept_headers(&exchange.headers))),
             None => Err(call.error.clone().unwrap_or_default()),
         };
