@@ -203,9 +203,9 @@ impl Provider {
         // A token that has just expired by this host's clock may be valid by the provider's.
         let earlier = now.before(CLOCK_SKEW);
         let time = move || chrono::DateTime::from_timestamp_millis(earlier.0.cast_signed()).unwrap_or_default();
+        let renewed;
         let mut verify = client.id_token_verifier().set_time_fn(time);
         let nonce = Nonce::new(nonce);
-        let renewed;
         if let Err(ClaimsVerificationError::SignatureVerification(_)) = token.claims(&verify, &nonce) {
             let id = ClientId::new(self.config.client_id.clone());
             renewed = CoreClient::from_provider_metadata(self.refresh().await?, id, self.secret().await?);

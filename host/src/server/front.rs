@@ -53,7 +53,9 @@ pub(super) async fn remove_set_cookies(mut response: Response) -> Response {
     if headers.get_all(SET_COOKIE).iter().any(is_session) {
         let rest: Vec<_> = headers.get_all(SET_COOKIE).iter().filter(|value| !is_session(value)).cloned().collect();
         headers.remove(SET_COOKIE);
-        rest.into_iter().for_each(|value| drop(headers.append(SET_COOKIE, value)));
+        for value in rest {
+            headers.append(SET_COOKIE, value);
+        }
     }
     response
 }
