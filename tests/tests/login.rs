@@ -167,6 +167,8 @@ fn a_login_ends_once_and_in_the_browser_that_began_it() {
     let (_, other) = log_in_at_provider(&host, "eve", "/");
     // Another browser, such as that of a victim who follows an attacker's link.
     refused(callback(&path, &other));
+    // That ended the other login, and not this one.
+    assert_eq!(callback(&path, &browser).status, 303);
     refused(callback(&path, &browser));
     let (path, browser) = log_in_at_provider(&host, "ada", "/");
     refused(callback(&path, ""));

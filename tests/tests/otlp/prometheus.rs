@@ -38,7 +38,7 @@ fn the_alert_rules_fire_when_they_should_and_only_then() {
     let Some(programs) = programs() else { return };
     let promtool = programs.join("promtool");
     let checked = run(Command::new(&promtool).args(["check", "rules"]).arg(monitoring().join("alerts.yaml")));
-    assert!(checked.contains("SUCCESS: 16 rules found"), "{checked}");
+    assert!(checked.contains("SUCCESS: 18 rules found"), "{checked}");
     run(Command::new(&promtool).args(["test", "rules"]).arg(monitoring().join("alerts.test.yaml")));
 }
 
@@ -128,7 +128,7 @@ fn prometheus_reads_the_metrics_and_their_exemplars_and_the_dashboard_queries_th
     });
     let rules = server.query("/api/v1/rules", &[]).unwrap();
     let healthy = rules["groups"][0]["rules"].as_array().unwrap().iter().filter(|rule| rule["health"] != "err").count();
-    assert_eq!(healthy, 16, "{rules}");
+    assert_eq!(healthy, 18, "{rules}");
 }
 
 /// An expression of the dashboard with values for Grafana's variables.
