@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use origins::FileKeys;
 pub use origins::{EffectiveSetting, Origin, Origins, ParsedOverrides};
-pub(crate) use reload::{ReloadError, ReloadReport};
+pub(crate) use reload::{FileStamp, ReloadError, ReloadReport};
 
 use crate::bus;
 use crate::endpoint::DEFAULT_ORIGIN;
@@ -295,23 +295,34 @@ pub(crate) struct ConfigSource {
     events: EventsRule,
     /// Whether the ledger keeps responses if the file does not say, and SIGHUP ends the host.
     is_for_development: bool,
+    /// The file as it was before the host read it at its start.
+    stamp: FileStamp,
 }
 
 impl ConfigSource {
     /// The source of a serving host.
     fn serving(overrides: &Overrides) -> Self {
-        Self { overrides: overrides.clone(), events: EventsRule::Off, is_for_development: false }
+        Self::of(overrides, EventsRule::Off, false)
     }
 
     /// The source of a developer's host.
     fn developing(overrides: &Overrides) -> Self {
-        Self { overrides: overrides.clone(), events: EventsRule::open(), is_for_development: true }
+        Self::of(overrides, EventsRule::open(), true)
+    }
+
+    fn of(overrides: &Overrides, events: EventsRule, is_for_development: bool) -> Self {
+        let stamp = FileStamp::of(file_of(overrides));
+        Self { overrides: overrides.clone(), events, is_for_development, stamp }
     }
 
     /// The configuration file. It need not exist if nobody named it.
     fn file(&self) -> &Path {
-        self.overrides.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
+        file_of(&self.overrides)
     }
+}
+
+fn file_of(overrides: &Overrides) -> &Path {
+    overrides.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
 }
 
 /// Settings from flags and environment variables.

@@ -119,7 +119,7 @@ fn hostile() -> Host {
     Setup::new()
         .plugin("echo")
         .plugin("hostile")
-        .sidecar("hostile", "[limits]\nmemory_bytes = 16777216\ntimeout = \"500ms\"\n")
+        .sidecar("hostile", "[limits]\nmemory_bytes = 16777216\ntimeout = \"3s\"\n")
         .start()
 }
 

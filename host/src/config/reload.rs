@@ -1,5 +1,6 @@
 //! Loads a configuration again while the host runs.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::{BusConfig, Config, SandboxConfig};
@@ -31,10 +32,24 @@ impl ReloadError {
     }
 }
 
+/// What changes with a file. None if there is no file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileStamp(Option<(u64, u64, i64, i64)>);
+
+impl FileStamp {
+    /// The stamp of a file. Blocks.
+    pub(crate) fn of(file: &Path) -> Self {
+        let metadata = std::fs::metadata(file).ok();
+        Self(metadata.map(|metadata| (metadata.ino(), metadata.len(), metadata.ctime(), metadata.ctime_nsec())))
+    }
+}
+
 impl Config {
-    /// The configuration file, if the configuration can be loaded again. The file need not exist.
-    pub(crate) fn file(&self) -> Option<&Path> {
-        Some(self.origins.source.as_ref()?.file())
+    /// The configuration file, if the configuration can be loaded again, and its stamp from before it was read at the
+    /// start. The file need not exist.
+    pub(crate) fn file(&self) -> Option<(&Path, FileStamp)> {
+        let source = self.origins.source.as_ref()?;
+        Some((source.file(), source.stamp))
     }
 
     /// Whether SIGHUP asks for a reload. A developer's host ends with its terminal.
@@ -120,9 +135,13 @@ mod tests {
         };
         let mut config = Config::load(&overrides).unwrap();
         assert_eq!(config.reload().unwrap(), ReloadReport::default());
+        // A change between the start of the host and its first look at the file is a change.
+        let stamp = |config: &Config| config.file().unwrap().1;
+        assert_eq!(stamp(&config), FileStamp::of(&file));
         write(
             "log = \"debug\"\nlisten = \"127.0.0.1:1\"\n[bus]\nretain_for = \"1d\"\nhop_limit = 5\n[outbound.networks]\na = [\"10.0.0.0/8\"]\n[ingress]\naccess_log = true\n",
         );
+        assert_ne!(stamp(&config), FileStamp::of(&file));
         let report = config.reload().unwrap();
         assert_eq!(report.applied, ["bus.max_backlog", "bus.retain_for", "ingress.access_log", "outbound.networks"]);
         assert_eq!(report.pending, ["bus.hop_limit", "listen"]);

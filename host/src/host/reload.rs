@@ -1,6 +1,5 @@
 //! Applies changes of the configuration file while the host runs: after SIGHUP, and when the file has changed.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{HostConfig, systemd, view_configuration};
 use crate::api::ConfigurationView;
 use crate::bus::SharedBus;
-use crate::config::{Config, ReloadError, ReloadReport};
+use crate::config::{Config, FileStamp, ReloadError, ReloadReport};
 use crate::ingress::Producers;
 use crate::ledger::Recorder;
 use crate::outbound;
@@ -51,9 +50,10 @@ impl std::fmt::Debug for Reloader {
 impl Reloader {
     /// Reloads until it is cancelled.
     pub(super) async fn run(mut self, cancelled: CancellationToken) {
-        let Some(file) = self.config.load().file().map(Path::to_owned) else { return };
+        let Some((file, mut loaded)) = self.config.load().file().map(|(file, stamp)| (file.to_owned(), stamp)) else {
+            return;
+        };
         metrics::gauge!(REFUSED).set(0.0);
-        let mut loaded = Stamp::of(&file).await;
         let mut last = loaded;
         loop {
             let is_signal = tokio::select! {
@@ -61,7 +61,7 @@ impl Reloader {
                 () = hangup(&mut self.hangups) => true,
                 () = tokio::time::sleep(POLL) => false,
             };
-            let now = Stamp::of(&file).await;
+            let now = stamp_of(&file).await;
             let is_settled = now == std::mem::replace(&mut last, now);
             if is_signal || is_settled && now != loaded {
                 loaded = now;
@@ -151,13 +151,8 @@ async fn hangup(signal: &mut Option<Signal>) {
     }
 }
 
-/// What changes with a file. None if there is no file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp(Option<(u64, u64, i64, i64)>);
-
-impl Stamp {
-    async fn of(file: &Path) -> Self {
-        let metadata = tokio::fs::metadata(file).await.ok();
-        Self(metadata.map(|metadata| (metadata.ino(), metadata.len(), metadata.ctime(), metadata.ctime_nsec())))
-    }
+async fn stamp_of(file: &Path) -> FileStamp {
+    let file = file.to_owned();
+    let stamp = tokio::task::spawn_blocking(move || FileStamp::of(&file)).await;
+    stamp.expect("reading the metadata of a file does not panic")
 }
