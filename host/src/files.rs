@@ -108,6 +108,59 @@ fn write_partial(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
     Ok(partial)
 }
 
+/// The space of a file system, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DiskSpace {
+    /// What the user of this process may still write.
+    pub(crate) free: u64,
+    /// The size of the file system.
+    pub(crate) total: u64,
+}
+
+/// The space of the file system that a directory is on. Blocks.
+///
+/// # Errors
+/// If the system cannot tell.
+pub(crate) fn disk_space(directory: &Path) -> io::Result<DiskSpace> {
+    let space = rustix::fs::statvfs(directory)?;
+    Ok(DiskSpace {
+        free: space.f_bavail.saturating_mul(space.f_frsize),
+        total: space.f_blocks.saturating_mul(space.f_frsize),
+    })
+}
+
+/// The size of the files in a directory and below it, in bytes; zero if there is no such directory. Symbolic links are
+/// not followed. Files that are removed while it is read do not count. Blocks.
+///
+/// # Errors
+/// If a directory cannot be read.
+pub(crate) fn directory_bytes(directory: &Path) -> io::Result<u64> {
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        entries => entries?,
+    };
+    let mut bytes = 0;
+    for entry in entries {
+        let entry = entry?;
+        bytes += match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => directory_bytes(&entry.path())?,
+            Ok(metadata) if metadata.is_file() => metadata.len(),
+            _ => 0,
+        };
+    }
+    Ok(bytes)
+}
+
+/// The size of an SQLite file, its write-ahead log and the index of that, in bytes. Missing files do not count. Blocks.
+pub(crate) fn database_bytes(path: &Path) -> u64 {
+    let size_of = |suffix: &&str| {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        std::fs::metadata(PathBuf::from(file)).map_or(0, |metadata| metadata.len())
+    };
+    ["", "-wal", "-shm"].iter().map(size_of).sum()
+}
+
 /// Whether a directory has free space for a few blocks. Only a write can tell, since quotas and reserved blocks count too.
 pub(crate) fn has_free_space(directory: &Path) -> io::Result<bool> {
     /// About the size of the smallest commit.
@@ -248,6 +301,23 @@ mod tests {
         assert_eq!(tighten(&path("data"), is_own), Tightened { changed: 1, refused: 0 });
         let modes = ["data", "data/run.sh", "data/cache", "outside"];
         assert_eq!(modes.map(|name| mode(&path(name))), [0o755, 0o755, 0o700, 0o755]);
+    }
+
+    #[test]
+    fn sizes_count_all_files_of_a_directory_and_of_a_database() {
+        let home = tempfile::tempdir().unwrap();
+        let path = |name: &str| home.path().join(name);
+        std::fs::create_dir_all(path("a/b")).unwrap();
+        for (name, bytes) in [("a/b/x.wasm", 5), ("a/record.json", 3), ("bus.db", 10), ("bus.db-wal", 20)] {
+            std::fs::write(path(name), vec![0; bytes]).unwrap();
+        }
+        std::os::unix::fs::symlink(path("bus.db"), path("a/link")).unwrap();
+        assert_eq!(directory_bytes(&path("a")).unwrap(), 8);
+        assert_eq!(directory_bytes(&path("gone")).unwrap(), 0);
+        assert!(directory_bytes(&path("bus.db")).is_err());
+        assert_eq!((database_bytes(&path("bus.db")), database_bytes(&path("ledger.db"))), (30, 0));
+        let space = disk_space(home.path()).unwrap();
+        assert!(0 < space.free && space.free <= space.total, "{space:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The composition root: builds the parts, connects them, starts them, and stops them in order.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use crate::admin::{Access, Admin};
 use crate::api::{ConfigurationView, SettingView};
 use crate::backup::BackupSource;
 use crate::bus::{self, SharedBus};
-use crate::canary::Canary;
+use crate::canary::{Canary, CanarySelection};
 use crate::clock::Clock;
 use crate::config::{Config, EffectiveSetting, ensure_folder};
 use crate::descriptors::Connections;
@@ -180,7 +180,7 @@ impl CanaryRunner for HostServices {
     async fn run_canary(&self, running: Arc<Generation>, new: Arc<Generation>, rule: CanaryRule) -> Result<(), String> {
         let plugin = Arc::clone(&running.name);
         let canary = Canary { bus: &*self.bus, capacity: &self.capacity, running, new };
-        let report = canary.run(rule.events).await.map_err(|error| error.to_string())?;
+        let report = canary.run(CanarySelection::Recent(rule.events)).await.map_err(|error| error.to_string())?;
         let (handled, different, removed) = (report.handled, report.different, &report.subscriptions_removed);
         if different > rule.max_differences || !removed.is_empty() && rule.max_differences == 0 {
             let dropped = if removed.is_empty() {
@@ -390,6 +390,21 @@ impl Host {
         self.admin_listener.address()
     }
 
+    /// The URL of the dashboard, as a browser on this machine opens it.
+    ///
+    /// # Errors
+    /// If the system does not know the address of the admin interface.
+    pub fn dashboard_url(&self) -> std::io::Result<String> {
+        let mut address = self.admin_address()?;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        Ok(format!("{}://{address}/", self.admin_listener.scheme()))
+    }
+
     /// The bus.
     #[must_use]
     pub fn bus(&self) -> SharedBus {
@@ -418,7 +433,8 @@ impl Host {
                 tracing::info!(target: ANNOUNCEMENT, plugin = name, subscription, "on {pattern}");
             }
         }
-        tracing::info!(target: ANNOUNCEMENT, %address, %admin, version = env!("CARGO_PKG_VERSION"), "listening");
+        let (dashboard, version) = (self.dashboard_url()?, env!("CARGO_PKG_VERSION"));
+        tracing::info!(target: ANNOUNCEMENT, %address, %admin, dashboard, version, "listening");
         Ok(())
     }
 

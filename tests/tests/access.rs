@@ -38,6 +38,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("get_sidecar", &["deploy", "admin"]),
     ("get_state", &ROLES),
     ("get_statistics", &ROLES),
+    ("get_storage", &ROLES),
     ("get_subscription", &ROLES),
     ("list_attempts", &ROLES),
     ("list_audit", &["admin"]),
@@ -69,6 +70,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("roll_back_plugin", &["deploy", "admin"]),
     ("rotate_secret", &["operate", "admin"]),
     ("run_canary", &["deploy", "admin"]),
+    ("set_dead_letter_group_status", &["operate", "admin"]),
     ("start_replay", &["operate", "admin"]),
     ("stop_replays", &["operate", "admin"]),
     ("upload_plugin", &["deploy", "admin"]),
@@ -319,7 +321,12 @@ fn a_token_for_a_plugin_reaches_no_other() {
 
 #[test]
 fn payloads_are_hidden() {
-    let host = Setup::new().plugin("echo").plugin("keeper").start();
+    let host = Setup::new()
+        .plugin("echo")
+        .plugin("keeper")
+        .plugin("poison-fixed")
+        .config("[ledger]\nrecord = \"all\"\n")
+        .start();
     let secret = "s3cret-payload";
     assert_eq!(host.publish("keeper.bad", "b1", json!({ "wrong": secret })).status, 202);
     eventually("it is a dead letter", || (host.dead_letters().len() == 1).then_some(()));
@@ -344,6 +351,15 @@ fn payloads_are_hidden() {
         settings["settings"].as_array().unwrap().iter().all(|setting| setting.get("value").is_some()),
         "{settings}"
     );
+    // A log line may contain a payload.
+    assert_eq!(host.publish("poison.pill", "p1", json!({})).status, 202);
+    host.wait_until_idle();
+    for (path, member) in [("/attempts?event=p1", "attempts"), ("/cause-trees/p1", "events")] {
+        let see = |token: &str| send(&host, token, "GET", &host.api_url(path), b"");
+        assert!(see(&shown).body.contains("swallowed p1"), "{path}");
+        let answer = see(&hidden);
+        assert!(!answer.body.contains("swallowed") && !answer.json()[member].is_null(), "{path}: {}", answer.body);
+    }
     let listed = text(&with_token(&host, &hidden, &["events", "list"]));
     assert!(listed.contains("keeper.bad"), "the command line shows the rest: {listed}");
 }

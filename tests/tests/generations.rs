@@ -171,6 +171,71 @@ fn a_canary_shows_what_a_new_generation_would_do_and_does_nothing() {
 }
 
 #[test]
+fn an_event_is_run_against_an_archived_generation() {
+    let host = host("");
+    swallow(&host, 0..3);
+    host.wait_until_idle();
+    host.drop_in("poison", "poison.wasm");
+    host.wait_until_loaded("poison", "poison.wasm");
+    swallow(&host, 3..4);
+    dead_letters(&host, 1);
+    let (good, bad) = (digest(&guest("poison-fixed")), digest(&guest("poison")));
+
+    let canary = |query: &str, body: &[u8]| {
+        host.send("POST", &host.api_url(&format!("/plugins/poison/canary{query}")), &[], body)
+    };
+    let report = canary(&format!("?event=3&generation={good}"), b"").json();
+    assert_eq!((&report["running"], &report["new"]), (&json!(bad), &json!(good)), "{report}");
+    assert_eq!((&report["handled"], &report["different"]), (&json!(1), &json!(1)), "{report}");
+    assert_eq!(report["differences"][0]["event"], "3", "{report}");
+    let report = canary(&format!("?generation={}", &good[..12]), b"").json();
+    assert_eq!(report["handled"], 4, "{report}");
+    let report = canary("?event=1", &guest("poison")).json();
+    assert_eq!((&report["handled"], &report["different"]), (&json!(1), &json!(0)), "{report}");
+
+    let arguments = ["canary", "--plugin", "poison", "--generation", &good[..12], "--event", "3"];
+    let output = host.cli(&arguments);
+    assert!(!output.status.success(), "what differs is a failure");
+    assert!(text(&output.stdout).contains("outcome: \"retry\" → \"ack\""), "{}", text(&output.stdout));
+    assert!(
+        text(&output.stderr).contains(&format!("generation {} of poison", &good[..12])),
+        "{}",
+        text(&output.stderr)
+    );
+
+    for (query, body, status, code) in [
+        ("", b"".as_slice(), 400, "component-required"),
+        ("?event=1", b"", 400, "component-required"),
+        (&format!("?generation={good}"), b"a component", 400, "invalid-query"),
+        ("?generation=", b"", 400, "invalid-query"),
+        (&format!("?event=1&events=2&generation={good}"), b"", 400, "invalid-query"),
+        ("?generation=zz", b"", 409, "no-generation"),
+        (&format!("?event=gone&generation={good}"), b"", 404, "not-found"),
+    ] {
+        let refused = canary(query, body);
+        assert_eq!((refused.status, refused.problem().as_str()), (status, code), "{query}: {}", refused.body);
+    }
+    std::fs::remove_file(host.path().join(format!("data/generations/poison/{good}.wasm"))).unwrap();
+    assert_eq!(canary(&format!("?generation={good}"), b"").problem(), "generation-unloadable");
+    assert_eq!(host.get("/poison").json(), 3, "nothing was written");
+    assert_eq!(host.dead_letters().len(), 1);
+}
+
+#[test]
+fn a_running_plugin_tells_its_size_and_how_long_it_took_to_load() {
+    let host = Setup::new().plugin("poison").sidecar("poison", "").start();
+    let plugin = host.plugin("poison.wasm").unwrap();
+    assert_eq!(plugin["size_bytes"], guest("poison").len(), "{plugin}");
+    assert!(plugin["load_us"].as_u64().unwrap() > 0, "{plugin}");
+    put(&host.file("poison.toml"), b"enabled = false\n");
+    eventually("it is disabled", || {
+        let plugin = host.plugin("poison.wasm").filter(|plugin| plugin["status"] == "disabled")?;
+        assert_eq!((&plugin["size_bytes"], &plugin["load_us"]), (&Value::Null, &Value::Null), "{plugin}");
+        Some(())
+    });
+}
+
+#[test]
 fn both_generations_of_a_canary_live_in_the_same_world() {
     let host = Setup::new().plugin("dice").start();
     for id in 0..10 {

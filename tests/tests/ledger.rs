@@ -109,6 +109,30 @@ fn an_event_shows_its_attempts_and_what_they_published() {
 }
 
 #[test]
+fn the_first_log_lines_of_an_attempt_are_recorded() {
+    let host = Setup::new().plugin("hostile").plugin("poison-fixed").config(ALL).start();
+    let mut follower = Follower::connect(&host, "?plugin=hostile", None);
+    assert_eq!(host.publish("hostile.order", "h1", json!({ "deed": "chatter" })).status, 202);
+    assert_eq!(host.publish("poison.pill", "p1", json!({})).status, 202);
+    host.wait_until_idle();
+    let attempt = |event: &str| host.admin(&format!("/attempts?event={event}"))["attempts"][0].clone();
+    let quiet = attempt("p1");
+    assert_eq!(quiet["log"], json!([{ "level": "info", "message": "swallowed p1" }]), "{quiet}");
+    assert_eq!(quiet["log_lines_omitted"], 0);
+    let noisy = attempt("h1");
+    let lines = items(&noisy["log"]);
+    assert_eq!(lines.len(), 20, "{noisy}");
+    assert!(lines[19]["message"].as_str().unwrap().starts_with("chatter 19 \u{1b}"), "{noisy}");
+    assert!(noisy["log_lines_omitted"].as_u64().unwrap() > 1_000, "{noisy}");
+    assert_eq!(items(&follower.next().1["log"]).len(), 20);
+
+    let shown = String::from_utf8(host.cli(&["why", "h1", "--log"]).stdout).unwrap();
+    assert!(shown.contains("      info: chatter 19 \\u{1b}") && !shown.contains("chatter 20"), "{shown}");
+    assert!(shown.contains(" more log lines are not recorded"), "{shown}");
+    assert!(!explain(&host, "h1").contains("chatter"));
+}
+
+#[test]
 fn a_request_is_found_by_the_id_in_its_response() {
     let host = Setup::new().plugin("keeper").plugin("hostile").config(ALL).start();
     let answer = host.post("/keeper/later", json!({ "a": 1 }));

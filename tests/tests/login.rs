@@ -177,7 +177,7 @@ fn a_login_ends_once_and_in_the_browser_that_began_it() {
     refused(callback("/v1/login/callback", &browser));
     let (path, browser) = log_in_at_provider(&host, "ada", "//evil.example");
     let completed = callback(&path, &browser);
-    assert_eq!((completed.status, completed.headers["location"].as_str()), (303, "/v1/access"));
+    assert_eq!((completed.status, completed.headers["location"].as_str()), (303, "/"));
     refused(callback(&path, &browser));
     // A code that the provider did not issue.
     let begun = browse("GET", &host.admin_url("/v1/login"), &[], "");

@@ -237,6 +237,12 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, mut request: Request,
     }
 }
 
+/// Whether the caller's role permits an operation. A token may be restricted to a plugin in addition.
+pub(super) fn permits(caller: &Caller, operation: &str) -> bool {
+    let permission = permissions::of(operation).unwrap_or(Permission::Admin);
+    caller.role().permits(permission) && !(caller.hides_payloads() && permissions::reveals_payloads(operation))
+}
+
 fn is_change(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD)
 }

@@ -117,6 +117,15 @@ pub(super) async fn component(admin: &Admin, request: Request) -> Result<Vec<u8>
     Ok(admin.body_reader.up_to(max_body_bytes).read(&parts.headers, body).await?.into())
 }
 
+/// Reads a component from the body, if there is one.
+///
+/// # Errors
+/// As [`component`].
+pub(super) async fn optional_component(admin: &Admin, request: Request) -> Result<Option<Vec<u8>>, Problem> {
+    let bytes = component(admin, request).await?;
+    Ok((!bytes.is_empty()).then_some(bytes))
+}
+
 /// The parameters of the path.
 #[derive(Debug)]
 pub(super) struct Path<T>(pub(super) T);

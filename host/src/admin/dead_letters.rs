@@ -1,16 +1,17 @@
 //! Lists, shows, redrives and drops dead letters.
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 
+use super::access::Caller;
 use super::body::{self, Body, Path, Query};
 use super::cursor::List;
 use super::{Admin, Page, events, page_size, query};
 use crate::api::{
-    AttemptView, DeadLetterGroupPage, DeadLetterGroupQuery, DeadLetterGroupView, DeadLetterPage, DeadLetterQuery,
-    DeadLetterSelection, DeadLetterView, DropResult, EditedRedriveRequest, RedriveResult,
+    self, AttemptView, DeadLetterGroupPage, DeadLetterGroupQuery, DeadLetterGroupView, DeadLetterPage, DeadLetterQuery,
+    DeadLetterSelection, DeadLetterView, DropResult, EditedRedriveRequest, GroupStatusRequest, RedriveResult,
 };
-use crate::bus::{DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterId, FailedAttempt};
+use crate::bus::{DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterId, FailedAttempt, GroupStatus};
 use crate::failure::Cause;
 use crate::problem::Problem;
 
@@ -103,9 +104,48 @@ pub(super) async fn groups(
     // The order of groups changes with their sizes, so the place is the number of groups before it.
     let before: usize = admin.parse_cursor(List::DeadLetterGroups, query.after.as_deref())?.unwrap_or_default();
     let to_read = Page::<DeadLetterGroup>::to_read(limit).saturating_add(before);
-    let page = Page::of_following(admin.bus.dead_letter_groups(filter, to_read).await?, before, limit);
+    let status = query.status.as_ref().map(status_of).transpose().map_err(query::invalid)?;
+    let page = Page::of_following(admin.bus.dead_letter_groups(filter, status, to_read).await?, before, limit);
     let next = page.next(|_| admin.cursor(List::DeadLetterGroups, &(before + limit).to_string()));
     Ok(Json(DeadLetterGroupPage { groups: page.items.iter().map(group).collect(), next }))
+}
+
+/// Set the status of a group of dead letters
+///
+/// The group of the dead letter in the path. A resolved group is open again as soon as another dead letter joins it. An
+/// ignored group stays ignored until somebody opens it.
+#[utoipa::path(
+    put,
+    path = "/dead-letters/groups/{sample}/status",
+    operation_id = "set_dead_letter_group_status",
+    tag = "dead-letters",
+    params(("sample" = i64, Path, description = "The number of a dead letter of the group.")),
+    request_body(content = GroupStatusRequest),
+    responses((status = 200, body = DeadLetterGroupView, description = "The group."))
+)]
+pub(super) async fn set_group_status(
+    State(admin): State<Admin>,
+    Path(sample): Path<i64>,
+    Extension(caller): Extension<Caller>,
+    Body(request): Body<GroupStatusRequest>,
+) -> Result<Json<DeadLetterGroupView>, Problem> {
+    let status = status_of(&request.status).map_err(body::invalid)?;
+    let letter = find(&admin, sample).await?;
+    admin.bus.set_group_status(letter.number, status, caller.describe()).await?;
+    let groups = admin.bus.dead_letter_groups(letter.group(), None, 1).await?;
+    groups.first().map(group).map(Json).ok_or_else(|| not_found(sample))
+}
+
+/// The status that a request names.
+fn status_of(status: &api::GroupStatus) -> Result<GroupStatus, String> {
+    match status {
+        api::GroupStatus::Open => Ok(GroupStatus::Open),
+        api::GroupStatus::Resolved => Ok(GroupStatus::Resolved),
+        api::GroupStatus::Ignored => Ok(GroupStatus::Ignored),
+        api::GroupStatus::Other(other) => {
+            Err(format!("`status` is `{other}`; a group is `open`, `resolved` or `ignored`"))
+        }
+    }
 }
 
 /// Show a dead letter and its attempts
@@ -260,5 +300,12 @@ fn group(group: &DeadLetterGroup) -> DeadLetterGroupView {
         first_at: group.first.to_string(),
         last_at: group.last.to_string(),
         sample: group.sample.number(),
+        status: match group.status {
+            GroupStatus::Open => api::GroupStatus::Open,
+            GroupStatus::Resolved => api::GroupStatus::Resolved,
+            GroupStatus::Ignored => api::GroupStatus::Ignored,
+        },
+        status_since: group.status_since.map(|since| since.to_string()),
+        status_by: group.status_by.clone(),
     }
 }

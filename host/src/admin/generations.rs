@@ -9,12 +9,12 @@ use axum::http::StatusCode;
 use super::Admin;
 use super::body::{self, Path, Query};
 use super::plugins::no_plugin;
+use super::query;
 use crate::api::{
     CanaryQuery, CanaryView, DifferenceView, DifferingDeliveryView, MeasurementView, RollbackQuery, RollbackResult,
-    schemas,
 };
-use crate::canary::{Canary, CanaryError, CanaryReport, Difference, DifferingDelivery, Measurement};
-use crate::plugin::{CanaryRule, RollbackError, RollbackReport};
+use crate::canary::{Canary, CanaryError, CanaryReport, CanarySelection, Difference, DifferingDelivery, Measurement};
+use crate::plugin::{ArchivedError, CanaryRule, Generation, LoadError, RollbackError, RollbackReport};
 use crate::problem::Problem;
 
 /// Roll a plugin back to an earlier generation
@@ -46,17 +46,23 @@ pub(super) async fn roll_back(
     })
 }
 
-/// Compare a new build with the running plugin
+/// Compare a new build or an archived generation with the running plugin
 ///
-/// Runs past events through the component in the body and through the running generation, and compares the results. There
-/// are no side effects.
+/// Runs events of the log through the running generation, and through the component in the body or the archived
+/// generation that the query names, and compares the results. There are no side effects.
 #[utoipa::path(
     post,
     path = "/plugins/{name}/canary",
     operation_id = "run_canary",
     tag = "plugins",
     params(("name" = String, Path, description = "The name of the plugin."), CanaryQuery),
-    request_body(content((schemas::Component = "application/wasm"), (schemas::Component = "application/octet-stream")), description = "The component of the new build."),
+    request_body(
+        content(
+            (ref("#/components/schemas/Component") = "application/wasm"),
+            (ref("#/components/schemas/Component") = "application/octet-stream")
+        ),
+        description = "The component of the new build. Required unless the query names a generation."
+    ),
     responses((status = 200, body = CanaryView, description = "The comparison."))
 )]
 pub(super) async fn canary(
@@ -67,24 +73,79 @@ pub(super) async fn canary(
 ) -> Result<Json<CanaryView>, Problem> {
     let running = admin.registry.snapshot().plugins.get(&name).cloned();
     let running = running.ok_or_else(|| no_plugin(&admin, &name))?;
-    let max_events = query.events.unwrap_or(CanaryRule::default().events);
-    if !(1..=CanaryRule::MAX_EVENTS).contains(&max_events) {
-        let detail = format!("`events` is {max_events}; a canary handles 1 to {} events", CanaryRule::MAX_EVENTS);
-        return Err(Problem::bad_request("invalid-query", detail));
-    }
-    let bytes = body::component(&admin, request).await?;
-    let (loader, replaced) = (Arc::clone(&admin.loader), Arc::clone(&running));
-    let loaded = tokio::task::spawn_blocking(move || loader.load_replacement(&bytes, &replaced)).await;
-    let broken = |detail: String| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "canary-failed", detail);
-    let new = loaded.map_err(|error| broken(error.to_string()))?.map_err(|error| {
-        let detail = format!("the component cannot replace plugin `{name}`: {error}");
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unloadable", detail)
-    })?;
+    let selection = select(&query)?;
+    let component = body::optional_component(&admin, request).await?;
+    let new = match (query.generation, component) {
+        (None, Some(bytes)) => load_replacement(&admin, &running, bytes).await?.map_err(|error| {
+            let detail = format!("the component cannot replace plugin `{name}`: {error}");
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unloadable", detail)
+        })?,
+        (Some(digest), None) => {
+            let bytes = admin.folder.read_archived(&name, &digest).await;
+            let bytes = bytes.map_err(|error| unarchived(&admin, &name, &error))?;
+            load_replacement(&admin, &running, bytes).await?.map_err(|error| {
+                let detail = format!("generation {digest} cannot replace the running generation: {error}");
+                Problem::new(StatusCode::CONFLICT, "generation-unloadable", detail)
+            })?
+        }
+        (Some(_), Some(_)) => {
+            return Err(query::invalid("`generation` cannot be combined with a component in the body"));
+        }
+        (None, None) => {
+            let detail = "send the component of the new build, or name an archived generation with `generation`";
+            return Err(Problem::bad_request("component-required", detail));
+        }
+    };
     let canary = Canary { bus: &*admin.bus, capacity: &admin.capacity, running, new: Arc::new(new) };
-    canary.run(max_events).await.map(|report| Json(view(report))).map_err(|error| match error {
+    canary.run(selection).await.map(|report| Json(view(report))).map_err(|error| match error {
+        CanaryError::NoEvent(_) => Problem::not_found(error.to_string()),
         CanaryError::Store(error) => error.into(),
-        CanaryError::Failed(_) => broken(error.to_string()),
+        CanaryError::Failed(_) => failed(error.to_string()),
     })
+}
+
+/// The deliveries that a query selects.
+fn select(query: &CanaryQuery) -> Result<CanarySelection, Problem> {
+    if query.generation.as_deref() == Some("") {
+        return Err(query::invalid("`generation` is empty"));
+    }
+    match (&query.event, query.events) {
+        (Some(_), Some(_)) => Err(query::invalid("`event` cannot be combined with `events`")),
+        (Some(id), None) => Ok(CanarySelection::Event(id.clone())),
+        (None, events) => {
+            let max_events = events.unwrap_or(CanaryRule::default().events);
+            if !(1..=CanaryRule::MAX_EVENTS).contains(&max_events) {
+                let detail =
+                    format!("`events` is {max_events}; a canary handles 1 to {} events", CanaryRule::MAX_EVENTS);
+                return Err(query::invalid(detail));
+            }
+            Ok(CanarySelection::Recent(max_events))
+        }
+    }
+}
+
+/// Loads a component that could replace the running generation.
+async fn load_replacement(
+    admin: &Admin,
+    running: &Arc<Generation>,
+    bytes: Vec<u8>,
+) -> Result<Result<Generation, LoadError>, Problem> {
+    let (loader, replaced) = (Arc::clone(&admin.loader), Arc::clone(running));
+    let loaded = tokio::task::spawn_blocking(move || loader.load_replacement(&bytes, &replaced)).await;
+    loaded.map_err(|error| failed(error.to_string()))
+}
+
+fn unarchived(admin: &Admin, plugin: &str, error: &ArchivedError) -> Problem {
+    let detail = error.to_string();
+    match error {
+        ArchivedError::NoPlugin(_) => no_plugin(admin, plugin),
+        ArchivedError::NoGeneration(_) => Problem::new(StatusCode::CONFLICT, "no-generation", detail),
+        ArchivedError::Unreadable(..) => Problem::new(StatusCode::CONFLICT, "generation-unloadable", detail),
+    }
+}
+
+fn failed(detail: String) -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "canary-failed", detail)
 }
 
 fn view(report: CanaryReport) -> CanaryView {

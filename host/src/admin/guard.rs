@@ -12,6 +12,9 @@ use crate::problem::Problem;
 /// The relation between a page and the target of its request (W3C Fetch Metadata).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// What a browser makes of the response (W3C Fetch Metadata).
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+
 /// The paths of a login, to which pages of other sites lead. They change nothing without a secret of the browser.
 const LOGIN: [&str; 2] = ["/v1/login", "/v1/login/callback"];
 
@@ -19,9 +22,7 @@ const LOGIN: [&str; 2] = ["/v1/login", "/v1/login/callback"];
 /// serve its pages. Where no token is required, its `Host` must also be an IP address or `localhost`: other names may
 /// resolve to this machine (DNS rebinding). A request with a token does not come from a page.
 pub(super) async fn check(State(any_host): State<bool>, request: Request, next: Next) -> Response {
-    // The provider sends browsers here, after the host has sent them there.
-    let is_login = request.method() == Method::GET && LOGIN.contains(&request.uri().path());
-    if is_allowed(request.headers(), any_host, is_login) {
+    if is_allowed(request.headers(), any_host, accepts_other_sites(&request)) {
         return next.run(request).await;
     }
     let detail = match any_host {
@@ -31,6 +32,14 @@ pub(super) async fn check(State(any_host): State<bool>, request: Request, next: 
         }
     };
     Problem::new(StatusCode::FORBIDDEN, "foreign-caller", detail).into_response()
+}
+
+/// Whether pages of other sites may lead a browser here: to a login, because the provider does, and to the dashboard,
+/// because people share links to it. The dashboard reveals nothing by itself.
+fn accepts_other_sites(request: &Request) -> bool {
+    let path = request.uri().path();
+    let opens_page = request.headers().get(SEC_FETCH_DEST).is_some_and(|destination| destination == "document");
+    request.method() == Method::GET && (LOGIN.contains(&path) || opens_page && !path.starts_with("/v1/"))
 }
 
 fn is_allowed(headers: &HeaderMap, any_host: bool, any_site: bool) -> bool {
@@ -60,6 +69,23 @@ mod tests {
     fn allows(headers: &[(HeaderName, &'static str)]) -> bool {
         let pair = |(name, value): &(HeaderName, &'static str)| (name.clone(), value.parse().unwrap());
         is_allowed(&headers.iter().map(pair).collect(), false, false)
+    }
+
+    #[test]
+    fn links_of_other_sites_may_open_the_dashboard_and_a_login_only() {
+        let accepts = |method: Method, path: &str, destination: &str| {
+            let request = Request::builder().method(method).uri(path).header(SEC_FETCH_DEST, destination);
+            accepts_other_sites(&request.body(axum::body::Body::empty()).unwrap())
+        };
+        assert!(accepts(Method::GET, "/dead-letters/7", "document") && accepts(Method::GET, "/v1/login", "document"));
+        for (method, path, destination) in [
+            (Method::GET, "/v1/events", "document"),
+            (Method::GET, "/", "iframe"),
+            (Method::GET, "/", "empty"),
+            (Method::POST, "/", "document"),
+        ] {
+            assert!(!accepts(method, path, destination), "{path} {destination}");
+        }
     }
 
     #[test]

@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::api::{
-    BodyEndView, CallView, ExchangeView, GapView, HeaderView, InvocationUsageView, LedgerView, PercentilesView,
-    PublishedView, RecordedAttemptView, RecordedRequestView, SubjectView, VerdictView,
+    BodyEndView, CallView, ExchangeView, GapView, HeaderView, InvocationUsageView, LedgerView, LogLineView,
+    PercentilesView, PublishedView, RecordedAttemptView, RecordedRequestView, SubjectView, VerdictView,
 };
 use crate::duration::micros;
 use crate::exchange::{BodyEnd, RecordedExchange};
@@ -15,7 +15,7 @@ use crate::ledger::{
     Activity, AttemptEntry, AttemptVerdict, Counters, Gap, Percentiles, RequestEntry, StatisticsSubject,
 };
 use crate::outcome::EffectNames;
-use crate::usage::Usage;
+use crate::usage::{LogLine, Usage};
 
 pub(super) fn attempt(entry: &AttemptEntry) -> RecordedAttemptView {
     let (verdict, retry_at) = match entry.verdict {
@@ -86,7 +86,13 @@ fn usage(usage: &Usage, names: &EffectNames, took: Duration) -> InvocationUsageV
         names_omitted: names.omitted as u64,
         calls: calls.collect(),
         calls_omitted: usage.calls.omitted,
+        log: usage.log.lines.iter().map(log_line).collect(),
+        log_lines_omitted: usage.log.omitted,
     }
+}
+
+fn log_line(line: &LogLine) -> LogLineView {
+    LogLineView { level: line.level.as_str().to_owned(), message: line.message.clone() }
 }
 
 fn exchange(exchange: &RecordedExchange) -> ExchangeView {

@@ -3,11 +3,11 @@
 //! A login creates a token with the role of the person, which expires and can be revoked like any other. The browser
 //! keeps it in a cookie that scripts cannot read.
 
-use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::header::{LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use serde::Deserialize;
 
 use super::Admin;
@@ -16,6 +16,7 @@ use super::audit::{self, ChangeRecord};
 use super::cookies::{LOGIN_COOKIE, SESSION_COOKIE, cookie, cookie_of};
 use super::tokens::with_tokens;
 use crate::access::{NewToken, TokenRecord};
+use crate::api::LoginMethodsView;
 use crate::login::{Callback, CompletedLogin, Login, LoginError, OidcConfig, ProviderError};
 use crate::problem::Problem;
 use crate::server::Query;
@@ -28,6 +29,18 @@ const LOGIN_SECONDS: u64 = 600;
 #[serde(default)]
 struct LoginQuery {
     return_to: String,
+}
+
+/// Show how people can log in
+#[utoipa::path(
+    get,
+    path = "/login/methods",
+    operation_id = "get_login_methods",
+    tag = "access",
+    responses((status = 200, body = LoginMethodsView, description = "The ways to log in."))
+)]
+pub(super) async fn methods(State(admin): State<Admin>) -> Json<LoginMethodsView> {
+    Json(LoginMethodsView { openid: admin.login.is_some() })
 }
 
 /// Begin a login through the OpenID provider

@@ -10,6 +10,7 @@ mod configuration;
 mod contract;
 mod cookies;
 mod cursor;
+mod dashboard;
 mod dead_letters;
 mod deliveries;
 mod events;
@@ -29,6 +30,7 @@ mod query;
 mod records;
 mod schedules;
 mod state;
+mod storage;
 mod stream;
 mod subscription_rules;
 mod subscriptions;
@@ -42,6 +44,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use axum::extract::Request;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use axum::{Router, middleware};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -145,7 +148,7 @@ impl Admin {
         router
             .route_layer(middleware::from_fn_with_state(contract.into(), contract::check))
             .route_layer(middleware::from_fn_with_state(guard.into(), access::check))
-            .fallback(|request: Request| async move { no_path(request.uri().path()) })
+            .fallback(|request: Request| async move { serve_other(&request) })
             .method_not_allowed_fallback(|| async {
                 Problem::new(
                     StatusCode::METHOD_NOT_ALLOWED,
@@ -160,6 +163,13 @@ impl Admin {
 
 /// The first segments of paths that were at the root before they moved below [`api::ROOT`].
 const MOVED: [&str; 7] = ["plugins", "subscriptions", "schedules", "scheduled", "events", "dead-letters", "compaction"];
+
+/// The response to a path that the API does not have: the dashboard, or a problem.
+fn serve_other(request: &Request) -> Response {
+    let path = request.uri().path();
+    let served = dashboard::serve(request.method(), path, request.headers());
+    served.unwrap_or_else(|| no_path(path).into_response())
+}
 
 /// A problem with 404 for a path that does not exist. If it moved, the problem names the new path.
 fn no_path(path: &str) -> Problem {

@@ -220,6 +220,8 @@ fn view_generation(generation: &Generation) -> PluginView {
         version: Some(descriptor.version.clone()),
         description: descriptor.description.clone(),
         digest: Some(generation.digest.as_str().to_owned()),
+        size_bytes: Some(generation.size_bytes),
+        load_us: Some(crate::duration::micros(generation.load_time)),
         routes: to_strings(&descriptor.routes),
         asks_for: Some(RequestedGrantsView {
             publish: to_strings(&descriptor.publishes),

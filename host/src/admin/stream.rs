@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse as _;
@@ -10,6 +11,7 @@ use axum::response::Response;
 use axum::response::sse::{Event as SentEvent, KeepAlive, Sse};
 use tokio_util::sync::CancellationToken;
 
+use super::access::Caller;
 use super::body::Query;
 use super::ledger_query::Owner;
 use super::{Admin, ledger_views as views};
@@ -29,13 +31,15 @@ struct Filter {
     owner: Owner,
     pattern: Option<Pattern>,
     failed: bool,
+    /// Whether the client may not see the log lines of handlers, which may contain payloads.
+    hides_log: bool,
 }
 
 impl Filter {
     fn of(query: StreamQuery) -> Result<Self, Problem> {
         let StreamQuery { plugin, subscription, pattern, failed } = query;
         let owner = Owner::of(plugin, subscription.as_deref())?;
-        Ok(Self { owner, pattern, failed: failed.unwrap_or(false) })
+        Ok(Self { owner, pattern, failed: failed.unwrap_or(false), hides_log: false })
     }
 
     fn matches(&self, entry: &Entry) -> bool {
@@ -76,9 +80,10 @@ impl Filter {
 pub(super) async fn follow(
     State(admin): State<Admin>,
     Query(query): Query<StreamQuery>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let filter = Filter::of(query)?;
+    let filter = Filter { hides_log: caller.hides_payloads(), ..Filter::of(query)? };
     let after = headers.get("last-event-id").map(|id| id.to_str().ok().and_then(parse_id));
     let after = match after {
         Some(None) => {
@@ -103,11 +108,14 @@ pub(super) async fn follow(
 async fn next(follower: &mut StreamFollower, filter: &Filter, stop: &CancellationToken) -> Option<SentEvent> {
     loop {
         let item = stop.run_until_cancelled(follower.next()).await??;
-        let (id, message) = match item {
+        let (id, mut message) = match item {
             StreamItem::Entry(position, entry) if filter.matches(&entry) => (Some(position), message(&entry)),
             StreamItem::Entry(..) => continue,
             StreamItem::Lost(count) => (None, StreamMessage::Lost { count }),
         };
+        if filter.hides_log {
+            hide_log(&mut message);
+        }
         let kind = match &message {
             StreamMessage::Attempt(_) => "attempt",
             StreamMessage::Request(_) => "request",
@@ -125,6 +133,14 @@ fn message(entry: &Entry) -> StreamMessage {
     match entry {
         Entry::Attempt(attempt) => StreamMessage::Attempt(Box::new(views::attempt(attempt))),
         Entry::Request(request) => StreamMessage::Request(Box::new(views::request(request))),
+    }
+}
+
+fn hide_log(message: &mut StreamMessage) {
+    match message {
+        StreamMessage::Attempt(attempt) => attempt.usage.log.clear(),
+        StreamMessage::Request(request) => request.usage.log.clear(),
+        StreamMessage::Lost { .. } => {}
     }
 }
 

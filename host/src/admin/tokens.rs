@@ -6,9 +6,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 
-use super::access::{Access, Caller};
+use super::access::{self, Access, Caller};
 use super::body::{Body, Path, invalid};
-use super::{Admin, query};
+use super::{Admin, openapi, query};
 use crate::access::{NewToken, Role, TokenId, TokenRecord, TokenStoreError};
 use crate::api::{AccessView, CreatedTokenView, TokenList, TokenRequest, TokenView};
 use crate::clock::Timestamp;
@@ -53,7 +53,14 @@ pub(super) async fn access(State(admin): State<Admin>, Extension(caller): Extens
     let role = token.as_ref().map_or_else(|| Role::Admin.as_str().to_owned(), |token| token.role.clone());
     let tokens_required = admin.access.requires_tokens && !matches!(caller, Caller::Socket);
     let (plugin, hide_payloads) = (caller.plugin().map(str::to_owned), caller.hides_payloads());
-    Json(AccessView { role, plugin, hide_payloads, token, tokens_required })
+    let operations = permitted_operations(&caller);
+    Json(AccessView { role, plugin, operations, hide_payloads, token, tokens_required })
+}
+
+/// The operations that the caller's role permits, in the order of the document.
+fn permitted_operations(caller: &Caller) -> Vec<String> {
+    let ids = openapi::operation_ids().iter();
+    ids.filter(|id| access::permits(caller, id)).cloned().collect()
 }
 
 /// List tokens, oldest first

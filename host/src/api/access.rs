@@ -15,12 +15,22 @@ pub struct AccessView {
     pub role: String,
     /// The only plugin that the caller may see and change; null for all.
     pub plugin: Option<String>,
+    /// The operations that the role permits, by their ids in this document.
+    pub operations: Vec<String>,
     /// Whether payloads are hidden from the caller.
     pub hide_payloads: bool,
     /// The caller's token; null if it has none.
     pub token: Option<TokenView>,
     /// Whether callers need tokens.
     pub tokens_required: bool,
+}
+
+/// How people can log in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct LoginMethodsView {
+    /// Whether people can log in through an OpenID provider, at `/v1/login`. Everybody can use a token.
+    pub openid: bool,
 }
 
 /// A token without its secret.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 /// The query of a canary.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub struct CanaryQuery {
@@ -13,6 +13,14 @@ pub struct CanaryQuery {
     #[param(minimum = 1, maximum = 10000)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<usize>,
+    /// Compare the deliveries of the events with this id instead of the most recent ones. They need not have been handled
+    /// yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// Compare with the archived generation that has this digest, or a digest that begins like this, instead of the
+    /// component in the body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<String>,
 }
 
 /// The result of a canary.
@@ -23,7 +31,7 @@ pub struct CanaryView {
     pub plugin: String,
     /// The digest of the running generation.
     pub running: String,
-    /// The digest of the new build.
+    /// The digest of the new build, or of the archived generation.
     pub new: String,
     /// The number of deliveries that both handled.
     pub handled: usize,

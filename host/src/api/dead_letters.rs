@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{EventDocument, EventView, Page, schemas};
+use super::{EventDocument, EventView, GroupStatus, Page, schemas};
 
 /// A delivery that is no longer retried.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -148,6 +148,9 @@ pub struct DeadLetterGroupQuery {
     #[param(value_type = Option<schemas::Cause>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+    /// Only groups with this status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<GroupStatus>,
     /// The `next` of the previous page. Groups change places while dead letters are added or removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
@@ -198,6 +201,21 @@ pub struct DeadLetterGroupView {
     pub last_at: String,
     /// The number of the newest of them.
     pub sample: i64,
+    /// What operators have decided about the group.
+    pub status: GroupStatus,
+    /// Since when the group has this status, in RFC 3339; null if nobody has set one.
+    #[schema(format = DateTime)]
+    pub status_since: Option<String>,
+    /// Who has set this status; null if nobody has, or if a dead letter has opened the group again.
+    pub status_by: Option<String>,
+}
+
+/// The status of a group of dead letters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GroupStatusRequest {
+    /// The status.
+    pub status: GroupStatus,
 }
 
 /// Data to redrive a dead letter with: one of the two members.

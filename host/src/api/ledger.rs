@@ -90,6 +90,20 @@ pub struct InvocationUsageView {
     pub calls: Vec<CallView>,
     /// The number of further requests.
     pub calls_omitted: u64,
+    /// The first 20 lines that the handler logged, with 8 KiB of text in total.
+    pub log: Vec<LogLineView>,
+    /// The number of further log lines.
+    pub log_lines_omitted: u64,
+}
+
+/// A line that a handler logged.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct LogLineView {
+    /// The level: `trace`, `debug`, `info`, `warn`, `error` or `critical`.
+    pub level: String,
+    /// The text.
+    pub message: String,
 }
 
 /// An event that an invocation published.

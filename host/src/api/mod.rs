@@ -20,6 +20,7 @@ mod problem;
 mod schedules;
 pub(crate) mod schemas;
 mod state;
+mod storage;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -29,14 +30,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
 pub use access::{
-    AccessView, AuditEntryView, AuditLogPage, AuditLogQuery, CreatedTokenView, TokenList, TokenRequest, TokenView,
+    AccessView, AuditEntryView, AuditLogPage, AuditLogQuery, CreatedTokenView, LoginMethodsView, TokenList,
+    TokenRequest, TokenView,
 };
 pub use backup::BackupQuery;
 pub use canary::{CanaryQuery, CanaryView, DifferenceView, DifferingDeliveryView, MeasurementView};
 pub use configuration::{ConfigurationView, SettingView};
 pub use dead_letters::{
     AttemptView, DeadLetterGroupPage, DeadLetterGroupQuery, DeadLetterGroupView, DeadLetterPage, DeadLetterQuery,
-    DeadLetterSelection, DeadLetterView, DropResult, EditedRedriveRequest, RedriveResult,
+    DeadLetterSelection, DeadLetterView, DropResult, EditedRedriveRequest, GroupStatusRequest, RedriveResult,
 };
 pub use deliveries::{DeliveryPage, DeliveryQuery, DeliverySelection, DeliveryView, RetryResult};
 pub use events::{
@@ -45,12 +47,14 @@ pub use events::{
 };
 pub use ledger::{
     BodyEndView, CallView, CauseTreeQuery, CauseTreeView, DelayedEventView, ExchangeView, GapView, HeaderView,
-    InvocationUsageView, LedgerView, MinutePage, MinuteQuery, MinuteView, PercentilesView, PublishedView,
+    InvocationUsageView, LedgerView, LogLineView, MinutePage, MinuteQuery, MinuteView, PercentilesView, PublishedView,
     RecordedAttemptPage, RecordedAttemptQuery, RecordedAttemptView, RecordedRequestPage, RecordedRequestQuery,
     RecordedRequestView, StatisticsView, StreamMessage, StreamQuery, SubjectView, TreeDeadLetterView, TreeDeliveryView,
     TreeEventView, VerdictView, WaitReasonView,
 };
-pub use open_enums::{DeadLetterPolicyView, DeliveryOutcomeView, DeliveryStateView, PluginStatus, SubscriptionStatus};
+pub use open_enums::{
+    DeadLetterPolicyView, DeliveryOutcomeView, DeliveryStateView, GroupStatus, PluginStatus, SubscriptionStatus,
+};
 pub use plugins::{
     ConfigKeyView, CorsRuleView, DeclaredScheduleView, DeclaredSubscriptionView, DrainQuery, DrainResult,
     GenerationView, GrantsView, LimitsView, OverlapView, PinView, PluginList, PluginView, RequestedGrantsView,
@@ -60,6 +64,7 @@ pub use problem::ProblemView;
 pub use schedules::{CancelQuery, ScheduleList, ScheduleView, ScheduledPage, ScheduledQuery, ScheduledView};
 pub use schemas::PENDING_STATES;
 pub use state::{StateKeyPage, StateKeyQuery, StateRequest, StateValueView};
+pub use storage::StorageView;
 pub use subscriptions::{
     ChangeView, ReplayRequest, ReplayResult, ReplayUntil, ReplayView, RetryView, RuleOverrides, SecretRequest,
     SecretRotationResult, StopReplaysResult, SubscriptionChangeResult, SubscriptionList, SubscriptionQuery,

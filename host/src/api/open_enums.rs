@@ -62,6 +62,18 @@ macro_rules! open_enum {
 }
 
 open_enum! {
+    /// What operators have decided about a group of dead letters.
+    GroupStatus {
+        /// Somebody has to look at it.
+        Open = "open",
+        /// Its cause is removed. It is open again when another dead letter joins it.
+        Resolved = "resolved",
+        /// It needs no attention, whatever joins it.
+        Ignored = "ignored",
+    }
+}
+
+open_enum! {
     /// Where a delivery stands.
     DeliveryStateView {
         /// The subscription has not examined the event yet.

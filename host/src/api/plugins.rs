@@ -72,6 +72,12 @@ pub struct PluginView {
     pub rolled_back: Option<PinView>,
     /// The archived generations, in the order in which they last started to run.
     pub generations: Vec<GenerationView>,
+    /// The size of the running generation's component, in bytes; null if nothing runs.
+    pub size_bytes: Option<u64>,
+    /// How long the running generation took to load, in microseconds: reading the file, compiling it or reading compiled
+    /// code from the cache, linking, and reading what the plugin declares. Its canary and the swap are not included. Null
+    /// if nothing runs.
+    pub load_us: Option<u64>,
 }
 
 /// A subscription that a plugin declares.

@@ -261,6 +261,8 @@ fn plugin_view() {
             since: text("2030-01-01T00:00:00.000Z"),
             rolled_back_from: false,
         }],
+        size_bytes: Some(7),
+        load_us: Some(8),
     };
     answer(
         &plugin,
@@ -274,8 +276,55 @@ fn plugin_view() {
         "cors":[{"routes":["GET /a"],"origins":["https://a.example"],"headers":["content-type"],"expose_headers":["etag"],
         "credentials":true,"max_age":"10m"}],"overlaps":[{"route":"GET /a","plugin":"other","theirs":"GET /{x}","goes_first":true}],
         "rolled_back":{"passed_over":"bad","runs":"abc","reason":"by hand","since":"2030-01-01T00:00:00.000Z"},
-        "generations":[{"digest":"abc","version":"1.0.0","since":"2030-01-01T00:00:00.000Z","rolled_back_from":false}]}"#,
+        "generations":[{"digest":"abc","version":"1.0.0","since":"2030-01-01T00:00:00.000Z","rolled_back_from":false}],
+        "size_bytes":7,"load_us":8}"#,
     );
+}
+
+#[test]
+fn storage() {
+    let view = StorageView {
+        directory: "/data".to_owned(),
+        bus_bytes: 1,
+        ledger_bytes: 2,
+        archive_bytes: 3,
+        free_bytes: 4,
+        total_bytes: 5,
+        first_position: Some(6),
+        last_position: None,
+        oldest_event_at: Some("2030-01-01T00:00:00.000Z".to_owned()),
+    };
+    answer(
+        &view,
+        r#"{"directory":"/data","bus_bytes":1,"ledger_bytes":2,"archive_bytes":3,"free_bytes":4,"total_bytes":5,
+        "first_position":6,"last_position":null,"oldest_event_at":"2030-01-01T00:00:00.000Z"}"#,
+    );
+}
+
+#[test]
+fn dead_letter_groups() {
+    let group = DeadLetterGroupView {
+        subscription: "p/s".to_owned(),
+        cause: "trap".to_owned(),
+        signature: "no order #".to_owned(),
+        digest: None,
+        count: 2,
+        first_at: "2030-01-01T00:00:00.000Z".to_owned(),
+        last_at: "2030-01-01T00:00:01.000Z".to_owned(),
+        sample: 7,
+        status: GroupStatus::Resolved,
+        status_since: Some("2030-01-01T00:00:02.000Z".to_owned()),
+        status_by: Some("local".to_owned()),
+    };
+    answer(
+        &group,
+        r#"{"subscription":"p/s","cause":"trap","signature":"no order #","digest":null,"count":2,
+        "first_at":"2030-01-01T00:00:00.000Z","last_at":"2030-01-01T00:00:01.000Z","sample":7,"status":"resolved",
+        "status_since":"2030-01-01T00:00:02.000Z","status_by":"local"}"#,
+    );
+    request(&GroupStatusRequest { status: GroupStatus::Ignored }, r#"{"status":"ignored"}"#);
+    let of_status = DeadLetterGroupQuery { status: Some(GroupStatus::Open), ..DeadLetterGroupQuery::default() };
+    request(&of_status, r#"{"status":"open"}"#);
 }
 
 #[test]
@@ -347,7 +396,10 @@ fn canary_view() {
         "subscriptions_removed":["old"],"subscriptions_added":[],"time_us":{"running":1,"new":2},
         "memory_bytes":{"running":3,"new":4}}"#,
     );
-    request(&CanaryQuery { events: Some(9) }, r#"{"events":9}"#);
+    request(&CanaryQuery { events: Some(9), ..CanaryQuery::default() }, r#"{"events":9}"#);
+    let of_event =
+        CanaryQuery { event: Some("e1".to_owned()), generation: Some("ab".to_owned()), ..CanaryQuery::default() };
+    request(&of_event, r#"{"event":"e1","generation":"ab"}"#);
 }
 
 fn rules(target: TargetView) -> SubscriptionRules {

@@ -71,13 +71,19 @@ impl DeadLetter {
     /// Selects the dead letters that failed like this one.
     #[must_use]
     pub fn group(&self) -> DeadLetterFilter {
-        let digest = self.history.last().and_then(|attempt| attempt.digest.clone());
         DeadLetterFilter {
             number: None,
             subscription: Some(self.subscription.clone()),
             cause: Some(self.cause.clone()),
-            failure: Some(FailureKind { signature: failure::signature(&self.reason), digest }),
+            failure: Some(self.failure()),
         }
+    }
+
+    /// How the last attempt failed.
+    #[must_use]
+    pub fn failure(&self) -> FailureKind {
+        let digest = self.history.last().and_then(|attempt| attempt.digest.clone());
+        FailureKind { signature: failure::signature(&self.reason), digest }
     }
 }
 
@@ -109,4 +115,22 @@ pub struct DeadLetterGroup {
     pub last: Timestamp,
     /// The newest of them.
     pub sample: DeadLetterId,
+    /// What operators have decided about it.
+    pub status: GroupStatus,
+    /// Since when it has this status; `None` if nobody has set one.
+    pub status_since: Option<Timestamp>,
+    /// Who has set this status; `None` if nobody has, or if the group was resolved and is open again.
+    pub status_by: Option<String>,
+}
+
+/// What operators have decided about a group of dead letters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupStatus {
+    /// Somebody has to look at it.
+    #[default]
+    Open,
+    /// The cause is removed. The group is open again when another dead letter joins it.
+    Resolved,
+    /// It needs no attention, whatever joins it.
+    Ignored,
 }

@@ -18,6 +18,7 @@ mod delivery;
 mod embedded;
 mod endpoint_holds;
 mod error;
+mod extent;
 mod future;
 mod group_commit;
 mod ids;
@@ -42,15 +43,17 @@ pub use attempt::{AttemptRecord, Settlement};
 pub use catalogue::{Catalogue, FeedEntry};
 pub use claim::{Claim, ClaimHandle, OnHandleSettled, OnSettled, settle_in_task};
 pub use contract::{
-    Bus, DeadLetters, EventLog, Inspection, Lifecycle, PluginState, SharedBus, SubscriptionFeed, Subscriptions,
+    Bus, DeadLetters, EventLog, IGNORED_DAYS, Inspection, Lifecycle, PluginState, SharedBus, SubscriptionFeed,
+    Subscriptions,
 };
 pub use crash_point::{CommitMoment, Crash, CrashPoint};
-pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterGroup, FailedAttempt, FailureKind};
+pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterGroup, FailedAttempt, FailureKind, GroupStatus};
 pub use delivery::{Delivery, DeliveryKind, DeliveryStatus};
 #[cfg(any(test, feature = "conformance"))]
 pub use embedded::EmbeddedEngine;
 pub use embedded::{Embedded, StoreCopy, check_store_copy, copy_closed_store, copy_store, has_store, new_copy_file};
 pub use error::{CommitError, OpenError, OpenErrorKind, ProducerLimit, Reachability, StoreError, StoreErrorKind};
+pub use extent::{EventPlace, StoreExtent};
 pub use future::BoxFuture;
 pub use ids::{DeadLetterId, FeedId};
 pub use inspection::{

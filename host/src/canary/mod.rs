@@ -47,12 +47,24 @@ pub struct Canary<'a> {
 /// Why a canary has no report.
 #[derive(Debug, thiserror::Error)]
 pub enum CanaryError {
+    /// The log has no event with this id.
+    #[error("the log has no event with the id `{0}`")]
+    NoEvent(String),
     /// The log cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The host panicked in a handler.
     #[error("the host failed to run a handler: {0}")]
     Failed(#[from] Panicked),
+}
+
+/// Which deliveries a canary compares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CanarySelection {
+    /// At most this many of the most recent ones that were handled.
+    Recent(usize),
+    /// Those of the events with this id.
+    Event(String),
 }
 
 /// A past delivery.
@@ -63,13 +75,22 @@ struct PastDelivery {
     definition: Arc<Definition>,
 }
 
+/// Whether a subscription selects an event.
+fn selects(definition: &Definition, logged: &LoggedEvent) -> bool {
+    definition.pattern.matches(&logged.event.event_type) && definition.filters.matches(&logged.event)
+}
+
 impl Canary<'_> {
-    /// Runs the most recent deliveries of the running generation through both generations, oldest first.
+    /// Runs the selected deliveries of the running generation through both generations, oldest first.
     ///
     /// # Errors
-    /// If the log cannot be read, or the host panics. Failures of handlers are part of the report.
-    pub async fn run(&self, max_events: usize) -> Result<CanaryReport, CanaryError> {
-        let past = self.find_past_deliveries(max_events).await?;
+    /// If there is no such event, the log cannot be read, or the host panics. Failures of handlers are part of the
+    /// report.
+    pub async fn run(&self, selection: CanarySelection) -> Result<CanaryReport, CanaryError> {
+        let past = match selection {
+            CanarySelection::Recent(max_events) => self.find_past_deliveries(max_events).await?,
+            CanarySelection::Event(id) => self.find_deliveries_of(id).await?,
+        };
         let mut report = CanaryReport::new(&self.running, &self.new);
         for (index, past) in past.into_iter().enumerate() {
             report.add(self.compare_delivery(past, index % 2 == 0).await?);
@@ -86,12 +107,9 @@ impl Canary<'_> {
             let Some(oldest) = page.last() else { break };
             (before, examined) = (Some(oldest.position), examined + page.len());
             for logged in page {
-                let matches = |definition: &Definition| {
-                    definition.pattern.matches(&logged.event.event_type) && definition.filters.matches(&logged.event)
-                };
                 let fitting = subscriptions
                     .iter()
-                    .filter(|(_, (cursor, definition))| logged.position <= *cursor && matches(definition));
+                    .filter(|(_, (cursor, definition))| logged.position <= *cursor && selects(definition, &logged));
                 found.extend(fitting.map(|(name, (_, definition))| PastDelivery {
                     logged: logged.clone(),
                     subscription: name.clone(),
@@ -101,6 +119,25 @@ impl Canary<'_> {
         }
         found.truncate(max_events);
         found.reverse();
+        Ok(found)
+    }
+
+    /// The deliveries of the events with an id, also of those that have not been handled yet.
+    async fn find_deliveries_of(&self, id: String) -> Result<Vec<PastDelivery>, CanaryError> {
+        let events = self.bus.events_with_id(id.clone()).await?;
+        if events.is_empty() {
+            return Err(CanaryError::NoEvent(id));
+        }
+        let subscriptions = self.declared_subscriptions();
+        let mut found = Vec::new();
+        for logged in events {
+            let selects = subscriptions.iter().filter(|(_, (_, definition))| selects(definition, &logged));
+            found.extend(selects.map(|(name, (_, definition))| PastDelivery {
+                logged: logged.clone(),
+                subscription: name.clone(),
+                definition: Arc::clone(definition),
+            }));
+        }
         Ok(found)
     }
 

@@ -1,6 +1,6 @@
 //! `sandbus canary`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
@@ -16,10 +16,17 @@ use crate::printable;
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The component of the new build
-    file: PathBuf,
+    #[arg(required_unless_present = "generation", conflicts_with = "generation")]
+    file: Option<PathBuf>,
+    /// Compare with an archived generation instead of a file, by its digest or the beginning of it
+    #[arg(long, value_name = "DIGEST", requires = "plugin")]
+    generation: Option<String>,
     /// Compare this many recent deliveries
     #[arg(long, value_name = "N", default_value_t = CanaryRule::default().events)]
     events: usize,
+    /// Compare the deliveries of the event with this id instead
+    #[arg(long, value_name = "ID", conflicts_with = "events")]
+    event: Option<String>,
     #[arg(long, hide = true, value_parser = super::renamed("--events"))]
     last: Option<String>,
     /// Compare with this plugin [default: the name in the component]
@@ -31,33 +38,51 @@ pub(super) struct Arguments {
 
 /// Fails if a result differs or no result is conclusive, so that scripts can rely on the exit code.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { file, events, plugin, remote, .. } = arguments;
+    let Arguments { file, generation, events, event, plugin, remote, .. } = arguments;
     let (client, output) = remote.connect();
-    let name = match plugin {
-        Some(name) => name,
-        None => {
-            let path = file.clone();
-            let inspection = tokio::task::spawn_blocking(move || Inspection::of(&path)).await??.view();
-            let name = inspection.descriptor.map(|descriptor| descriptor.name);
-            name.with_context(|| format!("{} does not name its plugin; use --plugin", file.display()))?
+    let (name, bytes) = match (file, plugin) {
+        (Some(file), plugin) => {
+            let name = match plugin {
+                Some(name) => name,
+                None => name_in(&file).await?,
+            };
+            (name, Some(read(file).await?))
         }
+        (None, Some(name)) => (name, None),
+        (None, None) => bail!("give the component of the new build, or --generation with --plugin"),
     };
-    let path = file.clone();
-    let bytes = tokio::task::spawn_blocking(move || read_plugin(&path, Symlinks::Follow)).await?;
-    let bytes = bytes.with_context(|| format!("cannot read {}", file.display()))?;
-    let report = client.canary(&name, &CanaryQuery { events: Some(events) }, bytes).await?;
-    output.print(&report, show);
+    let other = match &generation {
+        Some(digest) => format!("generation {digest}"),
+        None => "the new build".to_owned(),
+    };
+    let events = event.is_none().then_some(events);
+    let report = client.canary(&name, &CanaryQuery { events, event, generation }, bytes).await?;
+    output.print(&report, |report| show(report, events.is_none()));
     let report = report.value();
     if report.different > 0 || !report.subscriptions_removed.is_empty() {
-        bail!("the new build of {name} behaves differently from the running one");
+        bail!("{other} of {name} behaves differently from the running one");
     }
     if report.handled <= report.inconclusive {
-        bail!("no delivery is conclusive for the new build of {name}; test it with scenarios");
+        bail!("no delivery is conclusive for {other} of {name}; test it with scenarios");
     }
     Ok(())
 }
 
-fn show(report: &CanaryView) -> String {
+/// The name of the plugin in a component.
+async fn name_in(file: &Path) -> anyhow::Result<String> {
+    let path = file.to_owned();
+    let inspection = tokio::task::spawn_blocking(move || Inspection::of(&path)).await??.view();
+    let name = inspection.descriptor.map(|descriptor| descriptor.name);
+    name.with_context(|| format!("{} does not name its plugin; use --plugin", file.display()))
+}
+
+async fn read(file: PathBuf) -> anyhow::Result<Vec<u8>> {
+    let path = file.clone();
+    let bytes = tokio::task::spawn_blocking(move || read_plugin(&path, Symlinks::Follow)).await?;
+    bytes.with_context(|| format!("cannot read {}", file.display()))
+}
+
+fn show(report: &CanaryView, is_one_event: bool) -> String {
     let mut text: String = report.differences.iter().map(format_difference).collect();
     for (names, what) in
         [(&report.subscriptions_removed, "subscription removed"), (&report.subscriptions_added, "subscription added")]
@@ -80,7 +105,10 @@ fn show(report: &CanaryView) -> String {
         );
     }
     if *handled == 0 {
-        text.push_str("the log has no event that the running generation has handled\n");
+        text.push_str(match is_one_event {
+            true => "no subscription that the running generation declares selects the event\n",
+            false => "the log has no event that the running generation has handled\n",
+        });
     }
     text
 }

@@ -19,11 +19,12 @@ use serde_json::Value;
 use super::response::Response;
 use crate::api::{
     self, BackupQuery, CanaryQuery, CanaryView, CancelQuery, CauseTreeQuery, CauseTreeView, CompactionResult,
-    ConfigurationView, CreatedTokenView, DeadLetterSelection, DeadLetterView, DeliverySelection, DrainQuery,
-    DrainResult, DropResult, EditedRedriveRequest, EventList, NoContent, Page, PluginView, ProblemView, PublishResult,
-    RedriveResult, ReplayRequest, ReplayResult, RetryResult, RollbackQuery, RollbackResult, SecretRequest,
-    SecretRotationResult, StateKeyPage, StateKeyQuery, StateRequest, StateValueView, StatisticsView, StopReplaysResult,
-    StreamQuery, SubscriptionChangeResult, SubscriptionRequest, TokenList, TokenRequest,
+    ConfigurationView, CreatedTokenView, DeadLetterGroupView, DeadLetterSelection, DeadLetterView, DeliverySelection,
+    DrainQuery, DrainResult, DropResult, EditedRedriveRequest, EventList, GroupStatusRequest, NoContent, Page,
+    PluginView, ProblemView, PublishResult, RedriveResult, ReplayRequest, ReplayResult, RetryResult, RollbackQuery,
+    RollbackResult, SecretRequest, SecretRotationResult, StateKeyPage, StateKeyQuery, StateRequest, StateValueView,
+    StatisticsView, StopReplaysResult, StreamQuery, SubscriptionChangeResult, SubscriptionRequest, TokenList,
+    TokenRequest,
 };
 use crate::networks::GrantedNetworks;
 use crate::outbound::{self, Fault, SendError};
@@ -128,10 +129,10 @@ impl Client {
         &self,
         plugin: &str,
         query: &CanaryQuery,
-        component: Vec<u8>,
+        component: Option<Vec<u8>>,
     ) -> ClientResult<CanaryView> {
-        let content = ("application/wasm", component);
-        self.allowing(WORK).send(Method::POST, &["plugins", plugin, "canary"], query, Some(content)).await
+        let content = component.map(|component| ("application/wasm", component));
+        self.allowing(WORK).send(Method::POST, &["plugins", plugin, "canary"], query, content).await
     }
 
     /// Uploads a component as the plugin of this name.
@@ -239,6 +240,16 @@ impl Client {
         request: &EditedRedriveRequest,
     ) -> ClientResult<RedriveResult> {
         self.post_json(&["dead-letters", &number.to_string(), "redrive"], request).await
+    }
+
+    pub(crate) async fn set_group_status(
+        &self,
+        number: i64,
+        request: &GroupStatusRequest,
+    ) -> ClientResult<DeadLetterGroupView> {
+        let body = serde_json::to_string(request).context("cannot write the request as JSON")?;
+        let content = Some(("application/json", body.into()));
+        self.send(Method::PUT, &["dead-letters", "groups", &number.to_string(), "status"], &(), content).await
     }
 
     pub(crate) async fn retry_now(&self, selection: &DeliverySelection) -> ClientResult<RetryResult> {

@@ -6,17 +6,18 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use clap::Subcommand;
 
+use super::client::Client;
 use super::completions::live;
 use super::paging::{Paging, next_page_hint};
 use super::{Group, output};
 use crate::api::{
-    AttemptView, DeadLetterGroupPage, DeadLetterPage, DeadLetterQuery, DeadLetterSelection, DeadLetterView,
-    EditedRedriveRequest,
+    AttemptView, DeadLetterGroupPage, DeadLetterGroupQuery, DeadLetterPage, DeadLetterQuery, DeadLetterSelection,
+    DeadLetterView, EditedRedriveRequest, GroupStatus, GroupStatusRequest,
 };
 use crate::failure::Cause;
 use crate::printable;
 use crate::subscription::SubscriptionId;
-use output::{cell, digest, table, truncate};
+use output::{Output, cell, digest, table, truncate};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -34,6 +35,19 @@ pub(super) enum Command {
     Redrive(Redrive),
     /// Delete dead letters
     Drop(Selection),
+    /// Mark the group of a dead letter as resolved; it is open again when another one joins it
+    Resolve(GroupSample),
+    /// Mark the group of a dead letter as ignored, whatever joins it
+    Ignore(GroupSample),
+    /// Open the group of a dead letter again
+    Reopen(GroupSample),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct GroupSample {
+    /// The number of a dead letter of the group, such as its sample
+    #[arg(value_parser = parse_number, add = live::dead_letters())]
+    number: i64,
 }
 
 #[derive(Debug, Default, clap::Args)]
@@ -50,9 +64,15 @@ pub(super) struct ListArguments {
 pub(super) struct GroupArguments {
     #[command(flatten)]
     filter: Filter,
+    /// Select groups with this status
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(STATUSES))]
+    status: Option<String>,
     #[command(flatten)]
     paging: Paging,
 }
+
+/// The statuses of groups.
+const STATUSES: [&str; 3] = ["open", "resolved", "ignored"];
 
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Filter {
@@ -130,8 +150,11 @@ pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
             let page = paging.fetch::<DeadLetterPage>(&client, &query).await?;
             output.print(&page, |page| list(&page.dead_letters) + &next_page_hint(page));
         }
-        Command::Groups(GroupArguments { filter, paging }) => {
-            let page = paging.fetch::<DeadLetterGroupPage>(&client, &filter.query()).await?;
+        Command::Groups(GroupArguments { filter, status, paging }) => {
+            let DeadLetterQuery { subscription, cause, .. } = filter.query();
+            let status = status.map(GroupStatus::from);
+            let query = DeadLetterGroupQuery { subscription, cause, status, ..DeadLetterGroupQuery::default() };
+            let page = paging.fetch::<DeadLetterGroupPage>(&client, &query).await?;
             output.print(&page, |page| groups(page) + &next_page_hint(page));
         }
         Command::Show { number } => {
@@ -153,7 +176,19 @@ pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
             let response = client.drop_dead_letters(&which.query()).await?;
             output.print(&response, |response| format!("dropped: {}", response.dropped));
         }
+        Command::Resolve(GroupSample { number }) => set_status(&client, output, number, GroupStatus::Resolved).await?,
+        Command::Ignore(GroupSample { number }) => set_status(&client, output, number, GroupStatus::Ignored).await?,
+        Command::Reopen(GroupSample { number }) => set_status(&client, output, number, GroupStatus::Open).await?,
     }
+    Ok(())
+}
+
+async fn set_status(client: &Client, output: Output, number: i64, status: GroupStatus) -> anyhow::Result<()> {
+    let group = client.set_group_status(number, &GroupStatusRequest { status }).await?;
+    output.print(&group, |group| {
+        let (status, count) = (cell(group.status.as_str()), group.count);
+        format!("{status}: {count} of {} with `{}`", cell(&group.subscription), cell(&group.signature))
+    });
     Ok(())
 }
 
@@ -209,10 +244,11 @@ fn list(letters: &[DeadLetterView]) -> String {
 }
 
 fn groups(response: &DeadLetterGroupPage) -> String {
-    let columns = ["COUNT", "SUBSCRIPTION", "CAUSE", "SIGNATURE", "DIGEST", "FIRST", "LAST", "SAMPLE"];
+    let columns = ["COUNT", "STATUS", "SUBSCRIPTION", "CAUSE", "SIGNATURE", "DIGEST", "FIRST", "LAST", "SAMPLE"];
     table(&columns, &response.groups, |group| {
         vec![
             cell(group.count),
+            cell(group.status.as_str()),
             cell(&group.subscription),
             cell(&group.cause),
             truncate(&group.signature, 80),

@@ -8,8 +8,8 @@ use http_body_util::BodyExt as _;
 use super::Remote;
 use super::client::{Client, StreamEnd};
 use super::completions::live;
-use super::server_sent_events::Parser;
-use super::why::render::{describe_attempt, describe_request};
+use super::server_sent_events::{Parser, SentEvent};
+use super::why::render::{describe_attempt, describe_request, log_lines};
 use crate::api::{StreamMessage, StreamQuery};
 use crate::pattern::Pattern;
 use crate::{console, printable};
@@ -31,17 +31,33 @@ pub(super) struct Arguments {
     /// Show only failures
     #[arg(long)]
     failed: bool,
+    /// Show the log lines of handlers
+    #[arg(long)]
+    log: bool,
     #[command(flatten)]
     remote: Remote,
 }
 
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { plugin, subscription, pattern, failed, remote } = arguments;
+    let Arguments { plugin, subscription, pattern, failed, log, remote } = arguments;
     let (client, output) = remote.connect();
     let query = StreamQuery { plugin, subscription, pattern, failed: failed.then_some(true) };
+    let show = |event: &SentEvent| {
+        let message: StreamMessage = serde_json::from_str(&event.data)
+            .context("cannot parse a message of the stream; is it a Sandbus host of this version?")?;
+        if output.json {
+            console::print_line(&printable::json(&event.data));
+            return Ok(());
+        }
+        console::print_line(&printable::line(&describe(&message)));
+        for line in log_lines_of(&message).into_iter().filter(|_| log) {
+            console::print_line(&format!("    {}", printable::line(&line)));
+        }
+        Ok(())
+    };
     let mut last_id = None;
     loop {
-        let end = follow(&client, &query, output.json, &mut last_id).await?;
+        let end = follow(&client, &query, show, &mut last_id).await?;
         // The host was there, so it may come back.
         console::print_status(&format!("disconnected ({end}); connecting again"));
         tokio::time::sleep(RECONNECT).await;
@@ -56,7 +72,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 async fn follow(
     client: &Client,
     query: &StreamQuery,
-    json: bool,
+    show: impl Fn(&SentEvent) -> anyhow::Result<()>,
     last_id: &mut Option<String>,
 ) -> anyhow::Result<StreamEnd> {
     let mut body = client.stream(query, last_id.as_deref()).await?;
@@ -68,17 +84,19 @@ async fn follow(
         };
         let Ok(part) = frame.into_data() else { continue };
         for event in parser.add(&part) {
-            let message: StreamMessage = serde_json::from_str(&event.data)
-                .context("cannot parse a message of the stream; is it a Sandbus host of this version?")?;
-            if json {
-                console::print_line(&printable::json(&event.data));
-            } else {
-                console::print_line(&printable::line(&describe(&message)));
-            }
+            show(&event)?;
             if event.id.is_some() {
                 *last_id = event.id;
             }
         }
+    }
+}
+
+fn log_lines_of(message: &StreamMessage) -> Vec<String> {
+    match message {
+        StreamMessage::Attempt(attempt) => log_lines(&attempt.usage),
+        StreamMessage::Request(request) => log_lines(&request.usage),
+        StreamMessage::Lost { .. } => Vec::new(),
     }
 }
 

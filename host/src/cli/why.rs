@@ -16,6 +16,9 @@ pub(super) struct Arguments {
     /// Show at most N events, up to 10,000; the event and those that led to it are always shown
     #[arg(long, value_name = "N", default_value = "200", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     limit: u16,
+    /// Show the log lines of handlers
+    #[arg(long)]
+    log: bool,
     #[command(flatten)]
     remote: Remote,
 }
@@ -27,6 +30,6 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     let query = CauseTreeQuery { source: arguments.source, limit: Some(arguments.limit.into()) };
     let tree = client.cause_tree(&arguments.id, &query).await?;
-    output.print(&tree, render::render);
+    output.print(&tree, |tree| render::render(tree, arguments.log));
     Ok(())
 }

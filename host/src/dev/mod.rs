@@ -36,6 +36,9 @@ pub(crate) struct Arguments {
     /// Keep each failed delivery, and retry it when the plugin is rebuilt or `dev` restarts
     #[arg(long)]
     hold_failures: bool,
+    /// Open the dashboard in a browser
+    #[arg(long)]
+    open: bool,
     /// Show the directories that were skipped
     #[arg(long)]
     verbose: bool,
@@ -65,7 +68,7 @@ pub(crate) fn with_dev_defaults(command: clap::Command) -> clap::Command {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { path, hold_failures, verbose, overrides: ParsedOverrides(mut overrides) } = arguments;
+    let Arguments { path, hold_failures, open, verbose, overrides: ParsedOverrides(mut overrides) } = arguments;
     let found = projects::find(&path, verbose)?;
     let home = builder::home(&path, &found);
     let folder = folder(overrides.plugins.as_deref(), &home)?;
@@ -95,6 +98,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let host = Host::start_on(listeners, config, observer, otlp).await?;
     let asked = stop_signal()?;
     host.announce()?;
+    if open {
+        open_dashboard(&host.dashboard_url()?);
+    }
     console::print_status(prompt::HELP);
     if hold_failures {
         console::print_status(HOLDING);
@@ -109,6 +115,13 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let result = host.run(asked).await;
     background.shutdown().await;
     result
+}
+
+/// Opens the dashboard in the browser of the desktop. Without one, a person can open the URL elsewhere.
+fn open_dashboard(url: &str) {
+    if let Err(error) = open::that_detached(url) {
+        console::print_status(&format!("cannot open a browser ({error}); open {url}"));
+    }
 }
 
 /// The folder for components: a named one that exists, or a private one.

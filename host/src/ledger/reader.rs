@@ -17,6 +17,7 @@ use super::store::{self, RecordKind, StoreError, read_exchanges};
 use crate::clock::Timestamp;
 use crate::duration::micros;
 use crate::event::CauseTreeId;
+use crate::files;
 use crate::usage::Usage;
 
 /// Reads the ledger. Each call first waits until the records that are queued are written, for half a second at most,
@@ -100,6 +101,12 @@ const REQUEST: &str = "number, at, id, plugin, digest, method, route, path, stat
 impl LedgerReader {
     pub(super) fn new(path: PathBuf, shared: Arc<Shared>) -> Self {
         Self { path, shared }
+    }
+
+    /// The size of the ledger's files, in bytes.
+    pub async fn size_bytes(&self) -> u64 {
+        let path = self.path.clone();
+        tokio::task::spawn_blocking(move || files::database_bytes(&path)).await.unwrap_or(0)
     }
 
     /// The attempts that match, newest first, starting before a number or with the newest one. Each comes with its
@@ -245,14 +252,14 @@ fn newest_first<T>(
 }
 
 fn attempt_of(row: &Row<'_>) -> rusqlite::Result<(i64, AttemptEntry)> {
-    let Details { names, calls, redriven_replay, redriven_at, edited, .. } = details(row, 22)?;
+    let Details { names, calls, log, redriven_replay, redriven_at, edited, .. } = details(row, 22)?;
     let verdict = match row.get(18)? {
         0_i64 => AttemptVerdict::Handled,
         1 => AttemptVerdict::Retry(time(row, 19)?),
         _ => AttemptVerdict::Dead,
     };
-    let usage =
-        Usage { queued: duration(row, 14)?, cpu_time: duration(row, 16)?, memory_bytes: unsigned(row, 17)?, calls };
+    let (queued, cpu_time, memory_bytes) = (duration(row, 14)?, duration(row, 16)?, unsigned(row, 17)?);
+    let usage = Usage { queued, cpu_time, memory_bytes, calls, log };
     let replay: Option<i64> = row.get(11)?;
     let attempt = AttemptEntry {
         at: time(row, 1)?,
@@ -280,9 +287,9 @@ fn attempt_of(row: &Row<'_>) -> rusqlite::Result<(i64, AttemptEntry)> {
 }
 
 fn request_of(row: &Row<'_>) -> rusqlite::Result<(i64, RequestEntry)> {
-    let Details { names, calls, trees, .. } = details(row, 15)?;
-    let usage =
-        Usage { queued: duration(row, 9)?, cpu_time: duration(row, 11)?, memory_bytes: unsigned(row, 12)?, calls };
+    let Details { names, calls, log, trees, .. } = details(row, 15)?;
+    let (queued, cpu_time, memory_bytes) = (duration(row, 9)?, duration(row, 11)?, unsigned(row, 12)?);
+    let usage = Usage { queued, cpu_time, memory_bytes, calls, log };
     let request = RequestEntry {
         at: time(row, 1)?,
         id: row.get(2)?,

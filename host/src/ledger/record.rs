@@ -8,7 +8,7 @@ use crate::bus::{AttemptRecord, DeliveryStatus, FeedId};
 use crate::clock::Timestamp;
 use crate::event::CauseTreeId;
 use crate::outcome::{EffectNames, Failure};
-use crate::usage::{OutboundCalls, Usage};
+use crate::usage::{OutboundCalls, RecordedLog, Usage};
 
 /// A record of the ledger.
 #[derive(Clone, Debug, PartialEq)]
@@ -204,6 +204,9 @@ pub struct RequestEntry {
 pub(super) struct Details {
     pub(super) names: EffectNames,
     pub(super) calls: OutboundCalls,
+    /// Records of earlier versions have none.
+    #[serde(skip_serializing_if = "RecordedLog::is_empty")]
+    pub(super) log: RecordedLog,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) trees: Vec<CauseTreeId>,
     /// Whether the delivery was a redriven dead letter of a replay.
@@ -227,7 +230,7 @@ impl Details {
 pub(super) mod tests {
     use super::*;
     use crate::outcome::PublishedName;
-    use crate::usage::OutboundCall;
+    use crate::usage::{LogLevel, LogLine, OutboundCall};
 
     pub(in super::super) fn attempt(at: u64, verdict: AttemptVerdict) -> AttemptEntry {
         let failure = RecordedFailure { cause: "exception".to_owned(), reason: "no server".to_owned() };
@@ -261,6 +264,10 @@ pub(super) mod tests {
                 cpu_time: Duration::from_millis(2),
                 memory_bytes: 65_536,
                 calls: OutboundCalls { recorded: vec![call], omitted: 3 },
+                log: RecordedLog {
+                    lines: vec![LogLine { level: LogLevel::Warn, message: "slow".to_owned() }],
+                    omitted: 2,
+                },
             },
             verdict,
             failure: (verdict != AttemptVerdict::Handled).then_some(failure),

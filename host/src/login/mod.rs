@@ -135,8 +135,8 @@ impl Login {
     }
 }
 
-/// Where a login continues by default: at what the person may do.
-const DEFAULT_PATH: &str = "/v1/access";
+/// Where a login continues by default: at the dashboard.
+const DEFAULT_PATH: &str = "/";
 
 /// A text from outside without control characters, and not longer than people read.
 fn shortened(text: &str) -> String {
@@ -160,12 +160,12 @@ mod tests {
     fn a_login_continues_on_this_host() {
         for (given, path) in [
             ("/dead-letters?group=5", "/dead-letters?group=5"),
-            ("", "/v1/access"),
-            ("https://evil.example/", "/v1/access"),
-            ("//evil.example/", "/v1/access"),
-            ("/\\evil.example/", "/v1/access"),
-            ("evil", "/v1/access"),
-            ("/a\r\nset-cookie: b", "/v1/access"),
+            ("", "/"),
+            ("https://evil.example/", "/"),
+            ("//evil.example/", "/"),
+            ("/\\evil.example/", "/"),
+            ("evil", "/"),
+            ("/a\r\nset-cookie: b", "/"),
         ] {
             assert_eq!(safe_path(given), path, "{given:?}");
         }

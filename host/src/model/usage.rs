@@ -9,6 +9,10 @@ use crate::exchange::RecordedExchange;
 
 /// The largest number of requests of one invocation that are recorded. Further ones are counted only.
 pub const MAX_RECORDED_CALLS: usize = 64;
+/// The largest number of log lines of one invocation that are recorded. Further ones are counted only.
+pub const MAX_LOG_LINES: usize = 20;
+/// The largest size of the recorded log lines of one invocation.
+pub const MAX_LOG_BYTES: usize = 8 << 10;
 
 /// What one invocation used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +25,62 @@ pub struct Usage {
     pub memory_bytes: u64,
     /// The requests that it sent.
     pub calls: OutboundCalls,
+    /// Its first log lines.
+    pub log: RecordedLog,
+}
+
+/// The first log lines of an invocation, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RecordedLog {
+    /// The first [`MAX_LOG_LINES`] of them, with [`MAX_LOG_BYTES`] of text in total. The end of the last one may be cut
+    /// off.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<LogLine>,
+    /// How many more there were.
+    pub omitted: u64,
+}
+
+/// A log line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Its level.
+    pub level: LogLevel,
+    /// Its text, in which secrets are hidden. It may contain control characters.
+    pub message: String,
+}
+
+/// The level of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// For tracing the code.
+    Trace,
+    /// For debugging.
+    Debug,
+    /// For information.
+    Info,
+    /// Something may be wrong.
+    Warn,
+    /// Something failed.
+    Error,
+    /// Something failed, and needs attention at once.
+    Critical,
+}
+
+impl LogLevel {
+    /// The name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+            Self::Critical => "critical",
+        }
+    }
 }
 
 /// The requests that an invocation sent, in the order in which they ended.
@@ -54,8 +114,38 @@ impl Usage {
     /// This usage without what other services answered.
     #[must_use]
     pub fn without_exchanges(&self) -> Self {
-        let Self { queued, cpu_time, memory_bytes, calls } = self;
-        Self { queued: *queued, cpu_time: *cpu_time, memory_bytes: *memory_bytes, calls: calls.without_exchanges() }
+        let Self { queued, cpu_time, memory_bytes, calls, log } = self;
+        Self {
+            queued: *queued,
+            cpu_time: *cpu_time,
+            memory_bytes: *memory_bytes,
+            calls: calls.without_exchanges(),
+            log: log.clone(),
+        }
+    }
+}
+
+impl RecordedLog {
+    /// Adds a line, if there is room.
+    pub fn add(&mut self, level: LogLevel, message: &str) {
+        let used: usize = self.lines.iter().map(|line| line.message.len()).sum();
+        let kept = &message[..message.floor_char_boundary(MAX_LOG_BYTES.saturating_sub(used))];
+        let has_room = self.omitted == 0 && self.lines.len() < MAX_LOG_LINES;
+        if !has_room || kept.is_empty() && !message.is_empty() {
+            self.omitted += 1;
+            return;
+        }
+        let mut kept = kept.to_owned();
+        if kept.len() < message.len() {
+            kept.push('…');
+        }
+        self.lines.push(LogLine { level, message: kept });
+    }
+
+    /// Whether there were none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.omitted == 0
     }
 }
 
@@ -86,6 +176,34 @@ impl OutboundCalls {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_lines_are_recorded_and_the_others_are_counted() {
+        let mut log = RecordedLog::default();
+        assert!(log.is_empty());
+        for number in 0..25 {
+            log.add(LogLevel::Info, &number.to_string());
+        }
+        assert_eq!((log.lines.len(), log.omitted), (20, 5));
+        assert_eq!(log.lines[19], LogLine { level: LogLevel::Info, message: "19".to_owned() });
+    }
+
+    #[test]
+    fn long_lines_are_cut_and_later_ones_are_omitted() {
+        let mut log = RecordedLog::default();
+        log.add(LogLevel::Warn, &"a".repeat(MAX_LOG_BYTES - 3));
+        // Each character has two bytes.
+        log.add(LogLevel::Error, "éé");
+        log.add(LogLevel::Error, "");
+        log.add(LogLevel::Error, "b");
+        log.add(LogLevel::Error, "");
+        let messages: Vec<_> = log.lines.iter().skip(1).map(|line| line.message.as_str()).collect();
+        assert_eq!((messages, log.omitted), (vec!["é…", ""], 2));
+        assert_eq!(
+            serde_json::to_value(&log.lines[2]).unwrap(),
+            serde_json::json!({ "level": "error", "message": "" })
+        );
+    }
 
     #[test]
     fn a_bounded_number_of_calls_is_recorded_and_the_others_are_counted() {

@@ -52,8 +52,8 @@ pub use run::linked::{Instance, LinkError};
 pub(crate) use run::request::CONNECTION_HEADERS;
 pub use run::request::{Request, RequestResult, Response};
 pub use supervise::reconciler::{
-    CanaryRunner, FileChange, FileChangeError, Folder, PluginPaths, Reconciler, RollbackError, RollbackReport, Status,
-    SubscriptionRegistrar,
+    ArchivedError, CanaryRunner, FileChange, FileChangeError, Folder, PluginPaths, Reconciler, RollbackError,
+    RollbackReport, Status, SubscriptionRegistrar,
 };
 pub(crate) use supervise::reconciler::{FileFault, FolderReport, check_folder};
 pub use supervise::record::{ArchivedGeneration, Pin};

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sandbus_host::bus::{
     BoxFuture, Catalogue, CommitError, DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterId, DeadLetters,
     DeliveryCursor, DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryState, DeliveryStateKind, EndpointHold,
-    EventFilter, EventLog, EventPage, FeedId, Inspection, Lifecycle, PendingReply, PluginSchedule, PluginState,
-    PublishReceipt, Reachability, Replay, ReplayScope, ScheduledCursor, ScheduledEvent, SharedBus, StoreError,
-    SubscriptionFeed, Subscriptions,
+    EventFilter, EventLog, EventPage, FeedId, GroupStatus, Inspection, Lifecycle, PendingReply, PluginSchedule,
+    PluginState, PublishReceipt, Reachability, Replay, ReplayScope, ScheduledCursor, ScheduledEvent, SharedBus,
+    StoreError, StoreExtent, SubscriptionFeed, Subscriptions,
 };
 use sandbus_host::clock::Timestamp;
 use sandbus_host::event::{CauseTreeId, Event, LoggedEvent, Position};
@@ -117,6 +117,13 @@ impl EventLog for FaultyBus {
 
     fn events_with_id(&self, id: String) -> BoxFuture<'_, Result<Vec<LoggedEvent>, StoreError>> {
         self.bus.events_with_id(id)
+    }
+
+    fn extent(&self) -> BoxFuture<'_, Result<StoreExtent, StoreError>> {
+        Box::pin(async move {
+            let extent = self.bus.extent().await?;
+            Ok(if self.has(Fault::HidesOldEnd) { StoreExtent { oldest: extent.newest, ..extent } } else { extent })
+        })
     }
 
     fn compact(&self) -> BoxFuture<'_, Result<usize, CommitError>> {
@@ -249,15 +256,28 @@ impl DeadLetters for FaultyBus {
     fn dead_letter_groups(
         &self,
         filter: DeadLetterFilter,
+        status: Option<GroupStatus>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<DeadLetterGroup>, StoreError>> {
         Box::pin(async move {
-            let mut groups = self.bus.dead_letter_groups(filter, limit).await?;
+            let mut groups = self.bus.dead_letter_groups(filter, status, limit).await?;
             if self.has(Fault::GroupsByCause) {
                 groups.dedup_by(|one, other| one.cause == other.cause);
             }
             Ok(groups)
         })
+    }
+
+    fn set_group_status(
+        &self,
+        member: DeadLetterId,
+        status: GroupStatus,
+        by: String,
+    ) -> BoxFuture<'_, Result<(), CommitError>> {
+        // What is ignored does not recur.
+        let resolves_for_good = self.has(Fault::ResolvesForGood) && status == GroupStatus::Resolved;
+        let status = if resolves_for_good { GroupStatus::Ignored } else { status };
+        self.bus.set_group_status(member, status, by)
     }
 
     fn dead_letter_counts(&self) -> BoxFuture<'_, Result<BTreeMap<SubscriptionId, u64>, StoreError>> {

@@ -40,6 +40,8 @@ faults! {
     CancelsNothing => "scheduling::a_scheduled_event_is_cancelled",
     /// Continues the schedules of a plugin that no longer runs.
     IgnoresWithdrawal => "scheduling::a_schedule_is_suspended_while_its_plugin_does_not_run",
+    /// Reports the newest event as the oldest one.
+    HidesOldEnd => "publishing::the_log_tells_how_far_it_reaches",
     /// Keeps old events forever.
     DeletesNothing => "retention::old_events_are_deleted_unless_they_are_needed",
     /// Starts a subscription now that is to start in the future.
@@ -90,6 +92,8 @@ faults! {
     RedrivesUnedited => "dead_letters::a_dead_letter_is_redriven_with_edited_data",
     /// Groups dead letters by their causes alone.
     GroupsByCause => "dead_letters::dead_letters_that_failed_alike_are_grouped",
+    /// Leaves a group resolved that fails again.
+    ResolvesForGood => "dead_letters::a_resolved_group_is_open_when_it_recurs_and_an_ignored_one_is_not",
     /// Replays no events.
     ReplaysNothing => "replay::history_is_delivered_in_addition_to_live_events",
     /// Replays events beyond the end of a replay.

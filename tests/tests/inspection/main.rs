@@ -148,6 +148,36 @@ fn a_replay_delivers_one_event_or_a_selection() {
 }
 
 #[test]
+fn the_storage_shows_what_is_stored_and_what_is_free() {
+    let host = Setup::new().plugin("echo").start();
+    let empty = host.admin("/storage");
+    assert_eq!((&empty["first_position"], &empty["last_position"]), (&Value::Null, &Value::Null), "{empty}");
+    assert_eq!(empty["oldest_event_at"], Value::Null, "{empty}");
+    for id in ["1", "2"] {
+        publish(&host, "echo.ping", id, &json!({}));
+    }
+    host.wait_until_idle();
+    let storage = host.admin("/storage");
+    let events = host.admin("/events");
+    let positions: Vec<_> = events["events"].as_array().unwrap().iter().map(|event| &event["position"]).collect();
+    assert_eq!(&storage["first_position"], *positions.last().unwrap(), "{storage}");
+    assert_eq!(&storage["last_position"], positions[0], "{storage}");
+    assert_eq!(
+        storage["oldest_event_at"],
+        events["events"].as_array().unwrap().last().unwrap()["stored_at"],
+        "{storage}"
+    );
+    let data = host.path().join("data");
+    assert_eq!(storage["directory"], data.to_str().unwrap());
+    let size = |member: &str| storage[member].as_u64().unwrap();
+    assert!(size("bus_bytes") >= std::fs::metadata(data.join("bus.db")).unwrap().len(), "{storage}");
+    assert!(size("ledger_bytes") > 0, "{storage}");
+    let component = std::fs::metadata(host.file("echo.wasm")).unwrap().len();
+    assert!(size("archive_bytes") > component, "the archive has the component and its record: {storage}");
+    assert!(0 < size("free_bytes") && size("free_bytes") <= size("total_bytes"), "{storage}");
+}
+
+#[test]
 fn dead_letters_that_failed_alike_are_listed_as_one_group() {
     let host = Setup::new().plugin("poison").plugin("keeper").plugin("hostile").start();
     assert_eq!(run(&host, &["dead-letters", "groups"]).trim(), "none");
@@ -188,6 +218,61 @@ fn dead_letters_that_failed_alike_are_listed_as_one_group() {
         let answer = host.operate("GET", path);
         assert_eq!((answer.status, answer.problem().as_str()), (400, "invalid-query"), "{path}");
     }
+}
+
+#[test]
+fn a_group_is_resolved_until_it_recurs_and_ignored_until_it_is_opened() {
+    let host = Setup::new().plugin("poison").plugin("keeper").start();
+    for (event_type, id) in [("poison.pill", "1"), ("keeper.bad", "2")] {
+        publish(&host, event_type, id, &json!({}));
+    }
+    let letters = eventually("there are two dead letters", || Some(host.dead_letters()).filter(|all| all.len() == 2));
+    let number_of = |subscription: &str| {
+        let letter = letters.iter().find(|letter| letter["subscription"] == subscription).unwrap();
+        letter["number"].to_string()
+    };
+    let (poisoned, bad) = (number_of("poison/swallow"), number_of("keeper/bad"));
+    let with = |host: &Host, status: &str| -> Vec<(String, Value)> {
+        let groups = host.admin(&format!("/dead-letters/groups?status={status}"));
+        let show = |group: &Value| (group["subscription"].as_str().unwrap().to_owned(), group["status_by"].clone());
+        groups["groups"].as_array().unwrap().iter().map(show).collect()
+    };
+    assert_eq!(with(&host, "open").len(), 2);
+    let put = |host: &Host, number: &str, body: &str| {
+        let path = host.api_url(&format!("/dead-letters/groups/{number}/status"));
+        host.send("PUT", &path, &[("content-type", "application/json")], body.as_bytes())
+    };
+    let resolved = put(&host, &poisoned, r#"{"status":"resolved"}"#).json();
+    assert_eq!((&resolved["status"], &resolved["status_by"]), (&json!("resolved"), &json!("local")), "{resolved}");
+    assert!(resolved["status_since"].is_string() && resolved["count"] == 1, "{resolved}");
+    assert!(run(&host, &["dead-letters", "ignore", &bad]).starts_with("ignored: 1 of keeper/bad"));
+
+    let host = host.crash_and_restart();
+    assert_eq!(with(&host, "resolved"), [("poison/swallow".to_owned(), json!("local"))]);
+    for (event_type, id) in [("poison.pill", "3"), ("keeper.bad", "4")] {
+        publish(&host, event_type, id, &json!({}));
+    }
+    eventually("there are four dead letters", || (host.dead_letters().len() == 4).then_some(()));
+    assert_eq!(with(&host, "open"), [("poison/swallow".to_owned(), Value::Null)]);
+    assert_eq!(with(&host, "ignored"), [("keeper/bad".to_owned(), json!("local"))]);
+    let shown = run(&host, &["dead-letters", "groups", "--status", "ignored"]);
+    assert!(shown.contains("ignored") && shown.contains("keeper/bad") && !shown.contains("poison"), "{shown}");
+    assert!(run(&host, &["dead-letters", "reopen", &bad]).starts_with("open: 2 of keeper/bad"));
+    assert!(run(&host, &["dead-letters", "resolve", &poisoned]).starts_with("resolved: 2 of poison/swallow"));
+    assert_eq!(with(&host, "open"), [("keeper/bad".to_owned(), json!("local"))]);
+
+    for (number, body, status, code) in [
+        ("999", r#"{"status":"resolved"}"#, 404, "not-found"),
+        ("x", r#"{"status":"resolved"}"#, 400, "invalid-path"),
+        (&poisoned, r#"{"status":"closed"}"#, 422, "invalid-body"),
+        (&poisoned, "{}", 422, "invalid-body"),
+    ] {
+        let refused = put(&host, number, body);
+        assert_eq!((refused.status, refused.problem().as_str()), (status, code), "{number} {body}");
+    }
+    let refused = host.operate("GET", "/dead-letters/groups?status=closed");
+    assert_eq!((refused.status, refused.problem().as_str()), (400, "invalid-query"));
+    assert!(run(&host, &["audit"]).contains("set_dead_letter_group_status"));
 }
 
 #[test]

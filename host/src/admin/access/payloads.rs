@@ -1,5 +1,6 @@
-//! Hides payloads from callers that may not see them: the data of events, the values in differences of a canary, and the
-//! bodies of recorded responses. Operations that return nothing else are forbidden.
+//! Hides payloads from callers that may not see them: the data of events, the values in differences of a canary, the
+//! bodies of recorded responses, and the log lines of handlers. Operations that return nothing else are forbidden. The
+//! stream hides log lines itself.
 
 use axum::body::{Body, to_bytes};
 use axum::http::StatusCode;
@@ -17,7 +18,7 @@ fn members(operation: &str) -> &'static [&'static str] {
     match operation {
         "list_events" | "get_events" | "publish_events" | "list_dead_letters" | "get_dead_letter"
         | "list_deliveries" | "list_scheduled" => &["data", "data_base64"],
-        "list_attempts" | "list_requests" | "get_cause_tree" => &["exchange"],
+        "list_attempts" | "list_requests" | "get_cause_tree" => &["exchange", "log"],
         // The values of differences.
         "run_canary" => &["running", "new"],
         _ => &[],
@@ -112,8 +113,11 @@ mod tests {
             ),
             (
                 "list_attempts",
-                json!({ "attempts": [{ "calls": [{ "method": "GET", "exchange": { "body": "secret" } }] }] }),
-                json!({ "attempts": [{ "calls": [{ "method": "GET" }] }] }),
+                json!({ "attempts": [{
+                    "calls": [{ "method": "GET", "exchange": { "body": "secret" } }],
+                    "log": [{ "level": "info", "message": "secret" }], "log_lines_omitted": 1,
+                }] }),
+                json!({ "attempts": [{ "calls": [{ "method": "GET" }], "log_lines_omitted": 1 }] }),
             ),
             (
                 "get_configuration",

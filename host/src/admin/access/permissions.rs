@@ -5,7 +5,7 @@ use crate::access::Permission;
 /// The permission of an operation, by its id in the OpenAPI document. None if the operation is unknown.
 pub(super) fn of(operation: &str) -> Option<Permission> {
     Some(match operation {
-        "get_health" | "get_readiness" | "begin_login" | "complete_login" => Permission::Open,
+        "get_health" | "get_readiness" | "get_login_methods" | "begin_login" | "complete_login" => Permission::Open,
         "get_metrics"
         | "get_openapi"
         | "get_access"
@@ -30,6 +30,7 @@ pub(super) fn of(operation: &str) -> Option<Permission> {
         | "list_attempts"
         | "list_requests"
         | "get_statistics"
+        | "get_storage"
         | "list_minutes"
         | "follow_stream" => Permission::View,
         "put_subscription"
@@ -45,6 +46,7 @@ pub(super) fn of(operation: &str) -> Option<Permission> {
         | "redrive_dead_letters"
         | "redrive_edited_dead_letter"
         | "drop_dead_letters"
+        | "set_dead_letter_group_status"
         | "retry_deliveries"
         | "put_state"
         | "delete_state" => Permission::Operate,

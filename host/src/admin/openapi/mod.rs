@@ -14,8 +14,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    Admin, audit, backup, cause_trees, configuration, dead_letters, deliveries, events, generations, health, login,
-    plugin_files, plugins, records, schedules, state, stream, subscriptions, tokens, webhook_secrets,
+    Admin, audit, backup, cause_trees, configuration, contract, dead_letters, deliveries, events, generations, health,
+    login, plugin_files, plugins, records, schedules, state, storage, stream, subscriptions, tokens, webhook_secrets,
 };
 use crate::api::{self, ProblemView, schemas};
 
@@ -40,7 +40,7 @@ use crate::api::{self, ProblemView, schemas};
         (name = "ledger", description = "What happened: attempts, requests, cause trees and statistics."),
         (name = "access", description = "Tokens, roles, and the audit log."),
         (name = "backup", description = "Backups of the host."),
-        (name = "configuration", description = "The configuration of the host."),
+        (name = "configuration", description = "The configuration and the storage of the host."),
         (name = "health", description = "Health, readiness and metrics."),
         (name = "document", description = "This document.")
     ),
@@ -75,9 +75,11 @@ pub(super) fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(events::list, events::publish))
         .routes(routes!(events::show))
         .routes(routes!(configuration::show))
+        .routes(routes!(storage::show))
         .routes(routes!(events::compact))
         .routes(routes!(dead_letters::list, dead_letters::drop_matching))
         .routes(routes!(dead_letters::groups))
+        .routes(routes!(dead_letters::set_group_status))
         .routes(routes!(dead_letters::show))
         .routes(routes!(dead_letters::redrive))
         .routes(routes!(dead_letters::redrive_edited))
@@ -92,6 +94,7 @@ pub(super) fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(records::minutes))
         .routes(routes!(stream::follow))
         .routes(routes!(tokens::access))
+        .routes(routes!(login::methods))
         .routes(routes!(login::begin))
         .routes(routes!(login::complete))
         .routes(routes!(login::create, login::delete))
@@ -119,6 +122,16 @@ pub(super) fn routes() -> OpenApiRouter<Admin> {
 async fn document() -> Json<&'static OpenApi> {
     static DOCUMENT: OnceLock<OpenApi> = OnceLock::new();
     Json(DOCUMENT.get_or_init(|| complete(routes().into_openapi())))
+}
+
+/// The ids of all operations.
+pub(super) fn operation_ids() -> &'static [String] {
+    static IDS: OnceLock<Vec<String>> = OnceLock::new();
+    IDS.get_or_init(|| {
+        let document = routes().into_openapi();
+        let operations = document.paths.paths.values().flat_map(contract::operations);
+        operations.filter_map(|(_, operation)| operation.operation_id.clone()).collect()
+    })
 }
 
 /// Adds what all operations or schemas have in common.

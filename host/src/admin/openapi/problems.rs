@@ -165,7 +165,18 @@ fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
             vec![NAMED, &[(409, "generation-unloadable"), (409, "no-generation"), (503, "not-ready")]]
         }
         "run_canary" => {
-            vec![NAMED, READ, &[(415, "unsupported-media-type"), (422, "unloadable"), (500, "canary-failed")]]
+            vec![
+                NAMED,
+                READ,
+                &[
+                    (400, "component-required"),
+                    (409, "generation-unloadable"),
+                    (409, "no-generation"),
+                    (415, "unsupported-media-type"),
+                    (422, "unloadable"),
+                    (500, "canary-failed"),
+                ],
+            ]
         }
         "list_subscriptions" | "list_schedules" | "list_scheduled" | "list_events" => vec![PAGE, READ, WRITE],
         "put_subscription" => vec![JSON, COMMIT, &[(422, "invalid-start"), (422, "invalid-subscription")]],
@@ -185,6 +196,7 @@ fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
         "redrive_edited_dead_letter" => {
             vec![NAMED, JSON, READ, COMMIT, &[(409, "delivery-open")]]
         }
+        "set_dead_letter_group_status" => vec![NAMED, JSON, READ, COMMIT],
         "list_deliveries" => vec![PAGE, READ, WRITE, &[(400, "invalid-subscription")]],
         "retry_deliveries" => vec![COMMIT, SELECTION],
         "list_state_keys" => vec![PAGE, NAMED, READ],
@@ -193,7 +205,7 @@ fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
         "put_state" => vec![NAMED, JSON, READ, COMMIT, &[(409, "state-changed")]],
         "get_cause_tree" => vec![NAMED, READ, &[(400, "ambiguous-id")]],
         "list_attempts" | "list_requests" | "list_minutes" => vec![PAGE, LEDGER],
-        "get_statistics" => vec![READ],
+        "get_statistics" | "get_storage" => vec![READ],
         "follow_stream" => vec![LEDGER, &[(400, "invalid-event-id")]],
         "redrive_dead_letters" | "drop_dead_letters" => vec![READ, COMMIT, SELECTION],
         _ => return None,

@@ -55,6 +55,7 @@ macro_rules! with_bus_cases {
                 a_reply_reaches_its_waiter,
                 a_generated_id_that_is_taken_is_an_error_and_leaves_no_trace,
                 a_reply_reaches_nobody_else,
+                the_log_tells_how_far_it_reaches,
             }
             scheduling {
                 a_scheduled_event_enters_the_log_when_it_is_due,
@@ -134,6 +135,7 @@ macro_rules! with_bus_cases {
                 dead_letters_of_one_key_are_redriven_in_order,
                 dropped_dead_letters_are_gone,
                 dead_letters_that_failed_alike_are_grouped,
+                a_resolved_group_is_open_when_it_recurs_and_an_ignored_one_is_not,
                 a_dead_letter_is_redriven_with_edited_data,
                 dead_letters_are_announced_by_events,
                 a_full_log_stops_no_dead_letter,

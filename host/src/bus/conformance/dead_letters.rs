@@ -1,7 +1,7 @@
 //! Dead letters: kept with their history, redriven and dropped.
 
 use super::*;
-use crate::bus::{DeadLetterGroup, DeadLetterId};
+use crate::bus::{DeadLetterGroup, DeadLetterId, GroupStatus};
 
 pub(super) async fn dead_letters_are_redriven_by_cause(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
@@ -91,7 +91,7 @@ async fn fail_for_good(feed: &Arc<dyn SubscriptionFeed>, cause: Cause, reason: &
 
 pub(super) async fn dead_letters_that_failed_alike_are_grouped(engine: &dyn Engine) {
     let harness = open(engine, Settings::default()).await;
-    assert!(harness.bus().dead_letter_groups(DeadLetterFilter::default(), 10).await.unwrap().is_empty());
+    assert!(harness.bus().dead_letter_groups(DeadLetterFilter::default(), None, 10).await.unwrap().is_empty());
     let s = declare(&harness, "s", definition("a.b", 5)).await;
     publish_all(&harness, (1..=6).map(|number| event(&number.to_string()))).await;
     for (reason, cause, digest) in [
@@ -112,10 +112,10 @@ pub(super) async fn dead_letters_that_failed_alike_are_grouped(engine: &dyn Engi
 
     let harness = harness.crash().await;
     let groups = async |filter: DeadLetterFilter, limit: usize| {
-        let groups = harness.bus().dead_letter_groups(filter, limit).await.unwrap();
+        let groups = harness.bus().dead_letter_groups(filter, None, limit).await.unwrap();
         let after = |time: Timestamp| time.since(START).as_secs();
         let show = |group: &DeadLetterGroup| {
-            let DeadLetterGroup { subscription, cause, signature, digest, count, first, last, sample } = group;
+            let DeadLetterGroup { subscription, cause, signature, digest, count, first, last, sample, .. } = group;
             let (digest, sample) = (digest.as_deref().unwrap_or("-"), sample.number());
             let (first, last) = (after(*first), after(*last));
             format!("{} {cause} {digest} `{signature}` {count}: {first}..{last}, {sample}", subscription.name)
@@ -150,6 +150,76 @@ pub(super) async fn dead_letters_that_failed_alike_are_grouped(engine: &dyn Engi
     assert_eq!(groups(DeadLetterFilter::default(), 10).await, all[1..]);
     assert_eq!(harness.bus().drop_dead_letters(group_of(5), 10).await, Ok(1));
     assert_eq!(groups(DeadLetterFilter::default(), 10).await, [&all[1..2], &all[3..]].concat());
+}
+
+/// The groups with a status: the signature of each, the seconds since when it has the status, and who has set it.
+async fn groups_with(harness: &Harness, status: GroupStatus) -> Vec<(String, Option<u64>, Option<String>)> {
+    let groups = harness.bus().dead_letter_groups(DeadLetterFilter::default(), Some(status), 10).await.unwrap();
+    let show = |group: DeadLetterGroup| {
+        assert_eq!(group.status, status);
+        (group.signature, group.status_since.map(|since| since.since(START).as_secs()), group.status_by)
+    };
+    groups.into_iter().map(show).collect()
+}
+
+pub(super) async fn a_resolved_group_is_open_when_it_recurs_and_an_ignored_one_is_not(engine: &dyn Engine) {
+    let harness = open(engine, Settings::default()).await;
+    let feed = declare(&harness, "s", definition("a.b", 5)).await;
+    publish_all(&harness, (1..=2).map(|number| event(&number.to_string()))).await;
+    fail_for_good(&feed, Cause::Trap, "bad order", Some("d1")).await;
+    fail_for_good(&feed, Cause::Timeout, "slow server", None).await;
+    let set = async |harness: &Harness, number: i64, status: GroupStatus| {
+        harness.bus().set_group_status(DeadLetterId::new(number), status, "ada".to_owned()).await
+    };
+    let group = |signature: &str, since: Option<u64>, is_set: bool| {
+        (signature.to_owned(), since, is_set.then(|| "ada".to_owned()))
+    };
+    let [bad_order, slow_server] = ["bad order", "slow server"].map(|signature| group(signature, None, false));
+    assert_eq!(groups_with(&harness, GroupStatus::Open).await, [slow_server, bad_order]);
+    assert!(matches!(set(&harness, 99, GroupStatus::Resolved).await, Err(CommitError::NotFound(_))));
+    harness.clock().advance(Duration::from_secs(1));
+    set(&harness, 1, GroupStatus::Resolved).await.unwrap();
+    set(&harness, 2, GroupStatus::Ignored).await.unwrap();
+    drop(feed);
+
+    let harness = harness.crash().await;
+    let feed = subscription(&harness, "s");
+    assert_eq!(groups_with(&harness, GroupStatus::Open).await, []);
+    assert_eq!(groups_with(&harness, GroupStatus::Resolved).await, [group("bad order", Some(1), true)]);
+    harness.clock().advance(Duration::from_secs(1));
+    publish_all(&harness, (3..=5).map(|number| event(&number.to_string()))).await;
+    // Another component fails likewise.
+    fail_for_good(&feed, Cause::Trap, "bad order", Some("d2")).await;
+    assert_eq!(groups_with(&harness, GroupStatus::Resolved).await, [group("bad order", Some(1), true)]);
+    fail_for_good(&feed, Cause::Timeout, "slow server", None).await;
+    fail_for_good(&feed, Cause::Trap, "bad order", Some("d1")).await;
+    let open = [group("bad order", Some(2), false), group("bad order", None, false)];
+    assert_eq!(groups_with(&harness, GroupStatus::Open).await, open);
+    assert_eq!(groups_with(&harness, GroupStatus::Ignored).await, [group("slow server", Some(1), true)]);
+
+    // A redriven dead letter that fails again is another one.
+    set(&harness, 1, GroupStatus::Resolved).await.unwrap();
+    let number = DeadLetterFilter { number: Some(DeadLetterId::new(1)), ..DeadLetterFilter::default() };
+    assert_eq!(harness.bus().redrive(number, 1).await, Ok(1));
+    assert_eq!(groups_with(&harness, GroupStatus::Resolved).await, [group("bad order", Some(2), true)]);
+    harness.clock().advance(Duration::from_secs(1));
+    fail_for_good(&feed, Cause::Trap, "bad order", Some("d1")).await;
+    assert_eq!(groups_with(&harness, GroupStatus::Open).await[0], group("bad order", Some(3), false));
+    set(&harness, 2, GroupStatus::Open).await.unwrap();
+    assert_eq!(groups_with(&harness, GroupStatus::Ignored).await, []);
+
+    // An ignored group without dead letters is still ignored, but not if its subscription is another one.
+    set(&harness, 2, GroupStatus::Ignored).await.unwrap();
+    harness.bus().drop_dead_letters(of_subscription("s"), 100).await.unwrap();
+    publish(&harness, event("6")).await;
+    fail_for_good(&feed, Cause::Timeout, "slow server", None).await;
+    assert_eq!(groups_with(&harness, GroupStatus::Ignored).await, [group("slow server", Some(3), true)]);
+    drop(feed);
+    harness.bus().delete_subscription(id("s")).await.unwrap();
+    let feed = declare(&harness, "s", definition("a.b", 5)).await;
+    publish(&harness, event("7")).await;
+    fail_for_good(&feed, Cause::Timeout, "slow server", None).await;
+    assert_eq!(groups_with(&harness, GroupStatus::Open).await, [group("slow server", None, false)]);
 }
 
 pub(super) async fn a_dead_letter_is_redriven_with_edited_data(engine: &dyn Engine) {

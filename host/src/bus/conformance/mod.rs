@@ -168,13 +168,13 @@ async fn exhaust(claim: &mut Claim) -> DeliveryStatus {
     settle(claim, verdict, Effects::default()).await.unwrap()
 }
 
-async fn reject(claim: &mut Claim) -> DeliveryStatus {
+pub(crate) async fn reject(claim: &mut Claim) -> DeliveryStatus {
     let verdict = Verdict::DeadLetter { failure: failure(Cause::Rejected), exhausted: false };
     settle(claim, verdict, Effects::default()).await.unwrap()
 }
 
 /// Claims a delivery, which must be there.
-async fn claim(subscription: &Arc<dyn SubscriptionFeed>) -> Claim {
+pub(crate) async fn claim(subscription: &Arc<dyn SubscriptionFeed>) -> Claim {
     let claim = tokio::time::timeout(Duration::from_secs(20), subscription.claim()).await;
     claim.unwrap_or_else(|_| panic!("there is nothing to claim: {subscription:#?}")).unwrap()
 }

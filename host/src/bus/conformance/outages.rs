@@ -1,7 +1,7 @@
 //! An outage of the store: changes are refused, nothing is lost, and the bus recovers.
 
 use super::*;
-use crate::bus::{EndpointHold, Reachability};
+use crate::bus::{DeadLetterId, EndpointHold, GroupStatus, Reachability};
 
 /// How long a test waits for a state that must come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -77,6 +77,7 @@ pub(super) async fn every_change_is_refused_while_the_store_is_unavailable(engin
         ("withdraw", bus.withdraw("p").await),
         ("subscribe", bus.subscribe(id("t"), definition("a.b", 3), Start::Now).await),
         ("delete_subscription", bus.delete_subscription(id("s")).await),
+        ("set_group_status", bus.set_group_status(DeadLetterId::new(1), GroupStatus::Ignored, "a".to_owned()).await),
         ("pause", bus.pause(id("s"), true).await),
         ("retire", bus.retire(id("s")).await),
         ("hold_endpoint", bus.hold_endpoint("https://x.test/".to_owned(), hold).await),

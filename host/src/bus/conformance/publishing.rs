@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::bus::{EventPlace, Retention, StoreExtent};
 use crate::event::Kind;
 
 pub(super) async fn published_events_survive_a_crash_and_are_stored_once(engine: &dyn Engine) {
@@ -152,4 +153,28 @@ pub(super) async fn a_reply_reaches_nobody_else(engine: &dyn Engine) {
     for (reply, id) in [(alice, "a"), (bob, "b"), (second, "s")] {
         assert_eq!(reply.wait().await.unwrap().event.id, id);
     }
+}
+
+pub(super) async fn the_log_tells_how_far_it_reaches(engine: &dyn Engine) {
+    let retention = Retention { max_age: Some(Duration::from_hours(1)), ..Retention::default() };
+    let harness = open(engine, Settings { retention, ..Settings::default() }).await;
+    let empty = harness.bus().extent().await.unwrap();
+    assert_eq!((empty.oldest, empty.newest), (None, None));
+    publish(&harness, event("1")).await;
+    harness.clock().advance(Duration::from_mins(50));
+    publish(&harness, event("2")).await;
+    let place =
+        |position: u64, after: Duration| EventPlace { position: Position(position), stored_at: START.after(after) };
+    let ends = async |harness: &Harness| {
+        let StoreExtent { bytes, oldest, newest } = harness.bus().extent().await.unwrap();
+        assert!(bytes > 0, "a store with events takes space");
+        [oldest.unwrap(), newest.unwrap()]
+    };
+    let second = place(2, Duration::from_mins(50));
+    assert_eq!(ends(&harness).await, [place(1, Duration::ZERO), second]);
+    let harness = harness.crash().await;
+    assert_eq!(ends(&harness).await, [place(1, Duration::ZERO), second]);
+    harness.clock().advance(Duration::from_mins(30));
+    compact(&harness).await;
+    assert_eq!(ends(&harness).await, [second, second]);
 }

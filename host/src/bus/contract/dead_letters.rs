@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::bus::{BoxFuture, CommitError, DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterId, StoreError};
+use crate::bus::{
+    BoxFuture, CommitError, DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterId, GroupStatus, StoreError,
+};
 use crate::subscription::SubscriptionId;
+
+/// How long an engine remembers that a group is ignored which has no dead letters, in days since it was ignored.
+pub const IGNORED_DAYS: u64 = 30;
 
 /// The dead letters of all subscriptions.
 pub trait DeadLetters {
@@ -48,7 +53,8 @@ pub trait DeadLetters {
     fn count_dead_letters(&self, filter: DeadLetterFilter) -> BoxFuture<'_, Result<u64, StoreError>>;
 
     /// Groups dead letters by subscription, and by cause, signature of the reason ([`failure::signature`]) and component
-    /// of the last attempt. Lists up to `limit` groups, the largest first, and of equal ones the newest first.
+    /// of the last attempt. Lists up to `limit` groups, with one status if it is given, the largest first, and of equal
+    /// ones the newest first.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -57,8 +63,25 @@ pub trait DeadLetters {
     fn dead_letter_groups(
         &self,
         filter: DeadLetterFilter,
+        status: Option<GroupStatus>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<DeadLetterGroup>, StoreError>>;
+
+    /// Sets the status of the group of a dead letter, and who has set it.
+    ///
+    /// A resolved group is open again as soon as a dead letter joins it that did not exist when it was resolved, such as
+    /// one that was redriven and failed again. An ignored group stays ignored. The status outlasts the dead letters of
+    /// the group: an engine keeps [`GroupStatus::Ignored`] for [`IGNORED_DAYS`] days at least, and may forget the others,
+    /// which have no effect. It is deleted with the subscription.
+    ///
+    /// # Errors
+    /// [`CommitError::NotFound`] if there is no such dead letter; otherwise if the store refuses.
+    fn set_group_status(
+        &self,
+        member: DeadLetterId,
+        status: GroupStatus,
+        by: String,
+    ) -> BoxFuture<'_, Result<(), CommitError>>;
 
     /// Counts the dead letters of each subscription, including those of its replays. Subscriptions without dead
     /// letters are omitted.

@@ -2,6 +2,7 @@
 
 use crate::bus::{
     BoxFuture, CommitError, PendingReply, PluginSchedule, PublishReceipt, ScheduledCursor, ScheduledEvent, StoreError,
+    StoreExtent,
 };
 use crate::event::{Event, LoggedEvent, Position};
 use crate::outcome::{Effects, Publish};
@@ -82,6 +83,12 @@ pub trait EventLog {
     /// # Errors
     /// If the store cannot be read.
     fn events_with_id(&self, id: String) -> BoxFuture<'_, Result<Vec<LoggedEvent>, StoreError>>;
+
+    /// How far the log reaches, and how much space the store takes. Reading it may take a while, and delays no commit.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn extent(&self) -> BoxFuture<'_, Result<StoreExtent, StoreError>>;
 
     /// Deletes events by the retention rules, a bounded number at a time. Returns how many; zero means that there are
     /// none left to delete. The bus also does this periodically.

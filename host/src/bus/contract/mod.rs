@@ -60,7 +60,7 @@ mod subscriptions;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-pub use dead_letters::DeadLetters;
+pub use dead_letters::{DeadLetters, IGNORED_DAYS};
 pub use event_log::EventLog;
 pub use feed::SubscriptionFeed;
 pub use inspection::Inspection;

@@ -6,12 +6,13 @@ use std::vec::IntoIter;
 
 use tokio::sync::oneshot;
 
+use super::rows::StaleMark;
 use super::subscription::Subscription;
 use crate::bus::group_commit::{self, Change, INTERACTIVE_LIMIT};
 use crate::bus::window::PauseReason;
 use crate::bus::{
-    CommitError, DeadLetterFilter, DeadLetterId, DeliveryFilter, DeliveryStatus, EndpointHold, PublishReceipt, Replay,
-    ReplayScope, Settlement,
+    CommitError, DeadLetterFilter, DeadLetterId, DeliveryFilter, DeliveryStatus, EndpointHold, GroupStatus,
+    PublishReceipt, Replay, ReplayScope, Settlement,
 };
 use crate::event::Position;
 use crate::outcome::{Effects, Publish};
@@ -114,6 +115,14 @@ pub(super) enum Command {
         limit: usize,
         reply: ReplySender<usize>,
     },
+    SetGroupStatus {
+        member: DeadLetterId,
+        status: GroupStatus,
+        by: String,
+        /// Marks that are no longer needed.
+        stale: Vec<StaleMark>,
+        reply: ReplySender<()>,
+    },
     Compact {
         reply: ReplySender<usize>,
     },
@@ -174,6 +183,7 @@ impl Change for Command {
             | Self::HoldEndpoint { .. }
             | Self::RetryNow { .. }
             | Self::Drain { .. }
+            | Self::SetGroupStatus { .. }
             | Self::Promote
             | Self::CheckClock
             | Self::Checkpoint { .. }
@@ -222,6 +232,7 @@ impl Command {
             | Self::Pause { reply, .. }
             | Self::HoldEndpoint { reply, .. }
             | Self::RedriveEdited { reply, .. }
+            | Self::SetGroupStatus { reply, .. }
             | Self::Drain { reply, .. } => refuse(reply, error),
             Self::StopReplays { reply, .. }
             | Self::RetryNow { reply, .. }

@@ -35,6 +35,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -44,12 +45,13 @@ use super::window::PauseReason;
 use super::{
     BoxFuture, Catalogue, Claim, CommitError, DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterId, DeadLetters,
     DeliveryCursor, DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryStateKind, EndpointHold, EventFilter,
-    EventLog, EventPage, FeedId, Inspection, Lifecycle, PendingReply, PluginSchedule, PluginState, PublishReceipt,
-    Reachability, Replay, ReplayScope, ScheduledCursor, ScheduledEvent, StoreError, StoreErrorKind, SubscriptionFeed,
-    Subscriptions,
+    EventLog, EventPage, FeedId, GroupStatus, IGNORED_DAYS, Inspection, Lifecycle, PendingReply, PluginSchedule,
+    PluginState, PublishReceipt, Reachability, Replay, ReplayScope, ScheduledCursor, ScheduledEvent, StoreError,
+    StoreErrorKind, StoreExtent, SubscriptionFeed, Subscriptions,
 };
 use crate::clock::Timestamp;
 use crate::event::{CauseTreeId, Event, LoggedEvent, Position};
+use crate::files;
 use crate::lock::Locked;
 use crate::outcome::{Effects, Publish, StateView};
 use crate::pattern::Pattern;
@@ -205,6 +207,14 @@ impl EventLog for Embedded {
         Box::pin(self.read(move |connection| rows::events_with_id(connection, &id)))
     }
 
+    fn extent(&self) -> BoxFuture<'_, Result<StoreExtent, StoreError>> {
+        let path = self.shared.readers.path().to_owned();
+        Box::pin(self.read(move |connection| {
+            let [oldest, newest] = rows::ends_of_log(connection)?;
+            Ok(StoreExtent { bytes: files::database_bytes(&path), oldest, newest })
+        }))
+    }
+
     fn compact(&self) -> BoxFuture<'_, Result<usize, CommitError>> {
         Box::pin(self.ask(|reply| Command::Compact { reply }))
     }
@@ -318,9 +328,26 @@ impl DeadLetters for Embedded {
     fn dead_letter_groups(
         &self,
         filter: DeadLetterFilter,
+        status: Option<GroupStatus>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<DeadLetterGroup>, StoreError>> {
-        Box::pin(self.read(move |connection| rows::dead_letter_groups(connection, &filter, limit)))
+        Box::pin(self.read(move |connection| rows::dead_letter_groups(connection, &filter, status, limit)))
+    }
+
+    fn set_group_status(
+        &self,
+        member: DeadLetterId,
+        status: GroupStatus,
+        by: String,
+    ) -> BoxFuture<'_, Result<(), CommitError>> {
+        let ignored_before = self.shared.clock.now().before(Duration::from_hours(24 * IGNORED_DAYS));
+        Box::pin(async move {
+            // Marks are only added here, so it is enough to delete here those that are no longer needed. If they cannot
+            // be read, the next change deletes them.
+            let stale = self.read(move |connection| rows::stale_group_marks(connection, ignored_before)).await;
+            let stale = stale.unwrap_or_default();
+            self.ask(|reply| Command::SetGroupStatus { member, status, by, stale, reply }).await
+        })
     }
 
     fn dead_letter_counts(&self) -> BoxFuture<'_, Result<BTreeMap<SubscriptionId, u64>, StoreError>> {

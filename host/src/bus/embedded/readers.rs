@@ -1,7 +1,7 @@
 //! The pool of read connections, and the snapshots that are open on them.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -42,6 +42,11 @@ const YOUNG_TIME: Duration = Duration::from_millis(100);
 impl Readers {
     pub(super) fn new(path: PathBuf) -> Self {
         Self { path, idle: Mutex::default(), snapshots: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// The store's file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     fn take(&self) -> Result<Connection, StoreError> {

@@ -178,6 +178,10 @@ pub(super) const DEAD_LETTER_SUMMED: &str =
 pub(super) const PENDING_SUMMED: &str =
     "subscription, position, key, attempts, due, replayed, history, edited, redriven_at";
 
+/// The columns that the checksum of the mark of a group of dead letters covers.
+pub(super) const GROUP_MARK_SUMMED: &str =
+    "number, subscription, cause, signature, digest, status, since, set_by, newest";
+
 /// The first tables, and the columns that the checksums of their rows cover. Later versions are in [`migrations`].
 const FIRST_SUMMED: [(&str, &str); 11] = [
     ("types", "id, name"),

@@ -88,6 +88,39 @@ async fn an_altered_event_ends_the_bus_and_is_not_delivered() {
 }
 
 #[tokio::test]
+async fn marks_of_groups_without_dead_letters_are_deleted() {
+    let store = TestStore::open(Settings::default());
+    publish(&store, event("1")).await;
+    for name in ["s", "t", "u"] {
+        let start = Start::Beginning;
+        let declaration = vec![(name.to_owned(), definition("a.b", 5), start)];
+        store.bus.declare(name, Declaration { subscriptions: declaration, ..Declaration::default() }).await.unwrap();
+        let id = SubscriptionId { owner: name.to_owned(), name: name.to_owned() };
+        let catalogue = store.bus.catalogue().borrow().clone();
+        let feed = catalogue.subscriptions().find(|one| one.id == id).and_then(|one| store.bus.feed(one.feed)).unwrap();
+        conformance::reject(&mut conformance::claim(&feed).await).await;
+    }
+    let set = async |number: i64, status: GroupStatus| {
+        store.bus.set_group_status(DeadLetterId::new(number), status, "ada".to_owned()).await.unwrap();
+        let connection = rusqlite::Connection::open(store.directory.path().join("bus.db")).unwrap();
+        let marks = "SELECT count(*) FROM group_marks";
+        connection.query_row(marks, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(set(1, GroupStatus::Resolved).await, 1);
+    assert_eq!(set(2, GroupStatus::Ignored).await, 2);
+    assert_eq!(set(3, GroupStatus::Resolved).await, 3);
+    for number in [1, 2] {
+        let filter = DeadLetterFilter { number: Some(DeadLetterId::new(number)), ..DeadLetterFilter::default() };
+        assert_eq!(store.bus.drop_dead_letters(filter, 1).await, Ok(1));
+    }
+    assert_eq!(set(3, GroupStatus::Open).await, 2, "a resolved group that is gone is forgotten");
+    store.clock.advance(Duration::from_hours(24 * 29));
+    assert_eq!(set(3, GroupStatus::Open).await, 2);
+    store.clock.advance(Duration::from_hours(24 * 2));
+    assert_eq!(set(3, GroupStatus::Open).await, 1, "an ignored group that is gone is forgotten later");
+}
+
+#[tokio::test]
 async fn data_of_another_version_is_refused() {
     for (version, expected) in [(1, "nothing has been changed"), (99, "run the newer Sandbus")] {
         let directory = tempfile::tempdir().unwrap();

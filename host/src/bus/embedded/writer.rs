@@ -250,6 +250,9 @@ impl Writer {
             Command::DropDeadLetters { filter, limit, reply } => {
                 apply_and_reply(batch, reply, |batch| self.drop_dead_letters(&filter, limit, batch))
             }
+            Command::SetGroupStatus { member, status, by, stale, reply } => {
+                apply_and_reply(batch, reply, |batch| self.set_group_status(member, status, &by, &stale, batch))
+            }
             Command::Compact { reply } => apply_and_reply(batch, reply, |batch| self.compact(batch)),
             Command::Spill { subscription } => self.spill(&subscription, batch),
             Command::Promote => self.promote(batch),

@@ -585,6 +585,13 @@ pub(super) const ADMIN: &[Explanation] = &[
         "Run `sandbus plugins show NAME` to see which component runs, and repeat the change if it is still needed.",
     ),
     problem(
+        "component-required",
+        &[400],
+        "The canary has nothing to compare with the running generation.",
+        "The request has neither a component in the body nor the parameter `generation`.",
+        "Send the component of the new build, or name an archived generation.",
+    ),
+    problem(
         "folder-unreadable",
         &[500],
         "The host cannot read the plugin folder.",
@@ -608,9 +615,9 @@ pub(super) const ADMIN: &[Explanation] = &[
     problem(
         "generation-unloadable",
         &[409],
-        "The earlier generation cannot be loaded.",
+        "The archived generation cannot be loaded.",
         "Its archived file is missing or damaged, or it does not match the current sidecar.",
-        "Roll back to another generation, or deploy the earlier component.",
+        "Name another generation, or use the component itself.",
     ),
     problem(
         "host-failed",
@@ -706,7 +713,7 @@ pub(super) const ADMIN: &[Explanation] = &[
     problem(
         "no-generation",
         &[409],
-        "The plugin has no such earlier generation.",
+        "The plugin has no such archived generation.",
         "The plugin has run one component only, or the archive no longer has the named one.",
         "Run `sandbus plugins show NAME` to see the generations.",
     ),

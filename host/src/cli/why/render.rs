@@ -13,9 +13,9 @@ const REASON_CHARACTERS: usize = 300;
 /// The number of keys and requests of an attempt that are named.
 const MAX_NAMED: usize = 5;
 
-/// Renders a tree.
-pub(super) fn render(tree: &CauseTreeView) -> String {
-    let mut writer = TreeWriter::new(tree);
+/// Renders a tree, with the log lines of handlers if asked for.
+pub(super) fn render(tree: &CauseTreeView, shows_log: bool) -> String {
+    let mut writer = TreeWriter::new(tree, shows_log);
     writer.write();
     writer.text
 }
@@ -25,6 +25,7 @@ type Identity<'a> = (&'a str, &'a str);
 
 struct TreeWriter<'a> {
     tree: &'a CauseTreeView,
+    shows_log: bool,
     /// The events that are not written yet, by their cause.
     caused: HashMap<Identity<'a>, Vec<&'a TreeEventView>>,
     delayed: HashMap<&'a str, Vec<&'a DelayedEventView>>,
@@ -32,7 +33,7 @@ struct TreeWriter<'a> {
 }
 
 impl<'a> TreeWriter<'a> {
-    fn new(tree: &'a CauseTreeView) -> Self {
+    fn new(tree: &'a CauseTreeView, shows_log: bool) -> Self {
         let mut caused: HashMap<Identity<'a>, Vec<_>> = HashMap::new();
         for event in &tree.events {
             if let Some(cause) = cause(event) {
@@ -43,7 +44,7 @@ impl<'a> TreeWriter<'a> {
         for event in &tree.delayed {
             delayed.entry(event.causation.as_deref().unwrap_or_default()).or_default().push(event);
         }
-        Self { tree, caused, delayed, text: String::new() }
+        Self { tree, shows_log, caused, delayed, text: String::new() }
     }
 
     fn write(&mut self) {
@@ -52,6 +53,7 @@ impl<'a> TreeWriter<'a> {
         let mut roots: Vec<_> = self.tree.events.iter().filter(is_root).collect();
         for request in &self.tree.requests {
             self.line("", &describe_request(request));
+            self.log(&request.usage, "  ");
             let published = |root: &&TreeEventView| request.correlations.contains(&root.correlation);
             let (below, rest) = roots.into_iter().partition::<Vec<_>, _>(published);
             roots = rest;
@@ -125,6 +127,7 @@ impl<'a> TreeWriter<'a> {
         let below = format!("{indent}    ");
         for attempt in &delivery.attempts {
             self.line(indent, &describe_attempt(&delivery.subscription, attempt));
+            self.log(&attempt.usage, &below);
             let (published, rest) = std::mem::take(caused).into_iter().partition::<Vec<_>, _>(|event| {
                 attempt.usage.published.iter().any(|published| published.id == event.id)
             });
@@ -172,6 +175,12 @@ impl<'a> TreeWriter<'a> {
 
     fn delayed_event(&mut self, event: &DelayedEventView, indent: &str) {
         self.line(indent, &format!("{} {} enters the log at {}", event.event_type, event.id, event.due));
+    }
+
+    fn log(&mut self, usage: &InvocationUsageView, indent: &str) {
+        if self.shows_log {
+            log_lines(usage).iter().for_each(|line| self.line(indent, line));
+        }
     }
 
     fn line(&mut self, indent: &str, text: &str) {
@@ -255,6 +264,17 @@ fn describe_usage(usage: &InvocationUsageView) -> String {
         text.push_str(&format!(", called {}", some_of(&usage.calls, usage.calls_omitted, call)));
     }
     text
+}
+
+/// The log lines of an invocation.
+pub(in crate::cli) fn log_lines(usage: &InvocationUsageView) -> Vec<String> {
+    let lines = usage.log.iter().map(|line| format!("{}: {}", line.level, line.message));
+    let omitted = match usage.log_lines_omitted {
+        0 => None,
+        1 => Some("1 more log line is not recorded".to_owned()),
+        omitted => Some(format!("{omitted} more log lines are not recorded")),
+    };
+    lines.chain(omitted).collect()
 }
 
 /// The first items of a list, and how many more there are.

@@ -26,6 +26,7 @@ pub(super) fn insert_attempt(connection: &Connection, attempt: &AttemptEntry) ->
     let details = Details {
         names: attempt.names.clone(),
         calls: attempt.usage.calls.clone(),
+        log: attempt.usage.log.clone(),
         redriven_replay: attempt.is_replay && attempt.replay.is_none(),
         redriven_at: attempt.redriven_at,
         edited: attempt.edited,
@@ -70,6 +71,7 @@ pub(super) fn insert_request(connection: &Connection, request: &RequestEntry) ->
     let details = Details {
         names: request.names.clone(),
         calls: request.usage.calls.clone(),
+        log: request.usage.log.clone(),
         trees: request.trees.clone(),
         ..Details::default()
     };

@@ -12,7 +12,7 @@ use crate::printable;
 use crate::request_id::RequestId;
 use crate::secrecy::{SecretMask, Values};
 use crate::span_context::SpanContext;
-use crate::usage::{OutboundCall, OutboundCalls};
+use crate::usage::{LogLevel, OutboundCall, OutboundCalls, RecordedLog};
 
 /// The longest line that is kept when the limit is reached.
 const KEPT_CHARACTERS: usize = 4_000;
@@ -36,6 +36,8 @@ pub(crate) struct InvocationLog {
     /// The context and the text of the last error that was dropped.
     dropped_error: Mutex<Option<(String, String)>>,
     calls: Mutex<Calls>,
+    /// The first lines.
+    lines: Mutex<RecordedLog>,
     mask: SecretMask,
     pub(crate) exchanges: ExchangeRecorder,
     /// The span of the invocation, if it is sampled.
@@ -54,9 +56,21 @@ struct Calls {
 
 impl InvocationLog {
     pub(crate) fn new(plugin: Arc<str>, trigger: Trigger, limit_bytes: usize, exchanges: ExchangeRecorder) -> Self {
-        let (last_error, dropped_error, calls, mask, client) = Default::default();
+        let (last_error, dropped_error, calls, lines, mask, client) = Default::default();
         let bytes_left = AtomicUsize::new(limit_bytes);
-        Self { plugin, trigger, bytes_left, last_error, dropped_error, calls, mask, exchanges, span: None, client }
+        Self {
+            plugin,
+            trigger,
+            bytes_left,
+            last_error,
+            dropped_error,
+            calls,
+            lines,
+            mask,
+            exchanges,
+            span: None,
+            client,
+        }
     }
 
     /// This log, which hides secrets.
@@ -75,6 +89,7 @@ impl InvocationLog {
         if matches!(level, Level::Error | Level::Critical) {
             *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(shortened(message));
         }
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).add(recorded_level(level), message);
         let size = LINE_BYTES + context.len() + message.len();
         let left = self.bytes_left.load(Ordering::Relaxed);
         if size <= left {
@@ -130,6 +145,11 @@ impl InvocationLog {
         recorded
     }
 
+    /// Takes the first lines.
+    pub(crate) fn take_lines(&self) -> RecordedLog {
+        std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Control characters are escaped, because a log line must not control a terminal.
     fn emit(&self, level: Level, context: &str, message: &str) {
         let plugin = &*self.plugin;
@@ -156,6 +176,17 @@ impl InvocationLog {
             Level::Warn => line!(warn),
             Level::Error | Level::Critical => line!(error),
         }
+    }
+}
+
+fn recorded_level(level: Level) -> LogLevel {
+    match level {
+        Level::Trace => LogLevel::Trace,
+        Level::Debug => LogLevel::Debug,
+        Level::Info => LogLevel::Info,
+        Level::Warn => LogLevel::Warn,
+        Level::Error => LogLevel::Error,
+        Level::Critical => LogLevel::Critical,
     }
 }
 

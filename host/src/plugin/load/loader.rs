@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
 
 use tokio::sync::Semaphore;
 use wasmtime::Engine;
@@ -19,7 +20,7 @@ use crate::plugin::manifest::sidecar::{DescriptionSource, Sidecar};
 use crate::plugin::manifest::sidecar_error::SidecarError;
 use crate::plugin::run::admission::ConcurrencyLimiter;
 use crate::plugin::run::engine::{self, EngineConfig, EngineError};
-use crate::plugin::run::generation::Generation;
+use crate::plugin::run::generation::{Generation, LoadedFile};
 use crate::plugin::run::instance_pool::InstancePool;
 use crate::plugin::run::linked::{LinkError, LinkedComponent};
 
@@ -148,6 +149,7 @@ impl Loader {
     /// # Errors
     /// If the file or the sidecar is invalid.
     pub fn load(&self, bytes: &[u8], sidecar: &Sidecar) -> Result<Generation, LoadError> {
+        let started = Instant::now();
         let digest = Digest::of(bytes);
         let linked = match Program::parse(bytes)? {
             Some(program) => self.link_program(&program)?,
@@ -166,7 +168,8 @@ impl Loader {
         let settings = Settings::new(&descriptor, sidecar, &self.host_settings())?;
         let limiter = self.limiter(&descriptor.name, settings.concurrency.get() as usize);
         let idle = InstancePool::new(Arc::clone(&self.idle));
-        Ok(Generation::new(digest, Arc::new(descriptor), settings, limiter, linked, self.environment.clone(), idle))
+        let file = LoadedFile { digest, size_bytes: bytes.len() as u64, load_time: started.elapsed() };
+        Ok(Generation::new(file, Arc::new(descriptor), settings, limiter, linked, self.environment.clone(), idle))
     }
 
     /// Links the runtime of a script's program.

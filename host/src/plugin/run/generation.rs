@@ -33,6 +33,11 @@ pub struct Generation {
     pub name: Arc<str>,
     /// The digest of the component.
     pub digest: Digest,
+    /// The size of the component's file, in bytes.
+    pub size_bytes: u64,
+    /// How long it took from the file to a generation that can be called: compiling or reading compiled code from the
+    /// cache, linking, and reading the descriptor. The supervisor includes the time to read the file.
+    pub load_time: Duration,
     /// The descriptor of the plugin.
     pub descriptor: Arc<Descriptor>,
     /// The settings that apply.
@@ -44,6 +49,13 @@ pub struct Generation {
     pub(super) health: Health,
     /// Instances for reuse, if the operator asks for that.
     pub(super) idle: InstancePool,
+}
+
+/// The file that a generation was loaded from.
+pub(crate) struct LoadedFile {
+    pub(crate) digest: Digest,
+    pub(crate) size_bytes: u64,
+    pub(crate) load_time: Duration,
 }
 
 /// The code of a generation.
@@ -86,7 +98,7 @@ impl std::fmt::Debug for Generation {
 
 impl Generation {
     pub(crate) fn new(
-        digest: Digest,
+        file: LoadedFile,
         descriptor: Arc<Descriptor>,
         settings: Settings,
         limiter: Arc<ConcurrencyLimiter>,
@@ -97,7 +109,8 @@ impl Generation {
         let name = descriptor.name.as_str().into();
         let code = Code::Component(linked);
         let (settings, health) = (Arc::new(settings), Health::default());
-        Self { name, digest, descriptor, settings, limiter, code, environment, health, idle }
+        let LoadedFile { digest, size_bytes, load_time } = file;
+        Self { name, digest, size_bytes, load_time, descriptor, settings, limiter, code, environment, health, idle }
     }
 
     /// A copy of the generation with a native handler in place of the component.
@@ -106,6 +119,8 @@ impl Generation {
         Self {
             name: Arc::clone(&self.name),
             digest: self.digest.clone(),
+            size_bytes: self.size_bytes,
+            load_time: self.load_time,
             descriptor: Arc::clone(&self.descriptor),
             settings: Arc::clone(&self.settings),
             limiter: Arc::clone(&self.limiter),
@@ -153,6 +168,7 @@ impl Generation {
             cpu_time: cpu_timer.elapsed(),
             memory_bytes: memory_bytes as u64,
             calls: log.take_calls(&self.settings.config),
+            log: log.take_lines(),
         };
         let mut instance = match slot.take() {
             Some(mut instance) => {

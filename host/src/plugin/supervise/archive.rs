@@ -126,6 +126,11 @@ impl Archive {
         files::write_durably(&path, &sealed::seal(&path, &text))
     }
 
+    /// The size of the archive, in bytes.
+    pub(crate) fn size_bytes(&self) -> io::Result<u64> {
+        files::directory_bytes(&self.directory)
+    }
+
     fn record_path(&self, stem: &str) -> PathBuf {
         self.directory.join(stem).join("record.json")
     }
@@ -183,6 +188,16 @@ mod tests {
             let kept = self.archive.record("a").unwrap().generations;
             kept.iter().map(|kept| (number(&kept.digest), kept.rolled_back_from)).collect()
         }
+    }
+
+    #[test]
+    fn the_archive_has_a_size() {
+        let test = TestArchive::new();
+        assert_eq!(test.archive.size_bytes().unwrap(), 0);
+        test.deploy(0);
+        let one = test.archive.size_bytes().unwrap();
+        test.deploy(1);
+        assert!(one > 0 && test.archive.size_bytes().unwrap() > one);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Makes the running plugins match the files in the folder: loads new files, swaps changed ones, and removes plugins
 //! whose files are gone. A broken file leaves the running generation in place and is reported.
 
+mod archived;
 mod command;
 mod file_changes;
 mod file_state;
@@ -23,6 +24,7 @@ use notify::{RecursiveMode, Watcher as _};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+pub use self::archived::ArchivedError;
 use self::command::{Command, QUEUE};
 pub use self::command::{FileChange, FileChangeError, RollbackError, RollbackReport};
 use self::file_changes::PendingChange;
@@ -102,13 +104,14 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
         let (sender, commands) = mpsc::channel(QUEUE);
         let route_owners = RouteOwnership::read(routes);
         registry.expect_plugins(route_owners.by_plugin());
+        let archive = Archive::new(archive);
         Self {
-            folder: Folder::new(sender, directory.clone()),
+            folder: Folder::new(sender, directory.clone(), archive.clone()),
             directory,
             loader,
             registry,
             services: Arc::new(services),
-            archive: Archive::new(archive),
+            archive,
             route_owners,
             folder_id: None,
             watch_is_stale: false,

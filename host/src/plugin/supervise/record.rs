@@ -5,7 +5,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Timestamp, rfc3339};
-use crate::plugin::manifest::digest::Digest;
+use crate::plugin::manifest::digest::{Digest, short};
 
 /// How many generations of a plugin are archived.
 const MAX_GENERATIONS: usize = 5;
@@ -23,6 +23,36 @@ pub struct ArchivedGeneration {
     /// Whether it was rolled back from. Such a generation is a rollback target only if it is named.
     #[serde(default)]
     pub rolled_back_from: bool,
+}
+
+/// Why no archived generation has the digest that begins like this.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PrefixError {
+    #[error("more than one digest begins with `{0}`; give more of it")]
+    Ambiguous(String),
+    #[error("no archived generation has a digest that begins with `{prefix}`; choose one of {known}")]
+    Unknown { prefix: String, known: String },
+    #[error("no generation of the plugin is archived")]
+    Empty,
+}
+
+/// Finds the archived generation whose digest begins with a prefix.
+pub(crate) fn find_by_prefix<'a>(
+    generations: &'a [ArchivedGeneration],
+    prefix: &str,
+) -> Result<&'a ArchivedGeneration, PrefixError> {
+    let mut matching = generations.iter().filter(|generation| generation.digest.starts_with(prefix));
+    match (matching.next(), matching.next()) {
+        (Some(found), None) => Ok(found),
+        (Some(_), Some(_)) => Err(PrefixError::Ambiguous(prefix.to_owned())),
+        (None, _) if generations.is_empty() => Err(PrefixError::Empty),
+        (None, _) => Err(PrefixError::Unknown { prefix: prefix.to_owned(), known: short_digests(generations) }),
+    }
+}
+
+/// The short digests of generations, for a message.
+pub(crate) fn short_digests(generations: &[ArchivedGeneration]) -> String {
+    generations.iter().map(|generation| short(&generation.digest)).collect::<Vec<_>>().join(", ")
 }
 
 /// Runs an archived generation in place of the file in the folder.

@@ -51,7 +51,7 @@ pub(super) const ALERTS: &[Alert] = &[
         expression: "sandbus_refused_files > 0",
         minutes: 5,
         severity: "warning",
-        summary: "{{ $value }} files in the plugin folder are not loaded",
+        summary: "Files in the plugin folder are not loaded",
         action: "Run `sandbus plugins` to see the errors.",
         fires: &[("sandbus_refused_files", ONE)],
         quiet: &[("sandbus_refused_files", ZERO)],

@@ -9,15 +9,15 @@ use rusqlite::{Connection, params};
 use super::super::schema::DEAD_LETTER_SUMMED;
 use super::events::{EVENT_COLUMNS, EVENT_WIDTH, logged};
 use super::{from_json_column, signed, to_json, unsigned};
-use crate::bus::{DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterId, FailedAttempt, FailureKind, StoreError};
+use crate::bus::{DeadLetter, DeadLetterFilter, DeadLetterId, FailedAttempt, FailureKind, StoreError};
 use crate::clock::Timestamp;
 use crate::event::Position;
 use crate::subscription::SubscriptionId;
 
 /// The digest of the component in the last attempt.
-const LAST_DIGEST: &str = "d.history ->> '$[#-1].digest'";
+pub(super) const LAST_DIGEST: &str = "d.history ->> '$[#-1].digest'";
 
-fn conditions(filter: &DeadLetterFilter) -> (String, Vec<Value>) {
+pub(super) fn conditions(filter: &DeadLetterFilter) -> (String, Vec<Value>) {
     let mut sql = String::from("1");
     let mut values = Vec::new();
     let mut add = |condition: &str, value: Value| {
@@ -138,37 +138,6 @@ pub(in super::super) fn count_dead_letters(
     );
     let mut statement = connection.prepare_cached(&sql)?;
     Ok(statement.query_row(rusqlite::params_from_iter(values), |row| unsigned(row, 0))?)
-}
-
-/// Groups of dead letters that failed alike, the largest first, with one scan of the table.
-pub(in super::super) fn dead_letter_groups(
-    connection: &Connection,
-    filter: &DeadLetterFilter,
-    limit: usize,
-) -> Result<Vec<DeadLetterGroup>, StoreError> {
-    let (conditions, mut values) = conditions(filter);
-    values.push(signed(limit as u64).into());
-    let sql = format!(
-        "SELECT s.owner, s.name, d.cause, failure_signature(d.reason) AS signature, {LAST_DIGEST} AS digest,
-           count(*) AS count, min(d.buried_at), max(d.buried_at), max(d.number) AS sample
-         FROM dead_letters d JOIN subscriptions s ON s.number = d.subscription WHERE {conditions}
-         GROUP BY s.owner, s.name, d.cause, signature, digest ORDER BY count DESC, sample DESC LIMIT ?{}",
-        values.len()
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(rusqlite::params_from_iter(values), |row| {
-        Ok(DeadLetterGroup {
-            subscription: SubscriptionId { owner: row.get(0)?, name: row.get(1)? },
-            cause: row.get(2)?,
-            signature: row.get(3)?,
-            digest: row.get(4)?,
-            count: unsigned(row, 5)?,
-            first: Timestamp(unsigned(row, 6)?),
-            last: Timestamp(unsigned(row, 7)?),
-            sample: DeadLetterId::new(row.get(8)?),
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// The number of dead letters of each subscription, with one scan of the table.

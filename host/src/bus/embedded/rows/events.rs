@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{WrongChecksum, from_json_column, signed, to_json, unsigned};
-use crate::bus::StoreError;
+use crate::bus::{EventPlace, StoreError};
 use crate::clock::Timestamp;
 use crate::event::reserved::publishing_plugin;
 use crate::event::{Event, LoggedEvent, Position, stored_data, stored_kind};
@@ -224,6 +224,19 @@ pub(in super::super) fn put_log(connection: &Connection, log: &Log) -> Result<()
         )?
         .execute(values)?;
     Ok(())
+}
+
+/// The oldest and the newest event, both from one moment.
+pub(in super::super) fn ends_of_log(connection: &Connection) -> Result<[Option<EventPlace>; 2], StoreError> {
+    let moment = connection.unchecked_transaction()?;
+    let end = |order: &str| {
+        let sql = format!("SELECT position, stored_at FROM events ORDER BY position {order} LIMIT 1");
+        let place = |row: &Row<'_>| {
+            Ok(EventPlace { position: Position(unsigned(row, 0)?), stored_at: Timestamp(unsigned(row, 1)?) })
+        };
+        moment.prepare_cached(&sql)?.query_row([], place).optional()
+    };
+    Ok([end("ASC")?, end("DESC")?])
 }
 
 /// An event that may be deleted.

@@ -5,6 +5,7 @@
 
 mod dead_letters;
 mod events;
+mod group_marks;
 mod holds;
 mod inspection;
 mod pending;
@@ -17,6 +18,7 @@ mod usage;
 
 pub(super) use dead_letters::*;
 pub(super) use events::*;
+pub(super) use group_marks::*;
 pub(super) use holds::*;
 pub(super) use inspection::*;
 pub(super) use pending::*;

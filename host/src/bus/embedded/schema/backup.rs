@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::super::error::EngineError;
 use crate::bus::StoreError;
 use crate::clock::Timestamp;
+use crate::files;
 
 /// The space that an upgrade needs besides the copy and the write-ahead log.
 const SPARE_BYTES: u64 = 16 << 20;
@@ -23,7 +24,7 @@ pub(super) fn make(connection: &Connection, store: &Path, version: i64, now: Tim
     let time = now.to_string().replace(['-', ':'], "");
     let path = directory.join(format!("{}{time}.db", prefix(version)));
     let failed = |error| EngineError::Backup { path: path.clone(), error: Box::new(error) };
-    check_space(size_of(connection)?, free_bytes(directory).map_err(|error| failed(error.into()))?)?;
+    check_space(size_of(connection)?, files::disk_space(directory).map_err(|error| failed(error.into()))?.free)?;
     copy(connection, &path).map_err(failed)?;
     Ok(path)
 }
@@ -43,7 +44,7 @@ fn made_before(connection: &Connection, store: &Path, version: i64) -> Option<Pa
 /// Copies a store into an empty or missing file, from one committed moment.
 pub(super) fn copy_into(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let directory = directory_of(path);
-    let (needed, free) = (size_of(connection)?.saturating_add(SPARE_BYTES), free_bytes(directory)?);
+    let (needed, free) = (size_of(connection)?.saturating_add(SPARE_BYTES), files::disk_space(directory)?.free);
     if free < needed {
         return Err(EngineError::NoSpaceForCopy { directory: directory.to_owned(), needed, free }.into());
     }
@@ -110,18 +111,6 @@ fn size_of(connection: &Connection) -> Result<u64, StoreError> {
 
 fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-#[cfg(target_os = "linux")]
-fn free_bytes(directory: &Path) -> io::Result<u64> {
-    let space = rustix::fs::statvfs(directory)?;
-    Ok(space.f_bavail.saturating_mul(space.f_frsize))
-}
-
-/// On other systems, a full disk is detected when the copy is written.
-#[cfg(not(target_os = "linux"))]
-fn free_bytes(_: &Path) -> io::Result<u64> {
-    Ok(u64::MAX)
 }
 
 #[cfg(test)]

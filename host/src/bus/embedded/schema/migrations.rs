@@ -153,6 +153,27 @@ ALTER TABLE pending ADD COLUMN redriven_at INTEGER;
 UPDATE pending SET sum = checksum(subscription, position, key, attempts, due, replayed, history, edited, redriven_at);",
         summed: &[("pending", "subscription, position, key, attempts, due, replayed, history, edited, redriven_at")],
     },
+    Migration {
+        subject: "what operators have decided about groups of dead letters",
+        sql: "
+-- The status of a group of dead letters. An empty digest stands for none. `newest` is the newest dead letter of all
+-- groups at the time: a later one opens a resolved group again.
+CREATE TABLE group_marks (
+    number       INTEGER PRIMARY KEY AUTOINCREMENT,
+    subscription INTEGER NOT NULL,
+    cause        TEXT NOT NULL,
+    signature    TEXT NOT NULL,
+    digest       TEXT NOT NULL,
+    -- 0: open, 1: resolved, 2: ignored.
+    status       INTEGER NOT NULL,
+    since        INTEGER NOT NULL,
+    set_by       TEXT NOT NULL,
+    newest       INTEGER NOT NULL,
+    sum          INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX group_marks_by_group ON group_marks (subscription, cause, signature, digest);",
+        summed: &[("group_marks", "number, subscription, cause, signature, digest, status, since, set_by, newest")],
+    },
 ];
 
 /// The version after all steps.

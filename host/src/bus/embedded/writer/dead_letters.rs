@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::super::rows::{self, PendingRow, TakenDeadLetter};
+use super::super::rows::{self, GroupMark, PendingRow, StaleMark, TakenDeadLetter};
 use super::super::subscription::Subscription;
 use super::Writer;
 use super::after_commit::{AfterCommit, AfterCommitContext};
 use super::batch::{ApplyError, Batch};
 use crate::bus::window::{Due, Key, RedrivenDelivery};
-use crate::bus::{CommitError, DeadLetterFilter, DeadLetterId};
+use crate::bus::{CommitError, DeadLetterFilter, DeadLetterId, FailureKind, GroupStatus};
 use crate::event::Position;
 
 /// Changes of dead letters.
@@ -58,6 +58,26 @@ impl Writer {
             self.redrive_one(TakenDeadLetter { edited: Some(data.to_vec()), ..letter }, batch)?;
         }
         Ok(())
+    }
+
+    /// Sets the status of a dead letter's group, and deletes marks that are no longer needed.
+    pub(super) fn set_group_status(
+        &self,
+        member: DeadLetterId,
+        status: GroupStatus,
+        by: &str,
+        stale: &[StaleMark],
+        batch: &Batch,
+    ) -> Result<(), ApplyError> {
+        let filter = DeadLetterFilter { number: Some(member), ..DeadLetterFilter::default() };
+        let found = rows::dead_letters(&self.connection, &filter, None, 1)?;
+        let letter = found.first().ok_or_else(|| CommitError::NotFound(format!("dead letter {member}")))?;
+        let subscription = self.require(&letter.subscription, batch)?.number;
+        let FailureKind { signature, digest } = letter.failure();
+        rows::delete_group_marks(&self.connection, stale)?;
+        let (cause, digest, since) = (letter.cause.as_str(), digest.as_deref(), batch.now);
+        let mark = GroupMark { subscription, cause, signature: &signature, digest, status, since, by };
+        Ok(rows::put_group_mark(&self.connection, &mark)?)
     }
 
     fn redrive_one(&self, letter: TakenDeadLetter, batch: &mut Batch) -> Result<(), ApplyError> {

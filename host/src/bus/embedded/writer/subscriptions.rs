@@ -204,6 +204,7 @@ impl Writer {
         for position in rows::delete_dead_letters(&self.connection, subscription.number)? {
             self.delete_below_floor(position, batch)?;
         }
+        rows::delete_group_marks_of(&self.connection, subscription.number)?;
         self.delete_feed(subscription, batch)
     }
 

@@ -1,7 +1,7 @@
 //! The text of cause trees.
 
 use super::*;
-use crate::api::{GapView, PublishedView, TreeDeadLetterView, WaitReasonView};
+use crate::api::{GapView, LogLineView, PublishedView, TreeDeadLetterView, WaitReasonView};
 
 fn event(id: &str, causation: Option<&str>, deliveries: Vec<TreeDeliveryView>) -> TreeEventView {
     TreeEventView {
@@ -78,7 +78,7 @@ fn a_tree_shows_what_each_attempt_led_to_and_what_waits() {
         "    ? p/s: handled, or its dead letter was dropped; not recorded",
         "the ledger lost 3 records from F to G: full",
     ];
-    assert_eq!(render(&tree).lines().collect::<Vec<_>>(), expected);
+    assert_eq!(render(&tree, false).lines().collect::<Vec<_>>(), expected);
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_delivery_says_how_it_ended_and_what_an_operator_did() {
         ),
     ] {
         let tree = CauseTreeView { events: vec![event("a", None, vec![delivery])], ..CauseTreeView::default() };
-        let shown = render(&tree);
+        let shown = render(&tree, false);
         assert_eq!(shown.lines().skip(1).map(str::trim_start).collect::<Vec<_>>(), expected);
     }
 }
@@ -166,7 +166,7 @@ fn what_is_left_out_is_counted_where_it_is_left_out() {
             TreeEventView { omitted: second, ..event("b", Some("a"), vec![]) },
         ];
         let tree = CauseTreeView { events, omitted: first + second, partly_read, ..CauseTreeView::default() };
-        let shown = render(&tree);
+        let shown = render(&tree, false);
         assert_eq!(shown.lines().skip(3).collect::<Vec<_>>(), expected);
     }
 }
@@ -186,7 +186,7 @@ fn each_event_is_below_the_request_that_published_it() {
         events: vec![of("c", "c"), of("b", "b"), of("a", "a")],
         ..CauseTreeView::default()
     };
-    let shown = render(&tree);
+    let shown = render(&tree, false);
     let lines: Vec<_> = shown.lines().filter(|line| !line.contains("no subscription")).collect();
     let ends = ["request r1", "  t.a a from /s", "request r2", "  t.b b from /s", "t.c c from /s"];
     assert_eq!(lines.len(), ends.len(), "{shown}");
@@ -198,12 +198,27 @@ fn each_event_is_below_the_request_that_published_it() {
 #[test]
 fn nothing_that_a_terminal_would_obey_is_shown() {
     let tree = CauseTreeView { events: vec![event("a\u{1b}[2J\n", None, vec![])], ..CauseTreeView::default() };
-    assert_eq!(render(&tree).lines().count(), 2);
-    assert!(!render(&tree).contains('\u{1b}'));
+    assert_eq!(render(&tree, false).lines().count(), 2);
+    assert!(!render(&tree, false).contains('\u{1b}'));
 }
 
 #[test]
 fn durations_have_a_fitting_unit() {
     let shown = [0, 999, 1_000, 999_949, 61_000_000].map(format_micros);
     assert_eq!(shown, ["0 µs", "999 µs", "1.0 ms", "999.9 ms", "61.0 s"]);
+}
+
+#[test]
+fn log_lines_are_shown_below_their_attempt_if_asked_for() {
+    let line = |message: &str| LogLineView { level: "info".to_owned(), message: message.to_owned() };
+    let mut first = attempt(1, VerdictView::Retried, &[]);
+    first.usage.log = vec![line("a\nb"), line("c")];
+    first.usage.log_lines_omitted = 2;
+    let second = attempt(2, VerdictView::Handled, &[]);
+    let handled = ended(DeliveryOutcomeView::Handled, vec![first, second]);
+    let tree = CauseTreeView { events: vec![event("a", None, vec![handled])], ..CauseTreeView::default() };
+    let shown = render(&tree, true);
+    let lines: Vec<_> = shown.lines().map(str::trim_start).collect();
+    assert_eq!(lines[2..5], ["info: a\\nb", "info: c", "2 more log lines are not recorded"], "{shown}");
+    assert_eq!(render(&tree, false).lines().count() + 3, lines.len());
 }

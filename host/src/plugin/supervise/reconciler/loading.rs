@@ -211,9 +211,22 @@ impl PluginFiles {
         if sidecar.enabled == Some(false) {
             return Ok(None);
         }
+        let started = Instant::now();
         let (bytes, pin) = self.apply_pin(self.directory.read_component(&self.stem)?)?;
-        let generation = Arc::new(self.loader.load(&bytes, &sidecar)?);
+        let generation = self.load_bytes(&bytes, &sidecar, started)?;
         Ok(Some(Candidate { generation, bytes, pin, memory }))
+    }
+
+    /// Loads the bytes that were read since a moment.
+    pub(super) fn load_bytes(
+        &self,
+        bytes: &[u8],
+        sidecar: &Sidecar,
+        started: Instant,
+    ) -> Result<Arc<Generation>, SwapError> {
+        let mut generation = self.loader.load(bytes, sidecar)?;
+        generation.load_time = started.elapsed();
+        Ok(Arc::new(generation))
     }
 
     pub(super) fn sidecar(&self) -> Result<Sidecar, SwapError> {

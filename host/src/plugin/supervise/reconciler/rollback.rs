@@ -1,6 +1,7 @@
 //! Rollbacks to an earlier generation: by an operator's command, or by the rule in the sidecar.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -10,7 +11,7 @@ use super::{CanaryRunner, Folder, Reconciler, Status, SubscriptionRegistrar, Swa
 use crate::plugin::manifest::digest::{Digest, short};
 use crate::plugin::run::generation::Generation;
 use crate::plugin::supervise::folder::FileFingerprint;
-use crate::plugin::supervise::record::{ArchivedGeneration, GenerationRecord, Pin};
+use crate::plugin::supervise::record::{ArchivedGeneration, GenerationRecord, Pin, find_by_prefix, short_digests};
 
 impl Folder {
     /// Rolls a plugin back to the generation whose digest begins with `to`, or to the newest one before the running
@@ -158,9 +159,10 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
         let source = self.source(stem, processed.is_some_and(FileFingerprint::has_sidecar));
         let digest = target.digest.clone();
         run_blocking(move || {
+            let started = Instant::now();
             let bytes = source.archive.read(&source.stem, &digest).map_err(SwapError::Read)?;
-            let generation = source.loader.load(&bytes, &source.sidecar()?)?;
-            Ok((Arc::new(generation), source.digest()?))
+            let generation = source.load_bytes(&bytes, &source.sidecar()?, started)?;
+            Ok((generation, source.digest()?))
         })
         .await
     }
@@ -216,22 +218,13 @@ fn choose_target(
             )),
         };
     };
-    let mut matching = generations.iter().filter(|generation| generation.digest.starts_with(to));
-    match (matching.next(), matching.next()) {
-        (Some(target), None) if target.digest == running.as_str() => {
+    match find_by_prefix(generations, to) {
+        Ok(target) if target.digest == running.as_str() => {
             none(format!("generation {} is already running", running.short()))
         }
-        (Some(target), None) => Ok(target.clone()),
-        (Some(_), Some(_)) => none(format!("more than one digest begins with `{to}`; give more of it")),
-        (None, _) => none(format!(
-            "no archived generation has a digest that begins with `{to}`; choose one of {}",
-            short_digests(generations)
-        )),
+        Ok(target) => Ok(target.clone()),
+        Err(error) => none(error.to_string()),
     }
-}
-
-fn short_digests(generations: &[ArchivedGeneration]) -> String {
-    generations.iter().map(|generation| short(&generation.digest)).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 
 use super::command::Command;
+use crate::plugin::supervise::archive::Archive;
 use crate::plugin::supervise::folder::{FileFingerprint, PluginFolder};
 use crate::plugin::supervise::record::{ArchivedGeneration, Pin};
 use crate::secrets::SecretStore;
@@ -40,18 +41,21 @@ pub struct Folder {
     pub(super) commands: mpsc::Sender<Command>,
     /// The directory.
     pub(super) directory: PluginFolder,
+    /// The generations that are kept for rollbacks.
+    pub(super) archive: Archive,
     revisions: Arc<Mutex<Revisions>>,
 }
 
 impl Folder {
     /// Creates a handle that sends commands to a reconciler.
-    pub(super) fn new(commands: mpsc::Sender<Command>, directory: PluginFolder) -> Self {
+    pub(super) fn new(commands: mpsc::Sender<Command>, directory: PluginFolder, archive: Archive) -> Self {
         Self {
             statuses: Arc::default(),
             ignored: Arc::default(),
             fault: Arc::default(),
             commands,
             directory,
+            archive,
             revisions: Arc::default(),
         }
     }

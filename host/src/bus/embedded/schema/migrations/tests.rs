@@ -104,6 +104,7 @@ fn sums_cover_what_the_code_writes() {
         ("subscriptions", super::super::SUBSCRIPTION_SUMMED),
         ("dead_letters", super::super::DEAD_LETTER_SUMMED),
         ("pending", super::super::PENDING_SUMMED),
+        ("group_marks", super::super::GROUP_MARK_SUMMED),
     ] {
         assert_eq!(summed[table], columns, "{table}");
     }

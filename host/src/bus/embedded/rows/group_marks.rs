@@ -1,0 +1,165 @@
+//! What operators have decided about groups of dead letters.
+
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, params};
+
+use super::super::schema::GROUP_MARK_SUMMED;
+use super::dead_letters::LAST_DIGEST;
+use super::{signed, unsigned};
+use crate::bus::{DeadLetterFilter, DeadLetterGroup, DeadLetterId, GroupStatus, StoreError};
+use crate::clock::Timestamp;
+use crate::subscription::SubscriptionId;
+
+/// The most marks of groups without dead letters that are deleted at a time.
+const STALE_LIMIT: u32 = 100;
+
+/// The number that stands for a status.
+const fn number_of(status: GroupStatus) -> i64 {
+    match status {
+        GroupStatus::Open => 0,
+        GroupStatus::Resolved => 1,
+        GroupStatus::Ignored => 2,
+    }
+}
+
+impl ToSql for GroupStatus {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(number_of(*self).into())
+    }
+}
+
+impl FromSql for GroupStatus {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value.as_i64()? {
+            0 => Ok(Self::Open),
+            1 => Ok(Self::Resolved),
+            2 => Ok(Self::Ignored),
+            other => Err(FromSqlError::OutOfRange(other)),
+        }
+    }
+}
+
+/// The mark of a group.
+pub(in super::super) struct GroupMark<'a> {
+    pub(in super::super) subscription: i64,
+    pub(in super::super) cause: &'a str,
+    pub(in super::super) signature: &'a str,
+    pub(in super::super) digest: Option<&'a str>,
+    pub(in super::super) status: GroupStatus,
+    pub(in super::super) since: Timestamp,
+    pub(in super::super) by: &'a str,
+}
+
+/// Writes the mark of a group, in place of an earlier one.
+pub(in super::super) fn put_group_mark(connection: &Connection, mark: &GroupMark<'_>) -> Result<(), StoreError> {
+    let GroupMark { subscription, cause, signature, digest, status, since, by } = mark;
+    let digest = digest.unwrap_or_default();
+    connection
+        .prepare_cached(
+            "INSERT INTO group_marks (subscription, cause, signature, digest, status, since, set_by, newest, sum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, (SELECT ifnull(max(number), 0) FROM dead_letters), 0)
+             ON CONFLICT (subscription, cause, signature, digest) DO UPDATE
+             SET status = excluded.status, since = excluded.since, set_by = excluded.set_by, newest = excluded.newest",
+        )?
+        .execute(params![subscription, cause, signature, digest, status, signed(since.0), by])?;
+    connection
+        .prepare_cached(&format!(
+            "UPDATE group_marks SET sum = checksum({GROUP_MARK_SUMMED})
+             WHERE subscription = ?1 AND cause = ?2 AND signature = ?3 AND digest = ?4"
+        ))?
+        .execute(params![subscription, cause, signature, digest])?;
+    Ok(())
+}
+
+/// A mark that is no longer needed.
+pub(in super::super) struct StaleMark {
+    number: i64,
+    since: i64,
+}
+
+/// Marks of groups without dead letters: those that have no effect, and those of groups that were ignored before a time.
+/// A bounded number of them.
+pub(in super::super) fn stale_group_marks(
+    connection: &Connection,
+    ignored_before: Timestamp,
+) -> Result<Vec<StaleMark>, StoreError> {
+    let sql = format!(
+        "SELECT m.number, m.since FROM group_marks m WHERE (m.status IS NOT ?1 OR m.since < ?2) AND NOT EXISTS (
+           SELECT 1 FROM dead_letters d WHERE d.subscription = m.subscription AND d.cause = m.cause
+             AND failure_signature(d.reason) = m.signature AND ifnull({LAST_DIGEST}, '') = m.digest)
+         ORDER BY m.number LIMIT {STALE_LIMIT}"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![GroupStatus::Ignored, signed(ignored_before.0)], |row| {
+        Ok(StaleMark { number: row.get(0)?, since: row.get(1)? })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Deletes marks, unless they have changed since they were found.
+pub(in super::super) fn delete_group_marks(connection: &Connection, stale: &[StaleMark]) -> Result<(), StoreError> {
+    let mut delete = connection.prepare_cached("DELETE FROM group_marks WHERE number = ?1 AND since = ?2")?;
+    for StaleMark { number, since } in stale {
+        delete.execute([number, since])?;
+    }
+    Ok(())
+}
+
+/// Deletes the marks of a subscription.
+pub(in super::super) fn delete_group_marks_of(connection: &Connection, subscription: i64) -> Result<(), StoreError> {
+    connection.prepare_cached("DELETE FROM group_marks WHERE subscription = ?1")?.execute([subscription])?;
+    Ok(())
+}
+
+/// Groups of dead letters that failed alike, the largest first, with one scan of the table.
+pub(in super::super) fn dead_letter_groups(
+    connection: &Connection,
+    filter: &DeadLetterFilter,
+    status: Option<GroupStatus>,
+    limit: usize,
+) -> Result<Vec<DeadLetterGroup>, StoreError> {
+    let (conditions, mut values) = super::dead_letters::conditions(filter);
+    let (wanted, limit_at) = (values.len() + 1, values.len() + 2);
+    values.push(status.map_or(Value::Null, |status| number_of(status).into()));
+    values.push(signed(limit as u64).into());
+    // A dead letter that is newer than the mark of a resolved group opens it again.
+    let has_recurred = format!("m.status = {} AND g.sample > m.newest", number_of(GroupStatus::Resolved));
+    let sql = format!(
+        "SELECT g.owner, g.name, g.cause, g.signature, g.digest, g.count, g.first, g.last, g.sample,
+           CASE WHEN {has_recurred} THEN 0 ELSE ifnull(m.status, 0) END AS present,
+           CASE WHEN {has_recurred} THEN
+             (SELECT min(d.buried_at) FROM dead_letters d WHERE d.number > m.newest AND d.subscription = m.subscription
+                AND d.cause = m.cause AND failure_signature(d.reason) = m.signature
+                AND ifnull({LAST_DIGEST}, '') = m.digest)
+           ELSE m.since END,
+           CASE WHEN {has_recurred} THEN NULL ELSE m.set_by END
+         FROM
+           (SELECT d.subscription AS number, s.owner AS owner, s.name AS name, d.cause AS cause,
+              failure_signature(d.reason) AS signature, {LAST_DIGEST} AS digest, count(*) AS count,
+              min(d.buried_at) AS first, max(d.buried_at) AS last, max(d.number) AS sample
+            FROM dead_letters d JOIN subscriptions s ON s.number = d.subscription WHERE {conditions}
+            GROUP BY d.subscription, d.cause, signature, digest) g
+         LEFT JOIN group_marks m ON m.subscription = g.number AND m.cause = g.cause AND m.signature = g.signature
+           AND m.digest = ifnull(g.digest, '')
+         WHERE ?{wanted} IS NULL OR present = ?{wanted}
+         ORDER BY g.count DESC, g.sample DESC LIMIT ?{limit_at}"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(rusqlite::params_from_iter(values), |row| {
+        let status_since: Option<i64> = row.get(10)?;
+        Ok(DeadLetterGroup {
+            subscription: SubscriptionId { owner: row.get(0)?, name: row.get(1)? },
+            cause: row.get(2)?,
+            signature: row.get(3)?,
+            digest: row.get(4)?,
+            count: unsigned(row, 5)?,
+            first: Timestamp(unsigned(row, 6)?),
+            last: Timestamp(unsigned(row, 7)?),
+            sample: DeadLetterId::new(row.get(8)?),
+            status: row.get(9)?,
+            status_since: status_since.and_then(|since| u64::try_from(since).ok()).map(Timestamp),
+            status_by: row.get(11)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
