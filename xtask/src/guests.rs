@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{anyhow, bail};
 use sandbus_toolchain::{Artifact, BuildReport, Discovery, Language, Project, Toolchain, ToolchainSource};
 
+use crate::dashboard;
 use crate::steps::{build_host, root, say, step, target};
 
 /// The package of the test guests.
@@ -28,8 +29,9 @@ pub(crate) fn build_all() -> anyhow::Result<PathBuf> {
     Ok(all)
 }
 
-/// Builds all guests and the host in parallel, because neither build keeps all cores busy.
+/// Builds the dashboard, then all guests and the host in parallel, because neither build keeps all cores busy.
 pub(crate) fn build_all_and_host() -> anyhow::Result<PathBuf> {
+    dashboard::build()?;
     std::thread::scope(|scope| {
         let guests = scope.spawn(build_all);
         build_host()?;

@@ -1,9 +1,10 @@
-//! The project's tasks: `cargo xtask demo | test | torture | lint | guests | openapi | freeze | bench`.
+//! The project's tasks. `cargo xtask --help` lists them.
 //!
 //! Each task sets up what it needs, reports slow steps, and repeats only what has changed.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "tasks print for people")]
 
+mod dashboard;
 mod demo;
 mod guests;
 mod layers;
@@ -35,6 +36,10 @@ enum Task {
     Lint,
     /// Build the example plugins and the test guests
     Guests,
+    /// Build the dashboard, which the next build of the host embeds
+    Dashboard,
+    /// Take the pictures of the dashboard for the documentation
+    Screenshots,
     /// Write docs/openapi.json, the description of the admin API
     Openapi,
     /// Store this release's data directory, components and contract for the tests of later releases
@@ -50,6 +55,8 @@ fn main() -> ExitCode {
         Task::Torture(arguments) => verify::torture(&arguments),
         Task::Lint => verify::lint(),
         Task::Guests => guests::build_all().map(drop),
+        Task::Dashboard => dashboard::build(),
+        Task::Screenshots => verify::screenshots(),
         Task::Openapi => verify::openapi(),
         Task::Freeze(release) => verify::freeze(&release),
         Task::Bench(arguments) => verify::bench(&arguments),

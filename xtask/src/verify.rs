@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 
 use crate::steps::{build_host, cargo, step, target};
-use crate::{guests, layers, sdks};
+use crate::{dashboard, guests, layers, sdks};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -25,7 +25,11 @@ pub(crate) fn test(arguments: &Arguments) -> anyhow::Result<()> {
     let installed = ("SANDBUS_TEST_SDKS", sdks.to_str().unwrap_or_default());
     step("running the tests", || cargo(&command, &[guests, installed]))?;
     // A named test runs alone.
-    if arguments.rest.is_empty() { run_torture(&plugins, &["--short".to_owned()]) } else { Ok(()) }
+    if !arguments.rest.is_empty() {
+        return Ok(());
+    }
+    dashboard::test(&plugins)?;
+    run_torture(&plugins, &["--short".to_owned()])
 }
 
 /// Runs the torture, at full length unless `--short` is given.
@@ -61,6 +65,11 @@ pub(crate) fn freeze(release: &Release) -> anyhow::Result<()> {
     if is_frozen { Ok(()) } else { bail!("the release was not frozen; see the message above") }
 }
 
+/// Takes the pictures of the dashboard that the documentation uses.
+pub(crate) fn screenshots() -> anyhow::Result<()> {
+    dashboard::take_screenshots(&guests::build_all_and_host()?)
+}
+
 /// Writes `docs/openapi.json`, as the host serves it.
 pub(crate) fn openapi() -> anyhow::Result<()> {
     build_host()?;
@@ -85,6 +94,7 @@ const WITHIN: [(&str, &str); 4] =
 /// Runs all benchmarks, or the named ones.
 pub(crate) fn bench(arguments: &Arguments) -> anyhow::Result<()> {
     let plugins = guests::build_all()?;
+    dashboard::build()?;
     let names = &arguments.rest;
     let wanted = |name: &str| names.is_empty() || names.iter().any(|other| other == name);
     // With the profile of releases.

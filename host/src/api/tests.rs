@@ -349,7 +349,8 @@ fn plugins_that_do_not_run() {
         &PluginList { plugins: vec![broken], folder_error: Some("gone".to_owned()), next: None },
         r#"{"plugins":[{"name":null,"version":null,"description":null,"digest":null,"file":"x.wasm","status":"broken",
         "error":"no component","routes":[],"subscriptions":[],"schedules":[],"asks_for":null,"granted":null,"withheld":[],
-        "limits":null,"cors":[],"config_keys":[],"overlaps":[],"rolled_back":null,"generations":[]}],"folder_error":"gone","next":null}"#,
+        "limits":null,"cors":[],"config_keys":[],"overlaps":[],"rolled_back":null,"generations":[],"size_bytes":null,
+        "load_us":null}],"folder_error":"gone","next":null}"#,
     );
 }
 

@@ -50,7 +50,7 @@ const ACCESS: &[Code] = &[
 /// Problems of changes, which are recorded.
 const AUDIT: &[Code] = &[(503, "audit-unavailable")];
 /// The operations that need no permission.
-const OPEN: [&str; 4] = ["begin_login", "complete_login", "get_health", "get_readiness"];
+const OPEN: [&str; 5] = ["begin_login", "complete_login", "get_health", "get_login_methods", "get_readiness"];
 /// Problems of changes with a condition.
 const CONDITION: &[Code] = &[(400, "invalid-precondition"), (412, "precondition-failed")];
 /// Problems of requests that take no body.
@@ -133,7 +133,7 @@ const PUBLISH: &[Code] = &[
 /// The problems of an operation, except for those of any request and of its body; none if the operation is unknown.
 fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
     Some(match operation {
-        "get_configuration" | "get_health" | "get_metrics" | "get_openapi" => vec![],
+        "get_configuration" | "get_health" | "get_login_methods" | "get_metrics" | "get_openapi" => vec![],
         "get_access" => vec![],
         "begin_login" => vec![LOGIN],
         "complete_login" => vec![LOGIN, TOKENS, AUDIT, &[(403, "no-role"), (409, "too-many-tokens")]],

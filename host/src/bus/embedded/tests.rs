@@ -344,7 +344,7 @@ async fn an_older_store_is_upgraded() {
     let connection = rusqlite::Connection::open(&path).unwrap();
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     let before = format!(
-        "DROP TABLE secret; DROP TABLE publishers; DROP TABLE holds; DELETE FROM types WHERE name = 'only.later';
+        "DROP TABLE secret; DROP TABLE publishers; DROP TABLE holds; DROP TABLE group_marks; DELETE FROM types WHERE name = 'only.later';
          DROP INDEX events_by_correlation; ALTER TABLE subscriptions DROP COLUMN selects_after;
          ALTER TABLE subscriptions DROP COLUMN replay_filter;
          ALTER TABLE pending DROP COLUMN edited; ALTER TABLE pending DROP COLUMN redriven_at; ALTER TABLE dead_letters DROP COLUMN edited;

@@ -1,0 +1,82 @@
+import { signal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { useReload } from "../api/use";
+import { notify, notifyFailure } from "./notice";
+
+/** A change that waits for the reader's consent. */
+export interface Change {
+  /** What the change is, such as `Redrive dead letters`. Also the label of the button. */
+  title: string;
+  /** What it does, with figures: `Redrives 1,204 dead letters of 3 subscriptions.` */
+  effect: ComponentChildren;
+  /** The API call, such as `POST /v1/dead-letters/redrive?all=true`. */
+  call: string;
+  /** Whether it destroys something. */
+  isDestructive?: boolean;
+  /** Makes the change. Returns what to tell the reader. */
+  run: () => Promise<string>;
+}
+
+const pending = signal<Change | null>(null);
+
+/** Shows the effect of a change, and makes it if the reader agrees. */
+export function confirmChange(change: Change): void {
+  pending.value = change;
+}
+
+/** The dialog of `confirmChange`. The app has one. */
+export function ConfirmDialog() {
+  const change = pending.value;
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [isRunning, setRunning] = useState(false);
+  const reload = useReload();
+  useEffect(() => {
+    if (change !== null && dialog.current?.open === false) {
+      dialog.current.showModal();
+    }
+  }, [change]);
+  const close = () => {
+    dialog.current?.close();
+  };
+  const run = async () => {
+    if (change === null) {
+      return;
+    }
+    setRunning(true);
+    try {
+      notify(await change.run());
+    } catch (error) {
+      notifyFailure(error);
+    }
+    setRunning(false);
+    close();
+    reload();
+  };
+  return (
+    <dialog ref={dialog} class="dialog" aria-labelledby="confirm-title" onClose={() => (pending.value = null)}>
+      {change !== null && (
+        <>
+          <h2 id="confirm-title">{change.title}</h2>
+          <div class="dialog-effect">{change.effect}</div>
+          <p class="muted">
+            <code>{change.call}</code>
+          </p>
+          <div class="actions">
+            <button type="button" onClick={close} disabled={isRunning}>
+              Cancel
+            </button>
+            <button
+              type="button"
+              class={change.isDestructive ? "danger" : "primary"}
+              disabled={isRunning}
+              onClick={() => void run()}
+            >
+              {isRunning ? "Working…" : change.title}
+            </button>
+          </div>
+        </>
+      )}
+    </dialog>
+  );
+}

@@ -1,0 +1,27 @@
+/** The addresses of pages. */
+
+/** The page of a plugin, or of a file in the plugin folder that is not loaded. */
+export function pluginPath(plugin: { name: string | null; file: string | null }): string {
+  const name = plugin.name ?? plugin.file?.replace(/\.wasm$/, "");
+  return name === undefined ? "/plugins" : `/plugins/${segment(name)}`;
+}
+
+/** The page of a subscription, `OWNER/NAME`. */
+export function subscriptionPath(id: string): string {
+  const slash = id.indexOf("/");
+  return `/subscriptions/${segment(id.slice(0, slash))}/${segment(id.slice(slash + 1))}`;
+}
+
+/** A text as a segment of a path. The router decodes it once before `textOf` does, so percent signs are encoded twice. */
+export function segment(text: string): string {
+  return encodeURIComponent(text).replaceAll("%25", "%2525");
+}
+
+/** The text of a segment of the path that the router has matched; undefined if it is malformed. */
+export function textOf(matched: string): string | undefined {
+  try {
+    return decodeURIComponent(matched);
+  } catch {
+    return undefined;
+  }
+}

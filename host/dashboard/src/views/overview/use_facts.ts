@@ -1,0 +1,53 @@
+import { access, may } from "../../api/access";
+import type { ApiError } from "../../api/client";
+import { useGet } from "../../api/use";
+import type { Facts } from "../../model/overview_problems";
+import { useMinutes } from "./use_minutes";
+
+/** The largest page of a list. */
+const LIMIT = 1_000;
+
+/** What the page knows about the host. */
+export interface Health {
+  facts: Facts;
+  /** Whether all parts have been read that the reader may see. */
+  isComplete: boolean;
+  errors: ApiError[];
+  /** The lists of which only the first page is checked. */
+  truncated: string[];
+}
+
+/** Reads everything in which problems show. A token for one plugin sees only what concerns the plugin. */
+export function useFacts(): Health {
+  const only = access.value?.plugin ?? undefined;
+  const isForAll = only === undefined;
+  const plugins = useGet(isForAll ? "/v1/plugins" : null, { params: { query: { limit: LIMIT } } });
+  const plugin = useGet(isForAll ? null : "/v1/plugins/{name}", { params: { path: { name: only ?? "" } } });
+  const subscriptions = useGet("/v1/subscriptions", { params: { query: { plugin: only, limit: LIMIT } } });
+  const groups = useGet(isForAll ? "/v1/dead-letters/groups" : null, {
+    params: { query: { status: "open", limit: LIMIT } },
+  });
+  const statistics = useGet(isForAll ? "/v1/statistics" : null);
+  const storage = useGet(isForAll && may("get_storage") ? "/v1/storage" : null, undefined, { refresh: 30_000 });
+  const minutes = useMinutes({ plugin: only, range: "15m" });
+  const all = isForAll ? [plugins, subscriptions, groups, statistics] : [plugin, subscriptions];
+  const isMore = (list: { next: string | null } | undefined) => list !== undefined && list.next !== null;
+  return {
+    facts: {
+      plugins: isForAll ? plugins.data?.plugins : plugin.data && [plugin.data],
+      folderError: plugins.data?.folder_error,
+      subscriptions: subscriptions.data?.subscriptions,
+      groups: groups.data?.groups,
+      statistics: statistics.data,
+      storage: storage.data,
+      minutes: minutes.minutes,
+    },
+    isComplete: all.every((part) => part.data !== undefined),
+    errors: [...all, storage, minutes].flatMap((part) => part.error ?? []),
+    truncated: [
+      ...(isMore(plugins.data) ? ["plugins"] : []),
+      ...(isMore(subscriptions.data) ? ["subscriptions"] : []),
+      ...(isMore(groups.data) ? ["groups of dead letters"] : []),
+    ],
+  };
+}

@@ -1,0 +1,64 @@
+import type { Schemas } from "../../api/client";
+import { Badge } from "../../components/badge";
+import { Section } from "../../components/page";
+import { capabilitiesOf, type Capability } from "../../model/plugin_texts";
+
+/** What each kind permits. */
+const KINDS: Record<Capability["kind"], string> = {
+  publish: "Publish",
+  subscribe: "Subscribe at run time",
+  http: "Send requests to",
+  networks: "Reach private network",
+  webhooks: "Deliver webhooks to",
+};
+
+/** What a plugin requests, and what it is granted, side by side. */
+export function Capabilities({ plugin }: { plugin: Schemas["PluginView"] }) {
+  if (plugin.granted === null) {
+    return null;
+  }
+  const capabilities = capabilitiesOf(plugin);
+  const withheld = capabilities.filter((capability) => !capability.isGranted).length;
+  return (
+    <Section title="Capabilities" actions={withheld > 0 && <Badge tone="warn">{withheld} withheld</Badge>}>
+      {capabilities.length === 0 ? (
+        <p class="muted">The plugin requests no capabilities, and is granted none.</p>
+      ) : (
+        <div class="plain-table" tabIndex={0} role="group" aria-label="Capabilities">
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">Capability</th>
+                <th scope="col">Requested</th>
+                <th scope="col">Granted</th>
+              </tr>
+            </thead>
+            <tbody>
+              {capabilities.map((capability) => (
+                <Row key={`${capability.kind} ${capability.pattern}`} capability={capability} />
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {withheld > 0 && (
+        <p class="muted">
+          To grant what is withheld, add it to <code>[grants]</code> in the sidecar.
+        </p>
+      )}
+    </Section>
+  );
+}
+
+function Row({ capability: { kind, pattern, isRequested, isGranted } }: { capability: Capability }) {
+  return (
+    <tr>
+      <th scope="row">{KINDS[kind]}</th>
+      <td>{isRequested ? <code>{pattern}</code> : <span class="muted">–</span>}</td>
+      <td>
+        {!isGranted && <Badge tone="warn">withheld</Badge>}
+        {isGranted && (isRequested ? <Badge tone="good">granted</Badge> : <code>{pattern}</code>)}
+      </td>
+    </tr>
+  );
+}
