@@ -6,7 +6,10 @@ import { open, row, settled } from "../src/views";
 test("a handler fails, a fixed build is compared and uploaded, and its dead letter is redriven, all by clicking", async ({
   page,
   start,
+  expected,
 }) => {
+  // The page notices that the dead letter is gone.
+  expected.push(/404 \(Not Found\) \(.*\/dead-letters\/\d+\)$/);
   const host = await start({ plugins: ["poison"] });
   const [id] = await host.publish({ type: "poison.pill", id: "pill", data: { dose: 3 } });
   const [letter] = await host.deadLetters(1);
@@ -32,7 +35,7 @@ test("a handler fails, a fixed build is compared and uploaded, and its dead lett
   await page.getByRole("button", { name: "Run canary" }).click();
   const report = page.getByRole("group", { name: "Result of the canary" });
   await expect(report.locator("dt", { hasText: "Different" }).locator("+ dd")).toHaveText("1");
-  await expect(report.getByRole("group", { name: "Differences" })).toContainText("poison.pill for poison/swallow");
+  await expect(report.getByRole("group", { name: "Differences" })).toContainText("poison.pill for swallow");
   expect((await host.plugin("poison")).digest, "a canary changes nothing").toBe(broken);
   await page.getByRole("button", { name: "Upload", exact: true }).click();
   const upload = page.getByRole("dialog", { name: "Upload poison" });
@@ -86,7 +89,8 @@ test("an upload that another upload overtakes is refused, and says why", async (
 });
 
 test("a file that is not a plugin is refused with the reason", async ({ page, start, expected }) => {
-  expected.push(/422 \(Unprocessable/);
+  // The page looks whether there is such a plugin.
+  expected.push(/422 \(Unprocessable/, /404 \(Not Found\) \(.*\/plugins\/nonsense\)$/);
   const host = await start({ plugins: ["poison"] });
   await open(page, host, "/plugins");
   await page

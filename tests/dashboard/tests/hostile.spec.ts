@@ -36,7 +36,9 @@ async function expectInert(page: Page, where: string): Promise<void> {
   });
 }
 
-test("markup in events, failures, keys and values is inert in every view", async ({ page, start }) => {
+test("markup in events, failures, keys and values is inert in every view", async ({ page, start, expected }) => {
+  // No plugin and no subscription has such a name.
+  expected.push(/40[04] \(.*onerror/);
   test.setTimeout(120_000);
   const host = await start({ plugins: ["hostile", "keeper", "keyed"] });
   await open(page, host, "/live");
@@ -85,7 +87,7 @@ test("markup in events, failures, keys and values is inert in every view", async
 
 test("the names of an event with markup lead to the event, and to its cause tree", async ({ page, start }) => {
   const host = await start({ plugins: ["keyed"] });
-  for (const id of ["100%/<b>é?#&", "%2F%25", ".."]) {
+  for (const id of ["100%/<b>é?#&", "%2F%25", "a/.."]) {
     await host.publish({ type: "keyed.parked", id, data: { account: id, number: 1, poison: true } });
   }
   const letters = await host.deadLetters(3);

@@ -32,7 +32,9 @@ function focused(page: Page): Promise<string> {
   return page.evaluate(() => document.activeElement?.outerHTML.slice(0, 200) ?? "nothing");
 }
 
-test("a person with a keyboard goes from the overview to a dead letter and redrives it", async ({ page, start }) => {
+test("a person with a keyboard goes from the overview to a dead letter and redrives it", async ({ page, start, expected }) => {
+  // The page notices that the dead letter is gone.
+  expected.push(/404 \(Not Found\) \(.*\/dead-letters\/\d+\)$/);
   const host = await start({ plugins: ["poison"] });
   await host.publish({ type: "poison.pill", id: "pill" });
   const [letter] = await host.deadLetters(1);
@@ -69,6 +71,7 @@ test("a person with a keyboard goes from the overview to a dead letter and redri
   await expect(dialog).toBeHidden();
   await expect(page.getByText("Redriven: 1 dead letter.")).toBeVisible();
   await host.deadLetters(0);
+  await expect(page.getByText(/no longer exists/)).toBeVisible();
   expect(await focused(page), "the focus is not lost").not.toMatch(/^<body/);
 });
 

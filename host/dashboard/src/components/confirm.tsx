@@ -3,6 +3,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { useReload } from "../api/use";
 import { notify, notifyFailure } from "./notice";
+import { focusTitleIfLost } from "./page";
 
 /** A change that waits for the reader's consent. */
 export interface Change {
@@ -39,6 +40,10 @@ export function ConfirmDialog() {
   const close = () => {
     dialog.current?.close();
   };
+  const onClose = () => {
+    pending.value = null;
+    focusTitleIfLost();
+  };
   const run = async () => {
     if (change === null) {
       return;
@@ -54,7 +59,7 @@ export function ConfirmDialog() {
     reload();
   };
   return (
-    <dialog ref={dialog} class="dialog" aria-labelledby="confirm-title" onClose={() => (pending.value = null)}>
+    <dialog ref={dialog} class="dialog" aria-labelledby="confirm-title" onClose={onClose}>
       {change !== null && (
         <>
           <h2 id="confirm-title">{change.title}</h2>

@@ -10,15 +10,36 @@ interface Props {
   children: ComponentChildren;
 }
 
-/** A page. It takes the focus when it opens, so that the keyboard and screen readers begin at its title. */
+/**
+ * A page. Its title takes the focus when the page opens, and when the element that had the focus is removed, so that the
+ * keyboard and screen readers never start over at the beginning of the document.
+ */
 export function Page({ title, context, actions, children }: Props) {
+  const main = useRef<HTMLElement>(null);
   const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    let focused: EventTarget | null = null;
+    const remember = ({ target }: FocusEvent) => (focused = target);
+    const observer = new MutationObserver(() => {
+      if (focused instanceof Node && !focused.isConnected) {
+        focused = null;
+        focusTitleIfLost();
+      }
+    });
+    const page = main.current as HTMLElement;
+    page.addEventListener("focusin", remember);
+    observer.observe(page, { childList: true, subtree: true });
+    return () => {
+      page.removeEventListener("focusin", remember);
+      observer.disconnect();
+    };
+  }, []);
   useEffect(() => {
     document.title = `${title} · Sandbus`;
     heading.current?.focus({ preventScroll: true });
   }, [title]);
   return (
-    <main id="main" class="page">
+    <main id="main" class="page" ref={main}>
       <header class="page-header">
         <div>
           {context !== undefined && <p class="page-context">{context}</p>}
@@ -31,6 +52,13 @@ export function Page({ title, context, actions, children }: Props) {
       {children}
     </main>
   );
+}
+
+/** Gives the focus to the title of the page if no element has it. */
+export function focusTitleIfLost(): void {
+  if (document.activeElement === null || document.activeElement === document.body) {
+    document.querySelector<HTMLElement>("main h1")?.focus({ preventScroll: true });
+  }
 }
 
 /** A titled part of a page. */

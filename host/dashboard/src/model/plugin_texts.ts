@@ -42,7 +42,7 @@ export function uploadText(name: string, size: number, running: Plugin | undefin
 /** What a canary has found, in a sentence. */
 export function canaryText(report: Schemas["CanaryView"]): string {
   const total = counted(report.handled, "delivery", "deliveries");
-  return `The canary ran ${total} through both: ${count(report.different)} differ, ${count(report.inconclusive)} are inconclusive.`;
+  return `The canary ran ${total} through both: ${count(report.different)} different, ${count(report.inconclusive)} inconclusive.`;
 }
 
 /** A capability that a plugin requests, or that it is granted. */

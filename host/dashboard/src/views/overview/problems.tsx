@@ -64,9 +64,8 @@ function Item({ problem }: { problem: Problem }) {
         <p class="overview-problem-title">{problem.title}</p>
         {problem.detail !== undefined && <p class="muted overview-problem-detail">{problem.detail}</p>}
       </div>
-      <Link href={problem.href} class="button">
+      <Link href={problem.href} class="button" aria-label={`${problem.action}: ${problem.title}`}>
         {problem.action}
-        <span class="visually-hidden">: {problem.title}</span>
       </Link>
     </li>
   );
