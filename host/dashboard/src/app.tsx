@@ -1,12 +1,12 @@
 import type { ComponentChildren } from "preact";
 import { lazy, Suspense } from "preact/compat";
 import { useEffect } from "preact/hooks";
-import { Route, Switch, useLocation } from "wouter-preact";
+import { Redirect, Route, Switch, useLocation } from "wouter-preact";
 import { access, readAccess } from "./api/access";
 import { ConfirmDialog } from "./components/confirm";
 import { Notice, notifyFailure } from "./components/notice";
 import { Empty, Page } from "./components/page";
-import { textOf } from "./model/paths";
+import { pluginPath, textOf } from "./model/paths";
 import { Shell } from "./shell";
 
 const Overview = lazy(() => import("./views/overview/overview"));
@@ -25,11 +25,13 @@ const Publish = lazy(() => import("./views/publish/publish"));
 const System = lazy(() => import("./views/system/system"));
 const LogIn = lazy(() => import("./views/login/login"));
 
-/** The pages by path. A view that an address can open has a path of its own. */
-function Pages() {
+/** The pages by path. A view that an address can open has a path of its own. A token of one plugin begins there. */
+function Pages({ plugin }: { plugin: string | null }) {
   return (
     <Switch>
-      <Route path="/" component={Overview} />
+      <Route path="/">
+        {plugin === null ? <Overview /> : <Redirect to={pluginPath({ name: plugin, file: null })} replace />}
+      </Route>
       <Route path="/live" component={Live} />
       <Route path="/events" component={Events} />
       <Route path="/events/:id">{({ id }) => named(textOf(id), (id) => <EventPage id={id} />)}</Route>
@@ -84,7 +86,7 @@ export function App() {
         {caller === null && <LogIn />}
         {caller !== null && caller !== undefined && (
           <Shell caller={caller}>
-            <Pages />
+            <Pages plugin={caller.plugin} />
           </Shell>
         )}
       </Suspense>

@@ -6,6 +6,7 @@ import { pageCalls } from "./api/calls";
 import type { Schemas } from "./api/client";
 import { Copy } from "./components/copy";
 import { notifyFailure } from "./components/notice";
+import { pluginPath } from "./model/paths";
 import { showUtc, utc, zoneName } from "./model/time";
 
 const PAGES: [path: string, title: string][] = [
@@ -20,11 +21,23 @@ const PAGES: [path: string, title: string][] = [
   ["/system", "System"],
 ];
 
-function isOpen(page: string, path: string): boolean {
-  return page === "/" ? path === "/" : path === page || path.startsWith(`${page}/`);
+/** The pages that the reader can open. A token of one plugin leads to that plugin only. */
+function pagesOf({ plugin }: Schemas["AccessView"]): [path: string, title: string][] {
+  if (plugin !== null) {
+    return [
+      [pluginPath({ name: plugin, file: null }), plugin],
+      [`/live?plugin=${encodeURIComponent(plugin)}`, "Live"],
+    ];
+  }
+  return PAGES.filter(([page]) => page !== "/publish" || may("publish_events"));
 }
 
-function Navigation() {
+function isOpen(page: string, path: string): boolean {
+  const [own = ""] = page.split("?", 1);
+  return own === "/" ? path === "/" : path === own || path.startsWith(`${own}/`);
+}
+
+function Navigation({ caller }: { caller: Schemas["AccessView"] }) {
   const [path] = useLocation();
   const [isUnfolded, setUnfolded] = useState(false);
   return (
@@ -42,7 +55,7 @@ function Navigation() {
         </button>
       </div>
       <ul id="nav-pages" class={isUnfolded ? "nav-pages unfolded" : "nav-pages"}>
-        {PAGES.filter(([page]) => page !== "/publish" || may("publish_events")).map(([page, title]) => (
+        {pagesOf(caller).map(([page, title]) => (
           <li key={page}>
             <Link
               href={page}
@@ -124,7 +137,7 @@ export function Shell({ caller, children }: { caller: Schemas["AccessView"]; chi
       <a class="skip" href="#main">
         Skip to the page
       </a>
-      <Navigation />
+      <Navigation caller={caller} />
       <div class="content">
         <Caller caller={caller} />
         {children}

@@ -23,7 +23,7 @@ use limiter::FailureLimiter;
 
 use super::Admin;
 use super::audit::{self, ChangeRecord};
-use super::contract::Operations;
+use super::contract::{self, Operations};
 use super::cookies;
 use super::plugin_target::target;
 use crate::access::{AuditLog, Permission, RejectedToken, Role, TokenRecord, TokenStore};
@@ -237,10 +237,25 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, mut request: Request,
     }
 }
 
-/// Whether the caller's role permits an operation. A token may be restricted to a plugin in addition.
-pub(super) fn permits(caller: &Caller, operation: &str) -> bool {
-    let permission = permissions::of(operation).unwrap_or(Permission::Admin);
-    caller.role().permits(permission) && !(caller.hides_payloads() && permissions::reveals_payloads(operation))
+/// The ids of all operations, in the order of the document.
+#[derive(Clone, Debug)]
+pub(super) struct OperationIds(Arc<[String]>);
+
+impl OperationIds {
+    /// The operations of a document.
+    pub(super) fn of(document: &OpenApi) -> Self {
+        let operations = document.paths.paths.values().flat_map(contract::operations);
+        Self(operations.filter_map(|(_, operation)| operation.operation_id.clone()).collect())
+    }
+
+    /// Those that the caller's role permits. A token may be restricted to a plugin in addition.
+    pub(super) fn permitted_to(&self, caller: &Caller) -> Vec<String> {
+        let is_permitted = |operation: &str| {
+            let permission = permissions::of(operation).unwrap_or(Permission::Admin);
+            caller.role().permits(permission) && !(caller.hides_payloads() && permissions::reveals_payloads(operation))
+        };
+        self.0.iter().filter(|operation| is_permitted(operation)).cloned().collect()
+    }
 }
 
 fn is_change(method: &Method) -> bool {

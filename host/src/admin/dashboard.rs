@@ -1,6 +1,5 @@
 //! Serves the dashboard: a page and its scripts, which are embedded in the binary and call the API.
 
-use std::borrow::Cow;
 use std::io::Read as _;
 
 use axum::http::header::{
@@ -76,9 +75,9 @@ fn file(name: &str, headers: &HeaderMap) -> Option<Response> {
     Some(response)
 }
 
-fn decompress(compressed: &Cow<'static, [u8]>) -> Vec<u8> {
+fn decompress(compressed: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
-    GzDecoder::new(compressed.as_ref()).read_to_end(&mut plain).expect("the build has compressed the file");
+    GzDecoder::new(compressed).read_to_end(&mut plain).expect("the build has compressed the file");
     plain
 }
 
@@ -115,24 +114,24 @@ fn media_type(name: &str) -> &'static str {
 mod tests {
     use super::*;
 
-    fn status(method: Method, path: &str, accept: &'static str) -> Option<u16> {
+    fn status(method: &Method, path: &str, accept: &'static str) -> Option<u16> {
         let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
-        serve(&method, path, &headers).map(|response| response.status().as_u16())
+        serve(method, path, &headers).map(|response| response.status().as_u16())
     }
 
     #[test]
     fn browsers_get_the_page_for_every_path_of_a_view() {
-        let page = status(Method::GET, "/", "*/*");
+        let page = status(&Method::GET, "/", "*/*");
         // 404 says how to build the dashboard.
         assert!(matches!(page, Some(200 | 404)));
         for path in ["/plugins/registration", "/events/a.b", "/dead-letters/7"] {
-            assert_eq!(status(Method::GET, path, "text/html,*/*"), page, "{path}");
-            assert_eq!(status(Method::GET, path, "application/json"), None, "{path}");
+            assert_eq!(status(&Method::GET, path, "text/html,*/*"), page, "{path}");
+            assert_eq!(status(&Method::GET, path, "application/json"), None, "{path}");
         }
         for path in ["/v1/nothing", "/assets/nothing.js"] {
-            assert_eq!(status(Method::GET, path, "text/html"), None, "{path}");
+            assert_eq!(status(&Method::GET, path, "text/html"), None, "{path}");
         }
-        assert_eq!(status(Method::POST, "/", "text/html"), None);
+        assert_eq!(status(&Method::POST, "/", "text/html"), None);
     }
 
     #[test]

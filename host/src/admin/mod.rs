@@ -45,12 +45,12 @@ use arc_swap::ArcSwap;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use axum::{Router, middleware};
+use axum::{Extension, Router, middleware};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use access::Access;
-use access::{Caller, Guard};
+use access::{Caller, Guard, OperationIds};
 use contract::{Contract, Operations, Reads};
 pub use probe::Probes;
 pub(crate) use tokens::view as view_token;
@@ -145,6 +145,7 @@ impl Admin {
         // socket.
         let any_host = !matches!(tokenless, Some(Caller::Local));
         let guard = Guard::new(&document, tokenless, &self);
+        let operations = OperationIds::of(&document);
         router
             .route_layer(middleware::from_fn_with_state(contract.into(), contract::check))
             .route_layer(middleware::from_fn_with_state(guard.into(), access::check))
@@ -156,6 +157,7 @@ impl Admin {
                     "this path supports other methods only",
                 )
             })
+            .layer(Extension(operations))
             .layer(middleware::from_fn_with_state(any_host, guard::check))
             .with_state(self)
     }

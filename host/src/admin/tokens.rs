@@ -6,9 +6,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 
-use super::access::{self, Access, Caller};
+use super::access::{Access, Caller, OperationIds};
 use super::body::{Body, Path, invalid};
-use super::{Admin, openapi, query};
+use super::{Admin, query};
 use crate::access::{NewToken, Role, TokenId, TokenRecord, TokenStoreError};
 use crate::api::{AccessView, CreatedTokenView, TokenList, TokenRequest, TokenView};
 use crate::clock::Timestamp;
@@ -45,7 +45,11 @@ pub(super) async fn with_tokens<T: Send + 'static>(
     tag = "access",
     responses((status = 200, body = AccessView, description = "The caller's role."))
 )]
-pub(super) async fn access(State(admin): State<Admin>, Extension(caller): Extension<Caller>) -> Json<AccessView> {
+pub(super) async fn access(
+    State(admin): State<Admin>,
+    Extension(caller): Extension<Caller>,
+    Extension(operations): Extension<OperationIds>,
+) -> Json<AccessView> {
     let token = match &caller {
         Caller::Local | Caller::Socket => None,
         Caller::Token(token) => Some(view(token, admin.clock.now())),
@@ -53,14 +57,8 @@ pub(super) async fn access(State(admin): State<Admin>, Extension(caller): Extens
     let role = token.as_ref().map_or_else(|| Role::Admin.as_str().to_owned(), |token| token.role.clone());
     let tokens_required = admin.access.requires_tokens && !matches!(caller, Caller::Socket);
     let (plugin, hide_payloads) = (caller.plugin().map(str::to_owned), caller.hides_payloads());
-    let operations = permitted_operations(&caller);
+    let operations = operations.permitted_to(&caller);
     Json(AccessView { role, plugin, operations, hide_payloads, token, tokens_required })
-}
-
-/// The operations that the caller's role permits, in the order of the document.
-fn permitted_operations(caller: &Caller) -> Vec<String> {
-    let ids = openapi::operation_ids().iter();
-    ids.filter(|id| access::permits(caller, id)).cloned().collect()
 }
 
 /// List tokens, oldest first

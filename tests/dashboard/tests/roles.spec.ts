@@ -105,7 +105,9 @@ test.describe("with tokens", () => {
 
   test("a token of one plugin sees that plugin, and is told why it sees no other", async ({ page, expected }) => {
     expected.push(/403 \(Forbidden\)/);
-    await logIn(page, host, token("keeper"), "/plugins/keeper");
+    await logIn(page, host, token("keeper"));
+    expect(page.url()).toBe(`${host.admin}/plugins/keeper`);
+    await expect(page.getByRole("navigation", { name: "Pages" }).getByRole("link")).toHaveText(["keeper", "Live"]);
     await expect(page.getByRole("heading", { level: 1 })).toContainText("keeper");
     await expect(page.getByText("view for keeper only")).toBeVisible();
     await open(page, host, "/plugins/poison");

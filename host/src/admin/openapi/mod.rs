@@ -14,8 +14,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    Admin, audit, backup, cause_trees, configuration, contract, dead_letters, deliveries, events, generations, health,
-    login, plugin_files, plugins, records, schedules, state, storage, stream, subscriptions, tokens, webhook_secrets,
+    Admin, audit, backup, cause_trees, configuration, dead_letters, deliveries, events, generations, health, login,
+    plugin_files, plugins, records, schedules, state, storage, stream, subscriptions, tokens, webhook_secrets,
 };
 use crate::api::{self, ProblemView, schemas};
 
@@ -122,16 +122,6 @@ pub(super) fn routes() -> OpenApiRouter<Admin> {
 async fn document() -> Json<&'static OpenApi> {
     static DOCUMENT: OnceLock<OpenApi> = OnceLock::new();
     Json(DOCUMENT.get_or_init(|| complete(routes().into_openapi())))
-}
-
-/// The ids of all operations.
-pub(super) fn operation_ids() -> &'static [String] {
-    static IDS: OnceLock<Vec<String>> = OnceLock::new();
-    IDS.get_or_init(|| {
-        let document = routes().into_openapi();
-        let operations = document.paths.paths.values().flat_map(contract::operations);
-        operations.filter_map(|(_, operation)| operation.operation_id.clone()).collect()
-    })
 }
 
 /// Adds what all operations or schemas have in common.
