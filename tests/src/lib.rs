@@ -22,6 +22,7 @@ mod listener;
 pub mod measure;
 mod process;
 pub mod release;
+mod tls_proxy;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ use tempfile::TempDir;
 pub use database_lock::DatabaseLock;
 pub use listener::{Hook, Webhook};
 pub use process::{Launch, Process, Starting};
+pub use tls_proxy::TlsProxy;
 pub use wire::Wire;
 
 /// Lets tests publish over HTTP, unless their configuration says who may.

@@ -291,6 +291,24 @@ fn a_token_for_a_plugin_reaches_no_other() {
     ] {
         assert_eq!(act(&operate, method, path, b""), (403, "other-plugin".to_owned()), "{path}");
     }
+    // The group of a dead letter needs the subscription, and the dead letter must be one of it.
+    let status = br#"{"status":"ignored"}"#;
+    let group = "/dead-letters/groups/1/status";
+    assert_eq!(act(&operate, "PUT", group, status), (403, "other-plugin".to_owned()));
+    let own = format!("{group}?subscription=echo/remember");
+    assert_eq!(act(&operate, "PUT", &own, status), (404, "not-found".to_owned()));
+    let access = send(&host, &operate, "GET", &host.api_url("/access"), b"").json();
+    let may = |operation: &str| access["operations"].as_array().unwrap().iter().any(|listed| listed == operation);
+    for (operation, listed) in [
+        ("pause_subscription", true),
+        ("set_dead_letter_group_status", true),
+        ("get_access", true),
+        ("compact", false),
+        ("get_events", false),
+        ("upload_plugin", false),
+    ] {
+        assert_eq!(may(operation), listed, "{operation}");
+    }
     // The component must be that of the plugin, whatever the file is called.
     let url = host.api_url("/plugins/echo/component");
     let bearer = format!("Bearer {deploy}");

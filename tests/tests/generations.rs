@@ -203,8 +203,15 @@ fn an_event_is_run_against_an_archived_generation() {
         text(&output.stderr)
     );
 
+    // An event of another source may have the same id.
+    let again = json!({ "id": "1", "type": "poison.pill", "source": "/other", "data": 1 });
+    assert_eq!(host.publish_event("/events", again).status, 202);
+    let report = canary(&format!("?event=1&source=/other&generation={good}"), b"").json();
+    assert_eq!(report["handled"], 1, "{report}");
     for (query, body, status, code) in [
-        ("", b"".as_slice(), 400, "component-required"),
+        ("?source=/test", b"".as_slice(), 400, "invalid-query"),
+        (&format!("?event=1&generation={good}"), b"", 400, "ambiguous-id"),
+        ("", b"", 400, "component-required"),
         ("?event=1", b"", 400, "component-required"),
         (&format!("?generation={good}"), b"a component", 400, "invalid-query"),
         ("?generation=", b"", 400, "invalid-query"),
@@ -218,7 +225,7 @@ fn an_event_is_run_against_an_archived_generation() {
     std::fs::remove_file(host.path().join(format!("data/generations/poison/{good}.wasm"))).unwrap();
     assert_eq!(canary(&format!("?generation={good}"), b"").problem(), "generation-unloadable");
     assert_eq!(host.get("/poison").json(), 3, "nothing was written");
-    assert_eq!(host.dead_letters().len(), 1);
+    dead_letters(&host, 2);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use sandbus_tests::release::copy_below;
-use sandbus_tests::{Host, Setup, Webhook, binary, eventually, guest_path, put};
+use sandbus_tests::{Host, Setup, TlsProxy, Webhook, binary, eventually, guest_path, put};
 use sandbus_toolchain::Project;
 use serde_json::{Value, json};
 
@@ -58,6 +58,25 @@ fn a_request_goes_to_a_granted_host_with_its_body_and_headers() {
 
     let answer = call(&host, "2", json!({ "method": "GET", "url": url })).unwrap();
     assert_eq!((&answer["status"], &answer["length"]), (&json!(200), &json!(0)));
+}
+
+#[test]
+fn a_server_with_a_private_certificate_is_trusted_with_ca_file() {
+    let upstream = Webhook::start_echoing();
+    let proxy = TlsProxy::start(&upstream.address);
+    let wanted = || json!({ "method": "GET", "url": format!("https://{}/", proxy.address) });
+    let sidecar = format!("[retry]\nmax_attempts = 1\n[grants]\nhttp = [\"{}\"]\n", proxy.address);
+    let setup = || Setup::new().plugin("caller").sidecar("caller", &sidecar);
+    let answered = call(&setup().start(), "1", wanted());
+    assert!(answered.as_ref().is_err_and(|reason| reason.contains("certificate")), "{answered:?}");
+    assert_eq!(upstream.received().len(), 0);
+
+    let setup = setup();
+    let authority = setup.path().join("authority.pem");
+    put(&authority, proxy.certificate.as_bytes());
+    let host = setup.config(&format!("[outbound]\nca_file = {authority:?}\n")).start();
+    assert_eq!(call(&host, "1", wanted()).unwrap()["status"], 200);
+    assert_eq!(upstream.received().len(), 1);
 }
 
 #[test]

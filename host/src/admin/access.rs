@@ -10,14 +10,15 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, SET_COOKIE, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 use tokio_util::task::TaskTracker;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::path::ParameterIn;
+use utoipa::openapi::{OpenApi, PathItem, RefOr};
 
 use limiter::FailureLimiter;
 
@@ -214,6 +215,11 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, mut request: Request,
     let caller = match guard.authenticate(credential).await {
         Ok(Some(caller)) => caller,
         Ok(None) => return missing_token().into_response(),
+        Err(rejected) if operation.id == "delete_session" => {
+            // The cookie is of no more use. Without this, a browser would keep it.
+            let cookie = [(SET_COOKIE, cookies::no_session(guard.admin.is_secure))];
+            return (cookie, guard.reject(&rejected)).into_response();
+        }
         Err(rejected) => return guard.reject(&rejected).into_response(),
     };
     let authorized = authorize(&caller, &operation, &path, &request).and_then(|()| guard.check_file(&caller, &path));
@@ -237,24 +243,49 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, mut request: Request,
     }
 }
 
-/// The ids of all operations, in the order of the document.
+/// All operations, in the order of the document.
 #[derive(Clone, Debug)]
-pub(super) struct OperationIds(Arc<[String]>);
+pub(super) struct OperationIds(Arc<[ListedOperation]>);
+
+#[derive(Debug)]
+struct ListedOperation {
+    id: String,
+    /// Whether a request can name the plugin that it concerns, or everybody may make it.
+    is_for_plugins: bool,
+}
 
 impl OperationIds {
     /// The operations of a document.
     pub(super) fn of(document: &OpenApi) -> Self {
-        let operations = document.paths.paths.values().flat_map(contract::operations);
-        Self(operations.filter_map(|(_, operation)| operation.operation_id.clone()).collect())
+        let listed = |(path, item): (&String, &PathItem)| {
+            let names_plugin = is_below(path, PLUGIN) || is_below(path, SUBSCRIPTION);
+            let for_everybody = permissions::is_for_everybody(path);
+            let listed = contract::operations(item).filter_map(move |(_, operation)| {
+                let id = operation.operation_id.clone()?;
+                let has_scope = operation.parameters.iter().flatten().any(|parameter| match parameter {
+                    RefOr::T(parameter) => {
+                        parameter.parameter_in == ParameterIn::Query
+                            && ["plugin", "subscription"].contains(&parameter.name.as_str())
+                    }
+                    RefOr::Ref(_) => false,
+                });
+                let is_open = permissions::of(&id) == Some(Permission::Open);
+                Some(ListedOperation { id, is_for_plugins: names_plugin || has_scope || for_everybody || is_open })
+            });
+            listed.collect::<Vec<_>>()
+        };
+        Self(document.paths.paths.iter().flat_map(listed).collect())
     }
 
-    /// Those that the caller's role permits. A token may be restricted to a plugin in addition.
+    /// The ids of those that the caller may use. A caller who is restricted to a plugin must name it.
     pub(super) fn permitted_to(&self, caller: &Caller) -> Vec<String> {
-        let is_permitted = |operation: &str| {
-            let permission = permissions::of(operation).unwrap_or(Permission::Admin);
-            caller.role().permits(permission) && !(caller.hides_payloads() && permissions::reveals_payloads(operation))
+        let is_permitted = |ListedOperation { id, is_for_plugins }: &&ListedOperation| {
+            let permission = permissions::of(id).unwrap_or(Permission::Admin);
+            caller.role().permits(permission)
+                && !(caller.hides_payloads() && permissions::reveals_payloads(id))
+                && (*is_for_plugins || caller.plugin().is_none())
         };
-        self.0.iter().filter(|operation| is_permitted(operation)).cloned().collect()
+        self.0.iter().filter(is_permitted).map(|operation| operation.id.clone()).collect()
     }
 }
 

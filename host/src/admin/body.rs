@@ -32,6 +32,10 @@ impl<T: DeserializeOwned> FromRequest<Admin> for Body<T> {
 
 /// Parses JSON. The problem names the member that is wrong.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // serde takes an array for a struct. Each body is an object.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(invalid("the body is an array; send an object".to_owned()));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_path_to_error::deserialize(&mut json);
     let detail = match parsed {

@@ -16,6 +16,11 @@ pub(super) fn cookie(name: &str, value: &str, path: &str, seconds: u64, is_secur
     HeaderValue::from_str(&text).expect("a token, a path and a number are visible ASCII characters")
 }
 
+/// Removes the cookie of a session.
+pub(super) fn no_session(is_secure: bool) -> HeaderValue {
+    cookie(SESSION_COOKIE, "", "/", 0, is_secure)
+}
+
 /// The value of a cookie in a request. None if it occurs several times: then another page of the same host has set one.
 pub(super) fn cookie_of(headers: &HeaderMap, name: &str) -> Option<String> {
     let texts = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());

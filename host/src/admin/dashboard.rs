@@ -38,7 +38,8 @@ pub(super) fn serve(method: &Method, path: &str, headers: &HeaderMap) -> Option<
         return None;
     }
     let name = path.trim_start_matches('/');
-    let opens_page = headers.get(ACCEPT).is_some_and(|accept| contains(accept, "text/html"));
+    let opens_page =
+        headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|a| a.contains("text/html"));
     if let Some(response) = (!name.is_empty()).then(|| file(name, headers)).flatten() {
         return Some(response);
     }
@@ -47,8 +48,23 @@ pub(super) fn serve(method: &Method, path: &str, headers: &HeaderMap) -> Option<
     is_view.then(|| file(PAGE, headers).unwrap_or_else(not_built))
 }
 
-fn contains(header: &HeaderValue, what: &str) -> bool {
-    header.to_str().is_ok_and(|text| text.contains(what))
+/// The members of a header that is a list.
+fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(',')).map(str::trim)
+}
+
+/// Whether the client takes gzip (RFC 9110, section 12.5.3). A weight of 0 refuses it.
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    members(headers, &ACCEPT_ENCODING).any(|member| {
+        let (coding, weight) = member.split_once(';').unwrap_or((member, ""));
+        let weight = weight.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse::<f32>);
+        coding.trim().eq_ignore_ascii_case("gzip") && weight.is_ok_and(|weight| weight > 0.0)
+    })
+}
+
+/// Whether the client has the file with this tag (RFC 9110, section 13.1.2).
+fn is_cached(headers: &HeaderMap, tag: &str) -> bool {
+    members(headers, &IF_NONE_MATCH).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
 }
 
 /// A file of the dashboard.
@@ -56,21 +72,21 @@ fn file(name: &str, headers: &HeaderMap) -> Option<Response> {
     let embedded = Files::get(&format!("site/{name}.gz"))?;
     let tag =
         embedded.metadata.sha256_hash().iter().take(16).fold(String::new(), |tag, byte| format!("{tag}{byte:02x}"));
-    let tag = HeaderValue::from_str(&format!("\"{tag}\"")).expect("hexadecimal digits are visible characters");
-    let is_unchanged = headers.get(IF_NONE_MATCH) == Some(&tag);
-    let accepts_gzip = headers.get(ACCEPT_ENCODING).is_some_and(|accepted| contains(accepted, "gzip"));
-    let mut response = match is_unchanged {
-        true => StatusCode::NOT_MODIFIED.into_response(),
-        false if accepts_gzip => {
-            ([(CONTENT_ENCODING, HeaderValue::from_static("gzip"))], embedded.data).into_response()
-        }
-        false => decompress(&embedded.data).into_response(),
+    let tag = format!("\"{tag}\"");
+    let mut response = if is_cached(headers, &tag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else if accepts_gzip(headers) {
+        ([(CONTENT_ENCODING, HeaderValue::from_static("gzip"))], embedded.data).into_response()
+    } else {
+        decompress(&embedded.data).into_response()
     };
+    // The tag is weak, because it is the same with and without compression.
+    let tag = HeaderValue::from_str(&format!("W/{tag}")).expect("hexadecimal digits are visible characters");
     let caching = if name.starts_with(HASHED) { "public, max-age=31536000, immutable" } else { "no-cache" };
     protect(response.headers_mut());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type(name)));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(caching));
-    response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
     response.headers_mut().insert(ETAG, tag);
     Some(response)
 }
@@ -132,6 +148,33 @@ mod tests {
             assert_eq!(status(&Method::GET, path, "text/html"), None, "{path}");
         }
         assert_eq!(status(&Method::POST, "/", "text/html"), None);
+    }
+
+    #[test]
+    fn encodings_and_tags_are_those_of_the_request() {
+        let headers = |name: HeaderName, values: &[&'static str]| {
+            values.iter().map(|value| (name.clone(), HeaderValue::from_static(value))).collect::<HeaderMap>()
+        };
+        for (values, accepted) in [
+            (&["gzip"][..], true),
+            (&["br, GZIP;q=0.5"], true),
+            (&["br", "gzip"], true),
+            (&["gzip;q=0"], false),
+            (&["identity;q=1, gzip; q=0.0, *;q=0"], false),
+            (&["xgzip"], false),
+            (&[], false),
+        ] {
+            assert_eq!(accepts_gzip(&headers(ACCEPT_ENCODING, values)), accepted, "{values:?}");
+        }
+        for (values, known) in [
+            (&["\"a\""][..], true),
+            (&["W/\"a\""], true),
+            (&["\"x\", \"a\""], true),
+            (&["*"], true),
+            (&["\"x\""], false),
+        ] {
+            assert_eq!(is_cached(&headers(IF_NONE_MATCH, values), "\"a\""), known, "{values:?}");
+        }
     }
 
     #[test]

@@ -9,7 +9,8 @@ use super::cursor::List;
 use super::{Admin, Page, events, page_size, query};
 use crate::api::{
     self, AttemptView, DeadLetterGroupPage, DeadLetterGroupQuery, DeadLetterGroupView, DeadLetterPage, DeadLetterQuery,
-    DeadLetterSelection, DeadLetterView, DropResult, EditedRedriveRequest, GroupStatusRequest, RedriveResult,
+    DeadLetterSelection, DeadLetterView, DropResult, EditedRedriveRequest, GroupStatusQuery, GroupStatusRequest,
+    RedriveResult,
 };
 use crate::bus::{DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterId, FailedAttempt, GroupStatus};
 use crate::failure::Cause;
@@ -119,21 +120,32 @@ pub(super) async fn groups(
     path = "/dead-letters/groups/{sample}/status",
     operation_id = "set_dead_letter_group_status",
     tag = "dead-letters",
-    params(("sample" = i64, Path, description = "The number of a dead letter of the group.")),
+    params(("sample" = i64, Path, description = "The number of a dead letter of the group."), GroupStatusQuery),
     request_body(content = GroupStatusRequest),
     responses((status = 200, body = DeadLetterGroupView, description = "The group."))
 )]
 pub(super) async fn set_group_status(
     State(admin): State<Admin>,
     Path(sample): Path<i64>,
+    Query(query): Query<GroupStatusQuery>,
     Extension(caller): Extension<Caller>,
     Body(request): Body<GroupStatusRequest>,
 ) -> Result<Json<DeadLetterGroupView>, Problem> {
     let status = status_of(&request.status).map_err(body::invalid)?;
     let letter = find(&admin, sample).await?;
-    admin.bus.set_group_status(letter.number, status, caller.describe()).await?;
+    if query.subscription.is_some_and(|subscription| subscription != letter.subscription.to_string()) {
+        return Err(not_found(sample));
+    }
+    // The group is read first, because its dead letters may be gone after the change.
     let groups = admin.bus.dead_letter_groups(letter.group(), None, 1).await?;
-    groups.first().map(group).map(Json).ok_or_else(|| not_found(sample))
+    let group_before = groups.first().ok_or_else(|| not_found(sample))?;
+    admin.bus.set_group_status(letter.number, status, caller.describe()).await?;
+    Ok(Json(DeadLetterGroupView {
+        status: status_view(status),
+        status_since: Some(admin.clock.now().to_string()),
+        status_by: Some(caller.describe()),
+        ..group(group_before)
+    }))
 }
 
 /// The status that a request names.
@@ -300,12 +312,16 @@ fn group(group: &DeadLetterGroup) -> DeadLetterGroupView {
         first_at: group.first.to_string(),
         last_at: group.last.to_string(),
         sample: group.sample.number(),
-        status: match group.status {
-            GroupStatus::Open => api::GroupStatus::Open,
-            GroupStatus::Resolved => api::GroupStatus::Resolved,
-            GroupStatus::Ignored => api::GroupStatus::Ignored,
-        },
+        status: status_view(group.status),
         status_since: group.status_since.map(|since| since.to_string()),
         status_by: group.status_by.clone(),
+    }
+}
+
+fn status_view(status: GroupStatus) -> api::GroupStatus {
+    match status {
+        GroupStatus::Open => api::GroupStatus::Open,
+        GroupStatus::Resolved => api::GroupStatus::Resolved,
+        GroupStatus::Ignored => api::GroupStatus::Ignored,
     }
 }

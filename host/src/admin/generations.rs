@@ -99,6 +99,7 @@ pub(super) async fn canary(
     let canary = Canary { bus: &*admin.bus, capacity: &admin.capacity, running, new: Arc::new(new) };
     canary.run(selection).await.map(|report| Json(view(report))).map_err(|error| match error {
         CanaryError::NoEvent(_) => Problem::not_found(error.to_string()),
+        CanaryError::AmbiguousId(_) => Problem::bad_request("ambiguous-id", error.to_string()),
         CanaryError::Store(error) => error.into(),
         CanaryError::Failed(_) => failed(error.to_string()),
     })
@@ -109,10 +110,11 @@ fn select(query: &CanaryQuery) -> Result<CanarySelection, Problem> {
     if query.generation.as_deref() == Some("") {
         return Err(query::invalid("`generation` is empty"));
     }
-    match (&query.event, query.events) {
-        (Some(_), Some(_)) => Err(query::invalid("`event` cannot be combined with `events`")),
-        (Some(id), None) => Ok(CanarySelection::Event(id.clone())),
-        (None, events) => {
+    match (&query.event, query.events, &query.source) {
+        (Some(_), Some(_), _) => Err(query::invalid("`event` cannot be combined with `events`")),
+        (Some(id), None, source) => Ok(CanarySelection::Event { id: id.clone(), source: source.clone() }),
+        (None, _, Some(_)) => Err(query::invalid("`source` needs `event`")),
+        (None, events, None) => {
             let max_events = events.unwrap_or(CanaryRule::default().events);
             if !(1..=CanaryRule::MAX_EVENTS).contains(&max_events) {
                 let detail =

@@ -34,12 +34,16 @@ pub(super) async fn check(State(any_host): State<bool>, request: Request, next: 
     Problem::new(StatusCode::FORBIDDEN, "foreign-caller", detail).into_response()
 }
 
+/// The paths that are neither pages nor below the root of the API.
+const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
 /// Whether pages of other sites may lead a browser here: to a login, because the provider does, and to the dashboard,
 /// because people share links to it. The dashboard reveals nothing by itself.
 fn accepts_other_sites(request: &Request) -> bool {
     let path = request.uri().path();
     let opens_page = request.headers().get(SEC_FETCH_DEST).is_some_and(|destination| destination == "document");
-    request.method() == Method::GET && (LOGIN.contains(&path) || opens_page && !path.starts_with("/v1/"))
+    let is_page = !path.starts_with("/v1/") && !PROBES.contains(&path);
+    request.method() == Method::GET && (LOGIN.contains(&path) || opens_page && is_page)
 }
 
 fn is_allowed(headers: &HeaderMap, any_host: bool, any_site: bool) -> bool {
@@ -80,6 +84,7 @@ mod tests {
         assert!(accepts(Method::GET, "/dead-letters/7", "document") && accepts(Method::GET, "/v1/login", "document"));
         for (method, path, destination) in [
             (Method::GET, "/v1/events", "document"),
+            (Method::GET, "/metrics", "document"),
             (Method::GET, "/", "iframe"),
             (Method::GET, "/", "empty"),
             (Method::POST, "/", "document"),

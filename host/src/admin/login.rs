@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::Admin;
 use super::access::{Caller, bearer_of, missing_token};
 use super::audit::{self, ChangeRecord};
-use super::cookies::{LOGIN_COOKIE, SESSION_COOKIE, cookie, cookie_of};
+use super::cookies::{LOGIN_COOKIE, SESSION_COOKIE, cookie, cookie_of, no_session};
 use super::tokens::with_tokens;
 use crate::access::{NewToken, TokenRecord};
 use crate::api::LoginMethodsView;
@@ -134,8 +134,7 @@ pub(super) async fn delete(
         let id = record.id.clone();
         with_tokens(&admin, move |access| access.tokens.revoke(&id)).await?;
     }
-    let cookie = cookie(SESSION_COOKIE, "", "/", 0, admin.is_secure);
-    Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response())
+    Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, no_session(admin.is_secure))]).into_response())
 }
 
 /// How long a browser keeps the cookie of a token that does not expire, in seconds: thirty days.

@@ -13,10 +13,13 @@ pub struct CanaryQuery {
     #[param(minimum = 1, maximum = 10000)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<usize>,
-    /// Compare the deliveries of the events with this id instead of the most recent ones. They need not have been handled
+    /// Compare the deliveries of the event with this id instead of the most recent ones. They need not have been handled
     /// yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
+    /// The source of the event. Required if events of several sources have the id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Compare with the archived generation that has this digest, or a digest that begins like this, instead of the
     /// component in the body.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -210,6 +210,16 @@ pub struct DeadLetterGroupView {
     pub status_by: Option<String>,
 }
 
+/// Which group of dead letters to change.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct GroupStatusQuery {
+    /// Only if the dead letter is one of this subscription, `OWNER/NAME`. A token of one plugin needs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<String>,
+}
+
 /// The status of a group of dead letters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

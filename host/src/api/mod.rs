@@ -38,7 +38,8 @@ pub use canary::{CanaryQuery, CanaryView, DifferenceView, DifferingDeliveryView,
 pub use configuration::{ConfigurationView, SettingView};
 pub use dead_letters::{
     AttemptView, DeadLetterGroupPage, DeadLetterGroupQuery, DeadLetterGroupView, DeadLetterPage, DeadLetterQuery,
-    DeadLetterSelection, DeadLetterView, DropResult, EditedRedriveRequest, GroupStatusRequest, RedriveResult,
+    DeadLetterSelection, DeadLetterView, DropResult, EditedRedriveRequest, GroupStatusQuery, GroupStatusRequest,
+    RedriveResult,
 };
 pub use deliveries::{DeliveryPage, DeliveryQuery, DeliverySelection, DeliveryView, RetryResult};
 pub use events::{

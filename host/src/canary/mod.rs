@@ -50,6 +50,9 @@ pub enum CanaryError {
     /// The log has no event with this id.
     #[error("the log has no event with the id `{0}`")]
     NoEvent(String),
+    /// Several events have this id.
+    #[error("the log has events of several sources with the id `{0}`; name the source")]
+    AmbiguousId(String),
     /// The log cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -63,8 +66,13 @@ pub enum CanaryError {
 pub enum CanarySelection {
     /// At most this many of the most recent ones that were handled.
     Recent(usize),
-    /// Those of the events with this id.
-    Event(String),
+    /// Those of one event.
+    Event {
+        /// Its id.
+        id: String,
+        /// Its source. Required if events of several sources have the id.
+        source: Option<String>,
+    },
 }
 
 /// A past delivery.
@@ -89,7 +97,7 @@ impl Canary<'_> {
     pub async fn run(&self, selection: CanarySelection) -> Result<CanaryReport, CanaryError> {
         let past = match selection {
             CanarySelection::Recent(max_events) => self.find_past_deliveries(max_events).await?,
-            CanarySelection::Event(id) => self.find_deliveries_of(id).await?,
+            CanarySelection::Event { id, source } => self.find_deliveries_of(id, source).await?,
         };
         let mut report = CanaryReport::new(&self.running, &self.new);
         for (index, past) in past.into_iter().enumerate() {
@@ -122,23 +130,22 @@ impl Canary<'_> {
         Ok(found)
     }
 
-    /// The deliveries of the events with an id, also of those that have not been handled yet.
-    async fn find_deliveries_of(&self, id: String) -> Result<Vec<PastDelivery>, CanaryError> {
-        let events = self.bus.events_with_id(id.clone()).await?;
-        if events.is_empty() {
-            return Err(CanaryError::NoEvent(id));
+    /// The deliveries of an event, also of those that have not been handled yet.
+    async fn find_deliveries_of(&self, id: String, source: Option<String>) -> Result<Vec<PastDelivery>, CanaryError> {
+        let mut events = self.bus.events_with_id(id.clone()).await?;
+        events.retain(|logged| source.as_ref().is_none_or(|source| *source == logged.event.source));
+        if events.len() > 1 {
+            return Err(CanaryError::AmbiguousId(id));
         }
+        let logged = events.pop().ok_or(CanaryError::NoEvent(id))?;
         let subscriptions = self.declared_subscriptions();
-        let mut found = Vec::new();
-        for logged in events {
-            let selects = subscriptions.iter().filter(|(_, (_, definition))| selects(definition, &logged));
-            found.extend(selects.map(|(name, (_, definition))| PastDelivery {
-                logged: logged.clone(),
-                subscription: name.clone(),
-                definition: Arc::clone(definition),
-            }));
-        }
-        Ok(found)
+        let selects = subscriptions.into_iter().filter(|(_, (_, definition))| selects(definition, &logged));
+        let found = selects.map(|(subscription, (_, definition))| PastDelivery {
+            logged: logged.clone(),
+            subscription,
+            definition,
+        });
+        Ok(found.collect())
     }
 
     /// The declared subscriptions with their cursors. Events after the cursor are not handled yet.

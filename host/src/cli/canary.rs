@@ -27,6 +27,9 @@ pub(super) struct Arguments {
     /// Compare the deliveries of the event with this id instead
     #[arg(long, value_name = "ID", conflicts_with = "events")]
     event: Option<String>,
+    /// The source of the event, if events of several sources have the id
+    #[arg(long, value_name = "SOURCE", requires = "event")]
+    source: Option<String>,
     #[arg(long, hide = true, value_parser = super::renamed("--events"))]
     last: Option<String>,
     /// Compare with this plugin [default: the name in the component]
@@ -38,7 +41,7 @@ pub(super) struct Arguments {
 
 /// Fails if a result differs or no result is conclusive, so that scripts can rely on the exit code.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { file, generation, events, event, plugin, remote, .. } = arguments;
+    let Arguments { file, generation, events, event, source, plugin, remote, .. } = arguments;
     let (client, output) = remote.connect();
     let (name, bytes) = match (file, plugin) {
         (Some(file), plugin) => {
@@ -56,7 +59,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         None => "the new build".to_owned(),
     };
     let events = event.is_none().then_some(events);
-    let report = client.canary(&name, &CanaryQuery { events, event, generation }, bytes).await?;
+    let report = client.canary(&name, &CanaryQuery { events, event, source, generation }, bytes).await?;
     output.print(&report, |report| show(report, events.is_none()));
     let report = report.value();
     if report.different > 0 || !report.subscriptions_removed.is_empty() {

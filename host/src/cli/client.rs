@@ -20,11 +20,11 @@ use super::response::Response;
 use crate::api::{
     self, BackupQuery, CanaryQuery, CanaryView, CancelQuery, CauseTreeQuery, CauseTreeView, CompactionResult,
     ConfigurationView, CreatedTokenView, DeadLetterGroupView, DeadLetterSelection, DeadLetterView, DeliverySelection,
-    DrainQuery, DrainResult, DropResult, EditedRedriveRequest, EventList, GroupStatusRequest, NoContent, Page,
-    PluginView, ProblemView, PublishResult, RedriveResult, ReplayRequest, ReplayResult, RetryResult, RollbackQuery,
-    RollbackResult, SecretRequest, SecretRotationResult, StateKeyPage, StateKeyQuery, StateRequest, StateValueView,
-    StatisticsView, StopReplaysResult, StreamQuery, SubscriptionChangeResult, SubscriptionRequest, TokenList,
-    TokenRequest,
+    DrainQuery, DrainResult, DropResult, EditedRedriveRequest, EventList, GroupStatusQuery, GroupStatusRequest,
+    NoContent, Page, PluginView, ProblemView, PublishResult, RedriveResult, ReplayRequest, ReplayResult, RetryResult,
+    RollbackQuery, RollbackResult, SecretRequest, SecretRotationResult, StateKeyPage, StateKeyQuery, StateRequest,
+    StateValueView, StatisticsView, StopReplaysResult, StreamQuery, SubscriptionChangeResult, SubscriptionRequest,
+    TokenList, TokenRequest,
 };
 use crate::networks::GrantedNetworks;
 use crate::outbound::{self, Fault, SendError};
@@ -245,11 +245,12 @@ impl Client {
     pub(crate) async fn set_group_status(
         &self,
         number: i64,
+        query: &GroupStatusQuery,
         request: &GroupStatusRequest,
     ) -> ClientResult<DeadLetterGroupView> {
         let body = serde_json::to_string(request).context("cannot write the request as JSON")?;
         let content = Some(("application/json", body.into()));
-        self.send(Method::PUT, &["dead-letters", "groups", &number.to_string(), "status"], &(), content).await
+        self.send(Method::PUT, &["dead-letters", "groups", &number.to_string(), "status"], query, content).await
     }
 
     pub(crate) async fn retry_now(&self, selection: &DeliverySelection) -> ClientResult<RetryResult> {

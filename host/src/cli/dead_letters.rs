@@ -12,7 +12,7 @@ use super::paging::{Paging, next_page_hint};
 use super::{Group, output};
 use crate::api::{
     AttemptView, DeadLetterGroupPage, DeadLetterGroupQuery, DeadLetterPage, DeadLetterQuery, DeadLetterSelection,
-    DeadLetterView, EditedRedriveRequest, GroupStatus, GroupStatusRequest,
+    DeadLetterView, EditedRedriveRequest, GroupStatus, GroupStatusQuery, GroupStatusRequest,
 };
 use crate::failure::Cause;
 use crate::printable;
@@ -48,6 +48,9 @@ pub(super) struct GroupSample {
     /// The number of a dead letter of the group, such as its sample
     #[arg(value_parser = parse_number, add = live::dead_letters())]
     number: i64,
+    /// The subscription of the dead letter, OWNER/NAME; a token of one plugin needs it
+    #[arg(long, value_name = "ID", add = live::subscriptions())]
+    subscription: Option<String>,
 }
 
 #[derive(Debug, Default, clap::Args)]
@@ -176,15 +179,17 @@ pub(super) async fn run(arguments: Group<Command>) -> anyhow::Result<()> {
             let response = client.drop_dead_letters(&which.query()).await?;
             output.print(&response, |response| format!("dropped: {}", response.dropped));
         }
-        Command::Resolve(GroupSample { number }) => set_status(&client, output, number, GroupStatus::Resolved).await?,
-        Command::Ignore(GroupSample { number }) => set_status(&client, output, number, GroupStatus::Ignored).await?,
-        Command::Reopen(GroupSample { number }) => set_status(&client, output, number, GroupStatus::Open).await?,
+        Command::Resolve(sample) => set_status(&client, output, sample, GroupStatus::Resolved).await?,
+        Command::Ignore(sample) => set_status(&client, output, sample, GroupStatus::Ignored).await?,
+        Command::Reopen(sample) => set_status(&client, output, sample, GroupStatus::Open).await?,
     }
     Ok(())
 }
 
-async fn set_status(client: &Client, output: Output, number: i64, status: GroupStatus) -> anyhow::Result<()> {
-    let group = client.set_group_status(number, &GroupStatusRequest { status }).await?;
+async fn set_status(client: &Client, output: Output, sample: GroupSample, status: GroupStatus) -> anyhow::Result<()> {
+    let GroupSample { number, subscription } = sample;
+    let query = GroupStatusQuery { subscription };
+    let group = client.set_group_status(number, &query, &GroupStatusRequest { status }).await?;
     output.print(&group, |group| {
         let (status, count) = (cell(group.status.as_str()), group.count);
         format!("{status}: {count} of {} with `{}`", cell(&group.subscription), cell(&group.signature))

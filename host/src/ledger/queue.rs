@@ -11,6 +11,9 @@ const CAPACITY: usize = 16_384;
 /// The room that only failures may use.
 const RESERVED: usize = 4_096;
 
+/// How much text of log lines may wait. Records that are added while more waits come without their log lines.
+const LOG_BYTES: usize = 16 << 20;
+
 /// The records that wait for the writer.
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -20,6 +23,8 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Arc<Entry>>,
+    /// The size of their log lines.
+    log_bytes: usize,
     /// How many records have been added.
     added: u64,
     lost: Option<Loss>,
@@ -58,6 +63,7 @@ impl Queue {
         let room = if entry.is_failure() { CAPACITY } else { CAPACITY - RESERVED };
         let mut state = self.lock();
         if state.waiting.len() < room {
+            state.log_bytes += entry.log().bytes();
             state.waiting.push_back(entry);
             state.added += 1;
             return true;
@@ -71,7 +77,14 @@ impl Queue {
     pub(super) fn take(&self, limit: usize) -> (Vec<Arc<Entry>>, Option<Loss>) {
         let mut state = self.lock();
         let count = state.waiting.len().min(limit);
-        (state.waiting.drain(..count).collect(), state.lost.take())
+        let taken: Vec<_> = state.waiting.drain(..count).collect();
+        state.log_bytes -= taken.iter().map(|entry| entry.log().bytes()).sum::<usize>();
+        (taken, state.lost.take())
+    }
+
+    /// Whether there is room for log lines.
+    pub(super) fn has_room_for_log(&self) -> bool {
+        self.lock().log_bytes < LOG_BYTES
     }
 
     /// How many records wait.
@@ -93,6 +106,21 @@ impl Queue {
 mod tests {
     use super::super::record::tests::{failed, handled};
     use super::*;
+    use crate::usage::{LogLevel, LogLine};
+
+    #[test]
+    fn log_lines_have_room_of_their_own() {
+        let queue = Queue::new();
+        let verbose = |at: u64| {
+            let mut entry = handled(at);
+            entry.log_mut().lines = vec![LogLine { level: LogLevel::Info, message: "a".repeat(8 << 10) }];
+            Arc::new(entry)
+        };
+        assert!((0..2_048).all(|at| queue.has_room_for_log() && queue.push(verbose(at))));
+        assert!(!queue.has_room_for_log());
+        queue.take(1);
+        assert!(queue.has_room_for_log());
+    }
 
     #[test]
     fn successes_leave_room_for_failures_and_losses_are_counted() {

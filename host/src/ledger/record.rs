@@ -48,6 +48,22 @@ impl Entry {
         })
     }
 
+    /// Its log lines.
+    pub(super) fn log(&self) -> &RecordedLog {
+        match self {
+            Self::Attempt(attempt) => &attempt.usage.log,
+            Self::Request(request) => &request.usage.log,
+        }
+    }
+
+    /// Its log lines.
+    pub(super) fn log_mut(&mut self) -> &mut RecordedLog {
+        match self {
+            Self::Attempt(attempt) => &mut attempt.usage.log,
+            Self::Request(request) => &mut request.usage.log,
+        }
+    }
+
     /// When it ended.
     #[must_use]
     pub fn at(&self) -> Timestamp {

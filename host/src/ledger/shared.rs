@@ -126,7 +126,10 @@ impl Shared {
         *self.outage.lock().unwrap_or_else(PoisonError::into_inner) = outage;
     }
 
-    pub(super) fn push(&self, entry: Entry) {
+    pub(super) fn push(&self, mut entry: Entry) {
+        if !self.queue.has_room_for_log() {
+            entry.log_mut().omit();
+        }
         let streamed = entry.without_exchanges().map(Arc::new);
         let entry = Arc::new(entry);
         // The stream keeps records for long after they are written.

@@ -128,8 +128,7 @@ impl Usage {
 impl RecordedLog {
     /// Adds a line, if there is room.
     pub fn add(&mut self, level: LogLevel, message: &str) {
-        let used: usize = self.lines.iter().map(|line| line.message.len()).sum();
-        let kept = &message[..message.floor_char_boundary(MAX_LOG_BYTES.saturating_sub(used))];
+        let kept = &message[..message.floor_char_boundary(MAX_LOG_BYTES.saturating_sub(self.bytes()))];
         let has_room = self.omitted == 0 && self.lines.len() < MAX_LOG_LINES;
         if !has_room || kept.is_empty() && !message.is_empty() {
             self.omitted += 1;
@@ -140,6 +139,18 @@ impl RecordedLog {
             kept.push('…');
         }
         self.lines.push(LogLine { level, message: kept });
+    }
+
+    /// Leaves out all lines, and counts them.
+    pub fn omit(&mut self) {
+        self.omitted += self.lines.len() as u64;
+        self.lines = Vec::new();
+    }
+
+    /// The size of the lines.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.lines.iter().map(|line| line.message.len()).sum()
     }
 
     /// Whether there were none.

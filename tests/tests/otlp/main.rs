@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use sandbus_tests::{Host, Setup, Webhook, eventually};
+use sandbus_tests::{Host, Setup, TlsProxy, Webhook, eventually, put};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -154,6 +154,33 @@ fn one_trace_leads_from_the_request_through_handlers_calls_and_webhooks() {
 
 fn named<'a>(trace: &'a [Span], name: &str) -> &'a Span {
     trace.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("no {name}: {trace:?}"))
+}
+
+#[test]
+fn a_collector_is_reached_over_tls_if_its_certificate_is_trusted() {
+    let register = |host: &Host| {
+        let headers = [("content-type", "application/json"), ("traceparent", &*traceparent("01"))];
+        let user = json!({ "name": "Ada", "email": "ada@example.com" }).to_string();
+        assert_eq!(host.send("POST", &host.url("/register"), &headers, user.as_bytes()).status, 201);
+    };
+    let collector = Collector::start();
+    let proxy = TlsProxy::start(&collector.address);
+    let exporting = |setup: Setup| {
+        let setup = exporting(setup.plugin("registration"), &collector.address);
+        setup.env("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("https://{}", proxy.address))
+    };
+    let host = exporting(Setup::new()).start();
+    register(&host);
+    eventually("spans are lost", || (lost(&host, "traces") > 0).then_some(()));
+    assert!(collector.spans().is_empty(), "nobody vouches for the certificate");
+    drop(host);
+
+    let setup = exporting(Setup::new());
+    let trusted = setup.path().join("collector.pem");
+    put(&trusted, proxy.certificate.as_bytes());
+    let host = setup.env("OTEL_EXPORTER_OTLP_CERTIFICATE", trusted.to_str().unwrap()).start();
+    register(&host);
+    assert_eq!(collector.trace(TRACE, 1)[0].name, "POST /register");
 }
 
 #[test]

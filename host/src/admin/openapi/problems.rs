@@ -169,6 +169,7 @@ fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
                 NAMED,
                 READ,
                 &[
+                    (400, "ambiguous-id"),
                     (400, "component-required"),
                     (409, "generation-unloadable"),
                     (409, "no-generation"),

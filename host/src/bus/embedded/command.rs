@@ -6,7 +6,7 @@ use std::vec::IntoIter;
 
 use tokio::sync::oneshot;
 
-use super::rows::StaleMark;
+use super::rows::StaleMarks;
 use super::subscription::Subscription;
 use crate::bus::group_commit::{self, Change, INTERACTIVE_LIMIT};
 use crate::bus::window::PauseReason;
@@ -120,7 +120,7 @@ pub(super) enum Command {
         status: GroupStatus,
         by: String,
         /// Marks that are no longer needed.
-        stale: Vec<StaleMark>,
+        stale: StaleMarks,
         reply: ReplySender<()>,
     },
     Compact {

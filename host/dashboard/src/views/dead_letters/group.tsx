@@ -2,7 +2,7 @@ import useSWR from "swr";
 import { Link, useLocation, useSearch } from "wouter-preact";
 import { may } from "../../api/access";
 import { useShownCall } from "../../api/calls";
-import { call, type ApiError, type Schemas } from "../../api/client";
+import { call, urlOf, type ApiError, type Schemas } from "../../api/client";
 import { REFRESH, usePages } from "../../api/use";
 import { Action } from "../../components/action";
 import { Badge, toneOf } from "../../components/badge";
@@ -137,13 +137,14 @@ const STATUS_CHANGES: Record<Group["status"], { title: string; effect: string }>
 
 function confirmStatus(group: Group, status: Group["status"]): void {
   const { title, effect } = STATUS_CHANGES[status];
+  const target = { params: { path: { sample: group.sample }, query: { subscription: group.subscription } } };
   confirmChange({
     title,
     effect: `The group of ${counted(group.count, "dead letter")} of ${group.subscription} ${effect} The dead letters stay.`,
-    call: `PUT /v1/dead-letters/groups/${group.sample}/status {"status":"${status}"}`,
+    call: `PUT ${urlOf("/v1/dead-letters/groups/{sample}/status", target)} {"status":"${status}"}`,
     run: async () => {
       await call("put", "/v1/dead-letters/groups/{sample}/status", {
-        params: { path: { sample: group.sample } },
+        ...target,
         body: { status },
       });
       return `The group is ${status}.`;

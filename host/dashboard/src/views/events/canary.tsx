@@ -69,7 +69,7 @@ function Form(props: { name: string; event: Schemas["EventDocument"]; generation
   const [digest, setDigest] = useState(generations[0]?.digest ?? "");
   const [isRunning, setRunning] = useState(false);
   const [result, setResult] = useState<{ data: Schemas["CanaryView"] } | { error: ApiError } | null>(null);
-  const init = { params: { path: { name }, query: { event: event.id, generation: digest } } };
+  const init = { params: { path: { name }, query: { event: event.id, source: event.source, generation: digest } } };
   useShownCall(`POST ${urlOf("/v1/plugins/{name}/canary", init)}`);
   const run = async (submit: Event) => {
     submit.preventDefault();

@@ -10,7 +10,9 @@ use crate::bus::{DeadLetterFilter, DeadLetterGroup, DeadLetterId, GroupStatus, S
 use crate::clock::Timestamp;
 use crate::subscription::SubscriptionId;
 
-/// The most marks of groups without dead letters that are deleted at a time.
+/// The number of marks up to which no mark is looked for that is no longer needed, because that reads all dead letters.
+const FEW_MARKS: i64 = if cfg!(test) { 1 } else { 1_000 };
+/// The most marks that are deleted at a time.
 const STALE_LIMIT: u32 = 100;
 
 /// The number that stands for a status.
@@ -71,36 +73,51 @@ pub(in super::super) fn put_group_mark(connection: &Connection, mark: &GroupMark
     Ok(())
 }
 
-/// A mark that is no longer needed.
-pub(in super::super) struct StaleMark {
-    number: i64,
-    since: i64,
+/// Marks that are no longer needed.
+#[derive(Default)]
+pub(in super::super) struct StaleMarks {
+    /// The number of each, and since when it is there.
+    marks: Vec<(i64, i64)>,
+    /// The newest dead letter when they were found.
+    newest: i64,
 }
 
-/// Marks of groups without dead letters: those that have no effect, and those of groups that were ignored before a time.
-/// A bounded number of them.
+/// Marks of groups without dead letters, if there are many marks: those that have no effect, and those of groups that were
+/// ignored before a time. A bounded number of them.
 pub(in super::super) fn stale_group_marks(
     connection: &Connection,
     ignored_before: Timestamp,
-) -> Result<Vec<StaleMark>, StoreError> {
+) -> Result<StaleMarks, StoreError> {
+    let moment = connection.unchecked_transaction()?;
+    let count: i64 = moment.query_row("SELECT count(*) FROM group_marks", [], |row| row.get(0))?;
+    if count <= FEW_MARKS {
+        return Ok(StaleMarks::default());
+    }
+    let newest = moment.query_row("SELECT ifnull(max(number), 0) FROM dead_letters", [], |row| row.get(0))?;
+    // One scan computes the groups of all dead letters.
     let sql = format!(
-        "SELECT m.number, m.since FROM group_marks m WHERE (m.status IS NOT ?1 OR m.since < ?2) AND NOT EXISTS (
-           SELECT 1 FROM dead_letters d WHERE d.subscription = m.subscription AND d.cause = m.cause
-             AND failure_signature(d.reason) = m.signature AND ifnull({LAST_DIGEST}, '') = m.digest)
-         ORDER BY m.number LIMIT {STALE_LIMIT}"
+        "WITH present AS MATERIALIZED (
+           SELECT DISTINCT d.subscription AS subscription, d.cause AS cause, failure_signature(d.reason) AS signature,
+             ifnull({LAST_DIGEST}, '') AS digest FROM dead_letters d)
+         SELECT m.number, m.since FROM group_marks m LEFT JOIN present p ON p.subscription = m.subscription
+           AND p.cause = m.cause AND p.signature = m.signature AND p.digest = m.digest
+         WHERE p.subscription IS NULL AND (m.status IS NOT ?1 OR m.since < ?2) ORDER BY m.number LIMIT {STALE_LIMIT}"
     );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![GroupStatus::Ignored, signed(ignored_before.0)], |row| {
-        Ok(StaleMark { number: row.get(0)?, since: row.get(1)? })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let mut statement = moment.prepare_cached(&sql)?;
+    let marks = statement
+        .query_map(params![GroupStatus::Ignored, signed(ignored_before.0)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let marks = marks.collect::<Result<_, _>>()?;
+    Ok(StaleMarks { marks, newest })
 }
 
-/// Deletes marks, unless they have changed since they were found.
-pub(in super::super) fn delete_group_marks(connection: &Connection, stale: &[StaleMark]) -> Result<(), StoreError> {
-    let mut delete = connection.prepare_cached("DELETE FROM group_marks WHERE number = ?1 AND since = ?2")?;
-    for StaleMark { number, since } in stale {
-        delete.execute([number, since])?;
+/// Deletes marks, unless they have changed since they were found, or a dead letter may have joined their groups.
+pub(in super::super) fn delete_group_marks(connection: &Connection, stale: &StaleMarks) -> Result<(), StoreError> {
+    let mut delete = connection.prepare_cached(
+        "DELETE FROM group_marks WHERE number = ?1 AND since = ?2 AND NOT EXISTS (
+           SELECT 1 FROM dead_letters d WHERE d.number > ?3 AND d.subscription = group_marks.subscription)",
+    )?;
+    for (number, since) in &stale.marks {
+        delete.execute([*number, *since, stale.newest])?;
     }
     Ok(())
 }
@@ -111,7 +128,7 @@ pub(in super::super) fn delete_group_marks_of(connection: &Connection, subscript
     Ok(())
 }
 
-/// Groups of dead letters that failed alike, the largest first, with one scan of the table.
+/// Groups of dead letters that failed alike, the largest first.
 pub(in super::super) fn dead_letter_groups(
     connection: &Connection,
     filter: &DeadLetterFilter,
@@ -122,25 +139,27 @@ pub(in super::super) fn dead_letter_groups(
     let (wanted, limit_at) = (values.len() + 1, values.len() + 2);
     values.push(status.map_or(Value::Null, |status| number_of(status).into()));
     values.push(signed(limit as u64).into());
-    // A dead letter that is newer than the mark of a resolved group opens it again.
-    let has_recurred = format!("m.status = {} AND g.sample > m.newest", number_of(GroupStatus::Resolved));
+    // A dead letter that is newer than the mark of a resolved group opens it again. One scan computes the groups.
+    let has_recurred = format!("m.status IS {} AND g.sample > m.newest", number_of(GroupStatus::Resolved));
     let sql = format!(
-        "SELECT g.owner, g.name, g.cause, g.signature, g.digest, g.count, g.first, g.last, g.sample,
+        "WITH letters AS MATERIALIZED (
+           SELECT d.subscription AS subscription, s.owner AS owner, s.name AS name, d.cause AS cause,
+             failure_signature(d.reason) AS signature, {LAST_DIGEST} AS digest, d.number AS number,
+             d.buried_at AS buried_at
+           FROM dead_letters d JOIN subscriptions s ON s.number = d.subscription WHERE {conditions}),
+         groups AS (
+           SELECT l.subscription AS subscription, l.owner AS owner, l.name AS name, l.cause AS cause,
+             l.signature AS signature, l.digest AS digest, count(*) AS count, min(l.buried_at) AS first,
+             max(l.buried_at) AS last, max(l.number) AS sample, m.number AS mark,
+             min(CASE WHEN l.number > m.newest THEN l.buried_at END) AS recurred_at
+           FROM letters l LEFT JOIN group_marks m ON m.subscription = l.subscription AND m.cause = l.cause
+             AND m.signature = l.signature AND m.digest = ifnull(l.digest, '')
+           GROUP BY l.subscription, l.cause, l.signature, l.digest)
+         SELECT g.owner, g.name, g.cause, g.signature, g.digest, g.count, g.first, g.last, g.sample,
            CASE WHEN {has_recurred} THEN 0 ELSE ifnull(m.status, 0) END AS present,
-           CASE WHEN {has_recurred} THEN
-             (SELECT min(d.buried_at) FROM dead_letters d WHERE d.number > m.newest AND d.subscription = m.subscription
-                AND d.cause = m.cause AND failure_signature(d.reason) = m.signature
-                AND ifnull({LAST_DIGEST}, '') = m.digest)
-           ELSE m.since END,
+           CASE WHEN {has_recurred} THEN g.recurred_at ELSE m.since END,
            CASE WHEN {has_recurred} THEN NULL ELSE m.set_by END
-         FROM
-           (SELECT d.subscription AS number, s.owner AS owner, s.name AS name, d.cause AS cause,
-              failure_signature(d.reason) AS signature, {LAST_DIGEST} AS digest, count(*) AS count,
-              min(d.buried_at) AS first, max(d.buried_at) AS last, max(d.number) AS sample
-            FROM dead_letters d JOIN subscriptions s ON s.number = d.subscription WHERE {conditions}
-            GROUP BY d.subscription, d.cause, signature, digest) g
-         LEFT JOIN group_marks m ON m.subscription = g.number AND m.cause = g.cause AND m.signature = g.signature
-           AND m.digest = ifnull(g.digest, '')
+         FROM groups g LEFT JOIN group_marks m ON m.number = g.mark
          WHERE ?{wanted} IS NULL OR present = ?{wanted}
          ORDER BY g.count DESC, g.sample DESC LIMIT ?{limit_at}"
     );

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::rows::{self, GroupMark, PendingRow, StaleMark, TakenDeadLetter};
+use super::super::rows::{self, GroupMark, PendingRow, StaleMarks, TakenDeadLetter};
 use super::super::subscription::Subscription;
 use super::Writer;
 use super::after_commit::{AfterCommit, AfterCommitContext};
@@ -66,7 +66,7 @@ impl Writer {
         member: DeadLetterId,
         status: GroupStatus,
         by: &str,
-        stale: &[StaleMark],
+        stale: &StaleMarks,
         batch: &Batch,
     ) -> Result<(), ApplyError> {
         let filter = DeadLetterFilter { number: Some(member), ..DeadLetterFilter::default() };
