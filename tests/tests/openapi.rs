@@ -57,7 +57,7 @@ fn every_operation_is_described() {
             let schema = &parameter["schema"];
             assert!(parameter["description"].is_string() && schema.is_object(), "{named}: {parameter}");
             let types = schema["type"].to_string();
-            let is_signed = ["number", "like"].contains(&parameter["name"].as_str().unwrap());
+            let is_signed = ["number", "like", "sample"].contains(&parameter["name"].as_str().unwrap());
             let is_unsigned = types.contains("integer") && !is_signed;
             assert!(!is_unsigned || schema["minimum"].is_number(), "{named}: {parameter} has no bounds");
         }

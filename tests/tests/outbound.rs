@@ -65,7 +65,7 @@ fn a_server_with_a_private_certificate_is_trusted_with_ca_file() {
     let upstream = Webhook::start_echoing();
     let proxy = TlsProxy::start(&upstream.address);
     let wanted = || json!({ "method": "GET", "url": format!("https://{}/", proxy.address) });
-    let sidecar = format!("[retry]\nmax_attempts = 1\n[grants]\nhttp = [\"{}\"]\n", proxy.address);
+    let sidecar = format!("[grants]\nhttp = [\"{}\"]\n", proxy.address);
     let setup = || Setup::new().plugin("caller").sidecar("caller", &sidecar);
     let answered = call(&setup().start(), "1", wanted());
     assert!(answered.as_ref().is_err_and(|reason| reason.contains("certificate")), "{answered:?}");

@@ -2,13 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
 use std::net::UdpSocket;
-use std::process::Command;
 use std::thread;
 
-use sandbus_tests::{Answer, Host, Launch, Setup, Wire, eventually};
+use sandbus_tests::{Answer, DatabaseLock, Host, Launch, Setup, Wire, eventually};
 use serde_json::Value;
 
 const PROBE: &str = "[probe]\nlisten = \"0.0.0.0:0\"\n";
@@ -105,11 +102,10 @@ fn anybody_may_know_that_a_host_is_not_ready_but_not_where_its_files_are() {
 
 #[test]
 fn a_host_that_starts_is_alive_and_not_ready() {
-    let producer = "[ingress]\nevents = { types = [\">\"], sources = [\"*\"], token_file = \"tokens\" }\n";
-    let directory = Setup::new().config(PROBE).config(producer).into_directory();
-    // The host waits for somebody who writes its tokens.
-    let tokens = directory.path().join("tokens");
-    assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&tokens).status().unwrap().success());
+    let directory = Setup::new().config(PROBE).into_directory();
+    drop(Launch::serve(directory.path()).spawn().wait().unwrap());
+    // The host waits for a program that has locked the store.
+    let lock = DatabaseLock::take(&directory.path().join("data/bus.db"));
     let starting = Launch::serve(directory.path()).spawn();
     let port = eventually("the probe listener is bound", || port(&starting.log()));
     let address = format!("127.0.0.1:{port}");
@@ -117,7 +113,7 @@ fn a_host_that_starts_is_alive_and_not_ready() {
     for path in ["/readyz", "/metrics"] {
         assert_eq!(refusal(&get(&address, path)), (503, "starting".to_owned()), "{path}");
     }
-    OpenOptions::new().write(true).open(&tokens).unwrap().write_all(b"secret\n").unwrap();
+    drop(lock);
     let process = starting.wait().unwrap();
     eventually("the host is ready", || (get(&address, "/readyz").status == 200).then_some(()));
     drop(process);

@@ -1,6 +1,6 @@
 //! Shows what the host stores, and how much space is left.
 
-use std::io;
+use std::{io, path};
 
 use axum::Json;
 use axum::extract::State;
@@ -27,7 +27,7 @@ pub(super) async fn show(State(admin): State<Admin>) -> Result<Json<StorageView>
     let space = tokio::task::spawn_blocking(move || files::disk_space(&data)).await;
     let space = space.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(unreadable)?;
     Ok(Json(StorageView {
-        directory: admin.data.display().to_string(),
+        directory: path::absolute(&admin.data).map_err(unreadable)?.display().to_string(),
         bus_bytes: extent.bytes,
         ledger_bytes: admin.ledger.size_bytes().await,
         archive_bytes: admin.folder.archive_bytes().await.map_err(unreadable)?,

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct StorageView {
-    /// The directory of the store.
+    /// The absolute path of the data directory.
     pub directory: String,
     /// The space that events, subscriptions, dead letters and state take, in bytes.
     pub bus_bytes: u64,

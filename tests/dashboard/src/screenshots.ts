@@ -59,7 +59,7 @@ test("pictures of every view", async ({ page, start }) => {
       await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
       await open(page, host, view.name === "overview" ? "/?range=15m" : view.path);
       if (view.name === "live") {
-        await host.register("Alan");
+        await host.register(`Alan of the ${name} picture`);
         await expect(page.getByRole("row").nth(1)).toBeVisible();
       }
       if (view.name === "overview") {
