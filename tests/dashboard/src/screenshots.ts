@@ -18,7 +18,7 @@ const USED = join(ROOT, "docs/images");
 const MINUTES = 6;
 
 /** The pictures that the documentation uses. */
-const DOCUMENTED = new Set(["overview-light", "overview-dark", "cause-tree-light", "event-light", "dead-letters-light", "plugin-light"]);
+const DOCUMENTED = new Set(["overview-light", "cause-tree-light", "event-light", "plugin-light"]);
 
 const LOOKS = [
   { name: "light", colorScheme: "light", size: { width: 1280, height: 800 } },

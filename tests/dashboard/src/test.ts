@@ -27,7 +27,9 @@ export const test = base.extend<Fixtures>({
       return host;
     });
     // A page that is still open would report that its host is gone.
-    await page.goto("about:blank");
+    if (!page.isClosed()) {
+      await page.goto("about:blank");
+    }
     await Promise.all(hosts.map((host) => host.stop()));
   },
   expected: [[], { option: true }],
