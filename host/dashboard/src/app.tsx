@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { lazy, Suspense } from "preact/compat";
-import { useEffect } from "preact/hooks";
+import { useEffect, useErrorBoundary } from "preact/hooks";
 import { Redirect, Route, Switch, useLocation } from "wouter-preact";
 import { access, readAccess } from "./api/access";
 import { ConfirmDialog } from "./components/confirm";
@@ -72,24 +72,53 @@ function NotFound() {
   );
 }
 
+/** Says why a page cannot be shown, such as a script that an upgrade of the host has replaced. */
+function Boundary({ children }: { children: ComponentChildren }) {
+  const [failure] = useErrorBoundary();
+  if (failure === undefined) {
+    return <>{children}</>;
+  }
+  return (
+    <main id="main" class="page">
+      <h1>The page cannot be shown</h1>
+      <p>{String(failure)}</p>
+      <button type="button" onClick={() => location.reload()}>
+        Load again
+      </button>
+    </main>
+  );
+}
+
+/** How long the page waits before it asks a host again that did not answer, in milliseconds. */
+const RETRY = 2_000;
+
 /** The dashboard. */
 export function App() {
   const [path] = useLocation();
   useEffect(() => {
-    readAccess().catch(notifyFailure);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const read = () =>
+      void readAccess().catch((error: unknown) => {
+        notifyFailure(error);
+        timer = setTimeout(read, RETRY);
+      });
+    read();
+    return () => clearTimeout(timer);
   }, []);
   useEffect(() => window.scrollTo(0, 0), [path]);
   const caller = access.value;
   return (
     <>
-      <Suspense fallback={<p class="muted page">Loading…</p>}>
-        {caller === null && <LogIn />}
-        {caller !== null && caller !== undefined && (
-          <Shell caller={caller}>
-            <Pages plugin={caller.plugin} />
-          </Shell>
-        )}
-      </Suspense>
+      <Boundary>
+        <Suspense fallback={<p class="muted page">Loading…</p>}>
+          {caller === null && <LogIn />}
+          {caller !== null && caller !== undefined && (
+            <Shell caller={caller}>
+              <Pages plugin={caller.plugin} />
+            </Shell>
+          )}
+        </Suspense>
+      </Boundary>
       <ConfirmDialog />
       <Notice />
     </>

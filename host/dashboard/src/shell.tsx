@@ -1,12 +1,13 @@
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { Link, useLocation } from "wouter-preact";
-import { logOut, may } from "./api/access";
+import { access, logOut, may } from "./api/access";
 import { pageCalls } from "./api/calls";
 import type { Schemas } from "./api/client";
 import { Copy } from "./components/copy";
 import { notifyFailure } from "./components/notice";
 import { pluginPath } from "./model/paths";
+import { quote } from "./model/shell";
 import { showUtc, utc, zoneName } from "./model/time";
 
 const PAGES: [path: string, title: string][] = [
@@ -127,7 +128,10 @@ function Calls() {
 function curlOf(name: string): string {
   const [method, url] = name.split(" ", 2);
   const verb = method === "GET" ? "" : ` -X ${method}`;
-  return `curl${verb} -H "Authorization: Bearer $SANDBUS_TOKEN" '${location.origin}${url}'`;
+  // Where no token is required, the host rejects an empty one.
+  const isAnonymous = access.value?.token === null;
+  const token = isAnonymous ? "" : ' -H "Authorization: Bearer $SANDBUS_TOKEN"';
+  return `curl${verb}${token} ${quote(`${location.origin}${url}`)}`;
 }
 
 /** What surrounds every page: navigation, the reader's role, and the calls behind the page. */

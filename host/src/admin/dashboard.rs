@@ -43,7 +43,7 @@ pub(super) fn serve(method: &Method, path: &str, headers: &HeaderMap) -> Option<
     if let Some(response) = (!name.is_empty()).then(|| file(name, headers)).flatten() {
         return Some(response);
     }
-    // A path with an extension is a file, and `/v1` is the API.
+    // Paths below `/v1` are the API, and those below `/assets` are files. Every other path may be that of a view.
     let is_view = name.is_empty() || opens_page && !name.starts_with("v1/") && !name.starts_with(HASHED);
     is_view.then(|| file(PAGE, headers).unwrap_or_else(not_built))
 }

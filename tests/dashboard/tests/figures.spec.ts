@@ -223,7 +223,7 @@ test.describe("each figure is that of the API", () => {
       Cause: letter?.cause,
       Attempts: count(letter?.attempts ?? 0),
       "Parks the ordering key": "none",
-      Delivery: "of the log",
+      Replay: "no",
     });
     expect(await factsOf(section(page, "Event"))).toMatchObject({ position: count(letter?.logged.position ?? 0) });
     await expect(section(page, "Attempts").getByRole("listitem")).toHaveCount(letter?.history.length ?? 0);

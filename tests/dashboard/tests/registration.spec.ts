@@ -35,12 +35,13 @@ test("a registration arrives live, and its cause tree shows the request, its eve
   }
 
   const rows = page.getByRole("treegrid", { name: "Cause tree" }).getByRole("row");
-  const usage = (of: Schemas["InvocationUsageView"] | undefined) =>
-    `queued ${micros(of?.queued_us ?? 0)}, ran ${micros(of?.took_us ?? 0)}`;
+  const usage = (queued = 0, ran = 0) => `queued ${micros(queued)}, ran ${micros(ran)}`;
+  const [posted] = tree.requests;
+  const [handled] = deliveries[0]?.attempts ?? [];
   const expected: [level: number, ...texts: string[]][] = [
-    [1, "POST /register by registration", "201", usage(tree.requests[0])],
+    [1, "POST /register by registration", "201", usage(posted?.queued_us, (posted?.took_us ?? 0) - (posted?.queued_us ?? 0))],
     [2, "user.registered"],
-    [3, "registration-handler/user_registered", "handled", usage(deliveries[0]?.attempts[0])],
+    [3, "registration-handler/user_registered", "handled", usage(handled?.queued_us, handled?.took_us)],
     [4, "user.welcomed", "No subscription matches it."],
   ];
   await expect(rows).toHaveCount(expected.length + 1);

@@ -14,8 +14,16 @@ export async function readAccess(): Promise<void> {
     if ((error as { status?: number }).status !== 401) {
       throw error;
     }
-    access.value = null;
+    endSession();
   }
+}
+
+/** Leads to the login. The page loads again, so that the next reader sees nothing that this one has read. */
+export function endSession(): void {
+  if (access.value) {
+    location.reload();
+  }
+  access.value = null;
 }
 
 /** Whether the caller may use an operation, by its id in docs/openapi.json. */

@@ -163,10 +163,12 @@ export class LostCounter {
 
 function pause(millis: number, stopped: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, millis);
-    stopped.addEventListener("abort", () => {
+    const end = () => {
       clearTimeout(timer);
+      stopped.removeEventListener("abort", end);
       resolve();
-    });
+    };
+    const timer = setTimeout(end, millis);
+    stopped.addEventListener("abort", end);
   });
 }

@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import useSWR, { useSWRConfig, type SWRResponse } from "swr";
 import useSWRInfinite from "swr/infinite";
-import { access } from "./access";
+import { endSession } from "./access";
 import { useShownCall } from "./calls";
 import { call, callTagged, urlOf, type ApiError, type DataOf, type Init, type PathOf, type Tagged } from "./client";
 
@@ -143,8 +143,8 @@ export function useReload(): () => void {
 }
 
 /** Leads to the login if the host no longer accepts the reader's token. */
-function logInIfRejected(error: ApiError) {
+export function logInIfRejected(error: ApiError): void {
   if (error.status === 401) {
-    access.value = null;
+    endSession();
   }
 }

@@ -40,6 +40,11 @@ export function ConfirmDialog() {
   const close = () => {
     dialog.current?.close();
   };
+  const onCancel = (event: Event) => {
+    if (isRunning) {
+      event.preventDefault();
+    }
+  };
   const onClose = () => {
     pending.value = null;
     focusTitleIfLost();
@@ -59,7 +64,7 @@ export function ConfirmDialog() {
     reload();
   };
   return (
-    <dialog ref={dialog} class="dialog" aria-labelledby="confirm-title" onClose={onClose}>
+    <dialog ref={dialog} class="dialog" aria-labelledby="confirm-title" onCancel={onCancel} onClose={onClose}>
       {change !== null && (
         <>
           <h2 id="confirm-title">{change.title}</h2>

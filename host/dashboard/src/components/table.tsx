@@ -54,7 +54,7 @@ export function Table<Item>({ label, columns, items, keyOf, empty, onEnd, toneOf
   }
   const tracks = columns.map((column) => column.width).join(" ");
   const narrowTracks = columns.filter((column) => !column.isSecondary).map((column) => column.width);
-  const style = { "--tracks": tracks, "--narrow-tracks": narrowTracks.join(" ") };
+  const style = { "--tracks": tracks, "--narrow-tracks": narrowTracks.join(" "), maxHeight: height };
   const classes = (column: Column<Item>) =>
     [column.isFigure ? "figure align-end" : "", column.isSecondary ? "secondary" : ""].join(" ").trim();
   return (
@@ -66,7 +66,6 @@ export function Table<Item>({ label, columns, items, keyOf, empty, onEnd, toneOf
       style={style}
       ref={scroller}
       tabIndex={0}
-      data-height={height}
     >
       <div class="table-row table-head" role="row">
         {columns.map((column) => (

@@ -124,6 +124,7 @@ test("events follow the attempts and requests that published them, as `why` prin
     { kind: "wait", from: T + 50, to: T + 56 },
     { kind: "run", from: T + 56, to: T + 60 },
   ]);
+  expect(rows[0]?.figures).toEqual(["queued 1 ms", "ran 4 ms"]);
   const first = rows[0]?.children[0]?.children[1]?.children[0];
   expect(first?.spans.at(-1)).toEqual({ kind: "backoff", from: T + 20, to: T + 50 });
   expect(first?.reasons).toEqual(["retry: no server"]);

@@ -103,7 +103,8 @@ class Builder {
       title: `${request.method} ${request.path} by ${request.plugin}`,
       state: String(request.status),
       marks: [],
-      figures: figuresOf(request),
+      // The whole time of a request includes the time in the queue.
+      figures: figuresOf({ ...request, took_us: request.took_us - request.queued_us }),
       reasons: reasonOf(request),
       spans: [
         { kind: "wait", from: start, to: begin },

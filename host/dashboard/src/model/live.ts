@@ -38,7 +38,7 @@ export const SHOWN_PER_SECOND = 250;
 /**
  * The newest messages, and counts of all. Adding one takes the same short time at any rate.
  *
- * If more than `SHOWN_PER_SECOND` arrive, one in so many is kept, because nobody can read them all, and what is kept
+ * If more than `SHOWN_PER_SECOND` arrive, a sample is kept, because nobody can read them all, and what is kept
  * would span moments only. Failures are sampled separately, so that successes do not hide them.
  */
 export class LiveBuffer {
@@ -96,7 +96,7 @@ export class LiveBuffer {
   }
 }
 
-/** Takes all of a few, or one in so many. It counts whole seconds. */
+/** Takes all of a few, or a sample of many. It counts whole seconds. */
 class Sampler {
   private second = -1;
   private current = 0;

@@ -33,7 +33,7 @@ export function uploadText(name: string, size: number, running: Plugin | undefin
     return `Installs ${build} as ${name}, which does not run.`;
   }
   return (
-    `Replaces the generation ${short(running.digest)} of ${name} by ${build}. ` +
+    `Replaces the generation ${short(running.digest)} of ${name} with ${build}. ` +
     `${counted(running.routes.length, "route")} and ${counted(running.subscriptions.length, "subscription")} of the ` +
     "running generation are swapped between two events."
   );
@@ -118,11 +118,11 @@ function linesOf(text: string): string[] {
   return lines.at(-1) === "" ? lines.slice(0, -1) : lines;
 }
 
-/** JSON as a value, if it reads back as exactly the same text; else the text itself. */
+/** JSON as an object or array, if it reads back as exactly the same text; else the text itself. */
 export function losslessJson(text: string): unknown {
   try {
     const value: unknown = JSON.parse(text);
-    return JSON.stringify(value) === text ? value : text;
+    return typeof value === "object" && value !== null && JSON.stringify(value) === text ? value : text;
   } catch {
     return text;
   }

@@ -182,7 +182,8 @@ function rulesOf(
 ): Partial<Schemas["RuleOverrides"]> {
   const rules: Partial<Schemas["RuleOverrides"]> = {};
   const take = (name: keyof SubscriptionDraft, set: () => void) => {
-    if (isChanged(name)) {
+    // An empty list of causes is a value. Other empty fields have the default, or keep their value.
+    if (isChanged(name) && (draft[name] !== "" || name === "nonRetryable")) {
       set();
     }
   };

@@ -34,7 +34,7 @@ export default function DeadLetter({ number }: { number: number }) {
           {data !== undefined && (
             <>
               {" / "}
-              <Link href={`/dead-letters?group=${number}`}>Those that failed alike</Link>
+              <Link href={`/dead-letters?group=${number}`}>Its group</Link>
             </>
           )}
         </>
@@ -112,7 +112,7 @@ function Summary({ letter }: { letter: Letter }) {
             "Parks the ordering key",
             parks === null ? "none" : <><code>{parks}</code>: later events with this key wait</>,
           ],
-          ["Delivery", letter.replay ? "of a replay" : "of the log"],
+          ["Replay", letter.replay ? "yes" : "no"],
         ]}
       />
     </Section>

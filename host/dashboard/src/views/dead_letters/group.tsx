@@ -1,9 +1,10 @@
+import { useEffect } from "preact/hooks";
 import useSWR from "swr";
 import { Link, useLocation, useSearch } from "wouter-preact";
 import { may } from "../../api/access";
 import { useShownCall } from "../../api/calls";
 import { call, urlOf, type ApiError, type Schemas } from "../../api/client";
-import { REFRESH, usePages } from "../../api/use";
+import { REFRESH, logInIfRejected, usePages } from "../../api/use";
 import { Action } from "../../components/action";
 import { Badge, toneOf } from "../../components/badge";
 import { confirmChange } from "../../components/confirm";
@@ -28,7 +29,9 @@ export function GroupPage({ sample, query }: { sample: number; query: QueryValue
   const search = useSearch();
   const { data: group, error } = useSWR<Group | null, ApiError>(["group", sample], () => readGroupOf(sample), {
     refreshInterval: REFRESH,
+    onError: logInIfRejected,
   });
+  useEffect(() => window.scrollTo(0, 0), [sample]);
   const list = changed(new URLSearchParams(search), { group: undefined });
   return (
     <Page
@@ -187,7 +190,7 @@ function Letters({ group }: { group: Group }) {
     (page) => page.dead_letters,
   );
   return (
-    <Section title="Letters" actions={<Action look="quiet" act={letters.reload}>Read again</Action>}>
+    <Section title="Dead letters" actions={<Action look="quiet" act={letters.reload}>Read again</Action>}>
       {letters.error !== undefined && <Problem error={letters.error} />}
       <Table
         label="Dead letters of the group, oldest first"

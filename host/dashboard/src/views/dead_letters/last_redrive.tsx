@@ -1,6 +1,7 @@
 import useSWR from "swr";
 import { useShownCall } from "../../api/calls";
 import type { ApiError } from "../../api/client";
+import { logInIfRejected } from "../../api/use";
 import { Facts, Section } from "../../components/page";
 import { Problem } from "../../components/problem";
 import { Time } from "../../components/time";
@@ -19,6 +20,7 @@ function Fates({ redrive }: { redrive: Redrive }) {
   useShownCall(`GET /v1/attempts?subscription=${encodeURIComponent(subscriptions[0] ?? "")}&since=${from}`);
   const { data, error } = useSWR<Fate, ApiError>(["redrive", from, until], () => readFate(redrive), {
     refreshInterval: (fate) => (isSettled(fate) ? 0 : REFRESH_FATE),
+    onError: logInIfRejected,
   });
   return (
     <>
@@ -54,7 +56,7 @@ export function LastRedrive() {
       title="Last redrive"
       actions={
         <button type="button" class="quiet" onClick={() => keepRedrive(null)}>
-          Close the result
+          Hide the result
         </button>
       }
     >

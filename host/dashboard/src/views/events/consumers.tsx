@@ -133,14 +133,13 @@ function retry(subscription: string, position: number, pending: Pending | undefi
     title: "Retry now",
     effect: (
       <p>
-        The waiting delivery of 1 event to {subscription} is due now
+        Retries the delivery to {subscription} now
         {due !== undefined && due !== null && (
           <>
-            {" "}
-            instead of <Time at={due} />
+            , instead of at <Time at={due} />
           </>
         )}
-        . The next attempt counts as usual.
+        . The attempt counts as usual.
       </p>
     ),
     call: `POST ${urlOf("/v1/deliveries/retry-now", init)}`,

@@ -48,7 +48,7 @@ function Curl({ event }: { event: Schemas["EventDocument"] }) {
       <p class="muted">
         The copy has another id, because the host drops an event whose source and id it knows.
         {copy.source !== event.source && " It has another source, because sources of plugins are reserved."}
-        {ingress.isUnknown && " Replace HOST:PORT by the address of the ingress, which the host chose at its start."}
+        {ingress.isUnknown && " Replace HOST:PORT with the address of the ingress, which the host chose when it started."}
         {!ingress.acceptsEvents && " The ingress accepts events from the producers in [ingress] of sandbus.toml only."}
       </p>
     </div>
@@ -64,14 +64,14 @@ function Scenario({ logged, deliveries }: Props) {
   if (copy === null) {
     return (
       <p class="muted">
-        A scenario has binary data in a file only. This command writes both: <code>{record}</code>
+        Binary data of a scenario must be in a file. This command writes both files: <code>{record}</code>
       </p>
     );
   }
   return (
     <div class="stack">
       <div class="actions">
-        <h3>Scenario of sandbus test</h3>
+        <h3>Scenario for sandbus test</h3>
         <Copy text={copy.text} label="Copy as a scenario" />
       </div>
       <details>

@@ -95,8 +95,8 @@ function Actions({ logged }: { logged: EventView }) {
         Follow live
       </Link>
       {may("publish_events") && (
-        <Link class="button" href={`/publish?template=${encodeURIComponent(event.id)}`}>
-          Publish one like it
+        <Link class="button" href={`/publish?${new URLSearchParams({ template: event.id, source: event.source })}`}>
+          Publish a similar event
         </Link>
       )}
     </>

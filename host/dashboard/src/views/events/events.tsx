@@ -32,7 +32,7 @@ export default function Events() {
       readMore();
     }
     // Once for each page, because the table calls it each time it is drawn.
-  }, [hasMore, pages.pagesRead]);
+  }, [hasMore, pages.pagesRead, JSON.stringify(filters)]);
   useEffect(() => {
     if (items.length === 0) {
       // A page may be empty although more follow.
@@ -112,7 +112,7 @@ function Nothing({ isFiltered }: { isFiltered: boolean }) {
   }
   return (
     <Empty title="The log has no events.">
-      <Link href="/publish">Publish one</Link>, or call a route of a plugin.
+      Call a route of a plugin{may("publish_events") && <>, or <Link href="/publish">publish an event</Link></>}.
     </Empty>
   );
 }

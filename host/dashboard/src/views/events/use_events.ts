@@ -1,6 +1,7 @@
 import useSWR from "swr";
 import { useShownCall } from "../../api/calls";
 import { call, urlOf, type ApiError, type Schemas } from "../../api/client";
+import { logInIfRejected } from "../../api/use";
 import { parseExact } from "../../model/exact_json";
 
 /** Reads the events with an id, with all digits of the numbers in their data. */
@@ -14,6 +15,10 @@ export function useEvents(id: string) {
       const text = (await call("get", "/v1/events/{id}", { ...init, parseAs: "text" })) as unknown as string;
       return (parseExact(text) as Schemas["EventList"]).events;
     },
-    { shouldRetryOnError: (error) => error.status === 0 || error.status >= 500, revalidateOnFocus: false },
+    {
+      shouldRetryOnError: (error) => error.status === 0 || error.status >= 500,
+      revalidateOnFocus: false,
+      onError: logInIfRejected,
+    },
   );
 }

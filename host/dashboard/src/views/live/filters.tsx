@@ -1,3 +1,4 @@
+import { access } from "../../api/access";
 import { useGet } from "../../api/use";
 import { FilterChoice, FilterField } from "../../components/filter_field";
 import { patternFault } from "../../model/pattern";
@@ -6,9 +7,11 @@ import { useQuery } from "../../model/query";
 /** What to follow. The host applies all of it, except for the text. */
 export function LiveFilters() {
   const query = useQuery();
-  const plugins = useGet("/v1/plugins", {}, { refresh: 0 });
-  const subscriptions = useGet("/v1/subscriptions", {}, { refresh: 0 });
-  const names = (plugins.data?.plugins ?? []).flatMap(({ name }) => name ?? []);
+  // A token of one plugin must name it.
+  const only = access.value?.plugin ?? undefined;
+  const plugins = useGet(only === undefined ? "/v1/plugins" : null, {}, { refresh: 0 });
+  const subscriptions = useGet("/v1/subscriptions", { params: { query: { plugin: only } } }, { refresh: 0 });
+  const names = only === undefined ? (plugins.data?.plugins ?? []).flatMap(({ name }) => name ?? []) : [only];
   const ids = new Set((subscriptions.data?.subscriptions ?? []).map(({ id }) => id));
   return (
     <form class="fields" aria-label="Filter" onSubmit={(event) => event.preventDefault()}>

@@ -1,5 +1,6 @@
-import { useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { Link } from "wouter-preact";
+import { access, may } from "../../api/access";
 import { Empty, Page, Section } from "../../components/page";
 import { Problem } from "../../components/problem";
 import { causePath } from "../../model/event_paths";
@@ -16,16 +17,22 @@ export default function Live() {
   const query = useQuery();
   const correlation = query.get("correlation");
   const text = query.get("text");
+  const subscription = query.get("subscription");
+  // A token of one plugin must name it.
+  const only = subscription === undefined ? (access.value?.plugin ?? undefined) : undefined;
   const stream = useStream(
     {
-      plugin: query.get("plugin"),
-      subscription: query.get("subscription"),
+      plugin: query.get("plugin") ?? only,
+      subscription,
       type: query.get("type"),
       failed: query.get("failed") === "true" || undefined,
     },
     correlation,
   );
   const [paused, setPaused] = useState<Picture | null>(null);
+  const followed = ["plugin", "subscription", "type", "failed", "correlation"].map((name) => query.get(name)).join("\n");
+  // The paused picture is that of the former filter.
+  useEffect(() => setPaused(null), [followed]);
   const shown = paused ?? stream.picture;
   const rows = useMemo(
     () => (text === undefined ? shown.rows : shown.rows.filter(({ message }) => hasText(message, text))),
@@ -95,7 +102,7 @@ function Nothing({ isFiltered }: { isFiltered: boolean }) {
   }
   return (
     <Empty title="Nothing has ended since the page was opened.">
-      <Link href="/publish">Publish an event</Link>, or call a route of a plugin.{" "}
+      Call a route of a plugin{may("publish_events") && <>, or <Link href="/publish">publish an event</Link></>}.{" "}
       <Link href="/events">Events</Link> has what happened earlier.
     </Empty>
   );

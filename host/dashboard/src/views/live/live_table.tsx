@@ -82,7 +82,11 @@ function usage(message: Message, figure: "queued" | "took"): string {
   if (message.kind === "lost") {
     return "";
   }
-  return micros(figure === "queued" ? message.queued_us : message.took_us);
+  if (figure === "queued") {
+    return micros(message.queued_us);
+  }
+  // The whole time of a request includes the time in the queue.
+  return micros(message.kind === "request" ? message.took_us - message.queued_us : message.took_us);
 }
 
 function Reason({ message }: { message: Message }) {

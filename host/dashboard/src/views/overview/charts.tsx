@@ -46,7 +46,7 @@ export function Charts({ health }: { health: Health }) {
       )}
       {series !== undefined && (
         <>
-          {isTruncated && <p class="muted">Only the first 100,000 entries of this time are shown. Choose less.</p>}
+          {isTruncated && <p class="muted">Only the first 100,000 entries of this range are shown. Choose a shorter range.</p>}
           {isIdle(series) ? (
             <Idle facts={health.facts} />
           ) : (
@@ -104,7 +104,7 @@ function Figures({ series, selection, lag, onZoom }: FiguresProps) {
 function Notes({ series }: { series: Series }) {
   return (
     <p class="muted">
-      Charts have whole minutes that have ended. Drag in a chart to zoom.
+      Charts show only minutes that have ended. Drag in a chart to zoom.
       {series.subjects > 1 &&
         ` Percentiles of several subjects cannot be combined: each value is the largest of ${counted(series.subjects, "subject")} in that minute.`}{" "}
       The host keeps no history of the lag.

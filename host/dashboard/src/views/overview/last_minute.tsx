@@ -1,4 +1,5 @@
 import { Link } from "wouter-preact";
+import { may } from "../../api/access";
 import type { Schemas } from "../../api/client";
 import { Empty, Section } from "../../components/page";
 import { Table, type Column } from "../../components/table";
@@ -52,11 +53,11 @@ export function LastMinute({ statistics }: { statistics: Schemas["StatisticsView
         toneOf={(subject) => (subject.failed > 0 ? "bad" : subject.retried > 0 ? "warn" : undefined)}
         empty={
           <Empty title="Nothing has happened since the host started.">
-            Call a route of a plugin, or <Link href="/publish">publish an event</Link>.
+            Call a route of a plugin{may("publish_events") && <>, or <Link href="/publish">publish an event</Link></>}.
           </Empty>
         }
       />
-      <p class="muted">Times have an error of at most 6 %.</p>
+      <p class="muted">Times are accurate to within 6 %.</p>
     </Section>
   );
 }

@@ -64,8 +64,8 @@ function drain(name: string, stopped: string): Change {
     call: `POST ${path(name, "/drain")}`,
     run: async () => {
       const result = await call("post", "/v1/plugins/{name}/drain", { params: { path: { name } } });
-      const running = `${counted(result.running, "invocation")} still run.`;
-      return result.drained ? `${name} is drained.` : `${name} takes no more work; ${running}`;
+      const running = `still running: ${counted(result.running, "invocation")}.`;
+      return result.drained ? `${name} is drained.` : `${name} accepts no more work; ${running}`;
     },
   };
 }

@@ -11,7 +11,7 @@ import { canaryCall, runCanary, type CanarySource } from "../../model/plugin_cal
 interface Props {
   name: string;
   source: CanarySource;
-  onReport?: (report: Schemas["CanaryView"]) => void;
+  onReport?: (report: Schemas["CanaryView"] | null) => void;
 }
 
 /** Compares a build or a generation with the running one, and shows the differences. It changes nothing. */
@@ -31,6 +31,7 @@ export function Canary({ name, source, onReport }: Props) {
       onReport?.(result);
     } catch (failure) {
       setReport(null);
+      onReport?.(null);
       setError(failure instanceof ApiError ? failure : new ApiError(0, "unreachable", String(failure)));
     }
     setRunning(false);

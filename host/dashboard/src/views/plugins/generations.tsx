@@ -1,5 +1,5 @@
 import { Link } from "wouter-preact";
-import { may } from "../../api/access";
+import { access, may } from "../../api/access";
 import { call, type Schemas } from "../../api/client";
 import { useGet } from "../../api/use";
 import { Badge } from "../../components/badge";
@@ -94,7 +94,9 @@ function Row({ name, plugin, spans: { generation, first, last }, onCompare }: Ro
       </td>
       <td>
         <span class="actions">
-          <Link href={`/?${new URLSearchParams({ plugin: name, ...around })}`}>Charts of the swap</Link>
+          {access.value?.plugin === null && (
+            <Link href={`/?${new URLSearchParams({ plugin: name, ...around })}`}>Charts of the swap</Link>
+          )}
           {!isRunning && plugin.digest !== null && may("run_canary") && (
             <button type="button" class="quiet" onClick={() => onCompare(digest)}>
               Compare

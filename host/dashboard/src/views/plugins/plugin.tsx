@@ -91,7 +91,7 @@ function NotLoaded({ plugin: { file, status } }: { plugin: Schemas["PluginView"]
     <>
       <Empty title={`The file ${file} is not loaded.`}>
         {isPlugin
-          ? "Fix the error, and replace the file in the plugin folder or upload another build."
+          ? `Fix the error, and replace the file in the plugin folder${may("upload_plugin") ? " or upload another build" : ""}.`
           : "If it should be a plugin, fix the error in the plugin folder."}
       </Empty>
       {isPlugin && may("upload_plugin") && (

@@ -93,7 +93,7 @@ function List({ plugins, subjects }: { plugins: Plugin[]; subjects: Schemas["Sub
       toneOf={(plugin) => (plugin.error === null ? undefined : plugin.status === "ignored" ? "warn" : "bad")}
       empty={
         <Empty title="The plugin folder has no plugins.">
-          Upload one below, copy a <code>.wasm</code> file into the folder, or follow{" "}
+          {may("upload_plugin") ? "Upload one below, copy" : "Copy"} a <code>.wasm</code> file into the folder, or follow{" "}
           <Link href="/">the first steps</Link>.
         </Empty>
       }

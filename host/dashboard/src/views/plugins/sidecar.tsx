@@ -127,7 +127,7 @@ function confirmSave(name: string, draft: Draft, attempt: Attempt) {
   const lines = `Adds ${counted(added, "line")} and removes ${counted(removed, "line")}.`;
   confirmChange({
     title: "Save sidecar",
-    effect: `${lines} The host loads ${name} with it. If it refuses it, it keeps the present one.`,
+    effect: `${lines} The host loads ${name} with the new sidecar. If that fails, the present one stays.`,
     call: `PUT /v1/plugins/${encodeURIComponent(name)}/sidecar`,
     run: () => attempt(() => putSidecar(name, draft.text, draft.tag), `${name} runs with the sidecar.`),
   });

@@ -53,7 +53,7 @@ function Keys({ name, onOpen }: { name: string; onOpen: (key: string) => void })
     >
       <div class="fields">
         <div class="field">
-          <label for="state-prefix">Begins with</label>
+          <label for="state-prefix">Prefix</label>
           <input
             id="state-prefix"
             type="search"
@@ -103,7 +103,7 @@ function NoKeys({ isLoading, hasPrefix }: { isLoading: boolean; hasPrefix: boole
     );
   }
   return hasPrefix ? (
-    <Empty title="No key that has been read begins with this.">Shorten the beginning, or read more keys.</Empty>
+    <Empty title="No key that has been read begins with this.">Shorten the prefix, or read more keys.</Empty>
   ) : (
     <Empty title="The plugin has no state.">Its handlers have written none yet.</Empty>
   );

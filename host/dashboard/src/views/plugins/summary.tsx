@@ -1,4 +1,5 @@
 import { Link } from "wouter-preact";
+import { access } from "../../api/access";
 import type { Schemas } from "../../api/client";
 import { Badge, toneOf } from "../../components/badge";
 import { Copy } from "../../components/copy";
@@ -32,7 +33,12 @@ function Identity({ plugin }: { plugin: Plugin }) {
   return (
     <Section
       title="Generation"
-      actions={<Link href={`/?plugin=${encodeURIComponent(plugin.name ?? "")}`}>Charts of the plugin</Link>}
+      actions={
+        // The overview concerns all plugins.
+        access.value?.plugin === null && (
+          <Link href={`/?plugin=${encodeURIComponent(plugin.name ?? "")}`}>Charts of the plugin</Link>
+        )
+      }
     >
       <Facts
         rows={[

@@ -52,7 +52,7 @@ export function EventForm({ initial }: { initial: Draft }) {
       {field("data", "Data", { rows: 8 })}
       <details open={draft.attributes !== "" || undefined}>
         <summary>Extension attributes</summary>
-        {field("attributes", "One NAME=VALUE in a line", { rows: 3 })}
+        {field("attributes", "One NAME=VALUE per line", { rows: 3 })}
       </details>
       <WhenFields draft={draft} change={change} field={field} />
       <Receivers receivers={receivers} draft={draft} />

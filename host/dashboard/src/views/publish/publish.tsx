@@ -32,6 +32,7 @@ export default function Publish() {
 
 function FromTemplate({ id }: { id: string }) {
   const events = useEvents(id);
+  const source = useQuery().get("source");
   if (events.error?.status === 404) {
     return (
       <Empty title={`The log has no event ${id} to begin with.`}>
@@ -41,14 +42,17 @@ function FromTemplate({ id }: { id: string }) {
   }
   return (
     <Loaded of={events}>
-      {([logged]) => (
-        <>
-          {logged?.event.data_base64 !== undefined && (
-            <p class="muted">The data of the event is binary. The form does not have it; use curl for binary data.</p>
-          )}
-          <EventForm initial={logged === undefined ? EMPTY_DRAFT : draftLike(logged.event)} />
-        </>
-      )}
+      {(all) => {
+        const logged = all.find(({ event }) => event.source === source) ?? all[0];
+        return (
+          <>
+            {logged?.event.data_base64 !== undefined && (
+              <p class="muted">The data of the event is binary. The form does not have it; use curl for binary data.</p>
+            )}
+            <EventForm initial={logged === undefined ? EMPTY_DRAFT : draftLike(logged.event)} />
+          </>
+        );
+      }}
     </Loaded>
   );
 }

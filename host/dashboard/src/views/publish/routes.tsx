@@ -14,9 +14,9 @@ export function Routes() {
   return (
     <>
       <p class="muted">
-        Routes are at the ingress, {ingress.isUnknown ? "whose port the host chose at its start" : ingress.url}. Browsers
+        Routes are at the ingress, {ingress.isUnknown ? "whose port the host chose when it started" : ingress.url}. Browsers
         do not let this page call it, so copy a command.
-        {ingress.isUnknown && " Replace HOST:PORT by its address."}
+        {ingress.isUnknown && " Replace HOST:PORT with its address."}
       </p>
       <Loaded of={plugins}>
         {({ plugins: all }) => {

@@ -6,6 +6,7 @@ import { REFRESH, usePages } from "../../api/use";
 import { Action } from "../../components/action";
 import { Badge } from "../../components/badge";
 import { confirmChange } from "../../components/confirm";
+import { notifyFailure } from "../../components/notice";
 import { Empty, Facts, Page, Section } from "../../components/page";
 import { Problem } from "../../components/problem";
 import { Table, type Column } from "../../components/table";
@@ -30,7 +31,7 @@ function ScheduleList() {
   const [inWords, setInWords] = useState<InWords | null>(null);
   useEffect(() => {
     // A function as state is set by a function that returns it.
-    void loadWords().then((words) => setInWords(() => words));
+    void loadWords().then((words) => setInWords(() => words), notifyFailure);
   }, []);
   const list = usePages("/v1/schedules", { params: { query: {} } }, (page) => page.schedules, { refresh: REFRESH });
   return (
@@ -44,7 +45,7 @@ function ScheduleList() {
       )}
       {list.items.length > 0 && (
         <>
-          <p class="muted">The API tells the next time of each schedule, and no later ones.</p>
+          <p class="muted">Each schedule shows its next occurrence only.</p>
           <ul class="stack">
             {list.items.map((schedule) => (
               <ScheduleCard key={schedule.id} schedule={schedule} inWords={inWords} />
@@ -83,7 +84,7 @@ function ScheduleCard({ schedule, inWords }: { schedule: Schedule; inWords: InWo
         </header>
         <Facts
           rows={[
-            ["In words", inWords !== null && words === null ? "The expression has no words." : words],
+            ["In words", inWords !== null && words === null ? "not available" : words],
             ["Cron expression", <code>{cron}</code>],
             ["Time zone", zone],
             [`Next, in ${zone}`, next === null ? "never" : <span class="figure">{timeInZone(next, zone) ?? next}</span>],
@@ -129,7 +130,8 @@ function DelayedEvents() {
           onEnd={list.hasMore ? readMore : undefined}
           empty={
             <Empty title="No event is delayed.">
-              Handlers and publishers can delay events. <Link href="/publish">Publish one</Link>
+              Handlers and publishers can delay events.{" "}
+              {may("publish_events") && <Link href="/publish">Publish one</Link>}
             </Empty>
           }
         />

@@ -112,10 +112,10 @@ async function confirmRetryAll(id: string): Promise<void> {
     notify(`No delivery of ${id} waits for a retry.`);
     return;
   }
-  const most = waiting.isAll ? "" : "at least ";
+  const atLeast = waiting.isAll ? "" : "at least ";
   confirmChange({
     title: "Retry now",
-    effect: `Makes due ${most}${counted(waiting.count, "delivery", "deliveries")} of ${id} and its replays. The number of attempts that remain does not change.`,
+    effect: `Retries ${atLeast}${counted(waiting.count, "delivery", "deliveries")} of ${id} and its replays now. Each attempt counts as usual.`,
     call: `POST /v1/deliveries/retry-now?subscription=${encodeURIComponent(id)}`,
     run: async () => {
       const { retried } = await call("post", "/v1/deliveries/retry-now", { params: { query: { subscription: id } } });
@@ -129,7 +129,7 @@ function confirmRotation({ id, target }: View, setSecret: (secret: string) => vo
   confirmChange({
     title: "Rotate secret",
     effect: isSigned
-      ? `Replaces the secret of ${id} by a new one, which is shown once. The former secret also signs for 24 hours.`
+      ? `Replaces the secret of ${id} with a new one, which is shown once. For 24 hours, requests are also signed with the former secret.`
       : `Gives ${id} a secret, which is shown once. From then on, its requests are signed.`,
     call: `POST ${apiPath(id)}/secret`,
     run: async () => {
@@ -139,7 +139,7 @@ function confirmRotation({ id, target }: View, setSecret: (secret: string) => vo
       if (secret != null) {
         setSecret(secret);
       }
-      return `The new secret of ${id} signs.`;
+      return `Requests of ${id} are now signed with the new secret.`;
     },
   });
 }

@@ -143,7 +143,7 @@ function confirmRetry({ subscription, logged, attempts }: Delivery): void {
   const query = { subscription, event: logged.position };
   confirmChange({
     title: "Retry now",
-    effect: `Makes due 1 delivery of ${subscription}: attempt ${(attempts ?? 0) + 1} of the event at position ${count(logged.position)}.`,
+    effect: `Retries 1 delivery of ${subscription} now: attempt ${(attempts ?? 0) + 1} of the event at position ${count(logged.position)}.`,
     call: `POST /v1/deliveries/retry-now?subscription=${encodeURIComponent(subscription)}&event=${logged.position}`,
     run: async () => {
       const { retried } = await call("post", "/v1/deliveries/retry-now", { params: { query } });

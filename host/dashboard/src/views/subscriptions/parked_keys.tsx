@@ -36,7 +36,7 @@ export function ParkedKeys({ id, known }: { id: string; known: number }) {
         items={parking}
         keyOf={({ number }) => number}
         toneOf={() => "bad"}
-        empty={letters.data === undefined ? "Loading…" : null}
+        empty={letters.data === undefined && letters.error === undefined ? "Loading…" : null}
       />
     </Section>
   );

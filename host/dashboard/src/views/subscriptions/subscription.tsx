@@ -140,7 +140,7 @@ function Rules({ view }: { view: View }) {
           ["Signed", webhook && (webhook.signed ? "yes" : "no")],
           ["Handshake", webhook && (webhook.handshake ? "yes" : "no")],
           [
-            "Former secrets sign until",
+            "Also signed with former secrets until",
             webhook?.former_secrets_until?.map((until) => (
               <div key={until}>
                 <Time at={until} />

@@ -1,3 +1,4 @@
+import { useEffect } from "preact/hooks";
 import { Link, useLocation } from "wouter-preact";
 import { may } from "../../api/access";
 import type { Schemas } from "../../api/client";
@@ -85,6 +86,12 @@ export default function Subscriptions() {
     { refresh: REFRESH },
   );
   const shown = list.items.filter((subscription) => isShown(subscription, filter));
+  useEffect(() => {
+    // An empty table does not ask for the next page.
+    if (shown.length === 0 && list.hasMore) {
+      list.readMore();
+    }
+  }, [shown.length, list.hasMore, list.pagesRead]);
   const isCreating = query.get("form") === "create" && may("put_subscription");
   return (
     <Page

@@ -27,7 +27,9 @@ export function Storage() {
       title="Storage"
       actions={
         data !== undefined &&
-        may("compact") && <Action act={() => confirmCompaction(settings, data)}>Apply retention rules</Action>
+        may("compact") && (
+          <Action act={() => confirmCompaction(configuration.data?.settings, data)}>Apply retention rules</Action>
+        )
       }
     >
       <Loaded of={storage}>
@@ -79,11 +81,17 @@ function plain(value: unknown): string {
   return typeof value === "string" ? value : valueText(value);
 }
 
-function confirmCompaction(settings: Setting[], { first_position, last_position }: StorageView): void {
+function confirmCompaction(settings: Setting[] | undefined, { first_position, last_position }: StorageView): void {
+  const valueOf = (key: string) => settings?.find((setting) => setting.key === key)?.value ?? null;
   const rules = RETENTION.slice(0, 2).flatMap(([key, title]) => {
-    const value = settings.find((setting) => setting.key === key)?.value;
-    return value === undefined || value === null ? [] : [`${title} ${plain(value)}.`];
+    const value = valueOf(key);
+    return value === null ? [] : [`${title} ${typeof value === "number" ? bytes(value) : plain(value)}.`];
   });
+  if (rules.length > 0 && valueOf("bus.retain_delete_unhandled") === true) {
+    rules.push("Unhandled events are deleted, too.");
+  }
+  const unknown = "The configuration has not been read, so the rules are not shown.";
+  const none = settings === undefined ? unknown : "No rule is set, so nothing is deleted.";
   const log =
     first_position === null || last_position === null
       ? "The log is empty."
@@ -93,7 +101,7 @@ function confirmCompaction(settings: Setting[], { first_position, last_position 
     effect: (
       <>
         <p>Deletes the events that the retention rules no longer keep. {log}</p>
-        <p>{rules.length > 0 ? rules.join(" ") : "No rule is set, so nothing is deleted."}</p>
+        <p>{rules.length > 0 ? rules.join(" ") : none}</p>
       </>
     ),
     call: "POST /v1/compaction",

@@ -10,7 +10,7 @@ use crate::bus::{DeadLetterFilter, DeadLetterGroup, DeadLetterId, GroupStatus, S
 use crate::clock::Timestamp;
 use crate::subscription::SubscriptionId;
 
-/// The number of marks up to which no mark is looked for that is no longer needed, because that reads all dead letters.
+/// With at most this many marks, stale ones are not looked for, because that reads all dead letters.
 const FEW_MARKS: i64 = if cfg!(test) { 1 } else { 1_000 };
 /// The most marks that are deleted at a time.
 const STALE_LIMIT: u32 = 100;
