@@ -5,7 +5,7 @@ beforeEach(() => {
 });
 
 test("the newest attempt of each redriven delivery decides", async () => {
-  const { fateOf } = await import("./redrives");
+  const { outcomeOf } = await import("./redrives");
   const redrive = { from: "2026-01-01T00:00:01Z", until: "2026-01-01T00:00:02Z", redriven: 5, subscriptions: ["a/b"] };
   const at = (position: number, verdict: "handled" | "retried" | "dead", redriven_at: string | null) => ({
     subscription: "a/b",
@@ -23,5 +23,5 @@ test("the newest attempt of each redriven delivery decides", async () => {
     at(4, "handled", null),
     at(5, "handled", "2026-01-01T00:00:00Z"),
   ];
-  expect(fateOf(redrive, attempts, false)).toEqual({ handled: 1, dead: 1, retrying: 1, open: 2, isPartial: false });
+  expect(outcomeOf(redrive, attempts, false)).toEqual({ handled: 1, dead: 1, retrying: 1, open: 2, isPartial: false });
 });

@@ -14,7 +14,7 @@ export interface Redrive {
 }
 
 /** What has become of redriven deliveries, as far as the ledger has recorded it. */
-export interface Fate {
+export interface RedriveOutcome {
   handled: number;
   /** Dead letters again. */
   dead: number;
@@ -72,7 +72,7 @@ async function hostTime(): Promise<string> {
 }
 
 /** What has become of a redrive, by attempts in the order in which the API lists them: newest first. */
-export function fateOf({ from, until, redriven }: Redrive, attempts: Attempt[], isPartial: boolean): Fate {
+export function outcomeOf({ from, until, redriven }: Redrive, attempts: Attempt[], isPartial: boolean): RedriveOutcome {
   const [begin, end] = [Date.parse(from), Date.parse(until)];
   const latest = new Map<string, Attempt["verdict"]>();
   for (const { subscription, position, replayed, redriven_at, verdict } of attempts) {
@@ -89,7 +89,7 @@ export function fateOf({ from, until, redriven }: Redrive, attempts: Attempt[], 
 }
 
 /** Reads what has become of a redrive. */
-export async function readFate(redrive: Redrive): Promise<Fate> {
+export async function readOutcome(redrive: Redrive): Promise<RedriveOutcome> {
   const attempts: Attempt[] = [];
   let isPartial = redrive.subscriptions.length > SUBSCRIPTIONS;
   for (const subscription of redrive.subscriptions.slice(0, SUBSCRIPTIONS)) {
@@ -105,5 +105,5 @@ export async function readFate(redrive: Redrive): Promise<Fate> {
     }
     isPartial ||= after !== undefined;
   }
-  return fateOf(redrive, attempts, isPartial);
+  return outcomeOf(redrive, attempts, isPartial);
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Schemas } from "../api/client";
-import { isShown, partsOf, reasonsOf, stopOf } from "./waiting";
+import { isShown, partsOf, reasonsOf, blockOf } from "./waiting";
 
 const delivery = (changes: Partial<Schemas["DeliveryView"]>) =>
   ({ ahead: null, attempts: null, behind: null, blocked_by: [], cause: null, dead_letter: null, due: null, key: null, reason: null, ...changes }) as Schemas["DeliveryView"];
@@ -25,9 +25,9 @@ const subscription = (changes: Partial<Schemas["SubscriptionView"]>) =>
   ({ id: "mailer/welcome", pattern: "user.*", status: "active", waits_for: null, held_back_until: null, dead_letters: 0, parked_keys: 0, ...changes }) as Schemas["SubscriptionView"];
 
 test("a pause comes before a hold", () => {
-  expect(stopOf(subscription({}))).toBeNull();
-  expect(stopOf(subscription({ held_back_until: "2030-01-01T00:00:00Z" }))).toContain("on hold until");
-  expect(stopOf(subscription({ waits_for: "drained", held_back_until: "2030-01-01T00:00:00Z" }))).toBe("drained");
+  expect(blockOf(subscription({}))).toBeNull();
+  expect(blockOf(subscription({ held_back_until: "2030-01-01T00:00:00Z" }))).toContain("on hold until");
+  expect(blockOf(subscription({ waits_for: "drained", held_back_until: "2030-01-01T00:00:00Z" }))).toBe("drained");
 });
 
 test("a list shows what the reader selects", () => {

@@ -48,7 +48,7 @@ function firstLine(text: string): string {
 }
 
 /** Why a subscription does not deliver; null if nothing stops it. */
-export function stopOf({ waits_for, held_back_until }: Subscription): string | null {
+export function blockOf({ waits_for, held_back_until }: Subscription): string | null {
   if (waits_for !== null) {
     return waits_for;
   }
@@ -78,7 +78,7 @@ export function isShown(subscription: Subscription, { text, show }: Subscription
   }
   switch (show) {
     case "problems":
-      return stopOf(subscription) !== null || subscription.dead_letters > 0 || subscription.parked_keys > 0;
+      return blockOf(subscription) !== null || subscription.dead_letters > 0 || subscription.parked_keys > 0;
     case "paused":
       return subscription.status === "paused";
     case "operator":

@@ -6,20 +6,20 @@ import { Facts, Section } from "../../components/page";
 import { Problem } from "../../components/problem";
 import { Time } from "../../components/time";
 import { count, counted } from "../../model/format";
-import { keepRedrive, lastRedrive, readFate, type Fate, type Redrive } from "../../model/redrives";
+import { keepRedrive, lastRedrive, readOutcome, type RedriveOutcome, type Redrive } from "../../model/redrives";
 
-/** How often the fate of a redrive is read while some of its deliveries are open, in milliseconds. */
-const REFRESH_FATE = 3_000;
+/** How often the outcome of a redrive is read while some of its deliveries are open, in milliseconds. */
+const REFRESH_OUTCOME = 3_000;
 
-function isSettled(fate: Fate | undefined): boolean {
-  return fate !== undefined && fate.open === 0 && fate.retrying === 0;
+function isSettled(outcome: RedriveOutcome | undefined): boolean {
+  return outcome !== undefined && outcome.open === 0 && outcome.retrying === 0;
 }
 
-function Fates({ redrive }: { redrive: Redrive }) {
+function Outcomes({ redrive }: { redrive: Redrive }) {
   const { from, until, redriven, subscriptions } = redrive;
   useShownCall(`GET /v1/attempts?subscription=${encodeURIComponent(subscriptions[0] ?? "")}&since=${from}`);
-  const { data, error } = useSWR<Fate, ApiError>(["redrive", from, until], () => readFate(redrive), {
-    refreshInterval: (fate) => (isSettled(fate) ? 0 : REFRESH_FATE),
+  const { data, error } = useSWR<RedriveOutcome, ApiError>(["redrive", from, until], () => readOutcome(redrive), {
+    refreshInterval: (outcome) => (isSettled(outcome) ? 0 : REFRESH_OUTCOME),
     onError: logInIfRejected,
   });
   return (
@@ -60,7 +60,7 @@ export function LastRedrive() {
         </button>
       }
     >
-      <Fates redrive={redrive} />
+      <Outcomes redrive={redrive} />
     </Section>
   );
 }

@@ -12,7 +12,7 @@ import { count, counted } from "../../model/format";
 import { useQuery } from "../../model/query";
 import { Attempts } from "./attempts";
 import { Canary } from "./canary";
-import { Consumers } from "./consumers";
+import { Deliveries } from "./deliveries";
 import { Copies } from "./copies";
 import { Replay } from "./replay";
 import { useEvents } from "./use_events";
@@ -67,14 +67,14 @@ function OneEvent({ logged, all }: { logged: EventView; all: EventView[] }) {
       }
       actions={<Actions logged={logged} />}
     >
-      {all.length > 1 && <Namesakes logged={logged} all={all} />}
+      {all.length > 1 && <SameId logged={logged} all={all} />}
       <Section title="Attributes">
         <Attributes logged={logged} />
       </Section>
       <Section title="Payload">
         <Payload data={event.data} base64={event.data_base64} />
       </Section>
-      <Consumers tree={tree} own={own} position={position} />
+      <Deliveries tree={tree} own={own} position={position} />
       <Attempts id={event.id} source={event.source} refresh={refresh} />
       {may("start_replay") && <Replay logged={logged} />}
       {may("run_canary") && <Canary event={event} deliveries={own?.deliveries ?? []} />}
@@ -103,7 +103,7 @@ function Actions({ logged }: { logged: EventView }) {
   );
 }
 
-function Namesakes({ logged, all }: { logged: EventView; all: EventView[] }) {
+function SameId({ logged, all }: { logged: EventView; all: EventView[] }) {
   return (
     <div class="card">
       <p>{counted(all.length, "event")} of different sources have this id:</p>

@@ -72,7 +72,7 @@ interface RowProps {
 function Row({ name, plugin, spans: { generation, first, last }, onCompare }: RowProps) {
   const { digest, version, since } = generation;
   const isRunning = digest === plugin.digest;
-  const isPassedOver = digest === plugin.rolled_back?.passed_over;
+  const isFileInFolder = digest === plugin.rolled_back?.passed_over;
   const swap = Date.parse(since);
   const around = { from: new Date(swap - 30 * MINUTE).toISOString(), to: new Date(swap + 30 * MINUTE).toISOString() };
   return (
@@ -80,7 +80,7 @@ function Row({ name, plugin, spans: { generation, first, last }, onCompare }: Ro
       <th scope="row">
         <code title={digest}>{short(digest)}</code> {isRunning && <Badge tone="good">running</Badge>}
         {generation.rolled_back_from && <Badge tone="warn">rolled back from</Badge>}
-        {isPassedOver && <Badge>in the folder</Badge>}
+        {isFileInFolder && <Badge>in the folder</Badge>}
       </th>
       <td>{version}</td>
       <td>
@@ -104,7 +104,7 @@ function Row({ name, plugin, spans: { generation, first, last }, onCompare }: Ro
           )}
           {!isRunning && may("roll_back_plugin") && (
             <button type="button" class="quiet" onClick={() => confirmRollback(name, plugin, generation)}>
-              {isPassedOver ? "Undo rollback" : "Roll back"}
+              {isFileInFolder ? "Undo rollback" : "Roll back"}
             </button>
           )}
         </span>
@@ -146,11 +146,11 @@ function Failures({ name, span }: { name: string; span: Span | null }) {
 
 function confirmRollback(name: string, plugin: Plugin, generation: Schemas["GenerationView"]) {
   const { digest, version } = generation;
-  const isPassedOver = digest === plugin.rolled_back?.passed_over;
-  const end = isPassedOver ? "It is the file in the plugin folder." : "It runs until the file in the plugin folder changes.";
+  const isFileInFolder = digest === plugin.rolled_back?.passed_over;
+  const end = isFileInFolder ? "It is the file in the plugin folder." : "It runs until the file in the plugin folder changes.";
   const current = plugin.digest === null ? "" : ` instead of ${short(plugin.digest)} (version ${plugin.version})`;
   confirmChange({
-    title: isPassedOver ? "Undo rollback" : `Roll back ${name}`,
+    title: isFileInFolder ? "Undo rollback" : `Roll back ${name}`,
     effect: `Runs generation ${short(digest)} (version ${version})${current}. ${end}`,
     call: `POST /v1/plugins/${encodeURIComponent(name)}/rollback?to=${digest}`,
     run: async () => {

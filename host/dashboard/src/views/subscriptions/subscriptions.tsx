@@ -10,7 +10,7 @@ import { Table, type Column } from "../../components/table";
 import { count, counted, seconds } from "../../model/format";
 import { subscriptionPath } from "../../model/paths";
 import { useQuery, type QueryValues } from "../../model/query";
-import { SHOWN, isShown, stopOf, type SubscriptionFilter } from "../../model/waiting";
+import { SHOWN, isShown, blockOf, type SubscriptionFilter } from "../../model/waiting";
 import { SubscriptionForm } from "./form";
 
 type Subscription = Schemas["SubscriptionView"];
@@ -67,7 +67,7 @@ const COLUMNS: Column<Subscription>[] = [
     title: "Reason",
     width: "minmax(8rem, 2fr)",
     isSecondary: true,
-    cell: (subscription) => <span title={stopOf(subscription) ?? undefined}>{stopOf(subscription) ?? ""}</span>,
+    cell: (subscription) => <span title={blockOf(subscription) ?? undefined}>{blockOf(subscription) ?? ""}</span>,
   },
 ];
 
@@ -121,7 +121,7 @@ export default function Subscriptions() {
             columns={COLUMNS}
             items={shown}
             keyOf={({ id, replay }) => `${id} ${replay?.number ?? ""}`}
-            toneOf={(subscription) => (stopOf(subscription) !== null ? "warn" : undefined)}
+            toneOf={(subscription) => (blockOf(subscription) !== null ? "warn" : undefined)}
             onEnd={list.hasMore ? list.readMore : undefined}
             empty={<NoSubscriptions hasAny={list.items.length > 0} />}
           />

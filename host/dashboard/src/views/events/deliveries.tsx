@@ -23,7 +23,7 @@ interface Props {
 }
 
 /** Where the delivery to each subscription stands. */
-export function Consumers({ tree, own, position }: Props) {
+export function Deliveries({ tree, own, position }: Props) {
   const pending = useGet("/v1/deliveries", { params: { query: { event: position, limit: 1_000 } } });
   return (
     <Section title="Deliveries">
