@@ -162,6 +162,7 @@ fn responses_that_a_component_streams_become_stubs() {
     assert_eq!(stubs.len(), 2, "{scenario}");
     assert!(stubs[0].contains("times = 1, status = 503"), "{scenario}");
     assert!(stubs[1].contains("status = 200, headers = { server = \"test\" }, json = { number = 7 }"), "{scenario}");
+    assert!(scenario.contains("advance = "), "the retry may have been fast, and must be waited for: {scenario}");
     assert!(!scenario.contains("record_responses") && scenario.contains("They may contain secrets"), "{scenario}");
     // The answers are part of the scenario: with others, it fails.
     let file = host.path().join("recorded/retried.toml");

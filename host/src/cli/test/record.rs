@@ -31,7 +31,7 @@ const STEP_KEYS: [&str; 6] = ["specversion", "type", "id", "source", "subject", 
 const RESPONSES_NOTE: &str =
     "# It has URLs and responses of other services as they were recorded. They may contain secrets.\n";
 
-/// If everything happened within this time, there was probably no retry.
+/// If everything happened within this time, there was probably no retry that the ledger has left out.
 const AT_ONCE: Duration = Duration::from_millis(20);
 
 /// An event, and what it led to.
@@ -284,7 +284,7 @@ impl Recording {
             self.missing_preconditions(),
         );
         let has_retries = self.dead_letters.iter().any(|letter| letter["attempts"].as_u64() > Some(1));
-        if has_retries || self.span >= AT_ONCE {
+        if has_retries || self.responses.has_retries || self.span >= AT_ONCE {
             // Delays of retries have no jitter in a scenario, so they are longer.
             let advance = format!("{}s", 2 * self.span.as_secs() + 1);
             toml.push_str(&format!("[[scenario.step]]\nadvance = \"{advance}\"\n\n"));

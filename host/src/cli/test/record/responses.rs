@@ -33,6 +33,8 @@ pub(super) struct Responses {
     stubs: Vec<Stub>,
     /// Whether the ledger has attempts.
     has_attempts: bool,
+    /// Whether the ledger has second attempts.
+    pub(super) has_retries: bool,
     /// How many responses are not recorded.
     missing: u64,
     /// Requests that were refused or failed, and are no stubs.
@@ -83,7 +85,8 @@ pub(super) async fn read(client: &Client, events: &BTreeSet<(String, String)>) -
 impl Responses {
     /// The responses of attempts, oldest first.
     fn of(attempts: &[RecordedAttemptView]) -> Self {
-        let mut responses = Self { has_attempts: !attempts.is_empty(), ..Self::default() };
+        let has_retries = attempts.iter().any(|attempt| attempt.attempt > 1);
+        let mut responses = Self { has_attempts: !attempts.is_empty(), has_retries, ..Self::default() };
         for attempt in attempts {
             let plugin = attempt.subscription.split_once('/').map_or("", |(owner, _)| owner);
             responses.missing += attempt.usage.calls_omitted;
@@ -257,6 +260,13 @@ mod tests {
         let usage = InvocationUsageView { calls, ..InvocationUsageView::default() };
         let subscription = "mailer/welcome".to_owned();
         Responses::of(&[RecordedAttemptView { subscription, usage, ..RecordedAttemptView::default() }])
+    }
+
+    #[test]
+    fn a_retry_is_noticed_however_fast_it_was() {
+        let attempt = |attempt| RecordedAttemptView { attempt, ..RecordedAttemptView::default() };
+        assert!(!Responses::of(&[attempt(1), attempt(1)]).has_retries);
+        assert!(Responses::of(&[attempt(1), attempt(2)]).has_retries);
     }
 
     #[test]
