@@ -31,14 +31,15 @@ test.describe("each figure is that of the API", () => {
       expect(rows).toEqual(
         subjects.map((subject) => {
           const isIdle = subject.succeeded + subject.retried + subject.failed === 0;
+          const isUnmeasured = subject.latency.max_us === 0;
           return {
             Subject: subject.subscription ?? `${subject.plugin} routes`,
             Succeeded: count(subject.succeeded),
             Retried: count(subject.retried),
             Failed: count(subject.failed),
             "Run p95": isIdle ? "–" : micros(subject.run.p95_us),
-            "Wait p95": isIdle ? "–" : micros(subject.wait.p95_us),
-            "Total p95": isIdle ? "–" : micros(subject.latency.p95_us),
+            "Wait p95": isUnmeasured ? "–" : micros(subject.wait.p95_us),
+            "Total p95": isUnmeasured ? "–" : micros(subject.latency.p95_us),
             Memory: bytes(subject.memory_bytes),
             "In flight": optional(subject.in_flight, count),
             Backlog: optional(subject.backlog, count),

@@ -56,7 +56,11 @@ test("markup in events, failures, keys and values is inert in every view", async
   // All but the values of state leave dead letters.
   const letters = await host.deadLetters(4 * MARKUP.length);
   const table = page.getByRole("table", { name: "Attempts and requests" });
-  await expect(table).toContainText(MARKUP[0] ?? "");
+  // The oldest rows may be out of sight.
+  await expect(async () => {
+    await table.evaluate((element) => (element.scrollTop = element.scrollHeight));
+    await expect(table).toContainText(MARKUP[0] ?? "", { timeout: 500 });
+  }).toPass({ timeout: 15_000 });
   await expectInert(page, "live");
 
   const event = encodeURIComponent(`0/${MARKUP[0]}`).replaceAll("%25", "%2525");

@@ -42,7 +42,7 @@ export default function DeadLetter({ number }: { number: number }) {
       actions={data !== undefined && !isGone && <Actions letter={data} edit={() => setEditing(true)} />}
     >
       {isGone && <Gone number={number} event={data?.logged.event.id} />}
-      <LastRedrive />
+      <LastRedrive subscription={data?.subscription} />
       {!isGone && (
         <Loaded of={{ data, error }}>
           {(letter) => (

@@ -46,7 +46,7 @@ export function GroupPage({ sample, query }: { sample: number; query: QueryValue
           It was redriven or dropped. Open its group from the list of dead letters.
         </Empty>
       )}
-      <LastRedrive />
+      <LastRedrive subscription={group?.subscription} />
       {group && (
         <>
           <GroupFacts group={group} />

@@ -45,10 +45,10 @@ function Outcomes({ redrive }: { redrive: Redrive }) {
   );
 }
 
-/** The result of the last redrive of this browser, if there was one. */
-export function LastRedrive() {
+/** The result of the last redrive of this browser, if there was one and it concerns the subscription that the page is about. */
+export function LastRedrive({ subscription }: { subscription?: string }) {
   const redrive = lastRedrive.value;
-  if (redrive === null) {
+  if (redrive === null || (subscription !== undefined && !redrive.subscriptions.includes(subscription))) {
     return null;
   }
   return (

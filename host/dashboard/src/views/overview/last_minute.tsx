@@ -67,9 +67,11 @@ function columnsOf(percentile: Percentile): Column<Subject>[] {
     return { title, width, cell, isSecondary, isFigure: true };
   };
   const time = (title: string, kind: "run" | "wait" | "latency") =>
-    figure(`${title} ${percentile}`, "5.25rem", (subject) =>
-      countOf(subject) === 0 ? "–" : micros(subject[kind][`${percentile}_us`]),
-    );
+    figure(`${title} ${percentile}`, "5.25rem", (subject) => {
+      // Only handled deliveries have a wait and a total.
+      const isMeasured = kind === "run" ? countOf(subject) > 0 : subject.latency.max_us > 0;
+      return isMeasured ? micros(subject[kind][`${percentile}_us`]) : "–";
+    });
   return [
     { title: "Subject", width: "minmax(5rem, 2fr)", cell: (subject) => <Name subject={subject} /> },
     figure("Succeeded", "5rem", (subject) => count(subject.succeeded), false),

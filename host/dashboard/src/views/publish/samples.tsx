@@ -42,7 +42,7 @@ export function Samples({ type, onChoose }: { type: string; onChoose: (draft: Dr
           change.currentTarget.value = "";
         }}
       >
-        <option value="">{events.length === 0 ? "The log has no events" : "Choose an event"}</option>
+        <option value="">{events.length === 0 ? "No recent event" : "Choose an event"}</option>
         {events.map(({ event, position, stored_at }) => (
           <option key={position} value={position}>
             {`${event.type}, ${timeText(stored_at, utc.value)}, ${event.source}`}

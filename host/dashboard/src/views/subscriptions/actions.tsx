@@ -97,7 +97,7 @@ function confirmResume({ id, backlog, held_back_until }: View): void {
   const hold = held_back_until === null ? "" : " The hold of its endpoint ends, too.";
   confirmChange({
     title: "Resume",
-    effect: `Ends the pause of ${id}. Its backlog of ${counted(backlog, "delivery", "deliveries")} is delivered.${hold}`,
+    effect: `Ends the pause of ${id} by an operator. Its backlog of ${counted(backlog, "delivery", "deliveries")} is delivered as soon as nothing else stops it.${hold}`,
     call: `POST ${apiPath(id)}/resume`,
     run: async () => {
       await call("post", "/v1/subscriptions/{owner}/{name}/resume", path(id));

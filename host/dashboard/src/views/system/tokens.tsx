@@ -31,6 +31,12 @@ export function Tokens() {
         )
       }
     >
+      {access.value?.tokens_required === false && (
+        <p class="muted">
+          Callers on this machine need no token. <code>require_tokens = true</code> in <code>[access]</code> changes that;
+          create one with the role admin first.
+        </p>
+      )}
       {isCreating && <TokenForm close={() => setCreating(false)} created={setCreated} />}
       {created !== null && <Secret created={created} close={() => setCreated(null)} />}
       <Loaded of={tokens}>
