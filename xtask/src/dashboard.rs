@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-use crate::steps::{root, step, target};
+use crate::steps::{NPM_CI, root, run, step, target};
 
 /// What the built dashboard depends on, in `host/dashboard`.
 const SOURCES: [&str; 6] =
@@ -72,7 +72,7 @@ fn install(directory: &Path) -> anyhow::Result<()> {
     }
     let name = directory.strip_prefix(root()).unwrap_or(directory).display().to_string();
     step(&format!("installing the packages of {name}"), || {
-        npm(directory, &["ci", "--no-audit", "--no-fund", "--loglevel=error"])?;
+        npm(directory, &NPM_CI)?;
         Ok(fs::write(&stamp, &wanted)?)
     })
 }
@@ -86,13 +86,8 @@ fn browser() -> anyhow::Result<PathBuf> {
     if !browser.exists() {
         step("installing Chromium", || {
             for arguments in [&["update"][..], &["install", "--yes", "--no-install-recommends", "chromium"]] {
-                let output = Command::new("apt-get").arg("--quiet").args(arguments).output();
-                let output =
-                    output.context("apt-get cannot be started; set SANDBUS_CHROMIUM to the path of a Chromium")?;
-                if !output.status.success() {
-                    let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-                    bail!("apt-get cannot install Chromium ({reason}); set SANDBUS_CHROMIUM to the path of a Chromium");
-                }
+                run(Command::new("apt-get").arg("--quiet").args(arguments))
+                    .context("Chromium cannot be installed; set SANDBUS_CHROMIUM to the path of one")?;
             }
             Ok(())
         })?;

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
-use crate::steps::{root, step, target};
+use crate::steps::{NPM_CI, root, run, step, target};
 
 /// The files that determine whether the SDKs are installed already.
 const MANIFESTS: [&str; 3] = ["package.json", "package-lock.json", "requirements.txt"];
@@ -35,20 +35,11 @@ pub(crate) fn install() -> anyhow::Result<PathBuf> {
         for name in ["package.json", "package-lock.json"] {
             fs::copy(pinned.join(name), js.join(name))?;
         }
-        run(Command::new("npm").current_dir(&js).args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]))?;
+        run(Command::new("npm").current_dir(&js).args(NPM_CI))?;
         let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target"];
         let requirements = pinned.join("requirements.txt");
         run(Command::new("python3").args(pip).args([&python, Path::new("-r"), &requirements]))?;
         Ok(fs::write(&stamp, &wanted)?)
     })?;
     Ok(directory)
-}
-
-fn run(command: &mut Command) -> anyhow::Result<()> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().with_context(|| format!("{program} cannot be started; is it installed?"))?;
-    if !output.status.success() {
-        bail!("{program} ended with {}:\n{}", output.status, String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(())
 }

@@ -34,6 +34,19 @@ pub(crate) fn step<T>(what: &str, run: impl FnOnce() -> anyhow::Result<T>) -> an
     Ok(result)
 }
 
+/// What `npm` installs the packages of a lock file with.
+pub(crate) const NPM_CI: [&str; 4] = ["ci", "--no-audit", "--no-fund", "--loglevel=error"];
+
+/// Runs a program, and shows its errors only if it fails.
+pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().with_context(|| format!("{program} cannot be started; is it installed?"))?;
+    if !output.status.success() {
+        bail!("{program} ended with {}:\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
 /// Builds the host together with the tests. Cargo selects features of dependencies by what is built together, so
 /// separate builds would build wasmtime twice.
 pub(crate) fn build_host() -> anyhow::Result<()> {

@@ -18,7 +18,7 @@ use futures_util::StreamExt as _;
 use serde::Deserialize;
 use tokio_util::task::TaskTracker;
 use utoipa::openapi::path::ParameterIn;
-use utoipa::openapi::{OpenApi, PathItem, RefOr};
+use utoipa::openapi::{OpenApi, PathItem};
 
 use limiter::FailureLimiter;
 
@@ -130,9 +130,7 @@ impl Guard {
     pub(super) fn new(document: &OpenApi, tokenless: Option<Caller>, admin: &Admin) -> Self {
         let operations = Operations::of(document, |operation| {
             let id = operation.operation_id.clone().unwrap_or_default();
-            // An operation that `permissions` does not list is for administrators.
-            let permission = permissions::of(&id).unwrap_or(Permission::Admin);
-            GuardedOperation { id, permission }
+            GuardedOperation { permission: permissions::required(&id), id }
         });
         Self { operations, tokenless, admin: admin.clone() }
     }
@@ -243,6 +241,11 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, mut request: Request,
     }
 }
 
+/// Whether an operation needs no permission, by its id.
+pub(super) fn is_open(operation: &str) -> bool {
+    permissions::required(operation) == Permission::Open
+}
+
 /// All operations, in the order of the document.
 #[derive(Clone, Debug)]
 pub(super) struct OperationIds(Arc<[ListedOperation]>);
@@ -262,15 +265,10 @@ impl OperationIds {
             let for_everybody = permissions::is_for_everybody(path);
             let listed = contract::operations(item).filter_map(move |(_, operation)| {
                 let id = operation.operation_id.clone()?;
-                let has_scope = operation.parameters.iter().flatten().any(|parameter| match parameter {
-                    RefOr::T(parameter) => {
-                        parameter.parameter_in == ParameterIn::Query
-                            && ["plugin", "subscription"].contains(&parameter.name.as_str())
-                    }
-                    RefOr::Ref(_) => false,
-                });
-                let is_open = permissions::of(&id) == Some(Permission::Open);
-                Some(ListedOperation { id, is_for_plugins: names_plugin || has_scope || for_everybody || is_open })
+                let mut query = contract::parameters(operation, &ParameterIn::Query);
+                let has_scope = query.any(|name| ["plugin", "subscription"].contains(&name));
+                let is_for_plugins = names_plugin || has_scope || for_everybody || is_open(&id);
+                Some(ListedOperation { id, is_for_plugins })
             });
             listed.collect::<Vec<_>>()
         };
@@ -280,8 +278,7 @@ impl OperationIds {
     /// The ids of those that the caller may use. A caller who is restricted to a plugin must name it.
     pub(super) fn permitted_to(&self, caller: &Caller) -> Vec<String> {
         let is_permitted = |ListedOperation { id, is_for_plugins }: &&ListedOperation| {
-            let permission = permissions::of(id).unwrap_or(Permission::Admin);
-            caller.role().permits(permission)
+            caller.role().permits(permissions::required(id))
                 && !(caller.hides_payloads() && permissions::reveals_payloads(id))
                 && (*is_for_plugins || caller.plugin().is_none())
         };

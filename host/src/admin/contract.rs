@@ -80,9 +80,14 @@ impl Reads {
 
 /// Whether an operation has a parameter in this part of the request.
 pub(super) fn has_parameter(operation: &Operation, place: &ParameterIn) -> bool {
-    operation.parameters.iter().flatten().any(|parameter| match parameter {
-        RefOr::T(parameter) => parameter.parameter_in == *place,
-        RefOr::Ref(_) => false,
+    parameters(operation, place).next().is_some()
+}
+
+/// The names of the parameters that an operation has in this part of the request.
+pub(super) fn parameters<'a>(operation: &'a Operation, place: &'a ParameterIn) -> impl Iterator<Item = &'a str> {
+    operation.parameters.iter().flatten().filter_map(move |parameter| match parameter {
+        RefOr::T(parameter) => (parameter.parameter_in == *place).then_some(parameter.name.as_str()),
+        RefOr::Ref(_) => None,
     })
 }
 

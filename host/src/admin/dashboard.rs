@@ -11,6 +11,8 @@ use axum::response::{IntoResponse as _, Response};
 use flate2::read::GzDecoder;
 use rust_embed::RustEmbed;
 
+use crate::files::sealed::hex;
+
 /// The files that `cargo xtask dashboard` builds, each compressed with gzip.
 #[derive(RustEmbed)]
 #[folder = "dashboard/dist"]
@@ -70,9 +72,7 @@ fn is_cached(headers: &HeaderMap, tag: &str) -> bool {
 /// A file of the dashboard.
 fn file(name: &str, headers: &HeaderMap) -> Option<Response> {
     let embedded = Files::get(&format!("site/{name}.gz"))?;
-    let tag =
-        embedded.metadata.sha256_hash().iter().take(16).fold(String::new(), |tag, byte| format!("{tag}{byte:02x}"));
-    let tag = format!("\"{tag}\"");
+    let tag = format!("\"{}\"", hex(&embedded.metadata.sha256_hash()[..16]));
     let mut response = if is_cached(headers, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else if accepts_gzip(headers) {

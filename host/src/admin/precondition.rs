@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use utoipa::IntoParams;
 
 use super::Admin;
+use crate::files::sealed::hex;
 use crate::problem::Problem;
 
 /// The tag of the properties of a resource that clients can change. Counters and other measurements do not change it.
@@ -22,8 +23,7 @@ pub(super) struct EntityTag(String);
 impl EntityTag {
     /// The tag of some content.
     pub(super) fn of(content: &[u8]) -> Self {
-        let digest = Sha256::digest(content);
-        Self(digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+        Self(hex(&Sha256::digest(content)[..16]))
     }
 
     /// The tag that is a version.

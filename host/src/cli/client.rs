@@ -248,9 +248,8 @@ impl Client {
         query: &GroupStatusQuery,
         request: &GroupStatusRequest,
     ) -> ClientResult<DeadLetterGroupView> {
-        let body = serde_json::to_string(request).context("cannot write the request as JSON")?;
-        let content = Some(("application/json", body.into()));
-        self.send(Method::PUT, &["dead-letters", "groups", &number.to_string(), "status"], query, content).await
+        let path = ["dead-letters", "groups", &number.to_string(), "status"];
+        self.send_json(Method::PUT, &path, query, request).await
     }
 
     pub(crate) async fn retry_now(&self, selection: &DeliverySelection) -> ClientResult<RetryResult> {
@@ -271,9 +270,7 @@ impl Client {
         key: &str,
         request: &StateRequest,
     ) -> ClientResult<StateValueView> {
-        let body = serde_json::to_string(request).context("cannot write the request as JSON")?;
-        let content = ("application/json", body.into());
-        self.send(Method::PUT, &["plugins", plugin, "state", key], &(), Some(content)).await
+        self.send_json(Method::PUT, &["plugins", plugin, "state", key], &(), request).await
     }
 
     pub(crate) async fn delete_state(&self, plugin: &str, key: &str) -> ClientResult<NoContent> {
@@ -395,8 +392,18 @@ impl Client {
     }
 
     async fn post_json<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> ClientResult<T> {
+        self.send_json(Method::POST, path, &(), body).await
+    }
+
+    async fn send_json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &impl Serialize,
+        body: &impl Serialize,
+    ) -> ClientResult<T> {
         let body = serde_json::to_string(body).context("cannot write the request as JSON")?;
-        self.send(Method::POST, path, &(), Some(("application/json", body.into()))).await
+        self.send(method, path, query, Some(("application/json", body.into()))).await
     }
 
     async fn send<T: DeserializeOwned>(

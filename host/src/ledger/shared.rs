@@ -127,7 +127,7 @@ impl Shared {
     }
 
     pub(super) fn push(&self, mut entry: Entry) {
-        if !self.queue.has_room_for_log() {
+        if !entry.log().is_empty() && !self.queue.has_room_for_log() {
             entry.log_mut().omit();
         }
         let streamed = entry.without_exchanges().map(Arc::new);

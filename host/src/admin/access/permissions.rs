@@ -2,7 +2,13 @@
 
 use crate::access::Permission;
 
-/// The permission of an operation, by its id in the OpenAPI document. None if the operation is unknown.
+/// The permission that an operation requires, by its id in the OpenAPI document. An unknown operation is for
+/// administrators.
+pub(super) fn required(operation: &str) -> Permission {
+    of(operation).unwrap_or(Permission::Admin)
+}
+
+/// The permission of an operation. None if the operation is unknown.
 pub(super) fn of(operation: &str) -> Option<Permission> {
     Some(match operation {
         "get_health" | "get_readiness" | "get_login_methods" | "begin_login" | "complete_login" => Permission::Open,

@@ -7,7 +7,7 @@ use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::response::Response;
 use utoipa::openapi::{OpenApi, Ref, RefOr};
 
-use crate::admin::contract;
+use crate::admin::{access, contract};
 use crate::api::schemas;
 
 /// The status and the code of a problem.
@@ -49,8 +49,6 @@ const ACCESS: &[Code] = &[
 ];
 /// Problems of changes, which are recorded.
 const AUDIT: &[Code] = &[(503, "audit-unavailable")];
-/// The operations that need no permission.
-const OPEN: [&str; 5] = ["begin_login", "complete_login", "get_health", "get_login_methods", "get_readiness"];
 /// Problems of changes with a condition.
 const CONDITION: &[Code] = &[(400, "invalid-precondition"), (412, "precondition-failed")];
 /// Problems of requests that take no body.
@@ -232,7 +230,7 @@ fn add_to(operation: &mut Operation, is_change: bool) {
     let own = of(name).expect("each operation is in the table above");
     // The only documented header is `If-Match`.
     let condition = contract::has_parameter(operation, &ParameterIn::Header).then_some(CONDITION);
-    let access = (!OPEN.contains(&name)).then_some(ACCESS);
+    let access = (!access::is_open(name)).then_some(ACCESS);
     let audit = is_change.then_some(AUDIT);
     let groups = [ANY, body].into_iter().chain(access).chain(audit).chain(condition).chain(own);
     for (status, codes) in by_status(groups) {
