@@ -92,18 +92,12 @@ function Caller({ caller }: { caller: Schemas["AccessView"] }) {
         {hide_payloads && " · payloads hidden"}
       </span>
       {token !== null && (
-        <button type="button" class="quiet" onClick={() => void leave().catch(notifyFailure)}>
+        <button type="button" class="quiet" onClick={() => void logOut().catch(notifyFailure)}>
           Log out
         </button>
       )}
     </header>
   );
-}
-
-/** Logs out. The page loads again, so that the next reader sees nothing that this one has read. */
-async function leave(): Promise<void> {
-  await logOut();
-  location.reload();
 }
 
 /** The calls behind the page, each ready for a shell. */

@@ -37,8 +37,8 @@ export async function logIn(token: string): Promise<void> {
   await readAccess();
 }
 
-/** Removes the cookie, and revokes the token if a login has created it. */
+/** Removes the cookie, and revokes the token if a login has created it. The page loads again, as `endSession` does. */
 export async function logOut(): Promise<void> {
   await call("delete", "/v1/session");
-  await readAccess();
+  location.reload();
 }

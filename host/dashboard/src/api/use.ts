@@ -16,6 +16,13 @@ interface Options {
   refresh?: number;
 }
 
+/** How resources are read: again if the host does not answer or fails, and not without a valid token. */
+export const READING = {
+  shouldRetryOnError: (error: ApiError) => error.status === 0 || error.status >= 500,
+  errorRetryInterval: 2_000,
+  onError: logInIfRejected,
+};
+
 /**
  * Reads a resource and keeps it current. While it is read again, the last value stays.
  *
@@ -30,10 +37,7 @@ export function useGet<Path extends PathOf<"get">>(
   useShownCall(url === null ? null : `GET ${url}`);
   return useSWR<DataOf<Path, "get">, ApiError>(url, () => call("get", path as Path, init), {
     refreshInterval: options.refresh ?? REFRESH,
-    keepPreviousData: false,
-    shouldRetryOnError: (error) => error.status === 0 || error.status >= 500,
-    errorRetryInterval: 2_000,
-    onError: logInIfRejected,
+    ...READING,
   });
 }
 
@@ -50,10 +54,7 @@ export function useTagged<Path extends PathOf<"get">>(
     () => callTagged("get", path as Path, init),
     {
       refreshInterval: options.refresh ?? REFRESH,
-      keepPreviousData: false,
-      shouldRetryOnError: (error) => error.status === 0 || error.status >= 500,
-      errorRetryInterval: 2_000,
-      onError: logInIfRejected,
+      ...READING,
     },
   );
 }

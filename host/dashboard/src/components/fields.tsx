@@ -12,6 +12,31 @@ interface FieldProps {
   suggestions?: string[];
 }
 
+/** The last line of a form: its submit button, and the one that closes the form. */
+export function FormActions(props: { submit: string; isBlocked?: boolean; close: () => void }) {
+  return (
+    <div class="actions">
+      <button type="submit" class="primary" disabled={props.isBlocked}>
+        {props.submit}
+      </button>
+      <button type="button" onClick={props.close}>
+        Cancel
+      </button>
+    </div>
+  );
+}
+
+/** The suggestions of an input whose attribute `list` is the id. */
+export function Suggestions({ id, of }: { id: string; of: string[] }) {
+  return (
+    <datalist id={id}>
+      {of.map((text) => (
+        <option key={text} value={text} />
+      ))}
+    </datalist>
+  );
+}
+
 /** A labelled input of one line. */
 export function Field({ label, value, set, hint, type = "text", isFixed, suggestions }: FieldProps) {
   const id = useId();
@@ -29,13 +54,7 @@ export function Field({ label, value, set, hint, type = "text", isFixed, suggest
         list={suggestions === undefined ? undefined : `${id}-list`}
         onInput={(event) => set(event.currentTarget.value)}
       />
-      {suggestions !== undefined && (
-        <datalist id={`${id}-list`}>
-          {suggestions.map((name) => (
-            <option key={name} value={name} />
-          ))}
-        </datalist>
-      )}
+      {suggestions !== undefined && <Suggestions id={`${id}-list`} of={suggestions} />}
     </div>
   );
 }

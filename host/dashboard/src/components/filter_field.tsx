@@ -1,4 +1,5 @@
 import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { Suggestions } from "./fields";
 import "./filter_field.css";
 
 interface TextProps {
@@ -54,13 +55,7 @@ export function FilterField({ label, value = "", onCommit, placeholder, check, o
         aria-describedby={fault === null ? undefined : `${id}-fault`}
         onInput={(event) => input(event.currentTarget.value)}
       />
-      {options !== undefined && (
-        <datalist id={`${id}-options`}>
-          {options.map((option) => (
-            <option key={option} value={option} />
-          ))}
-        </datalist>
-      )}
+      {options !== undefined && <Suggestions id={`${id}-options`} of={options} />}
       {fault !== null && (
         <span id={`${id}-fault`} class="field-fault" role="alert">
           {fault}

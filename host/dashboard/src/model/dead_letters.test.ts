@@ -59,7 +59,7 @@ test("a group that is gone counts nothing, and other failures end the change", a
   await expect(execute(plan, refused, () => {})).rejects.toEqual({ status: 503 });
 });
 
-test("values that the API does not know are no filters", () => {
+test("values that the API does not know are not filters", () => {
   const query = new URLSearchParams("cause=magic&status=odd&subscription=a/b");
   expect(filterOf((name) => query.get(name) ?? undefined)).toEqual({
     subscription: "a/b",

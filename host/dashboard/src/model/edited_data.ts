@@ -12,7 +12,7 @@ export function editableOf(event: Event): { text: string; isBase64: boolean } {
   return { text: event.data === undefined ? "" : JSON.stringify(event.data, null, 2), isBase64: false };
 }
 
-/** Why a text is no data; null if it is. */
+/** Why a text cannot be the data; null if it can. */
 export function faultOf(text: string, isBase64: boolean): string | null {
   try {
     if (isBase64) {

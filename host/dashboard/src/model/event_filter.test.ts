@@ -25,7 +25,7 @@ test("filters pass as on the host", () => {
   }
 });
 
-test("receivers match by pattern and filters, and replays are none", () => {
+test("receivers match by pattern and filters, and replays are not receivers", () => {
   const subscription = (id: string, pattern: string, filters: unknown[] = [], replay: unknown = null) =>
     ({ id, pattern, filters, replay }) as Schemas["SubscriptionView"];
   const all = [

@@ -1,12 +1,20 @@
 /** Where the deliveries of events stand. */
 
 import type { Schemas } from "../api/client";
+import { partsOf } from "./paths";
 
 type Delivery = Schemas["TreeDeliveryView"];
 
 /** Whether a delivery will be attempted, as far as is known. */
 export function isOpen(delivery: Delivery): boolean {
   return delivery.outcome === null && delivery.state !== "handled" && delivery.state !== "dead-letter";
+}
+
+/** The plugins that an event was delivered to, in order. Subscriptions of the operator belong to none. */
+export function pluginsOf(deliveries: Pick<Delivery, "subscription">[]): string[] {
+  const owners = new Set(deliveries.map(({ subscription }) => partsOf(subscription).owner));
+  owners.delete("operator");
+  return [...owners].sort();
 }
 
 /** Whether something in a tree is still going to happen. */

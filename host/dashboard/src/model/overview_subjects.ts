@@ -2,6 +2,7 @@
 
 import type { Selection } from "./minutes";
 import type { Facts } from "./overview_problems";
+import { partsOf } from "./paths";
 
 /** The choices of a plugin. */
 export interface SubjectChoices {
@@ -45,7 +46,7 @@ export function choicesOf(facts: Facts, selection: Selection): SubjectChoices[] 
   }
   const ids = (facts.subscriptions ?? []).map((subscription) => subscription.id);
   for (const id of [...ids, ...(selection.subscription === undefined ? [] : [selection.subscription])]) {
-    of(id.slice(0, id.indexOf("/"))).add(id);
+    of(partsOf(id).owner).add(id);
   }
   if (selection.plugin !== undefined) {
     of(selection.plugin);

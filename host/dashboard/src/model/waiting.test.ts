@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import type { Schemas } from "../api/client";
-import { isShown, partsOf, reasonsOf, blockOf } from "./waiting";
+import { partsOf } from "./paths";
+import { isShown, reasonsOf, blockOf } from "./waiting";
 
 const delivery = (changes: Partial<Schemas["DeliveryView"]>) =>
   ({ ahead: null, attempts: null, behind: null, blocked_by: [], cause: null, dead_letter: null, due: null, key: null, reason: null, ...changes }) as Schemas["DeliveryView"];

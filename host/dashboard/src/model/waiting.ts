@@ -2,6 +2,7 @@
 
 import type { Schemas } from "../api/client";
 import { count } from "./format";
+import { partsOf } from "./paths";
 
 type Delivery = Schemas["DeliveryView"];
 type Subscription = Schemas["SubscriptionView"];
@@ -53,12 +54,6 @@ export function blockOf({ waits_for, held_back_until }: Subscription): string | 
     return waits_for;
   }
   return held_back_until === null ? null : `its endpoint is on hold until ${held_back_until}`;
-}
-
-/** The owner and the name of a subscription's id, `OWNER/NAME`. */
-export function partsOf(id: string): { owner: string; name: string } {
-  const slash = id.indexOf("/");
-  return { owner: id.slice(0, slash), name: id.slice(slash + 1) };
 }
 
 /** Which subscriptions a list shows. */

@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 import { call, type Schemas } from "../../api/client";
 import { confirmChange } from "../../components/confirm";
+import { FormActions } from "../../components/fields";
 import { Section } from "../../components/page";
 import { bodyOf, editableOf, faultOf, mayBeRounded } from "../../model/edited_data";
 import { bytes } from "../../model/format";
@@ -36,14 +37,7 @@ export function EditedRedrive({ letter, close }: { letter: Schemas["DeadLetterVi
         {!isBase64 && mayBeRounded(event.data) && (
           <p class="fault">The browser may have rounded integers above 2^53. Correct them before you redrive.</p>
         )}
-        <div class="actions">
-          <button type="submit" class="primary" disabled={fault !== null}>
-            Redrive with this data
-          </button>
-          <button type="button" onClick={close}>
-            Cancel
-          </button>
-        </div>
+        <FormActions submit="Redrive with this data" isBlocked={fault !== null} close={close} />
       </form>
     </Section>
   );

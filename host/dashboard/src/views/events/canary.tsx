@@ -3,9 +3,11 @@ import { Link } from "wouter-preact";
 import { call, urlOf, type ApiError, type Schemas } from "../../api/client";
 import { useShownCall } from "../../api/calls";
 import { useGet } from "../../api/use";
+import { Choice } from "../../components/fields";
 import { Empty, Facts, Section } from "../../components/page";
 import { Loaded, Problem } from "../../components/problem";
 import { Comparison } from "./comparison";
+import { pluginsOf } from "../../model/event_state";
 import { bytes, count, micros, short } from "../../model/format";
 import { timeText, utc } from "../../model/time";
 
@@ -16,9 +18,7 @@ interface Props {
 
 /** Runs an event through the running generation and another one of a plugin that consumed it. */
 export function Canary({ event, deliveries }: Props) {
-  const id = useId();
-  const owners = [...new Set(deliveries.map(({ subscription }) => subscription.split("/")[0] ?? ""))];
-  const plugins = owners.filter((owner) => owner !== "operator" && owner !== "").sort();
+  const plugins = pluginsOf(deliveries);
   const [chosen, setChosen] = useState<string | null>(null);
   const name = chosen ?? plugins[0];
   return (
@@ -27,16 +27,7 @@ export function Canary({ event, deliveries }: Props) {
         <Empty title="No plugin has consumed this event." />
       ) : (
         <>
-          <div class="field">
-            <label for={id}>Plugin</label>
-            <select id={id} value={name} onInput={(change) => setChosen(change.currentTarget.value)}>
-              {plugins.map((plugin) => (
-                <option key={plugin} value={plugin}>
-                  {plugin}
-                </option>
-              ))}
-            </select>
-          </div>
+          <Choice label="Plugin" value={name} choices={plugins} set={setChosen} />
           <Generations key={name} name={name} event={event} />
         </>
       )}

@@ -3,6 +3,7 @@ import type { Schemas } from "../../api/client";
 import { Copy } from "../../components/copy";
 import { Section } from "../../components/page";
 import { curlOf, isReservedType, newId, publishable, scenarioOf } from "../../model/event_copies";
+import { pluginsOf } from "../../model/event_state";
 import { useIngress } from "../../model/ingress";
 
 interface Props {
@@ -57,9 +58,7 @@ function Curl({ event }: { event: Schemas["EventDocument"] }) {
 
 function Scenario({ logged, deliveries }: Props) {
   const { event, stored_at } = logged;
-  const owners = deliveries.map(({ subscription }) => subscription.split("/")[0] ?? "");
-  const plugins = [...new Set(owners)].filter((owner) => owner !== "" && owner !== "operator").sort();
-  const copy = scenarioOf(event, { plugins, storedAt: stored_at, outcome: onlyOutcome(deliveries) });
+  const copy = scenarioOf(event, { plugins: pluginsOf(deliveries), storedAt: stored_at, outcome: onlyOutcome(deliveries) });
   const record = `sandbus test --record ${event.id} --output tests/recorded.toml`;
   if (copy === null) {
     return (

@@ -5,6 +5,7 @@ import { Payload } from "../../components/payload";
 import { Time } from "../../components/time";
 import { eventPath } from "../../model/event_paths";
 import { bytes, count, counted, micros, short } from "../../model/format";
+import { partsOf } from "../../model/paths";
 
 type Attempt = Schemas["RecordedAttemptView"];
 type Usage = Schemas["InvocationUsageView"];
@@ -36,7 +37,7 @@ export function Invocation({ attempt }: { attempt: Attempt }) {
           </pre>
         </Part>
       )}
-      <UsageParts usage={attempt} publisher={attempt.subscription.split("/")[0]} />
+      <UsageParts usage={attempt} publisher={partsOf(attempt.subscription).owner} />
     </div>
   );
 }

@@ -1,12 +1,14 @@
-import { useId, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { Link } from "wouter-preact";
 import { call, urlOf, type Schemas } from "../../api/client";
 import { useGet } from "../../api/use";
 import { confirmChange } from "../../components/confirm";
+import { Choice } from "../../components/fields";
 import { Empty, Section } from "../../components/page";
 import { Loaded } from "../../components/problem";
 import { attributesOf, receiversOf } from "../../model/event_filter";
 import { count, counted } from "../../model/format";
+import { partsOf } from "../../model/paths";
 
 type Subscription = Schemas["SubscriptionView"];
 
@@ -34,7 +36,6 @@ export function Replay({ logged }: { logged: Schemas["EventView"] }) {
 }
 
 function Form({ logged, receivers }: { logged: Schemas["EventView"]; receivers: Subscription[] }) {
-  const id = useId();
   const [chosen, setChosen] = useState(receivers[0]?.id ?? "");
   const subscription = receivers.find((receiver) => receiver.id === chosen) ?? receivers[0];
   return (
@@ -47,24 +48,19 @@ function Form({ logged, receivers }: { logged: Schemas["EventView"]; receivers: 
         }
       }}
     >
-      <div class="field">
-        <label for={id}>Subscription</label>
-        <select id={id} value={subscription?.id} onInput={(event) => setChosen(event.currentTarget.value)}>
-          {receivers.map((receiver) => (
-            <option key={receiver.id} value={receiver.id}>
-              {receiver.id}
-            </option>
-          ))}
-        </select>
-      </div>
+      <Choice
+        label="Subscription"
+        value={subscription?.id ?? ""}
+        choices={receivers.map((receiver) => receiver.id)}
+        set={setChosen}
+      />
       <button type="submit">Replay</button>
     </form>
   );
 }
 
 function replay({ event, position }: Schemas["EventView"], subscription: Subscription): void {
-  const slash = subscription.id.indexOf("/");
-  const path = { owner: subscription.id.slice(0, slash), name: subscription.id.slice(slash + 1) };
+  const path = partsOf(subscription.id);
   const body = { start: { position }, until: { position } };
   confirmChange({
     title: "Replay",

@@ -1,7 +1,7 @@
 import useSWR from "swr";
 import { useShownCall } from "../../api/calls";
 import { call, urlOf, type ApiError, type Schemas } from "../../api/client";
-import { logInIfRejected } from "../../api/use";
+import { READING } from "../../api/use";
 import { parseExact } from "../../model/exact_json";
 
 /** Reads the events with an id, with all digits of the numbers in their data. */
@@ -16,9 +16,8 @@ export function useEvents(id: string) {
       return (parseExact(text) as Schemas["EventList"]).events;
     },
     {
-      shouldRetryOnError: (error) => error.status === 0 || error.status >= 500,
+      ...READING,
       revalidateOnFocus: false,
-      onError: logInIfRejected,
     },
   );
 }

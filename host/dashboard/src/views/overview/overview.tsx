@@ -1,4 +1,3 @@
-import { access } from "../../api/access";
 import { Page } from "../../components/page";
 import { Charts } from "./charts";
 import { FirstPlugin } from "./first_plugin";
@@ -12,7 +11,6 @@ export default function Overview() {
   const health = useFacts();
   const { plugins, folderError } = health.facts;
   const isEmpty = plugins !== undefined && !folderError && plugins.every((plugin) => plugin.status === "ignored");
-  const only = access.value?.plugin;
   return (
     <Page title={isEmpty ? "Welcome to Sandbus" : "Overview"}>
       {isEmpty && <FirstPlugin />}
@@ -20,7 +18,7 @@ export default function Overview() {
       {!isEmpty && plugins !== undefined && (
         <>
           <Charts health={health} />
-          {only === null && <LastMinute statistics={health.facts.statistics} />}
+          <LastMinute statistics={health.facts.statistics} />
         </>
       )}
     </Page>

@@ -1,4 +1,4 @@
-import { access, may } from "../../api/access";
+import { may } from "../../api/access";
 import type { ApiError } from "../../api/client";
 import { useGet } from "../../api/use";
 import type { Facts } from "../../model/overview_problems";
@@ -17,24 +17,19 @@ export interface Health {
   truncated: string[];
 }
 
-/** Reads everything in which problems show. A token for one plugin sees only what concerns the plugin. */
+/** Reads everything in which problems show. A token of one plugin does not lead here. */
 export function useFacts(): Health {
-  const only = access.value?.plugin ?? undefined;
-  const isForAll = only === undefined;
-  const plugins = useGet(isForAll ? "/v1/plugins" : null, { params: { query: { limit: LIMIT } } });
-  const plugin = useGet(isForAll ? null : "/v1/plugins/{name}", { params: { path: { name: only ?? "" } } });
-  const subscriptions = useGet("/v1/subscriptions", { params: { query: { plugin: only, limit: LIMIT } } });
-  const groups = useGet(isForAll ? "/v1/dead-letters/groups" : null, {
-    params: { query: { status: "open", limit: LIMIT } },
-  });
-  const statistics = useGet(isForAll ? "/v1/statistics" : null);
-  const storage = useGet(isForAll && may("get_storage") ? "/v1/storage" : null, undefined, { refresh: 30_000 });
-  const minutes = useMinutes({ plugin: only, range: "15m" });
-  const all = isForAll ? [plugins, subscriptions, groups, statistics] : [plugin, subscriptions];
+  const plugins = useGet("/v1/plugins", { params: { query: { limit: LIMIT } } });
+  const subscriptions = useGet("/v1/subscriptions", { params: { query: { limit: LIMIT } } });
+  const groups = useGet("/v1/dead-letters/groups", { params: { query: { status: "open", limit: LIMIT } } });
+  const statistics = useGet("/v1/statistics");
+  const storage = useGet(may("get_storage") ? "/v1/storage" : null, undefined, { refresh: 30_000 });
+  const minutes = useMinutes({ range: "15m" });
+  const all = [plugins, subscriptions, groups, statistics];
   const isMore = (list: { next: string | null } | undefined) => list !== undefined && list.next !== null;
   return {
     facts: {
-      plugins: isForAll ? plugins.data?.plugins : plugin.data && [plugin.data],
+      plugins: plugins.data?.plugins,
       folderError: plugins.data?.folder_error,
       subscriptions: subscriptions.data?.subscriptions,
       groups: groups.data?.groups,

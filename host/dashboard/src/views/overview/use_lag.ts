@@ -1,5 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import type { Schemas } from "../../api/client";
+import { partsOf } from "../../model/paths";
 
 /** The lags of all subscriptions at a time. */
 export interface LagSample {
@@ -26,5 +27,5 @@ export function useLag(subscriptions: Schemas["SubscriptionView"][] | undefined)
 }
 
 function lagOf({ id, lag_seconds: lag }: Schemas["SubscriptionView"]) {
-  return lag === null ? [] : [{ plugin: id.slice(0, id.indexOf("/")), subscription: id, lag }];
+  return lag === null ? [] : [{ plugin: partsOf(id).owner, subscription: id, lag }];
 }

@@ -3,6 +3,7 @@ import { Link } from "wouter-preact";
 import { useShownCall } from "../../api/calls";
 import { ApiError, type Schemas } from "../../api/client";
 import { Facts } from "../../components/page";
+import { PlainTable } from "../../components/plain_table";
 import { Problem } from "../../components/problem";
 import { eventPath } from "../../model/event_paths";
 import { bytes, count, micros, short } from "../../model/format";
@@ -102,47 +103,38 @@ function Differences({ report, other }: ReportProps) {
           The first {count(report.differences.length)} of {count(report.different)} different deliveries:
         </p>
       )}
-      <div class="plain-table" tabIndex={0} role="group" aria-label="Differences">
-        <table class="canary-table">
-          <thead>
+      <PlainTable label="Differences" class="canary-table" columns={["Path", "Running", other === "new" ? "New" : "Archived"]}>
+        {report.differences.map((delivery) => (
+          <tbody key={`${delivery.subscription} ${delivery.event}`}>
             <tr>
-              <th scope="col">Path</th>
-              <th scope="col">Running</th>
-              <th scope="col">{other === "new" ? "New" : "Archived"}</th>
+              <th scope="rowgroup" colSpan={3}>
+                <Link href={eventPath(delivery.event)}>{delivery.type}</Link>
+                <span class="muted"> for {delivery.subscription}</span>
+              </th>
             </tr>
-          </thead>
-          {report.differences.map((delivery) => (
-            <tbody key={`${delivery.subscription} ${delivery.event}`}>
-              <tr>
-                <th scope="rowgroup" colSpan={3}>
-                  <Link href={eventPath(delivery.event)}>{delivery.type}</Link>
-                  <span class="muted"> for {delivery.subscription}</span>
-                </th>
+            {delivery.differs.map((difference) => (
+              <tr key={difference.path}>
+                <td>
+                  <code>{difference.path}</code>
+                </td>
+                <td>
+                  <Value value={difference.running} />
+                </td>
+                <td>
+                  <Value value={difference.new} />
+                </td>
               </tr>
-              {delivery.differs.map((difference) => (
-                <tr key={difference.path}>
-                  <td>
-                    <code>{difference.path}</code>
-                  </td>
-                  <td>
-                    <Value value={difference.running} />
-                  </td>
-                  <td>
-                    <Value value={difference.new} />
-                  </td>
-                </tr>
-              ))}
-              {delivery.differs.length === 0 && (
-                <tr>
-                  <td colSpan={3} class="muted">
-                    Your role does not show the differences.
-                  </td>
-                </tr>
-              )}
-            </tbody>
-          ))}
-        </table>
-      </div>
+            ))}
+            {delivery.differs.length === 0 && (
+              <tr>
+                <td colSpan={3} class="muted">
+                  Your role does not show the differences.
+                </td>
+              </tr>
+            )}
+          </tbody>
+        ))}
+      </PlainTable>
     </>
   );
 }

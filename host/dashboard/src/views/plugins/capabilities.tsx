@@ -1,6 +1,7 @@
 import type { Schemas } from "../../api/client";
 import { Badge } from "../../components/badge";
 import { Section } from "../../components/page";
+import { PlainTable } from "../../components/plain_table";
 import { capabilitiesOf, type Capability } from "../../model/plugin_texts";
 
 /** What each kind permits. */
@@ -24,22 +25,13 @@ export function Capabilities({ plugin }: { plugin: Schemas["PluginView"] }) {
       {capabilities.length === 0 ? (
         <p class="muted">The plugin requests no capabilities, and is granted none.</p>
       ) : (
-        <div class="plain-table" tabIndex={0} role="group" aria-label="Capabilities">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Capability</th>
-                <th scope="col">Requested</th>
-                <th scope="col">Granted</th>
-              </tr>
-            </thead>
-            <tbody>
-              {capabilities.map((capability) => (
-                <Row key={`${capability.kind} ${capability.pattern}`} capability={capability} />
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <PlainTable label="Capabilities" columns={["Capability", "Requested", "Granted"]}>
+          <tbody>
+            {capabilities.map((capability) => (
+              <Row key={`${capability.kind} ${capability.pattern}`} capability={capability} />
+            ))}
+          </tbody>
+        </PlainTable>
       )}
       {withheld > 0 && (
         <p class="muted">

@@ -5,6 +5,7 @@ import { useGet } from "../../api/use";
 import { Badge } from "../../components/badge";
 import { confirmChange } from "../../components/confirm";
 import { Empty, Section } from "../../components/page";
+import { PlainTable } from "../../components/plain_table";
 import { Time } from "../../components/time";
 import { count, percent, short } from "../../model/format";
 import { MINUTE } from "../../model/minutes";
@@ -16,6 +17,15 @@ type Plugin = Schemas["PluginView"];
 
 /** The most entries of a page of minutes. */
 const LIMIT = 20_000;
+
+const COLUMNS = [
+  "Generation",
+  "Version",
+  "Started",
+  "Failures in its first hour",
+  "Failures in its last hour",
+  "Actions",
+];
 
 /** The archived generations of a plugin, with their errors around each swap. */
 export function Generations({ name, plugin }: { name: string; plugin: Plugin }) {
@@ -29,25 +39,13 @@ export function Generations({ name, plugin }: { name: string; plugin: Plugin }) 
   return (
     <>
       <Section title="Generations">
-        <div class="plain-table" tabIndex={0} role="group" aria-label="Generations">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Generation</th>
-                <th scope="col">Version</th>
-                <th scope="col">Started</th>
-                <th scope="col">Failures in its first hour</th>
-                <th scope="col">Failures in its last hour</th>
-                <th scope="col">Actions</th>
-              </tr>
-            </thead>
-            <tbody>
-              {spans.map((span) => (
-                <Row key={span.generation.digest} name={name} plugin={plugin} spans={span} onCompare={(digest) => query.set({ compare: digest })} />
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <PlainTable label="Generations" columns={COLUMNS}>
+          <tbody>
+            {spans.map((span) => (
+              <Row key={span.generation.digest} name={name} plugin={plugin} spans={span} onCompare={(digest) => query.set({ compare: digest })} />
+            ))}
+          </tbody>
+        </PlainTable>
         <p class="muted">
           Failures are attempts that were retried or became dead letters, and requests with a status from 500, in whole
           minutes in which only this generation ran. The counts are complete, as far as the ledger reaches back.

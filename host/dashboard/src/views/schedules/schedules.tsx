@@ -12,7 +12,7 @@ import { Problem } from "../../components/problem";
 import { Table, type Column } from "../../components/table";
 import { Time } from "../../components/time";
 import { loadWords, timeInZone, type InWords } from "../../model/cron";
-import { partsOf } from "../../model/waiting";
+import { partsOf } from "../../model/paths";
 
 type Schedule = Schemas["ScheduleView"];
 type Delayed = Schemas["ScheduledView"];

@@ -5,8 +5,7 @@ import { Action } from "../../components/action";
 import { confirmChange } from "../../components/confirm";
 import { notify } from "../../components/notice";
 import { count, counted } from "../../model/format";
-import { subscriptionPath } from "../../model/paths";
-import { partsOf } from "../../model/waiting";
+import { partsOf, subscriptionPath } from "../../model/paths";
 import { countRetrying, type CountedDeliveries } from "./retrying";
 
 type View = Schemas["SubscriptionView"];

@@ -5,7 +5,7 @@ import { confirmChange } from "../../components/confirm";
 import { Section } from "../../components/page";
 import { counted } from "../../model/format";
 import { EMPTY_DRAFT, draftOf, subscriptionRequestOf, type SubscriptionDraft } from "../../model/subscription_form";
-import { Area, Choice, Field } from "../../components/fields";
+import { Area, Choice, Field, FormActions } from "../../components/fields";
 
 /** A subscription that exists, with its `ETag` when the form was opened. */
 interface Existing {
@@ -53,14 +53,7 @@ export function SubscriptionForm({ existing, close, saved }: Props) {
         <p class="muted" role="status">
           {"fault" in checked ? checked.fault : "Empty fields have the default, or keep their value."}
         </p>
-        <div class="actions">
-          <button type="submit" class="primary" disabled={"fault" in checked}>
-            {before === null ? "Create" : "Change"}
-          </button>
-          <button type="button" onClick={close}>
-            Cancel
-          </button>
-        </div>
+        <FormActions submit={before === null ? "Create" : "Change"} isBlocked={"fault" in checked} close={close} />
       </form>
     </Section>
   );

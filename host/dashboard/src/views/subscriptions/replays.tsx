@@ -7,11 +7,10 @@ import { confirmChange } from "../../components/confirm";
 import { Facts, Section } from "../../components/page";
 import { Problem } from "../../components/problem";
 import { count, counted } from "../../model/format";
-import { subscriptionPath } from "../../model/paths";
+import { partsOf, subscriptionPath } from "../../model/paths";
 import { EMPTY_REPLAY, replayEffect, replayRequestOf, type ReplayDraft } from "../../model/replay";
 import { keepTotal, totalOf } from "../../model/replay_totals";
-import { partsOf } from "../../model/waiting";
-import { Choice, Field } from "../../components/fields";
+import { Choice, Field, FormActions } from "../../components/fields";
 
 type View = Schemas["SubscriptionView"];
 
@@ -112,14 +111,7 @@ export function ReplayForm({ subscription, close }: { subscription: View; close:
             ? checked.fault
             : "A replay delivers events that the cursor has passed, in parallel with new events."}
         </p>
-        <div class="actions">
-          <button type="submit" class="primary" disabled={"fault" in checked}>
-            Replay
-          </button>
-          <button type="button" onClick={close}>
-            Cancel
-          </button>
-        </div>
+        <FormActions submit="Replay" isBlocked={"fault" in checked} close={close} />
       </form>
     </Section>
   );

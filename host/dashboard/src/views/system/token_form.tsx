@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 import { call, type Schemas } from "../../api/client";
 import { confirmChange } from "../../components/confirm";
 import { EMPTY_TOKEN, PERMITS, ROLES, tokenRequestOf, type TokenDraft } from "../../model/token_form";
-import { Choice, Field } from "../../components/fields";
+import { Choice, Field, FormActions } from "../../components/fields";
 
 interface Props {
   close: () => void;
@@ -39,14 +39,7 @@ export function TokenForm({ close, created }: Props) {
       <p class="muted" role="status">
         The role {draft.role} {PERMITS[draft.role]}.
       </p>
-      <div class="actions">
-        <button type="submit" class="primary">
-          Create
-        </button>
-        <button type="button" onClick={close}>
-          Cancel
-        </button>
-      </div>
+      <FormActions submit="Create" close={close} />
     </form>
   );
 }
