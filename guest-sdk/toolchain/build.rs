@@ -8,10 +8,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// The trees, by the names of the statics that they become.
-const TREES: [(&str, &str); 6] = [
+const TREES: [(&str, &str); 7] = [
     ("CONTRACT", "../../wit"),
     ("JAVASCRIPT", "../js"),
     ("PYTHON", "../python"),
+    ("GO", "../go"),
     ("RUST_SDK", "../sdk"),
     ("RUST_MACROS", "../macros"),
     ("TEMPLATES", "../templates"),
@@ -33,12 +34,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(std::fs::write(PathBuf::from(std::env::var("OUT_DIR")?).join("trees.rs"), source)?)
 }
 
+/// Whether a file or directory is not embedded.
+fn is_left_out(name: &str) -> bool {
+    LEFT_OUT.contains(&name) || name.ends_with("_test.go")
+}
+
 fn list(directory: &Path, prefix: &str, all: bool, source: &mut String) -> Result<(), Box<dyn Error>> {
     let mut entries = std::fs::read_dir(directory)?.collect::<Result<Vec<_>, _>>()?;
     entries.sort_by_key(std::fs::DirEntry::file_name);
     for entry in entries {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with('.') || (!all && LEFT_OUT.contains(&name.as_str())) {
+        if name.starts_with('.') || (!all && is_left_out(&name)) {
             continue;
         }
         let path = entry.path();

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::HeaderValue;
-use sandbus_host::bus::{self, Embedded, SharedBus};
+use sandbus_host::bus::{self, SharedBus, open_embedded};
 use sandbus_host::clock::Clock;
 use sandbus_host::dispatcher::{Dispatcher, Webhooks};
 use sandbus_host::event::{Data, Event};
@@ -95,7 +95,13 @@ fn load(cache: &std::path::Path, sidecar: &str) -> Generation {
         plugin_concurrency: count(32),
         max_memory_bytes: 512 << 20,
     };
-    let engine = EngineConfig { concurrency: CONCURRENCY, memory_bytes: 512 << 20, source_lines: false };
+    let engine = EngineConfig {
+        concurrency: CONCURRENCY,
+        memory_bytes: 512 << 20,
+        source_lines: false,
+        wasi_0_3: true,
+        labelled_imports: true,
+    };
     let loader = Loader::new(engine, cache.to_owned(), defaults, Environment::default()).unwrap();
     loader.load(&common::guest("bench-handler"), &Sidecar::parse(sidecar).unwrap()).unwrap()
 }
@@ -172,7 +178,7 @@ fn otlp(ratio: &str, collector: &str) -> Otlp {
 
 async fn events_per_second(generation: Arc<Generation>, observed: Observed, collector: &str) -> f64 {
     let directory = tempfile::tempdir().unwrap();
-    let bus = Embedded::open(directory.path(), Clock::System, bus::Settings::default()).unwrap();
+    let bus = open_embedded(directory.path(), Clock::System, bus::Settings::default()).unwrap();
     let bus: SharedBus = Arc::new(bus);
     let registry = Registry::default();
     bus.declare(&generation.name, generation.settings.declared.clone()).await.unwrap();

@@ -44,7 +44,13 @@ async fn measure() {
     })
     .unwrap();
     let defaults = config.sandbox.plugin_defaults();
-    let engine = EngineConfig { concurrency: 4, memory_bytes: 512 << 20, source_lines: false };
+    let engine = EngineConfig {
+        concurrency: 4,
+        memory_bytes: 512 << 20,
+        source_lines: false,
+        wasi_0_3: true,
+        labelled_imports: true,
+    };
     let loader = Loader::new(engine, home.path().join("other-cache"), defaults, Environment::default()).unwrap();
 
     let host = Host::start(config, Observer::default(), Otlp::default()).await.unwrap();

@@ -22,9 +22,9 @@ use crate::ingress::{EventsRule, IngressConfig};
 use crate::ledger::LedgerConfig;
 use crate::login::OidcConfig;
 use crate::outbound::OutboundConfig;
-use crate::plugin::{self, HostSettings, Limits, PreparedRuntimePaths};
+use crate::plugin::{self, EngineConfig, HostSettings, Limits, PreparedRuntimePaths};
 use crate::secrets::{SecretStore, SecretsConfig};
-use crate::server::{FrontRules, HttpLimits, TlsConfig};
+use crate::server::{HttpLimits, PublicListenerRules, TlsConfig};
 use crate::telemetry::Format;
 use crate::toml_file;
 
@@ -47,7 +47,7 @@ const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOS
 pub struct Config {
     /// The plugin folder.
     pub plugins: PathBuf,
-    /// The directories that links in the plugin folder may lead into, besides the folder itself.
+    /// The directories that links in the plugin folder may point into, in addition to the folder itself.
     pub link_roots: Vec<PathBuf>,
     /// The data directory: the store and the compiled code.
     pub data: PathBuf,
@@ -68,7 +68,7 @@ pub struct Config {
     /// TLS of the ingress.
     pub ingress_tls: Option<TlsConfig>,
     /// What the ingress does with each request.
-    pub ingress_front: FrontRules,
+    pub ingress_rules: PublicListenerRules,
     /// TLS of the admin interface.
     pub admin_tls: Option<TlsConfig>,
     /// The Unix socket of the admin interface.
@@ -245,6 +245,11 @@ pub struct SandboxConfig {
     pub max_publishes: usize,
     /// The largest total size of the effects of one invocation, in bytes.
     pub max_effect_bytes: usize,
+    /// Whether components of WASI 0.3 may run. The engine's support for it is experimental.
+    pub wasi_0_3: bool,
+    /// Whether components may import an interface several times, under labels of their own. The engine's support for it
+    /// is not finished.
+    pub labelled_imports: bool,
 }
 
 impl Default for SandboxConfig {
@@ -261,13 +266,27 @@ impl Default for SandboxConfig {
             admission_timeout: Duration::from_secs(5),
             max_publishes: limits.publishes,
             max_effect_bytes: limits.effect_bytes,
+            wasi_0_3: true,
+            labelled_imports: true,
         }
     }
 }
 
 impl SandboxConfig {
-    /// The largest number of concurrent invocations. Each reserves some 32 GiB of the address space, which has 128 TiB.
+    /// The largest number of concurrent invocations. Each reserves some 32 GiB of the address space, which has 128 TiB, and
+    /// half as much again if components of WASI 0.3 run.
     pub(crate) const MAX_CONCURRENCY: u32 = 2_048;
+
+    /// The configuration of the engines, for a number of concurrent invocations.
+    pub(crate) fn engine(&self, concurrency: usize, source_lines: bool) -> EngineConfig {
+        EngineConfig {
+            concurrency,
+            memory_bytes: self.max_memory_bytes,
+            source_lines,
+            wasi_0_3: self.wasi_0_3,
+            labelled_imports: self.labelled_imports,
+        }
+    }
 
     /// The defaults of plugins.
     #[must_use]
@@ -343,7 +362,7 @@ pub struct Overrides {
     /// Serve the admin interface on this address [default: 127.0.0.1:8081]
     #[arg(long, env = "SANDBUS_ADMIN_LISTEN", value_name = "ADDRESS:PORT", value_parser = listen_address)]
     pub admin_listen: Option<SocketAddr>,
-    /// Allow any address of the admin interface, because a proxy terminates TLS; requires tokens [default: false]
+    /// Let the admin interface listen on any address, because a proxy terminates TLS; requires tokens [default: false]
     #[arg(
         id = "access.behind_proxy",
         long = "behind-proxy",
@@ -381,7 +400,7 @@ pub struct Overrides {
 struct File {
     /// The plugin folder; `plugins` by default.
     plugins: Option<PathBuf>,
-    /// The directories that links in the plugin folder may lead into, besides the folder itself.
+    /// The directories that links in the plugin folder may point into, in addition to the folder itself.
     link_roots: Vec<PathBuf>,
     /// The data directory, with the store and the compiled code; `data` by default.
     data: Option<PathBuf>,
@@ -494,7 +513,10 @@ impl Config {
             probe: ProbeConfig { listen: given.probe_listen.or(file.probe.listen) },
             events: file.ingress.events.unwrap_or_else(|| source.events.clone()),
             ingress_tls: file.ingress.tls,
-            ingress_front: FrontRules { proxies: file.ingress.trusted_proxies, access_log: file.ingress.access_log },
+            ingress_rules: PublicListenerRules {
+                proxies: file.ingress.trusted_proxies,
+                access_log: file.ingress.access_log,
+            },
             admin_tls: file.admin.tls,
             admin_socket: file.admin.socket,
             http: file.http,

@@ -111,7 +111,7 @@ fn write_partial(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
 /// The space of a file system, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DiskSpace {
-    /// What the user of this process may still write.
+    /// The number of bytes that the user of this process may still write.
     pub(crate) free: u64,
     /// The size of the file system.
     pub(crate) total: u64,

@@ -1,12 +1,13 @@
 //! The composition root: builds the parts, connects them, starts them, and stops them in order.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use arc_swap::ArcSwap;
+use axum::Router;
 use axum::http::HeaderValue;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,10 +35,10 @@ use crate::observer::Observer;
 use crate::otlp::{Exporter, Otlp};
 use crate::outbound::{self, Listeners, Outbound};
 use crate::plugin::{
-    CanaryRule, CanaryRunner, EngineConfig, Environment, Generation, Loader, PluginPaths, Reconciler, Registry,
-    SubscriptionRegistrar,
+    CanaryRule, CanaryRunner, Environment, Generation, Loader, PluginPaths, Reconciler, Registry, SubscriptionRegistrar,
 };
-use crate::server::{self, BodyReader, HttpLimits, Listener};
+use crate::scenario::ScenarioPaths;
+use crate::server::{self, BodyReader, HttpLimits, InProcess, Listener};
 use crate::stderr;
 use crate::subscription::{Declaration, SubscriptionId};
 use crate::telemetry::{self, MetricsExport, RequestMetrics};
@@ -48,6 +49,7 @@ use listeners::ProbeServer;
 use reload::Reloader;
 
 mod listeners;
+pub mod migration;
 mod reload;
 mod systemd;
 
@@ -69,7 +71,9 @@ pub struct Host {
     registry: Registry,
     reconciler: Reconciler<HostServices>,
     dispatcher: Dispatcher,
-    ingress: Ingress,
+    /// The router of the ingress.
+    ingress: Router,
+    streaming_responses: TaskTracker,
     admin: Admin,
     ready: watch::Sender<bool>,
     listener: Listener,
@@ -119,6 +123,42 @@ fn view_configuration(config: &Config) -> ConfigurationView {
     ConfigurationView { settings: config.effective_settings().into_iter().map(view).collect() }
 }
 
+/// The loader of plugins, with the engine and the limits of the configuration.
+fn open_loader(config: &Config, environment: Environment) -> anyhow::Result<Loader> {
+    let engine = config.sandbox.engine(config.sandbox.concurrency.get() as usize, config.source_lines);
+    let loader = Loader::new(engine, config.data.join("cache"), config.host_settings(), environment)?;
+    Ok(match config.runtimes.clone() {
+        Some(paths) => loader.with_runtimes(paths),
+        None => loader,
+    })
+}
+
+/// Where the files of plugins and their generations are.
+fn plugin_paths(config: &Config) -> PluginPaths {
+    PluginPaths {
+        plugins: config.plugins.clone(),
+        link_roots: config.link_roots.clone(),
+        archive: config.data.join("generations"),
+        routes: config.data.join("routes"),
+    }
+}
+
+/// What a backup copies. `store` is the directory of the bus, if it is on this machine.
+fn backup_source(config: &Config, store: Option<PathBuf>) -> BackupSource {
+    BackupSource {
+        data: config.data.clone(),
+        store,
+        plugins: config.plugins.clone(),
+        link_roots: config.link_roots.clone(),
+    }
+}
+
+/// The login of people, if the operator has configured a provider.
+fn open_login(config: &Config, client: &outbound::Client) -> anyhow::Result<Option<Arc<Login>>> {
+    let login = config.access.oidc.clone().map(|oidc| Login::new(oidc, client.clone())).transpose()?;
+    Ok(login.map(Arc::new))
+}
+
 /// Opens the ledger in the data directory.
 fn open_ledger(config: &Config, bus: &SharedBus, clock: &Clock) -> std::io::Result<Ledger> {
     let bus = Arc::clone(bus);
@@ -153,7 +193,7 @@ struct Stops {
 #[derive(Debug)]
 enum End {
     /// A signal or the caller stopped it.
-    Asked,
+    Stopped,
     /// The store failed.
     StoreFailed(String),
 }
@@ -242,60 +282,48 @@ impl Host {
         }
         let store = config.bus.url.directory(&config.data);
         let lock = lock_data(&config.data, store.as_deref())?;
-        let bus = bus::open(&config.bus.url, &config.data, clock.clone(), config.bus.settings())?;
+        let bus = bus::open(&config.bus.url, &config.data, clock.clone(), config.bus.settings()).await?;
 
         let concurrency = sandbox.concurrency.get() as usize;
-        let memory_bytes = sandbox.max_memory_bytes;
-        let engine = EngineConfig { concurrency, memory_bytes, source_lines: config.source_lines };
         let client = outbound::Client::new(own.clone(), &config.outbound)
             .context("cannot set up the HTTP client for webhooks and plugins")?;
         let environment = Environment::new(clock.clone(), Outbound::Network(client.clone()))
-            .recording(config.ledger.exchange_memory())
+            .recording_responses(config.ledger.response_memory())
             .traced_by(otlp.tracer());
-        let loader = Loader::new(engine, config.data.join("cache"), config.host_settings(), environment)?;
-        let loader = match config.runtimes.clone() {
-            Some(paths) => loader.with_runtimes(paths),
-            None => loader,
-        };
-        let (loader, registry) = (Arc::new(loader), Registry::default());
+        let (loader, registry) = (Arc::new(open_loader(&config, environment)?), Registry::default());
         let capacity = Capacity::new(concurrency).context("cannot start the threads for guests")?;
         let services = HostServices { bus: bus.clone(), capacity: capacity.clone() };
-        let paths = PluginPaths {
-            plugins: config.plugins.clone(),
-            link_roots: config.link_roots.clone(),
-            archive: config.data.join("generations"),
-            routes: config.data.join("routes"),
-        };
+        let paths = plugin_paths(&config);
         let mut reconciler = Reconciler::new(paths, Arc::clone(&loader), registry.clone(), services, clock.clone());
-        let folder = reconciler.folder();
+        let reconciler_handle = reconciler.handle();
         reconciler.load_all().await;
 
         let origin = HeaderValue::from_str(&config.bus.webhook_origin).context("bus.webhook_origin")?;
         let webhooks = Webhooks::new(client.clone(), origin, clock.clone());
         let hop_limit = config.bus.hop_limit;
         let dispatcher = Dispatcher::new(bus.clone(), registry.clone(), capacity.clone(), webhooks, hop_limit);
-        let dispatcher = dispatcher.observed_by(observer.clone()).holding_failures(config.hold_failures);
+        let dispatcher = dispatcher.observed_by(observer.clone()).holding_failed_deliveries(config.hold_failures);
         // Before the parts that register metrics.
         let metrics = telemetry::start_metrics().map_err(|error| anyhow!("cannot start metrics: {error}"))?;
         let ledger = open_ledger(&config, &bus, &clock).context("cannot start the ledger")?;
         let dispatcher = dispatcher.recorded_by(ledger.recorder()).traced_by(otlp.tracer());
         let exporter = otlp.start();
-        let access = open_access(&config)?;
+        let access = Arc::new(open_access(&config)?);
+        let login = open_login(&config, &client)?;
         let (limits, stops) = (config.http, Stops::default());
         let admission_timeout = sandbox.admission_timeout;
         let streaming_responses = TaskTracker::new();
         let streaming_permits = Arc::new(Semaphore::new(concurrency / 4));
-        let running = capacity.clone();
         let view = Arc::new(ArcSwap::from_pointee(view_configuration(&config)));
         let reloader = Reloader {
             config: Arc::new(ArcSwap::from_pointee(config.clone())),
             bus: bus.clone(),
             producers: Arc::clone(&producers),
-            front: listener.front(),
+            public_rules: listener.public_rules(),
             recorder: ledger.recorder(),
             client,
             loader: Arc::clone(&loader),
-            folder: folder.clone(),
+            reconciler: reconciler_handle.clone(),
             view: Arc::clone(&view),
             hangups,
         };
@@ -303,7 +331,7 @@ impl Host {
             bus: bus.clone(),
             producers,
             registry: registry.clone(),
-            capacity,
+            capacity: capacity.clone(),
             body_reader: BodyReader { limits, stop: stops.ingress.clone() },
             replies_ended: stops.replies.clone(),
             admission_timeout,
@@ -316,13 +344,16 @@ impl Host {
             tracer: otlp.tracer(),
             metrics: RequestMetrics::default(),
         };
+        let streaming_responses = ingress.streaming_responses.clone();
+        let ingress = ingress.router();
         let ready = watch::Sender::new(false);
         let admin = Admin {
+            ingress: InProcess::new(&listener, ingress.clone(), limits, stops.ingress.clone())?,
             bus: bus.clone(),
             registry: registry.clone(),
-            folder,
+            reconciler: reconciler_handle,
             loader,
-            capacity: running,
+            capacity,
             body_reader: BodyReader { limits, stop: stops.rest.clone() },
             replies_ended: stops.replies.clone(),
             recorder: ledger.recorder(),
@@ -332,24 +363,14 @@ impl Host {
             listeners: own,
             clock,
             ready: ready.subscribe(),
-            backup: BackupSource {
-                data: config.data.clone(),
-                store: store.clone().unwrap_or_else(|| config.data.clone()),
-                plugins: config.plugins.clone(),
-                link_roots: config.link_roots.clone(),
-            },
+            backup: backup_source(&config, store.clone()),
             data: store.unwrap_or_else(|| config.data.clone()),
-            access: Arc::new(access),
-            login: config
-                .access
-                .oidc
-                .clone()
-                .map(|oidc| Login::new(oidc, reloader.client.clone()))
-                .transpose()?
-                .map(Arc::new),
+            access,
+            login,
             is_secure: config.is_admin_secure(),
             changes: Arc::default(),
             configuration: view,
+            scenarios: ScenarioPaths::of_directory(&config.plugins),
         };
         Ok(Self {
             bus,
@@ -357,6 +378,7 @@ impl Host {
             reconciler,
             dispatcher,
             ingress,
+            streaming_responses,
             admin,
             ready,
             listener,
@@ -372,6 +394,13 @@ impl Host {
             otlp,
             exporter,
         })
+    }
+
+    /// The same host with its scenarios in other places than the plugin folder.
+    #[must_use]
+    pub fn with_scenarios(mut self, scenarios: ScenarioPaths) -> Self {
+        self.admin.scenarios = scenarios;
+        self
     }
 
     /// The address of the ingress.
@@ -444,12 +473,13 @@ impl Host {
     ///
     /// # Errors
     /// If the store fails. The host then acknowledges nothing and does not drain.
-    pub async fn run(self, asked: CancellationToken) -> anyhow::Result<()> {
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let Self {
             bus,
             reconciler,
             dispatcher,
             ingress,
+            streaming_responses,
             admin,
             ready,
             listener,
@@ -472,27 +502,26 @@ impl Host {
         // The host accepts connections from here on.
         ready.send_replace(true);
         probe.iter().for_each(|probe| probe.set_started(admin.clone()));
-        let mut front = JoinSet::new();
-        let streaming_responses = ingress.streaming_responses.clone();
-        front.spawn(server::serve(listener, ingress.router(), limits(connections.ingress), stops.ingress.clone()));
-        let mut middle = JoinSet::new();
-        middle.spawn(dispatcher.run(stops.dispatcher.clone()));
-        let mut rest = JoinSet::new();
-        rest.spawn(reconciler.run(stops.rest.clone()));
-        rest.spawn(admin.metrics.clone().fold(stops.rest.clone()));
-        rest.spawn(reloader.run(stops.rest.clone()));
+        let mut ingress_tasks = JoinSet::new();
+        ingress_tasks.spawn(server::serve(listener, ingress, limits(connections.ingress), stops.ingress.clone()));
+        let mut dispatcher_tasks = JoinSet::new();
+        dispatcher_tasks.spawn(dispatcher.run(stops.dispatcher.clone()));
+        let mut other_tasks = JoinSet::new();
+        other_tasks.spawn(reconciler.run(stops.rest.clone()));
+        other_tasks.spawn(admin.metrics.clone().fold(stops.rest.clone()));
+        other_tasks.spawn(reloader.run(stops.rest.clone()));
         let (registry, clock, cancelled) = (admin.registry.clone(), admin.clock.clone(), stops.rest.clone());
         let source = MetricsExport { otlp, bus: bus.clone(), registry, clock, cancelled };
-        rest.spawn(admin.metrics.clone().export(source));
+        other_tasks.spawn(admin.metrics.clone().export(source));
         if let Some(socket) = admin_socket {
             let router = admin.clone().socket_router();
-            rest.spawn(server::serve(socket, router, limits(connections.socket), stops.rest.clone()));
+            other_tasks.spawn(server::serve(socket, router, limits(connections.socket), stops.rest.clone()));
         }
-        rest.spawn(server::serve(admin_listener, admin.router(), limits(connections.admin), stops.rest.clone()));
+        other_tasks.spawn(server::serve(admin_listener, admin.router(), limits(connections.admin), stops.rest.clone()));
 
         systemd::notify(&[NotifyState::Ready]);
         let end = tokio::select! {
-            () = asked.cancelled() => End::Asked,
+            () = stop.cancelled() => End::Stopped,
             reason = bus.failed() => End::StoreFailed(reason),
         };
         ready.send_replace(false);
@@ -501,9 +530,13 @@ impl Host {
             if let Some(exporter) = exporter {
                 exporter.finish(MIN_EXPORT_TIME).await;
             }
+            let url = config.load().bus.url.clone();
+            let place = match url.directory(&store) {
+                Some(_) => format!("{}: check the disk", store.display()),
+                None => format!("{url}: check the database"),
+            };
             return Err(anyhow!(
-                "{reason}; the host has stopped acknowledging. All acknowledged events are in {}: check the disk and start again",
-                store.display()
+                "{reason}; the host has stopped acknowledging. All acknowledged events are in {place}, and start the host again"
             ));
         }
         let grace_period = config.load().shutdown_grace_period;
@@ -512,14 +545,14 @@ impl Host {
         let drain = async {
             stops.ingress.cancel();
             stops.dispatcher.cancel();
-            while middle.join_next().await.is_some() {}
+            while dispatcher_tasks.join_next().await.is_some() {}
             // No further replies can come.
             stops.replies.cancel();
-            while front.join_next().await.is_some() {}
+            while ingress_tasks.join_next().await.is_some() {}
             streaming_responses.close();
             streaming_responses.wait().await;
             stops.rest.cancel();
-            while rest.join_next().await.is_some() {}
+            while other_tasks.join_next().await.is_some() {}
             // Changes whose clients have disconnected.
             changes.close();
             changes.wait().await;
@@ -555,7 +588,7 @@ fn catch_file_size_signal() -> std::io::Result<()> {
 pub(crate) fn stop_signal() -> std::io::Result<CancellationToken> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let token = CancellationToken::new();
-    let asked = token.clone();
+    let stop = token.clone();
     tokio::spawn(async move {
         for attempt in 0.. {
             tokio::select! {
@@ -565,7 +598,7 @@ pub(crate) fn stop_signal() -> std::io::Result<CancellationToken> {
             if attempt > 0 {
                 stderr::exit(130);
             }
-            asked.cancel();
+            stop.cancel();
         }
     });
     Ok(token)

@@ -50,6 +50,6 @@ pub mod threads;
 mod toml_file;
 
 pub use model::{
-    clock, duration, endpoint, event, exact, exchange, failure, filter, networks, ordering, outcome, pattern, percent,
-    reply, request_id, retry, schedule, span_context, subscription, usage,
+    clock, duration, endpoint, event, exact, failure, filter, networks, ordering, outcome, pattern, percent,
+    recorded_response, reply, request_id, retry, schedule, span_context, subscription, usage,
 };

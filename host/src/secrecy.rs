@@ -91,10 +91,9 @@ impl Values {
         self.secrets.contains(name)
     }
 
-    /// Hides the secrets.
-    #[must_use]
-    pub fn mask(&self) -> SecretMask {
-        SecretMask::new(self.secrets.iter().filter_map(|name| self.values.get(name)).cloned())
+    /// The values that were declared as secrets.
+    fn secret_texts(&self) -> impl Iterator<Item = &String> {
+        self.secrets.iter().filter_map(|name| self.values.get(name))
     }
 }
 
@@ -118,7 +117,7 @@ impl fmt::Debug for Values {
     }
 }
 
-/// What stands for a secret of the configuration where the secret itself is not available.
+/// The placeholder for a secret of the configuration where the secret itself is not available.
 #[must_use]
 pub fn placeholder(name: &str) -> String {
     format!("hidden-{}", name.replace(|other: char| !other.is_ascii_alphanumeric(), "-"))
@@ -152,6 +151,12 @@ impl SecretMask {
         // The longest first, because one may contain another.
         masked.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         Self(masked.into())
+    }
+
+    /// Hides the secrets among values.
+    #[must_use]
+    pub fn of<'a>(values: impl IntoIterator<Item = &'a Values>) -> Self {
+        Self::new(values.into_iter().flat_map(Values::secret_texts).cloned())
     }
 
     /// The text without the secrets.

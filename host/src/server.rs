@@ -7,13 +7,14 @@ mod body_reader;
 mod checks;
 mod connection;
 mod forwarded;
-mod front;
 mod http2;
+mod in_process;
 mod listener;
 mod media_type;
 mod preface;
 mod protocol;
 mod proxies;
+mod public_listener;
 mod query;
 mod refusal;
 mod refusal_filter;
@@ -38,12 +39,13 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use acceptor::Acceptor;
 pub(crate) use access_log::AccessNote;
 pub use body_reader::BodyReader;
-use front::Front;
-pub use front::FrontRules;
 use http2::Http2;
+pub use in_process::InProcess;
 pub use listener::Listener;
 pub(crate) use media_type::MediaType;
 pub use proxies::TrustedProxies;
+use public_listener::PublicListener;
+pub use public_listener::PublicListenerRules;
 pub(crate) use query::{NoParameters, Query, percent_decode};
 use refusal::Refusals;
 pub use socket_file::SocketError;
@@ -105,16 +107,22 @@ pub(crate) async fn refuse_all(listener: &Listener, limits: HttpLimits, problem:
     }
 }
 
+/// The router with what happens to each request before and after it.
+fn checked(router: Router, limits: HttpLimits, is_public: bool) -> Router {
+    let router =
+        router.layer(middleware::from_fn(move |request: Request, next: Next| checks::checks(limits, request, next)));
+    if !is_public {
+        return router;
+    }
+    let router = router.layer(middleware::map_response(public_listener::remove_set_cookies));
+    // It also logs what the checks refuse.
+    router.layer(middleware::from_fn(access_log::record))
+}
+
 /// Serves until it is cancelled, then finishes the running requests.
 pub async fn serve(listener: Listener, router: Router, limits: HttpLimits, cancelled: CancellationToken) {
     let permits = Arc::new(Semaphore::new(limits.max_connections));
-    let mut router =
-        router.layer(middleware::from_fn(move |request: Request, next: Next| checks::checks(limits, request, next)));
-    if listener.front.is_some() {
-        router = router.layer(middleware::map_response(front::remove_set_cookies));
-        // It also logs what the checks refuse.
-        router = router.layer(middleware::from_fn(access_log::record));
-    }
+    let router = checked(router, limits, listener.public_rules.is_some());
     let tls = listener.tls.clone();
     let watch = tls.clone().map(|tls| AbortOnDropHandle::new(tokio::spawn(tls.watch())));
     let (connections, refusals) = (TaskTracker::new(), Refusals::new(tls.clone()));
@@ -129,10 +137,10 @@ pub async fn serve(listener: Listener, router: Router, limits: HttpLimits, cance
             refusals.refuse(stream, limits);
             continue;
         };
-        let front = listener.front.as_ref().zip(peer);
-        let front = front.map(|(rules, peer)| Front { rules: rules.load_full(), peer: peer.ip() });
+        let rules = listener.public_rules.as_ref().zip(peer);
+        let public = rules.map(|(rules, peer)| PublicListener { rules: rules.load_full(), peer: Some(peer.ip()) });
         let (router, stop, http2) = (router.clone(), cancelled.clone(), http2.clone());
-        let server = connection::Server { router, front, limits, stop, http2 };
+        let server = connection::Server { router, public, limits, stop, http2 };
         let tls = tls.clone();
         connections.spawn(async move {
             if let Some((stream, protocol)) = stream::open(stream, tls.as_ref(), limits, &server.stop).await {

@@ -31,9 +31,9 @@ const SLOW: Duration = Duration::from_millis(10);
 /// The capacity that all plugins share.
 #[derive(Clone, Debug)]
 pub struct Capacity {
-    /// Permits to run an invocation: as many as the engine's pool has slots for.
+    /// Permits to run an invocation. The pool of each engine has a slot for every permit.
     pub permits: Arc<Semaphore>,
-    /// The threads, of which each priority has at most as many as there are permits.
+    /// The threads. Each priority has at most as many threads as there are permits.
     pub threads: Threads,
 }
 

@@ -195,11 +195,11 @@ fn located(text: &str, error: &toml::de::Error, entry: Option<&Entry>) -> Malfor
 
 /// The message for an unknown key, with the key that was probably meant, or else all keys that are known here.
 fn unknown_key(message: &str) -> Option<String> {
-    let (name, known) = message.strip_prefix("unknown field `")?.split_once('`')?;
-    let known: Vec<_> = known.split('`').skip(1).step_by(2).collect();
-    Some(match spelling::nearest(name, known.iter().copied()) {
+    let (name, expected) = message.strip_prefix("unknown field `")?.split_once('`')?;
+    let expected: Vec<_> = expected.split('`').skip(1).step_by(2).collect();
+    Some(match spelling::nearest(name, expected.iter().copied()) {
         Some(nearest) => format!("unknown key; did you mean `{nearest}`?"),
-        None => format!("unknown key; expected one of `{}`", known.join("`, `")),
+        None => format!("unknown key; expected one of `{}`", expected.join("`, `")),
     })
 }
 

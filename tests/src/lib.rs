@@ -20,9 +20,11 @@ mod database_lock;
 pub mod languages;
 mod listener;
 pub mod measure;
+mod postgres;
 mod process;
 pub mod release;
 mod tls_proxy;
+mod upstream;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -35,8 +37,10 @@ use tempfile::TempDir;
 
 pub use database_lock::DatabaseLock;
 pub use listener::{Hook, Webhook};
+pub use postgres::{PostgresServer, TableLock};
 pub use process::{Launch, Process, Starting};
 pub use tls_proxy::TlsProxy;
+pub use upstream::Upstream;
 pub use wire::Wire;
 
 /// Lets tests publish over HTTP, unless their configuration says who may.
@@ -458,8 +462,15 @@ impl Host {
     /// Stops the host with SIGTERM and starts it again on the same directory.
     #[must_use]
     pub fn stop_and_restart(self) -> Self {
+        self.stop_and_restart_after(|_| {})
+    }
+
+    /// Stops the host with SIGTERM, calls a function with its directory, and starts it again on the same directory.
+    #[must_use]
+    pub fn stop_and_restart_after(self, between: impl FnOnce(&Path)) -> Self {
         let Self { mut process, directory, .. } = self;
         assert!(process.terminate(), "the host ends successfully");
+        between(directory.path());
         let process =
             Process::start(directory.path(), &[]).unwrap_or_else(|log| panic!("no restart after a stop:\n{log}"));
         Self { process, agent: agent(), directory }
@@ -527,6 +538,13 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 fn pause() {
     pause_for(Duration::from_millis(5));
+}
+
+/// A port of this machine on which nothing listens now.
+#[must_use]
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    listener.local_addr().expect("it is bound").port()
 }
 
 /// Sleeps: between two polls of another process, or before a fault at a random moment.

@@ -10,7 +10,7 @@ use std::sync::mpsc;
 
 use sandbus_tests::languages::root;
 use sandbus_tests::release::files_below;
-use sandbus_tests::{Host, Setup, Webhook, binary, eventually, guest, guest_path, put};
+use sandbus_tests::{Host, Setup, Webhook, binary, eventually, free_port, guest, guest_path, put};
 use serde_json::{Value, json};
 
 /// FNV-1a, as the guest `vault` computes it.
@@ -415,7 +415,7 @@ fn a_hangup_without_a_change_is_harmless() {
 
 /// systemd is told when the host is ready, when it reloads, and when it stops (`sd_notify(3)`).
 #[test]
-fn the_supervisor_learns_the_state_of_the_host() {
+fn systemd_learns_the_state_of_the_host() {
     let home = tempfile::tempdir().unwrap();
     let socket = std::os::unix::net::UnixDatagram::bind(home.path().join("notify")).unwrap();
     socket.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
@@ -497,8 +497,4 @@ fn the_compose_example_starts_a_host() {
         Command::new("bash").args(["-c", &script]).status().unwrap().success()
     };
     assert!(healthy(probe) && !healthy(free_port()));
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

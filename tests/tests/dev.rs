@@ -58,6 +58,15 @@ fn a_saved_change_is_built_and_swapped_in() {
     let setup = Setup::new();
     new_crate(setup.path());
     let mut host = setup.develop();
+    // The dashboard offers the events of the project's scenarios.
+    let scenario = "[[scenario]]\nname = \"Ada\"\n[[scenario.step]]\nevent = \"user.registered\"\n";
+    std::fs::create_dir(host.path().join("tests")).unwrap();
+    std::fs::write(host.path().join("tests/welcome.toml"), scenario).unwrap();
+    let samples = host.admin("/samples")["samples"].clone();
+    assert_eq!(
+        (&samples[0]["file"], &samples[0]["event"]["type"]),
+        (&json!("tests/welcome.toml"), &json!("user.registered"))
+    );
     register(&host, "1");
     let _ = host.wait_for_log(&["Welcome, Ada!", "\"event\":\"1\""]);
     eventually("what the event led to is shown", || {
@@ -146,7 +155,11 @@ fn projects_of_all_kinds_are_found_below_a_directory_and_later_ones_as_they_come
 
     begin(&shop.join("apps"), &["mailer", "--lang", "js", "--on", "mail.wanted"]);
     eventually("the new project runs", || host.plugin("mailer.wasm"));
-    std::fs::remove_dir_all(shop.join("apps/mailer")).unwrap();
+    // A build that still runs adds files to a directory while it is removed.
+    let mailer = shop.join("apps/mailer");
+    eventually("the project is removed", || {
+        (std::fs::remove_dir_all(&mailer).is_ok() || !mailer.exists()).then_some(())
+    });
     eventually("what is gone is taken out", || host.plugin("mailer.wasm").is_none().then_some(()));
 }
 

@@ -331,3 +331,26 @@ fn a_damaged_record_is_named_and_what_was_rolled_back_from_stays_away() {
         eventually("what was rolled back to runs", || runs(&host, "poison-fixed").then_some(()));
     }
 }
+
+#[test]
+fn each_generation_has_what_it_asked_for_and_was_granted() {
+    let host = host("");
+    let generation = |index: usize| host.plugin("poison.wasm").unwrap()["generations"][index].clone();
+    assert_eq!(generation(0)["granted"]["http"], json!([]));
+    // The sidecar of the running generation changes what it is granted.
+    put(&host.file("poison.toml"), b"[grants]\nhttp = [\"a.example\"]\n");
+    eventually("the grant is recorded", || (generation(0)["granted"]["http"] == json!(["a.example"])).then_some(()));
+    host.drop_in("poison", "poison.wasm");
+    host.wait_until_loaded("poison", "poison.wasm");
+    put(&host.file("poison.toml"), b"[grants]\nhttp = [\"b.example\"]\n");
+    eventually("the grant is recorded", || (generation(1)["granted"]["http"] == json!(["b.example"])).then_some(()));
+    assert_eq!(generation(0)["granted"]["http"], json!(["a.example"]), "the earlier generation keeps its own");
+    assert_eq!(generation(0)["asks_for"], json!({ "publish": [], "subscribe": [] }));
+
+    // A rollback applies the sidecar of now. A restart changes nothing.
+    assert_eq!(host.operate("POST", "/plugins/poison/rollback").status, 200);
+    assert_eq!(generation(1)["granted"]["http"], json!(["b.example"]));
+    let before = host.plugin("poison.wasm").unwrap()["generations"].clone();
+    let host = host.crash_and_restart();
+    assert_eq!(host.plugin("poison.wasm").unwrap()["generations"], before);
+}

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use sandbus_tests::languages::tool;
-use sandbus_tests::{Answer, Host, Setup, eventually, put};
+use sandbus_tests::{Answer, Host, Setup, eventually, free_port, put};
 use serde_json::{Value, json};
 
 /// A provider on this machine, with people and their groups.
@@ -24,7 +24,7 @@ impl Drop for Provider {
 
 impl Provider {
     fn start(further: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let mut command = Command::new("python3");
         command.env("PYTHONPATH", tool("oidc-provider-mock==0.3.4")).args(["-m", "oidc_provider_mock", "--port"]);
         command.arg(port.to_string()).args(further).stdout(Stdio::null()).stderr(Stdio::null());

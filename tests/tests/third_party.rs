@@ -97,6 +97,56 @@ fn a_component_made_for_wasmcloud_answers_where_it_is_asked_to() {
     assert_eq!(letter["reason"], "question asks for no reply");
 }
 
+const LISTENER: &str = "[grants]\npublish = [\"answers.*\"]\n[limits]\ntimeout = \"700ms\"\n[subscriptions.questions]\npattern = \"question.>\"\nmax_attempts = 2\ninitial_delay = \"1ms\"\n";
+
+/// Publishes a question that asks for its answers in a topic of its own.
+fn ask(host: &Host, question: &str, data: &str) {
+    let event = json!({ "id": question, "type": format!("question.{question}"), "replyto": format!("answers.{question}"),
+        "data": data });
+    assert_eq!(host.publish_event("/events", event).status, 202);
+}
+
+#[test]
+fn messages_with_streams_as_bodies_are_events() {
+    let host = Setup::new().plugin("listener-0-3").sidecar("listener-0-3", LISTENER).start();
+    let long = "long ".repeat(50_000);
+    ask(&host, "long", &long);
+    for event_type in ["answers.long", "answers.copy"] {
+        let answer = eventually("the answer is published", || host.events_of(event_type).pop());
+        assert_eq!((&answer["data"], &answer["replyto"]), (&json!(long), &json!("thanks")));
+        assert_eq!((&answer["source"], &answer["causationid"]), (&json!("/plugins/listener-0-3"), &json!("long")));
+    }
+    ask(&host, "errors", "");
+    let answer = eventually("the errors are reported", || host.events_of("answers.errors").pop());
+    let errors = answer["data"].as_str().unwrap();
+    for error in ["Error::SubjectInvalid", "Error::AccessDenied", "`answers` cannot reply while the handler runs"] {
+        assert!(errors.contains(error), "{errors}");
+    }
+    ask(&host, "flood", "");
+    let answer = eventually("the body is refused", || host.events_of("answers.flood").pop());
+    assert!(answer["data"].to_string().contains("Error::MessageTooLarge"), "{answer}");
+}
+
+#[test]
+fn a_failure_of_a_streaming_message_handler_is_rejected_or_retried() {
+    let host = Setup::new().plugin("listener-0-3").sidecar("listener-0-3", LISTENER).start();
+    for (question, cause, attempts, reason) in [
+        ("reject", "rejected", 1, "the handler rejected the message"),
+        ("retry", "retry", 2, "the handler asked for another attempt"),
+        ("other", "rejected", 1, "it is not a question"),
+        ("endless", "timeout", 2, "700"),
+        ("late-trap", "trap", 2, "unreachable"),
+    ] {
+        ask(&host, question, "");
+        let letter = eventually("there is a dead letter", || {
+            host.dead_letters().into_iter().find(|letter| letter["logged"]["event"]["id"] == question)
+        });
+        assert_eq!((&letter["cause"], &letter["attempts"]), (&json!(cause), &json!(attempts)), "{letter}");
+        assert!(letter["reason"].as_str().unwrap().contains(reason), "{letter}");
+    }
+    assert!(host.events_of("answers.late-trap").is_empty(), "a trap discards what the handler published");
+}
+
 #[test]
 fn a_sidecar_that_does_not_go_with_the_component_says_what_is_missing() {
     let host = messaging("relay", "");

@@ -7,7 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-use crate::steps::{NPM_CI, root, run, step, target};
+use crate::debian;
+use crate::steps::{NPM_CI, root, step, target};
 
 /// What the built dashboard depends on, in `host/dashboard`.
 const SOURCES: [&str; 6] =
@@ -84,13 +85,7 @@ fn browser() -> anyhow::Result<PathBuf> {
     }
     let browser = PathBuf::from("/usr/bin/chromium");
     if !browser.exists() {
-        step("installing Chromium", || {
-            for arguments in [&["update"][..], &["install", "--yes", "--no-install-recommends", "chromium"]] {
-                run(Command::new("apt-get").arg("--quiet").args(arguments))
-                    .context("Chromium cannot be installed; set SANDBUS_CHROMIUM to the path of one")?;
-            }
-            Ok(())
-        })?;
+        debian::install("chromium", "set SANDBUS_CHROMIUM to the path of one")?;
     }
     Ok(browser)
 }

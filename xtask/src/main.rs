@@ -4,7 +4,9 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "tasks print for people")]
 
+mod corpus;
 mod dashboard;
+mod debian;
 mod demo;
 mod guests;
 mod layers;
@@ -28,10 +30,12 @@ struct Arguments {
 enum Task {
     /// Run the registration scenario on a real host, over real HTTP
     Demo(demo::Arguments),
-    /// Run all tests, and a short torture
+    /// Run all tests, some published components, and a short torture
     Test(verify::Arguments),
     /// Inject faults into a running host, and print what it survived
     Torture(verify::Arguments),
+    /// Build components that others have published, and run them on the host
+    Corpus(corpus::Arguments),
     /// Check formatting, module dependencies, lints and documentation
     Lint,
     /// Build the example plugins and the test guests
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Test(arguments) => verify::test(&arguments),
         Task::Torture(arguments) => verify::torture(&arguments),
+        Task::Corpus(arguments) => corpus::run_all(&arguments),
         Task::Lint => verify::lint(),
         Task::Guests => guests::build_all().map(drop),
         Task::Dashboard => dashboard::build(),

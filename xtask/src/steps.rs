@@ -66,3 +66,17 @@ pub(crate) fn cargo(arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::R
     }
     Ok(())
 }
+
+/// Runs a program of the workspace that is built with the host. Returns whether it succeeded.
+pub(crate) fn run_program(what: &str, name: &str, plugins: &Path, arguments: &[String]) -> anyhow::Result<bool> {
+    let binary = target().join("debug").join(name);
+    step(what, || {
+        let status = Command::new(&binary).args(arguments).envs(variables(plugins)).status();
+        Ok(status.with_context(|| format!("{} cannot be started", binary.display()))?.success())
+    })
+}
+
+/// The variables that tell tests where the guests are.
+pub(crate) fn variables(plugins: &Path) -> [(&'static str, &str); 1] {
+    [("SANDBUS_TEST_PLUGINS", plugins.to_str().unwrap_or_default())]
+}

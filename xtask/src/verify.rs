@@ -1,12 +1,11 @@
 //! Tests, lints and benchmarks.
 
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
-use crate::steps::{build_host, cargo, step, target};
-use crate::{dashboard, guests, layers, sdks};
+use crate::steps::{build_host, cargo, run_program, step, target, variables};
+use crate::{corpus, dashboard, debian, guests, layers, sdks};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -15,20 +14,25 @@ pub(crate) struct Arguments {
     rest: Vec<String>,
 }
 
-/// Runs all tests, and a short torture.
+/// Runs all tests, some published components, and a short torture.
 pub(crate) fn test(arguments: &Arguments) -> anyhow::Result<()> {
     let sdks = sdks::install()?;
+    debian::ensure_postgres()?;
     let plugins = guests::build_all_and_host()?;
     let mut command = vec!["test", "--quiet", "--workspace"];
     command.extend(arguments.rest.iter().map(String::as_str));
     let [guests] = variables(&plugins);
     let installed = ("SANDBUS_TEST_SDKS", sdks.to_str().unwrap_or_default());
-    step("running the tests", || cargo(&command, &[guests, installed]))?;
+    // The standard library of Go, compiled for components, is kept with everything else that is built.
+    let compiled = target().join("go-build");
+    let compiled = ("GOCACHE", compiled.to_str().unwrap_or_default());
+    step("running the tests", || cargo(&command, &[guests, installed, compiled]))?;
     // A named test runs alone.
     if !arguments.rest.is_empty() {
         return Ok(());
     }
     dashboard::test(&plugins)?;
+    corpus::check_short()?;
     run_torture(&plugins, &["--short".to_owned()])
 }
 
@@ -41,15 +45,6 @@ pub(crate) fn torture(arguments: &Arguments) -> anyhow::Result<()> {
 fn run_torture(plugins: &Path, arguments: &[String]) -> anyhow::Result<()> {
     let has_survived = run_program("torturing the host", "torture", plugins, arguments)?;
     if has_survived { Ok(()) } else { bail!("the host did not survive a fault; see the table above") }
-}
-
-/// Runs a program of the workspace that is built with the host. Returns whether it succeeded.
-fn run_program(what: &str, name: &str, plugins: &Path, arguments: &[String]) -> anyhow::Result<bool> {
-    let binary = target().join("debug").join(name);
-    step(what, || {
-        let status = Command::new(&binary).args(arguments).envs(variables(plugins)).status();
-        Ok(status.with_context(|| format!("{} cannot be started", binary.display()))?.success())
-    })
 }
 
 #[derive(Debug, clap::Args)]
@@ -109,8 +104,4 @@ pub(crate) fn bench(arguments: &Arguments) -> anyhow::Result<()> {
         step("measuring", || cargo(&[&bench[..], &others].concat(), &variables(&plugins)))?;
     }
     Ok(())
-}
-
-fn variables(plugins: &Path) -> [(&'static str, &str); 1] {
-    [("SANDBUS_TEST_PLUGINS", plugins.to_str().unwrap_or_default())]
 }

@@ -1,5 +1,5 @@
 /**
- * Requests to other services. The host sends them, to hosts that the operator grants in the plugin's sidecar:
+ * Requests to other services. The host sends them only to servers that the operator grants in the plugin's sidecar:
  * `[grants] http = ["api.example.com"]`.
  *
  * ```js
@@ -9,7 +9,7 @@
  * ```
  *
  * A request is sent at once and is not part of the transaction: if the delivery fails later and is retried, the request
- * is sent again. Send the event's id as an idempotency key.
+ * is sent again. Send the event's source and id as an idempotency key.
  */
 import type { Duration, HeadersToSend } from "./index.js";
 
@@ -43,7 +43,7 @@ export interface Response {
 
 /**
  * A request failed, or `success()` found another status. If the handler does not catch the error, the delivery is
- * retried. The delivery is rejected if the host is not granted, if the request is malformed, or if the status is from
+ * retried. The delivery is rejected if the server is not granted, if the request is malformed, or if the status is from
  * 400 to 499, except 408, 425 and 429.
  */
 export declare class SendError extends Error {

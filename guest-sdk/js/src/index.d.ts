@@ -186,7 +186,7 @@ export interface ScheduleOptions {
 
 /** An event with its attributes and its delivery. */
 export interface Event {
-  /** The id, which is the same at every attempt. Pass it to other services as an idempotency key. */
+  /** The id, which is the same in every attempt. Pass source and id to other services as an idempotency key. */
   readonly id: string;
   readonly source: string;
   readonly type: string;
@@ -202,7 +202,7 @@ export interface Event {
   readonly subscription: string;
   /** The number of this attempt, from 1. */
   readonly attempt: number;
-  /** Whether an operator replays past events. */
+  /** Whether the delivery belongs to a replay. */
   readonly replay: boolean;
   /** The id of the event that was being handled when this one was published; `causationsource` is its source. */
   readonly causation?: string;
@@ -248,7 +248,7 @@ export interface Request<Route extends string = string> {
   /** All values of a header, which may be repeated. */
   headerValues(name: string): string[];
   text(): string;
-  /** Parses the body as JSON. A body that is not JSON is a `Problem` with status 415 or 422. */
+  /** Parses the body as JSON. Throws a `Problem` with status 415 or 422 if the body is not JSON. */
   json<T = any>(): T;
 }
 
@@ -339,13 +339,13 @@ export interface RuntimeSubscription extends SubscriptionRules {
   /** Unique among those that this plugin created. */
   name: string;
   pattern: string;
-  /** The target: a plugin's handlers, or an HTTP endpoint whose host the operator must have granted. */
+  /** The target: a plugin's handlers, or an HTTP endpoint whose server the operator must have granted. */
   to: { plugin: string } | { webhook: string; secret?: string; handshake?: boolean };
 }
 
 /**
- * Creates a durable subscription, or replaces the one with this name that the plugin created before. The subscription
- * then keeps its position.
+ * Creates a durable subscription. If this plugin has already created one with this name, the new rules replace the old
+ * ones, and the subscription keeps its position.
  */
 export declare function subscribe(subscription: RuntimeSubscription): void;
 
@@ -393,13 +393,13 @@ export declare const state: {
    */
   increment(key: string, delta?: number): number;
   /**
-   * Adds to a number that starts at zero, and returns nothing. Concurrent additions are merged, so no invocation runs
-   * again for them. Use it for counters; `get` reads them.
+   * Adds to a number that starts at zero, and returns nothing. Concurrent additions are merged and do not make an
+   * invocation run again. Use it for counters; `get` reads them.
    */
   add(key: string, delta?: number): void;
   /**
-   * The next number of a sequence, which starts at 1. Each number is given out once, and no invocation runs again for
-   * it. An invocation that fails leaves a gap. Use it for ids.
+   * The next number of a sequence, which starts at 1. No two calls return the same number, and a call does not make
+   * an invocation run again. An invocation that fails leaves a gap. Use it for ids.
    */
   sequence(name: string): number;
   /** All keys that start with a prefix, in ascending order. */

@@ -6,7 +6,7 @@ use syn::{Error, Ident, LitStr, Result};
 
 use crate::attributes::{self, GivenOptions, comma, parentheses, text};
 
-/// The filters in parentheses, of which all must match, as a JSON array.
+/// The filters in parentheses, all of which must match, as a JSON array.
 pub(crate) fn parse(input: ParseStream<'_>) -> Result<String> {
     const EXAMPLE: &str = "filters(prefix(source = \"/shop\"))";
     let span = input.span();

@@ -119,7 +119,7 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Webhook:
-    """An HTTP endpoint, as the target of a subscription. The operator must have granted its host."""
+    """An HTTP endpoint, as the target of a subscription. The operator must have granted its server."""
 
     url: str
     #: The key that signs events: ``whsec_`` followed by base64.
@@ -140,8 +140,8 @@ def subscribe(
     dead_letter_policy: str | None = None,
     retry: RetryPolicy | None = None,
 ) -> None:
-    """Creates a durable subscription, or replaces the one with this name that the plugin created before. The
-    subscription then keeps its position."""
+    """Creates a durable subscription. If this plugin has already created one with this name, the new rules replace the
+    old ones, and the subscription keeps its position."""
     if not isinstance(to, (Plugin, Webhook)):
         wanted = 'a PluginTarget or a Webhook, such as PluginTarget("billing")'
         raise TypeError(f"to must be {wanted}, not {type(to).__name__}")

@@ -15,7 +15,7 @@ from ._renamed import renamed_options
 class Event:
     """An event with its attributes and its delivery."""
 
-    #: The id, which is the same at every attempt. Pass it to other services as an idempotency key.
+    #: The id, which is the same in every attempt. Pass source and id to other services as an idempotency key.
     id: str
     source: str
     type: str
@@ -31,7 +31,7 @@ class Event:
     bytes: builtins.bytes | None = None
     #: The number of this attempt, from 1.
     attempt: int = 1
-    #: Whether an operator replays past events.
+    #: Whether the delivery belongs to a replay.
     replay: bool = False
 
     def __getattr__(self, name: str) -> Any:

@@ -57,7 +57,7 @@ class StateError(Exception):
 
 class SendError(Exception):
     """A request failed, or ``success()`` found another status. If the handler does not catch the error, the
-    delivery is retried. The delivery is rejected if the host is not granted, if the request is malformed, or if the
+    delivery is retried. The delivery is rejected if the server is not granted, if the request is malformed, or if the
     status is from 400 to 499, except 408, 425 and 429."""
 
     def __init__(self, kind: str, reason: str, status: int | None = None) -> None:

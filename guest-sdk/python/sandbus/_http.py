@@ -51,8 +51,8 @@ class Request:
         return values(self.received, name)
 
     def json(self, wanted: Any = None) -> Any:
-        """Parses the body as JSON, into ``wanted`` if it is given, such as a dataclass. A body that does not fit is a
-        ``Problem`` with status 415 or 422."""
+        """Parses the body as JSON, into ``wanted`` if it is given, such as a dataclass. Raises a ``Problem``
+        with status 415 or 422 if the body does not fit."""
         media_type = self.header("content-type") or "application/json"
         if not is_json(media_type):
             raise Problem(415, f"the body must be JSON, not {media_type}")

@@ -1,4 +1,4 @@
-"""Requests to other services. The host sends them, to hosts that the operator grants in the plugin's sidecar:
+"""Requests to other services. The host sends them only to servers that the operator grants in the plugin's sidecar:
 ``[grants] http = ["api.example.com"]``.
 
     from sandbus import client
@@ -6,7 +6,7 @@
     rates = client.get("https://api.example.com/rates").success().json()
 
 A request is sent at once and is not part of the transaction: if the delivery fails later and is retried, the request is
-sent again. Send the event's id as an idempotency key."""
+sent again. Send the event's source and id as an idempotency key."""
 
 from __future__ import annotations
 

@@ -57,14 +57,14 @@ def increment(key: str, delta: int = 1) -> int:
 
 
 def add(key: str, delta: int = 1) -> None:
-    """Adds to a number that starts at zero, and returns nothing. Concurrent additions are merged, so no invocation runs
-    again for them. Use it for counters; ``get`` reads them."""
+    """Adds to a number that starts at zero, and returns nothing. Concurrent additions are merged and do not make an
+    invocation run again. Use it for counters; ``get`` reads them."""
     host().state_add(_key(key), _delta(key, delta))
 
 
 def sequence(name: str) -> int:
-    """The next number of a sequence, which starts at 1. Each number is given out once, and no invocation runs again for
-    it. An invocation that fails leaves a gap. Use it for ids."""
+    """The next number of a sequence, which starts at 1. No two calls return the same number, and a call does not make
+    an invocation run again. An invocation that fails leaves a gap. Use it for ids."""
     return host().state_sequence(non_empty(name, "the name of a sequence"))
 
 

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::{Result, host};
+use crate::host;
 
 /// Returns the value of a key, if it has one.
 #[must_use]

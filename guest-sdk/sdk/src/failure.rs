@@ -5,9 +5,11 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use crate::bindings::sandbus::plugin::types;
-use crate::clock::milliseconds;
-use crate::message::BusError;
-use crate::state::StateError;
+use crate::duration::milliseconds;
+use crate::host;
+use crate::model::errors::{BusError, StateError};
+#[cfg(feature = "client")]
+use crate::model::request::SendError;
 use crate::text::shorten;
 
 /// The result of a handler.
@@ -92,7 +94,7 @@ fn is_permanent(error: &(dyn Error + 'static)) -> bool {
 
 #[cfg(feature = "client")]
 fn is_permanent_response(error: &(dyn Error + 'static)) -> bool {
-    error.downcast_ref().is_some_and(crate::client::SendError::is_permanent)
+    error.downcast_ref().is_some_and(SendError::is_permanent)
 }
 
 #[cfg(not(feature = "client"))]
@@ -102,7 +104,7 @@ fn is_permanent_response(_: &(dyn Error + 'static)) -> bool {
 
 #[cfg(feature = "client")]
 fn is_of_a_request(error: &(dyn Error + 'static)) -> bool {
-    error.is::<crate::client::SendError>()
+    error.is::<SendError>()
 }
 
 #[cfg(not(feature = "client"))]
@@ -127,7 +129,7 @@ impl From<Failure> for types::Failure {
         match failure {
             Failure::Reject { reason } => Self::Reject(shorten(reason)),
             Failure::Request { reason } => {
-                crate::host::failed("request");
+                host::failed("request");
                 Self::Retry(types::Retry { delay_ms: None, reason: shorten(reason) })
             }
             Failure::Retry { delay, reason } => {

@@ -65,6 +65,7 @@ mod additions;
 pub mod client;
 mod clock;
 pub mod config;
+mod duration;
 #[cfg(all(target_family = "wasm", target_os = "unknown", getrandom_backend = "custom"))]
 mod entropy;
 mod event;
@@ -76,6 +77,7 @@ pub mod http;
 mod json;
 mod logger;
 mod message;
+mod model;
 mod pattern;
 #[doc(hidden)]
 pub mod plugin;
@@ -91,7 +93,8 @@ mod text;
 pub use clock::now;
 pub use event::{Event, EventArgument, EventType, Payload};
 pub use failure::{Classify, Failure, Result};
-pub use message::{BusError, Message, cancel, publish, publish_many};
+pub use message::{Message, cancel, publish, publish_many};
+pub use model::errors::BusError;
 pub use random::{random_bytes, random_u64};
 pub use sandbus_sdk_macros::{Event, on_event, on_schedule, route};
 pub use schedule::Tick;

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use crate::bindings::sandbus::plugin::bus;
-use crate::clock::milliseconds;
-use crate::{EventType, Result, host, json};
+use crate::duration::milliseconds;
+use crate::event::EventType;
+use crate::model::errors::BusError;
+use crate::{host, json};
 
 /// Publishes an event with this invocation's commit, and returns its id.
 ///
@@ -193,36 +195,6 @@ impl Message {
             })?;
         }
         Ok(message)
-    }
-}
-
-/// Why the bus refused a call. With `?` the delivery is rejected.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BusError {
-    /// The plugin has no grant: declare the type in `plugin!`, or ask the operator.
-    Denied(String),
-    /// An argument is invalid.
-    Invalid(String),
-    /// The invocation exceeds its limits.
-    Limit(String),
-}
-
-impl std::fmt::Display for BusError {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (Self::Denied(reason) | Self::Invalid(reason) | Self::Limit(reason)) = self;
-        formatter.write_str(reason)
-    }
-}
-
-impl std::error::Error for BusError {}
-
-impl From<bus::Error> for BusError {
-    fn from(error: bus::Error) -> Self {
-        match error {
-            bus::Error::Denied(reason) => Self::Denied(reason),
-            bus::Error::Invalid(reason) => Self::Invalid(reason),
-            bus::Error::Limit(reason) => Self::Limit(reason),
-        }
     }
 }
 

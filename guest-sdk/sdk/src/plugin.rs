@@ -143,9 +143,11 @@ pub fn publishes(plugin: &str, handlers: &[HandlerEntry], mut declared: Vec<Stri
     declared
 }
 
-/// Calls the handler of a delivery: the one with the subscription's name whose pattern matches the event type; else the
-/// first one whose pattern matches, since a subscription made at run time may have any name; else the one with the
-/// name, since its pattern may have changed after the subscription was made.
+/// Calls the handler of a delivery: the first of these that exists.
+///
+/// 1. The handler with the subscription's name, if its pattern matches the event type.
+/// 2. The first handler whose pattern matches. A subscription made at run time may have any name.
+/// 3. The handler with the subscription's name. Its pattern may have changed after the subscription was made.
 ///
 /// # Errors
 /// The handler's failure, or a rejection if there is no handler.

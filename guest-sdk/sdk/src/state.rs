@@ -4,12 +4,12 @@
 //! another invocation changes a value that this invocation has read, the host discards this invocation and runs it
 //! again. Handlers therefore need no locks.
 
-use std::fmt;
-
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Result, host, json};
+use crate::{host, json};
+
+pub use crate::model::errors::StateError;
 
 /// The longest key, in bytes.
 const MAX_KEY_BYTES: usize = 1_024;
@@ -117,35 +117,6 @@ fn check(key: &str) -> Result<(), StateError> {
     }
     Err(StateError::Limit(format!("a key has at most {MAX_KEY_BYTES} bytes, and this one has {}", key.len())))
 }
-
-/// Why the state refused a call. With `?` the delivery is rejected, except for [`StateError::Unavailable`], which is
-/// retried.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StateError {
-    /// The value is not what the call needs: JSON that fits the type, a number, or a sum within `i64`.
-    Invalid(String),
-    /// The key is too long, or the invocation exceeds its limits.
-    Limit(String),
-    /// The store cannot be read now.
-    Unavailable(String),
-}
-
-impl StateError {
-    /// Whether the same call would be refused again.
-    #[must_use]
-    pub fn is_permanent(&self) -> bool {
-        !matches!(self, Self::Unavailable(_))
-    }
-}
-
-impl fmt::Display for StateError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Invalid(reason) | Self::Limit(reason) | Self::Unavailable(reason)) = self;
-        formatter.write_str(reason)
-    }
-}
-
-impl std::error::Error for StateError {}
 
 #[cfg(test)]
 mod tests {

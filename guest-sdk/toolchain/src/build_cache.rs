@@ -5,7 +5,8 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
-use crate::run::{self, at};
+use crate::error::at;
+use crate::files::{self, write_file};
 use crate::{Error, bundled};
 
 /// The name of a project's directory for build results.
@@ -66,7 +67,7 @@ impl BuildCache {
     /// Records files outside of the project that a build reads.
     pub(crate) fn record_read(&self, paths: &[PathBuf]) -> Result<(), Error> {
         let list = serde_json::Value::from_iter(paths.iter().map(|path| path.to_string_lossy().into_owned()));
-        bundled::write_file(&self.directory.join(READ), &list.to_string())
+        write_file(&self.directory.join(READ), &list.to_string())
     }
 
     /// The hash of the project's files, and that of all files that the last build read, including imported files outside of
@@ -75,7 +76,7 @@ impl BuildCache {
         let paths = read_by_last_build(&self.directory);
         let mut hasher = DefaultHasher::new();
         for path in &paths {
-            (path, run::read(path).ok()).hash(&mut hasher);
+            (path, files::read(path).ok()).hash(&mut hasher);
         }
         format!("{} {:016x}", self.project, hasher.finish())
     }
@@ -88,7 +89,7 @@ impl BuildCache {
 /// The directory for build results in a project, or next to a script. Version control ignores it.
 pub(crate) fn results_in(directory: &Path) -> Result<PathBuf, Error> {
     let results = directory.join(RESULTS);
-    bundled::write_file(&results.join(".gitignore"), "*\n")?;
+    write_file(&results.join(".gitignore"), "*\n")?;
     Ok(results)
 }
 
@@ -140,7 +141,7 @@ fn hash(
             hash(project, &path, seen, hasher)?;
         } else {
             // Broken links and pipes are not read. If a build needs one, its tool reports the error.
-            (path.strip_prefix(project).unwrap_or(&path), run::read(&path).ok()).hash(hasher);
+            (path.strip_prefix(project).unwrap_or(&path), files::read(&path).ok()).hash(hasher);
         }
     }
     Ok(())
@@ -155,11 +156,11 @@ mod tests {
         let project = std::env::temp_dir().join(format!("sandbus-build-cache-beside-{}", std::process::id()));
         let shared = project.join("shared.js");
         let project = project.join("plugin");
-        bundled::write_file(&shared, "one").unwrap();
-        bundled::write_file(&project.join("src/plugin.js"), "one").unwrap();
+        write_file(&shared, "one").unwrap();
+        write_file(&project.join("src/plugin.js"), "one").unwrap();
         let build_cache = || BuildCache::open(&project, "js-1").unwrap();
         fs::write(build_cache().component(), "").unwrap();
-        bundled::write_file(&build_cache().directory().join("read.json"), &format!("[{shared:?}]")).unwrap();
+        write_file(&build_cache().directory().join("read.json"), &format!("[{shared:?}]")).unwrap();
         build_cache().mark_current().unwrap();
         assert!(build_cache().is_current());
         fs::write(&shared, "two").unwrap();
@@ -170,7 +171,7 @@ mod tests {
     #[test]
     fn pipes_and_cyclic_links_among_the_sources_do_not_block() {
         let project = tempfile::tempdir().unwrap();
-        bundled::write_file(&project.path().join("src/plugin.js"), "one").unwrap();
+        write_file(&project.path().join("src/plugin.js"), "one").unwrap();
         let at = |name: &str| project.path().join("src").join(name);
         assert!(std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
         for (link, target) in [("round", project.path()), ("back", &at("")), ("nowhere", Path::new("/nowhere"))] {
@@ -187,7 +188,7 @@ mod tests {
     fn a_component_is_current_until_a_source_or_the_recipe_changes() {
         let project = std::env::temp_dir().join(format!("sandbus-build-cache-{}", std::process::id()));
         let source = project.join("src/plugin.js");
-        bundled::write_file(&source, "one").unwrap();
+        write_file(&source, "one").unwrap();
         let build_cache = |recipe| BuildCache::open(&project, recipe).unwrap();
         assert!(!build_cache("js-1").is_current());
         fs::write(build_cache("js-1").component(), "").unwrap();
@@ -195,10 +196,10 @@ mod tests {
         assert!(build_cache("js-1").is_current());
         assert!(!build_cache("js-2").is_current());
         for (ignored, text) in [("dist/a.wasm", "a"), ("node_modules/a/index.js", "a"), ("src/.plugin.js.swp", "a")] {
-            bundled::write_file(&project.join(ignored), text).unwrap();
+            write_file(&project.join(ignored), text).unwrap();
             assert!(build_cache("js-1").is_current(), "{ignored}");
         }
-        bundled::write_file(&project.join("src/target/webhook.js"), "one").unwrap();
+        write_file(&project.join("src/target/webhook.js"), "one").unwrap();
         assert!(!build_cache("js-1").is_current());
         build_cache("js-1").mark_current().unwrap();
         fs::rename(project.join("src/target"), project.join("src/other")).unwrap();

@@ -1,12 +1,14 @@
 //! The files that are bundled with the binary, in the trees that `build.rs` lists.
 
+mod standalone_manifest;
+
 use std::borrow::Cow;
 use std::fs;
 use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
-use crate::run::at;
-use crate::{Error, cache, standalone_manifest};
+use crate::files::write_file;
+use crate::{Error, cache};
 
 /// Files by their paths.
 pub(crate) type Tree = &'static [(&'static str, &'static str)];
@@ -25,13 +27,6 @@ pub(crate) const SCHEMAS: Tree = &[
 /// Writes a tree below a directory.
 pub(crate) fn write(tree: Tree, directory: &Path) -> Result<(), Error> {
     tree.iter().try_for_each(|(path, text)| write_file(&directory.join(path), text))
-}
-
-pub(crate) fn write_file(path: &Path, text: &str) -> Result<(), Error> {
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory).map_err(at(directory))?;
-    }
-    fs::write(path, text).map_err(at(path))
 }
 
 /// Writes the Rust SDK into a directory, and its macros into a subdirectory. The written manifests do not inherit from a

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::Error;
-use crate::run::at;
+use crate::error::at;
 
 /// The directory for all caches of Sandbus: `sandbus` in `XDG_CACHE_HOME`, or in `.cache` in the home directory.
 ///
@@ -49,4 +49,11 @@ pub fn once(name: &str, set_up: impl FnOnce(&Path) -> Result<(), Error>) -> Resu
         fs::write(&stamp, "").map_err(at(&stamp))?;
     }
     Ok(home)
+}
+
+/// Whether a path lies in a cache of the user: cargo's, or that of the bundled SDKs.
+pub(crate) fn is_cached(path: &Path) -> bool {
+    let home = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let cargo = home("CARGO_HOME").or_else(|| Some(home("HOME")?.join(".cargo")));
+    cargo.into_iter().chain(directory()).any(|directory| path.starts_with(directory))
 }

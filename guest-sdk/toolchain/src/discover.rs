@@ -3,22 +3,19 @@
 //! Each manifest in the tree is examined on its own: the root of a workspace, or a plugin, does not hide projects below
 //! it. Cargo lists the members of its workspaces. Each directory that is left out is reported with the reason.
 
-pub(crate) mod cargo;
 mod manifest_kind;
-pub(crate) mod remedy;
-pub(crate) mod walk;
+mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use self::cargo::Workspace;
 use self::manifest_kind::ManifestKind;
-pub(crate) use self::manifest_kind::is_workspace;
 use self::walk::Walk;
-use crate::project::{Language, Project};
-use crate::run::{at, manifest_error};
-use crate::single_file;
-use crate::{Error, workspaces};
+use crate::cargo::{self, Workspace, is_workspace};
+use crate::error::{at, manifest_error};
+use crate::language::Language;
+use crate::project::Project;
+use crate::{Error, single_file, workspaces};
 
 /// The projects below a path.
 #[derive(Debug, Default)]
@@ -46,7 +43,9 @@ impl SkippedDirectory {
     /// Whether nobody expects a plugin there.
     #[must_use]
     pub fn is_expected(&self) -> bool {
-        [walk::BY_TOOLS, manifest_kind::NO_PACKAGE, manifest_kind::WORKSPACE_ROOT].contains(&&*self.reason)
+        let expected =
+            [walk::BY_TOOLS, manifest_kind::NO_PACKAGE, manifest_kind::WORKSPACE_ROOT, manifest_kind::OTHER_MODULE];
+        expected.contains(&&*self.reason)
     }
 }
 
@@ -77,6 +76,20 @@ impl Discovery {
     /// The names of the plugins.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.projects.iter().map(|project| project.name.as_str())
+    }
+}
+
+impl Project {
+    /// The project in a directory.
+    ///
+    /// # Errors
+    /// If there is none, or its manifest is invalid.
+    pub fn find(directory: &Path) -> Result<Self, Error> {
+        let found = Discovery::of(directory)?;
+        let canonical = directory.canonicalize().map_err(at(directory))?;
+        let mut projects = found.projects.into_iter();
+        let project = projects.find(|project| project.directory == canonical);
+        project.ok_or_else(|| found.broken.into_iter().next().unwrap_or_else(|| Error::no_project(&canonical)))
     }
 }
 
@@ -125,8 +138,7 @@ impl<'a> Search<'a> {
             }
         }
         // Members may lie in directories that are not visited.
-        let roots =
-            others.keys().filter(|(language, path)| *language == Language::Rust && manifest_kind::has_members(path));
+        let roots = others.keys().filter(|(language, path)| *language == Language::Rust && cargo::has_members(path));
         crates.extend(roots.map(|(_, manifest)| manifest.clone()));
         self.workspaces = cargo::workspaces(crates.iter().filter(|manifest| is_workspace(manifest)).cloned().collect());
         crates.iter().for_each(|manifest| self.crates_of(manifest));

@@ -13,9 +13,12 @@ use std::process::Command;
 use serde_json::Value;
 
 use self::usages::SourceFile;
-use crate::discover::cargo::CargoPackage;
+use crate::artifact::Artifact;
+use crate::cargo::CargoPackage;
+use crate::error::at;
 use crate::project::Project;
-use crate::{Artifact, Error, TARGET, run};
+use crate::toolchain::TARGET;
+use crate::{Error, files, run};
 
 /// A part of the standard library that does not work in a plugin.
 struct UnsupportedApi {
@@ -111,7 +114,7 @@ const REMEDIES: [(&str, &str); 4] = [
 /// If the component cannot be read.
 pub fn hints(project: &Project, artifact: &Artifact) -> Result<Vec<String>, Error> {
     let Some(unit) = &project.package else { return Ok(Vec::new()) };
-    let module = run::read(&artifact.path).map_err(run::at(&artifact.path))?;
+    let module = files::read(&artifact.path).map_err(at(&artifact.path))?;
     let sources: Vec<_> = std::iter::once(&project.directory)
         .chain(project.path_dependencies.iter().filter(|directory| !is_sdk(directory)))
         .flat_map(|directory| SourceFile::below(directory))
@@ -237,7 +240,7 @@ mod tests {
             ("info!(\"println! {a}\"); // println!", "", None),
         ] {
             let path = home.path().join("src/util/mod.rs");
-            crate::bundled::write_file(&path, &format!("fn f() {{\n    {code}\n}}\n")).unwrap();
+            crate::files::write_file(&path, &format!("fn f() {{\n    {code}\n}}\n")).unwrap();
             let found = unsupported_apis(mark.as_bytes(), &SourceFile::below(home.path()), home.path());
             match hint {
                 None => assert!(found.is_empty(), "{code}: {found:?}"),
@@ -248,7 +251,7 @@ mod tests {
             }
         }
         let twice = "fn f() { println!() }\nfn g() { print!() }\n";
-        crate::bundled::write_file(&home.path().join("src/util/mod.rs"), twice).unwrap();
+        crate::files::write_file(&home.path().join("src/util/mod.rs"), twice).unwrap();
         assert!(
             unsupported_apis(b"", &SourceFile::below(home.path()), home.path())[0]
                 .starts_with("src/util/mod.rs:1 (and 1 more): ")

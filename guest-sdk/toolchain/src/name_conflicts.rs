@@ -1,8 +1,8 @@
 //! Names that a new plugin cannot have: its project would not build, would not be found, or would shadow one of its own
 //! dependencies.
 
-use crate::discover::walk::TOOL_DIRECTORIES;
 use crate::template::Template;
+use crate::tool_directories::TOOL_DIRECTORIES;
 
 /// Names that a Rust crate cannot have: keywords (Rust reference, section 2.3), and crates that come with the compiler.
 const RUST: &str = "abstract as async await become box break const continue crate do dyn else enum extern false final fn \
@@ -72,7 +72,8 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Template; 4] = [Template::Rust, Template::JavaScript, Template::TypeScript, Template::Python];
+    const ALL: [Template; 5] =
+        [Template::Rust, Template::JavaScript, Template::TypeScript, Template::Python, Template::Go];
 
     #[test]
     fn names_that_cannot_be_built_are_refused_in_the_languages_that_they_concern() {
@@ -83,6 +84,7 @@ mod tests {
             ("vendor", &ALL),
             ("node-modules", &ALL),
             ("target", &ALL),
+            ("third-party", &ALL),
             ("pyproject", &ALL),
             ("clippy", &ALL),
             ("serde", &[Rust]),

@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use crate::build::BuildReport;
-use crate::project::Language;
-use crate::unit::{BuildProfile, BuildUnit};
+use crate::build_profile::BuildProfile;
+use crate::build_report::BuildReport;
+use crate::language::Language;
+use crate::unit::BuildUnit;
 use crate::{Error, causes};
 
 /// A step is announced if it takes this long. Announcements of one unit are at least this far apart.
@@ -89,6 +90,7 @@ fn first_step(unit: &BuildUnit) -> &'static str {
         Some(Language::Rust) | None => "running cargo",
         Some(Language::JavaScript) => "bundling the modules into a component",
         Some(Language::Python) => "putting the modules and Python into a component",
+        Some(Language::Go) => "running go build",
     }
 }
 
@@ -162,7 +164,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let unit = |name: &str, manifest: &str| {
             let directory = home.path().join(name);
-            crate::bundled::write_file(&directory.join("package.json"), manifest).unwrap();
+            crate::files::write_file(&directory.join("package.json"), manifest).unwrap();
             let project = crate::Project {
                 name: name.to_owned(),
                 directory,

@@ -1,44 +1,20 @@
-//! Projects: the plugin in a directory, its language, and how to build its component.
+//! Projects: the plugin in a directory, its language, its manifest and its files.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::build::{Artifact, ArtifactForm, BuildReport};
-use crate::discover::cargo::CargoPackage;
-use crate::discover::walk::TOOL_DIRECTORIES;
+use crate::artifact::{Artifact, ArtifactForm};
+use crate::cache::is_cached;
+use crate::cargo::CargoPackage;
 use crate::entry::{self, JavaScriptEntry, PythonEntry};
-use crate::run::{at, manifest_error};
-use crate::unit::{BuildProfile, BuildUnit};
-use crate::{Discovery, Error, SharedWorkspace, build_cache, cache, poetry, unit, workspaces};
-
-/// A language of plugins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Language {
-    /// Rust: a `Cargo.toml` whose library is a `cdylib`.
-    Rust,
-    /// JavaScript or TypeScript: a `package.json`.
-    JavaScript,
-    /// Python: a `pyproject.toml`.
-    Python,
-}
-
-impl Language {
-    pub(crate) const ALL: [Self; 3] = [Self::Rust, Self::JavaScript, Self::Python];
-
-    /// The manifest's file name.
-    #[must_use]
-    pub fn manifest(self) -> &'static str {
-        match self {
-            Self::Rust => "Cargo.toml",
-            Self::JavaScript => "package.json",
-            Self::Python => "pyproject.toml",
-        }
-    }
-}
-
-/// The file names of manifests.
-pub const MANIFESTS: [&str; 3] = ["Cargo.toml", "package.json", "pyproject.toml"];
+use crate::error::{at, manifest_error};
+use crate::go_module::GoModule;
+use crate::language::Language;
+use crate::requirement::requirement_name;
+use crate::shared_workspace::SharedWorkspace;
+use crate::tool_directories::TOOL_DIRECTORIES;
+use crate::{Error, build_cache, poetry, workspaces};
 
 /// One plugin's sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,18 +34,6 @@ pub struct Project {
 }
 
 impl Project {
-    /// The project in a directory.
-    ///
-    /// # Errors
-    /// If there is none, or its manifest is invalid.
-    pub fn find(directory: &Path) -> Result<Self, Error> {
-        let found = Discovery::of(directory)?;
-        let canonical = directory.canonicalize().map_err(at(directory))?;
-        let mut projects = found.projects.into_iter();
-        let project = projects.find(|project| project.directory == canonical);
-        project.ok_or_else(|| found.broken.into_iter().next().unwrap_or_else(|| Error::no_project(&canonical)))
-    }
-
     /// A project in another language than Rust.
     pub(crate) fn interpreted(directory: PathBuf, language: Language) -> Result<Self, Error> {
         let manifest = Manifest::read(&directory, language)?;
@@ -112,7 +76,7 @@ impl Project {
     #[must_use]
     pub fn inputs(&self) -> Vec<PathBuf> {
         let read = match &self.package {
-            Some(package) => unit::inputs_of_crate(package),
+            Some(package) => package.inputs(),
             None => build_cache::inputs_of(&self.directory),
         };
         let source = self.directory.join("src");
@@ -139,28 +103,15 @@ impl Project {
                     std::fs::read_to_string(&manifest).ok().and_then(|text| toml::from_str(&text).ok());
                 parsed.is_none_or(|manifest| manifest["package"]["name"].as_str().is_none())
             }
-            Language::JavaScript | Language::Python => Manifest::read(&self.directory, self.language).is_err(),
+            Language::JavaScript | Language::Python | Language::Go => {
+                Manifest::read(&self.directory, self.language).is_err()
+            }
         }
-    }
-
-    /// Builds its component for release, with the language's own tools. See [`BuildUnit::build`].
-    ///
-    /// # Errors
-    /// If the tools cannot be set up or started.
-    pub fn build(&self, colour: bool, say: &mut dyn FnMut(&str)) -> Result<BuildReport, Error> {
-        BuildUnit { projects: vec![self.clone()] }.build(BuildProfile::Release, colour, say)
     }
 
     pub(crate) fn artifact(&self, path: PathBuf, form: ArtifactForm) -> Artifact {
         Artifact { name: self.name.clone(), path, form }
     }
-}
-
-/// Whether a path lies in a cache of the user: cargo's, or that of the bundled SDKs.
-pub(crate) fn is_cached(path: &Path) -> bool {
-    let home = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let cargo = home("CARGO_HOME").or_else(|| Some(home("HOME")?.join(".cargo")));
-    cargo.into_iter().chain(cache::directory()).any(|directory| path.starts_with(directory))
 }
 
 /// The manifest's data about a project in another language than Rust.
@@ -197,6 +148,7 @@ impl Manifest {
                 let all = serde_json::from_str(&text).map_err(|error| manifest_error(error.to_string()))?;
                 Self::of_javascript(&all, directory)
             }
+            Language::Go => return Ok(Self::of_go(&GoModule::read(directory)?)),
         };
         manifest.ok_or_else(|| manifest_error("it has no name".to_owned()))
     }
@@ -215,6 +167,20 @@ impl Manifest {
             is_prepared: all["sandbus"]["prepared"].as_bool().unwrap_or(true),
             dependencies: Vec::new(),
         })
+    }
+
+    fn of_go(module: &GoModule) -> Self {
+        Self {
+            name: module.name().to_owned(),
+            version: None,
+            description: None,
+            module: None,
+            roots: Vec::new(),
+            entry: JavaScriptEntry::Unnamed,
+            engine: None,
+            is_prepared: false,
+            dependencies: Vec::new(),
+        }
     }
 
     fn of_python(all: &Value, directory: &Path) -> Option<Self> {
@@ -245,19 +211,13 @@ impl Manifest {
     }
 }
 
-/// The normalized name (PEP 503) of a requirement (PEP 508), such as of `requests[socks]>=2`.
-pub(crate) fn requirement_name(requirement: &str) -> String {
-    let is_part = |character: &char| character.is_ascii_alphanumeric() || "-_.".contains(*character);
-    requirement.trim_start().chars().take_while(is_part).collect::<String>().to_lowercase().replace(['_', '.'], "-")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn manifest(language: Language, text: &str) -> Result<Manifest, Error> {
         let directory = std::env::temp_dir().join(format!("sandbus-manifest-{}-{language:?}", std::process::id()));
-        crate::bundled::write_file(&directory.join(language.manifest()), text)?;
+        crate::files::write_file(&directory.join(language.manifest()), text)?;
         let manifest = Manifest::read(&directory, language);
         std::fs::remove_dir_all(&directory).map_err(at(&directory))?;
         manifest

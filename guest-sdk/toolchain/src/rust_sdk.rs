@@ -2,58 +2,49 @@
 //! includes its directory; otherwise it is a workspace of its own.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::discover::cargo::Workspace;
-use crate::run::at;
-use crate::{Error, bundled, discover, vendored};
+use crate::Error;
+use crate::cargo::{Workspace, is_workspace};
+use crate::error::at;
+use crate::files::write_file;
+use crate::paths::relative;
+use crate::sdk::{Sdk, SdkPlace};
 
 /// The SDK's crate, and the directory that it is written to.
 const CRATE: &str = "sandbus-sdk";
-
-/// The SDK that a new crate depends on.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Sdk {
-    /// Its path, from the crate's directory.
-    pub(crate) path: String,
-    /// Whether only this crate uses it.
-    pub(crate) is_own: bool,
-}
 
 /// Finds the SDK for a crate whose directory does not exist yet, and writes it if there is none. The members of a
 /// workspace share one SDK: cargo refuses two packages of one name.
 ///
 /// # Errors
 /// If the workspace rejects the crate, or files cannot be written.
-pub(crate) fn add_sdk(directory: &Path, name: &str) -> Result<Sdk, Error> {
+pub(crate) fn add_sdk(directory: &Path, name: &str) -> Result<SdkPlace, Error> {
     let Some(workspace) = workspace_of(directory, name)? else {
         let path = format!("vendor/{CRATE}");
-        vendored::Sdk::Rust.write(&directory.join("vendor"))?;
-        return Ok(Sdk { path, is_own: true });
+        Sdk::Rust.write(&directory.join("vendor"))?;
+        return Ok(SdkPlace { path, is_own: true });
     };
     // The SDK lies directly below the root: `members` with a glob expects a crate in each directory.
     let sdk = workspace.member(CRATE).map_or_else(|| workspace.root().join(CRATE), Path::to_owned);
     if !sdk.join("Cargo.toml").is_file() {
-        vendored::Sdk::Rust.write_to(&sdk)?;
+        Sdk::Rust.write_to(&sdk)?;
     }
     let directory = directory.canonicalize().map_err(at(directory))?;
-    Ok(Sdk { path: relative(&directory, &sdk).to_string_lossy().into_owned(), is_own: false })
+    Ok(SdkPlace { path: relative(&directory, &sdk).to_string_lossy().into_owned(), is_own: false })
 }
 
 /// The cargo workspace that a new crate in a directory becomes a member of. None if the crate is independent.
 fn workspace_of(directory: &Path, name: &str) -> Result<Option<Workspace>, Error> {
     let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let parent = parent.canonicalize().map_err(at(parent))?;
-    if !parent.ancestors().any(|above| discover::is_workspace(&above.join("Cargo.toml"))) {
+    if !parent.ancestors().any(|above| is_workspace(&above.join("Cargo.toml"))) {
         return Ok(None);
     }
     // Cargo only says which workspace an existing crate belongs to, so a provisional crate is created.
     let manifest = directory.join("Cargo.toml");
-    bundled::write_file(
-        &manifest,
-        &format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n"),
-    )?;
-    bundled::write_file(&directory.join("src/lib.rs"), "")?;
+    write_file(&manifest, &format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n"))?;
+    write_file(&directory.join("src/lib.rs"), "")?;
     match Workspace::of(&manifest) {
         // An excluded crate is a workspace of its own.
         Ok(workspace) => Ok(Some(workspace).filter(|workspace| !is_own(workspace, directory))),
@@ -71,25 +62,11 @@ fn is_own(workspace: &Workspace, directory: &Path) -> bool {
     directory.canonicalize().is_ok_and(|directory| directory == workspace.root())
 }
 
-/// The relative path from one absolute directory to another.
-pub(crate) fn relative(from: &Path, to: &Path) -> PathBuf {
-    let shared = from.components().zip(to.components()).take_while(|(one, other)| one == other).count();
-    let up = from.components().skip(shared).map(|_| std::path::Component::ParentDir);
-    up.chain(to.components().skip(shared)).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::PathBuf;
 
-    #[test]
-    fn the_way_between_directories_goes_up_and_down() {
-        for (from, to, way) in
-            [("/a/b", "/a/c/d", "../c/d"), ("/a", "/a/b", "b"), ("/a/b/c", "/x", "../../../x"), ("/a/b", "/a", "..")]
-        {
-            assert_eq!(relative(Path::new(from), Path::new(to)), Path::new(way));
-        }
-    }
+    use super::*;
 
     /// The SDK's path in the plugin's manifest, and whether only this plugin uses the SDK.
     type Expected = (&'static str, bool);
@@ -115,17 +92,17 @@ mod tests {
             let home = tempfile::tempdir().unwrap();
             let path = |name: &str| home.path().join(name);
             if let Some(root) = &root {
-                bundled::write_file(&path("Cargo.toml"), root).unwrap();
+                write_file(&path("Cargo.toml"), root).unwrap();
                 if root.contains("[package]") {
-                    bundled::write_file(&path("src/lib.rs"), "").unwrap();
+                    write_file(&path("src/lib.rs"), "").unwrap();
                 }
             }
             // Cargo requires that members listed by name exist.
             if root.as_ref().is_some_and(|root| root.contains("members = [\"a\"")) {
                 for name in ["a", "b"] {
                     let manifest = format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\n");
-                    bundled::write_file(&path(&format!("{name}/Cargo.toml")), &manifest).unwrap();
-                    bundled::write_file(&path(&format!("{name}/src/lib.rs")), "").unwrap();
+                    write_file(&path(&format!("{name}/Cargo.toml")), &manifest).unwrap();
+                    write_file(&path(&format!("{name}/src/lib.rs")), "").unwrap();
                 }
             }
             for name in ["a", "b"] {
@@ -136,8 +113,8 @@ mod tests {
                     "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\n[dependencies]\nsandbus-sdk = {{ path = \"{}\" }}\n{alone}",
                     found.path
                 );
-                bundled::write_file(&path(&format!("{name}/Cargo.toml")), &manifest).unwrap();
-                bundled::write_file(&path(&format!("{name}/src/lib.rs")), "").unwrap();
+                write_file(&path(&format!("{name}/Cargo.toml")), &manifest).unwrap();
+                write_file(&path(&format!("{name}/src/lib.rs")), "").unwrap();
                 let at =
                     |manifest: PathBuf| Workspace::of(&manifest).unwrap_or_else(|error| panic!("{root:?}: {error}"));
                 at(path(&format!("{name}/Cargo.toml")));
@@ -153,14 +130,14 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let member = |path: &str, name: &str| {
             let manifest = format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\n");
-            bundled::write_file(&home.path().join(path).join("Cargo.toml"), &manifest).unwrap();
-            bundled::write_file(&home.path().join(path).join("src/lib.rs"), "").unwrap();
+            write_file(&home.path().join(path).join("Cargo.toml"), &manifest).unwrap();
+            write_file(&home.path().join(path).join("src/lib.rs"), "").unwrap();
         };
-        bundled::write_file(&home.path().join("Cargo.toml"), "[workspace]\nmembers = [\"*\"]\n").unwrap();
+        write_file(&home.path().join("Cargo.toml"), "[workspace]\nmembers = [\"*\"]\n").unwrap();
         member("sdk", "sandbus-sdk");
         member("one", "taken");
         let found = add_sdk(&home.path().join("a"), "a").unwrap();
-        assert_eq!(found, Sdk { path: "../sdk".to_owned(), is_own: false });
+        assert_eq!(found, SdkPlace { path: "../sdk".to_owned(), is_own: false });
         let error = add_sdk(&home.path().join("taken"), "taken").unwrap_err().to_string();
         assert!(error.contains("two packages named `taken`"), "{error}");
         assert!(!home.path().join("taken").exists());

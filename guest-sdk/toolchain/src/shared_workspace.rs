@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::bundled::{self, write_file};
-use crate::run::{at, manifest_error};
-use crate::template::{Substitutions, Template};
-use crate::{Error, vendored};
+use crate::error::{at, manifest_error};
+use crate::files::write_file;
+use crate::sdk::Sdk;
+use crate::substitutions::Substitutions;
+use crate::{Error, bundled};
 
 /// Where new plugins are, in the workspace.
 const PLUGINS: &str = "plugins";
@@ -49,7 +50,7 @@ impl SharedWorkspace {
         let plugins = directory.join(PLUGINS);
         fs::create_dir_all(&plugins).map_err(at(&plugins))?;
         write_file(&plugins.join(".gitkeep"), "")?;
-        vendored::Sdk::ALL.iter().try_for_each(|sdk| sdk.write(&directory.join("vendor")))?;
+        Sdk::ALL.iter().try_for_each(|sdk| sdk.write(&directory.join("vendor")))?;
         let root = directory.canonicalize().map_err(at(directory))?;
         let workspace = Self { events: root.join("events"), root };
         workspace.add_event_type("user.registered")?;
@@ -120,9 +121,9 @@ impl SharedWorkspace {
         std::os::unix::fs::symlink(Path::new("../..").join(target), &link).map_err(at(&link))
     }
 
-    /// Where a plugin in a language finds the SDK, in the workspace.
-    pub(crate) fn sdk(&self, template: Template) -> PathBuf {
-        self.root.join("vendor").join(template.sdk_directory())
+    /// The directory of an SDK in the workspace.
+    pub(crate) fn sdk(&self, sdk: Sdk) -> PathBuf {
+        self.root.join("vendor").join(sdk.directory())
     }
 }
 
@@ -146,7 +147,7 @@ fn type_name(event_type: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Discovery, Handler};
+    use crate::{Discovery, Handler, Template};
 
     #[test]
     fn a_type_has_a_name_of_two_words_at_least() {
@@ -177,12 +178,13 @@ mod tests {
             (Template::JavaScript, "order.placed"),
             (Template::TypeScript, "user.registered"),
             (Template::Python, "order.*"),
+            (Template::Go, "order.placed"),
         ] {
             let name = format!("a-{}", template.name());
             template.create(&workspace.plugins().join(&name), &name, &on(event_type)).unwrap();
         }
         let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
-        for file in ["lib.rs", "index.js", "index.d.ts", "events.py"] {
+        for file in ["lib.rs", "index.js", "index.d.ts", "events.py", "events.go"] {
             let text = read(&format!("events/src/{file}"));
             let definitions = |name: &str| text.lines().filter(|line| line.contains(&format!(" {name}"))).count();
             assert_eq!((definitions("OrderPlaced"), definitions("UserRegistered")), (1, 1), "{text}");
@@ -190,6 +192,8 @@ mod tests {
         }
         assert!(read("plugins/a-rust/src/lib.rs").contains("use events::OrderPlaced;"));
         assert!(read("plugins/a-js/src/plugin.js").contains("import { OrderPlaced } from \"@shop/events\";"));
+        assert!(read("plugins/a-go/main.go").contains("func handle(data events.OrderPlaced, "));
+        assert!(read("plugins/a-go/go.mod").contains("replace events => ../../events/src\n"));
         let python = read("plugins/a-python/src/a_python.py");
         assert!(python.contains("def handle(data):"), "a pattern has no type of its own: {python}");
         // The tests of a new project do not know what somebody has defined.
@@ -204,17 +208,19 @@ mod tests {
         fs::write(root.join("Cargo.toml"), read("Cargo.toml").replace("\n    \"plugins/later\",", "")).unwrap();
         assert!(read("plugins/a-python/pyproject.toml").contains("path = \"../../events\""));
         assert!(read("Cargo.toml").contains("\"plugins/a-rust\","));
-        for plugin in ["a-rust", "a-js", "a-ts", "a-python"] {
+        for plugin in ["a-rust", "a-js", "a-ts", "a-python", "a-go"] {
             assert!(!root.join("plugins").join(plugin).join("vendor").exists());
             let guide = read(&format!("plugins/{plugin}/AGENTS.md"));
             assert!(guide.contains("../../vendor/") && !guide.contains("{{"), "{guide}");
         }
 
         let found = Discovery::of(&root).unwrap();
-        assert_eq!(found.names().collect::<Vec<_>>(), ["a-js", "a-python", "a-rust", "a-ts"]);
+        assert_eq!(found.names().collect::<Vec<_>>(), ["a-go", "a-js", "a-python", "a-rust", "a-ts"]);
         assert!(found.broken.is_empty(), "{:?}", found.broken);
         let skipped: Vec<_> = found.skipped.iter().map(|skipped| skipped.path.strip_prefix(&root).unwrap()).collect();
         assert!(!skipped.contains(&Path::new("events")), "{skipped:?}");
+        let go = found.projects.iter().find(|project| project.name == "a-go").unwrap();
+        assert_eq!(go.path_dependencies, [root.join("events/src")]);
         let rust = found.projects.iter().find(|project| project.name == "a-rust").unwrap();
         assert!(rust.path_dependencies.contains(&root.join("events")), "{:?}", rust.path_dependencies);
         for name in ["a-js", "a-python"] {

@@ -6,10 +6,11 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use crate::Error;
+use crate::build_profile::BuildProfile;
+use crate::error::at;
+use crate::files::read_if_exists;
 use crate::project::Project;
-use crate::run::{at, read_if_exists};
 use crate::sidecar_overlay::sidecar_text;
-use crate::unit::BuildProfile;
 
 /// The owner of the sidecars in a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +71,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::project::Language;
+    use crate::language::Language;
 
     /// The folder after an update, by its owner and by the sidecars before.
     #[test]

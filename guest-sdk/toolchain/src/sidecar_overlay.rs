@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use crate::Error;
-use crate::run::{manifest_error, read_if_exists};
-use crate::unit::BuildProfile;
+use crate::build_profile::BuildProfile;
+use crate::error::manifest_error;
+use crate::files::read_if_exists;
 
 /// The overlay of a sidecar: `NAME.dev.toml` next to `NAME.toml`.
 #[must_use]

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::bundled::write_file;
-use crate::project::{Language, Project};
-use crate::run::at;
+use crate::error::at;
+use crate::files::write_file;
+use crate::language::Language;
+use crate::project::Project;
 use crate::{Error, build_cache};
 
 /// Whether a path has the name of a script that can be a plugin without a project.
@@ -21,12 +22,20 @@ pub fn is_script(path: &Path) -> bool {
 }
 
 /// A script in a directory that uses the SDK, if there is one.
-pub(crate) fn script_in(directory: &Path) -> Option<PathBuf> {
+fn script_in(directory: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(directory).ok()?.flatten().map(|entry| entry.path());
     let uses_sdk = |path: &PathBuf| fs::read_to_string(path).is_ok_and(|text| text.contains("sandbus"));
     let mut scripts: Vec<_> = entries.filter(|path| is_script(path) && path.is_file()).filter(uses_sdk).collect();
     scripts.sort();
     scripts.into_iter().next()
+}
+
+impl Error {
+    /// The directory contains no project.
+    #[must_use]
+    pub fn no_project(path: &Path) -> Self {
+        Self::NoProject { path: path.to_owned(), script: script_in(path) }
+    }
 }
 
 fn language(file: &Path) -> Option<Language> {
@@ -84,10 +93,10 @@ mod tests {
                 Err(error) => error.to_string(),
             }
         };
-        for name in ["handler.rs", "handler.wasm", "notes.txt"] {
+        for name in ["handler.rs", "handler.go", "handler.wasm", "notes.txt"] {
             write_file(&home.path().join(name), "").unwrap();
             let error = said(name);
-            assert!(error.contains("Rust needs a project") && error.contains("sandbus new"), "{error}");
+            assert!(error.contains("Rust and Go need a project") && error.contains("sandbus new"), "{error}");
             assert_eq!(error.contains("sandbus serve"), name.ends_with(".wasm"), "{error}");
         }
         assert!(!said(".").contains("path of a script"), "no file here is a plugin");

@@ -1,15 +1,15 @@
 //! New projects: a small plugin with tests, from the templates in `guest-sdk/templates`, and the SDK that it uses.
-//!
-//! Placeholders such as `{{name}}` in a template are replaced. Lines from `[[on]]` or `[[route]]` to `[[end]]` are for
-//! projects with such a handler, lines from `[[alone]]` for crates outside a workspace, lines from `[[shared]]` or `[[own]]`
-//! for plugins in a shared workspace or elsewhere, and lines from `[[typed]]` or `[[untyped]]` for event handlers with or
-//! without a shared event type.
 
 use std::path::Path;
 
-use crate::run::at;
-use crate::rust_sdk::{Sdk, relative};
-use crate::{Error, SharedWorkspace, bundled, rust_sdk, vendored};
+use crate::error::at;
+use crate::files::write_file;
+use crate::handler::{Handler, example};
+use crate::paths::relative;
+use crate::sdk::{GO_VENDOR, Sdk, SdkPlace};
+use crate::shared_workspace::SharedWorkspace;
+use crate::substitutions::Substitutions;
+use crate::{Error, bundled, rust_sdk};
 
 /// The language of a new project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,15 +22,8 @@ pub enum Template {
     TypeScript,
     /// Python.
     Python,
-}
-
-/// The handler of a new project.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Handler {
-    /// Handles events of a type, or of the types that match a pattern.
-    Event(String),
-    /// Handles requests with a method and a path.
-    Route(String, String),
+    /// Go.
+    Go,
 }
 
 impl Template {
@@ -42,6 +35,7 @@ impl Template {
             Self::JavaScript => "js",
             Self::TypeScript => "ts",
             Self::Python => "python",
+            Self::Go => "go",
         }
     }
 
@@ -52,6 +46,7 @@ impl Template {
             Self::JavaScript => "JavaScript",
             Self::TypeScript => "TypeScript",
             Self::Python => "Python",
+            Self::Go => "Go",
         }
     }
 
@@ -60,6 +55,7 @@ impl Template {
     pub fn test_command(self, shared: Option<&str>) -> String {
         match (self, shared) {
             (Self::Rust, _) => "cargo test".to_owned(),
+            (Self::Go, _) => "go test".to_owned(),
             (Self::JavaScript | Self::TypeScript, _) => "npm install && npm test".to_owned(),
             (Self::Python, None) => "PYTHONPATH=src:vendor python3 -m unittest discover tests".to_owned(),
             (Self::Python, Some(root)) => {
@@ -68,16 +64,12 @@ impl Template {
         }
     }
 
-    /// The directory of its SDK in `vendor`.
-    pub(crate) fn sdk_directory(self) -> &'static str {
-        self.sdk().directory()
-    }
-
-    fn sdk(self) -> vendored::Sdk {
+    fn sdk(self) -> Sdk {
         match self {
-            Self::Rust => vendored::Sdk::Rust,
-            Self::JavaScript | Self::TypeScript => vendored::Sdk::JavaScript,
-            Self::Python => vendored::Sdk::Python,
+            Self::Rust => Sdk::Rust,
+            Self::JavaScript | Self::TypeScript => Sdk::JavaScript,
+            Self::Python => Sdk::Python,
+            Self::Go => Sdk::Go,
         }
     }
 
@@ -88,6 +80,7 @@ impl Template {
             Self::JavaScript => "src/plugin.js".to_owned(),
             Self::TypeScript => "src/plugin.ts".to_owned(),
             Self::Python => format!("src/{}.py", name.replace('-', "_")),
+            Self::Go => "main.go".to_owned(),
         }
     }
 
@@ -118,6 +111,11 @@ impl Template {
             Self::Python => {
                 format!("the docstrings in `{sdk}`, listed in `__init__.py`; `state.py`, `client.py` and `testing.py`")
             }
+            Self::Go => {
+                format!(
+                    "`{sdk}/sandbus.go`, or `go doc sandbus`; the packages `state`, `config`, `client` and `sandbustest`"
+                )
+            }
         }
     }
 
@@ -137,7 +135,7 @@ impl Template {
                 let sdk = self.add_sdk(directory, name)?;
                 let guide = self.guide(name, handlers, &sdk.path, None);
                 let mut fill = Substitutions::new(name, handlers, sdk);
-                fill.values.extend(guide);
+                fill.extend(guide);
                 fill
             }
         };
@@ -146,18 +144,19 @@ impl Template {
             let Some(path) = path.strip_prefix(&own).or_else(|| path.strip_prefix(any)) else { continue };
             // Under its real name the file would affect the templates themselves.
             let path = if path == "gitignore" { ".gitignore".to_owned() } else { fill.values(path) };
-            bundled::write_file(&directory.join(path), &fill.text(text))?;
+            write_file(&directory.join(path), &fill.text(text))?;
         }
         Ok(())
     }
 
     /// Copies the SDK to where the project finds it.
-    fn add_sdk(self, directory: &Path, name: &str) -> Result<Sdk, Error> {
+    fn add_sdk(self, directory: &Path, name: &str) -> Result<SdkPlace, Error> {
         if self == Self::Rust {
             return rust_sdk::add_sdk(directory, name);
         }
-        self.sdk().write(&directory.join("vendor"))?;
-        Ok(Sdk { path: format!("vendor/{}", self.sdk_directory()), is_own: true })
+        let vendor = if self == Self::Go { GO_VENDOR } else { "vendor" };
+        self.sdk().write(&directory.join(vendor))?;
+        Ok(SdkPlace { path: format!("{vendor}/{}", self.sdk().directory()), is_own: true })
     }
 
     /// Makes a project a member of a shared workspace.
@@ -171,9 +170,9 @@ impl Template {
         std::fs::create_dir_all(directory).map_err(at(directory))?;
         let absolute = directory.canonicalize().map_err(at(directory))?;
         let path = |to: &Path| relative(&absolute, to).to_string_lossy().into_owned();
-        let (root, sdk) = (path(workspace.root()), path(&workspace.sdk(self)));
+        let (root, sdk) = (path(workspace.root()), path(&workspace.sdk(self.sdk())));
         let guide = self.guide(name, handlers, &sdk, Some(&root));
-        let mut fill = Substitutions::new(name, handlers, Sdk { path: sdk, is_own: false });
+        let mut fill = Substitutions::new(name, handlers, SdkPlace { path: sdk, is_own: false });
         let event_type = handlers.iter().find_map(Handler::event_type);
         fill.is_shared = true;
         if let Some(event_type) = event_type {
@@ -182,28 +181,13 @@ impl Template {
             fill.is_typed = is_open;
         }
         fill.set("events", workspace.npm_package());
-        fill.values.extend(guide);
+        fill.extend(guide);
         fill.set("root", root);
         if self == Self::Rust {
             workspace.add_member(&absolute)?;
         }
         Ok(fill)
     }
-}
-
-impl Handler {
-    /// The event type, if it handles one and not a pattern.
-    fn event_type(&self) -> Option<&str> {
-        match self {
-            Self::Event(pattern) => Some(pattern.as_str()).filter(|pattern| !pattern.contains(['*', '>'])),
-            Self::Route(..) => None,
-        }
-    }
-}
-
-/// An event type that matches a pattern.
-fn example(pattern: &str) -> String {
-    pattern.replace('*', "any").replace('>', "all")
 }
 
 fn parent(directory: &Path) -> &Path {
@@ -213,131 +197,17 @@ fn parent(directory: &Path) -> &Path {
 /// The manifest of a new crate outside a workspace.
 pub(crate) fn crate_manifest(name: &str, sdk: &str) -> String {
     let template = bundled::TEMPLATES.iter().find(|(path, _)| *path == "rust/Cargo.toml").map_or("", |(_, text)| text);
-    Substitutions::new(name, &[], Sdk { path: sdk.to_owned(), is_own: true }).text(template)
-}
-
-/// The values of a template's placeholders.
-#[derive(Default)]
-pub(crate) struct Substitutions {
-    values: Vec<(&'static str, String)>,
-    on: bool,
-    route: bool,
-    is_alone: bool,
-    is_shared: bool,
-    is_typed: bool,
-}
-
-impl Substitutions {
-    /// Values for a template without conditions.
-    pub(crate) fn of(values: &[(&'static str, &str)]) -> Self {
-        let values = values.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        Self { values, ..Self::default() }
-    }
-
-    fn new(name: &str, handlers: &[Handler], sdk: Sdk) -> Self {
-        let mut values = vec![("name", name.to_owned()), ("module", name.replace('-', "_"))];
-        let mut fill = Self { is_alone: sdk.is_own, ..Self::default() };
-        values.push(("sdk", sdk.path));
-        for handler in handlers {
-            match handler {
-                Handler::Event(pattern) => {
-                    fill.on = true;
-                    // An event type that matches the pattern, for the test.
-                    values.push(("example", example(pattern)));
-                    values.push(("type", pattern.clone()));
-                }
-                Handler::Route(method, path) => {
-                    fill.route = true;
-                    let target = path.replace("{*", "").replace(['{', '}'], "");
-                    values.push(("route", format!("{method} {path}")));
-                    values.push(("target", format!("{method} {target}")));
-                    values.push(("method", method.clone()));
-                    values.push(("path", path.clone()));
-                }
-            }
-        }
-        Self { values, ..fill }
-    }
-
-    fn set(&mut self, name: &'static str, value: String) {
-        self.values.retain(|(known, _)| *known != name);
-        self.values.push((name, value));
-    }
-
-    /// Whether the lines from a marker on are wanted; none if the line is not a marker.
-    fn condition(&self, line: &str) -> Option<bool> {
-        Some(match line {
-            "[[on]]" => self.on,
-            "[[route]]" => self.route,
-            "[[alone]]" => self.is_alone,
-            "[[shared]]" => self.is_shared,
-            "[[own]]" => !self.is_shared,
-            "[[typed]]" => self.on && self.is_typed,
-            "[[untyped]]" => self.on && !self.is_typed,
-            _ => return None,
-        })
-    }
-
-    pub(crate) fn text(&self, template: &str) -> String {
-        let mut text = String::new();
-        let mut conditions = Vec::new();
-        for line in template.lines() {
-            match (line, self.condition(line)) {
-                (_, Some(condition)) => conditions.push(condition),
-                ("[[end]]", None) => drop(conditions.pop()),
-                (line, None) if conditions.iter().all(|wanted| *wanted) => {
-                    text.push_str(&self.values(line));
-                    text.push('\n');
-                }
-                _ => {}
-            }
-        }
-        text.truncate(text.trim_end().len());
-        text.push('\n');
-        text
-    }
-
-    fn values(&self, text: &str) -> String {
-        self.values.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{{{name}}}}}"), value))
-    }
+    Substitutions::new(name, &[], SdkPlace { path: sdk.to_owned(), is_own: true }).text(template)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TEMPLATE: &str =
-        "a {{name}}\n[[on]]\non {{type}} {{example}}\n[[end]]\n[[route]]\n{{route}} at {{target}}\n[[end]]\n";
-
-    fn sdk() -> Sdk {
-        Sdk { path: "vendor/sdk".to_owned(), is_own: true }
-    }
-
-    #[test]
-    fn conditions_may_be_nested() {
-        let on = [Handler::Event("user.registered".into())];
-        let template =
-            "[[on]]\na\n[[typed]]\nb\n[[end]]\n[[untyped]]\nc\n[[end]]\nd\n[[end]]\n[[shared]]\ne\n[[end]]\nf\n";
-        let mut fill = Substitutions::new("a", &on, sdk());
-        assert_eq!(fill.text(template), "a\nc\nd\nf\n");
-        (fill.is_shared, fill.is_typed) = (true, true);
-        assert_eq!(fill.text(template), "a\nb\nd\ne\nf\n");
-        assert_eq!(Substitutions::new("a", &[], sdk()).text(template), "f\n");
-    }
-
-    #[test]
-    fn a_template_has_what_the_project_handles() {
-        let both = [Handler::Event("user.*".into()), Handler::Route("GET".into(), "/u/{id}/{*rest}".into())];
-        let text = Substitutions::new("a-b", &both, sdk()).text(TEMPLATE);
-        assert_eq!(text, "a a-b\non user.* user.any\nGET /u/{id}/{*rest} at GET /u/id/rest\n");
-        assert_eq!(Substitutions::new("a-b", &both[..1], sdk()).text(TEMPLATE), "a a-b\non user.* user.any\n");
-        assert_eq!(Substitutions::new("a-b", &[], sdk()).values("{{module}}.py"), "a_b.py");
-    }
-
     /// A new project must not reject the events of a host that it is added to.
     #[test]
     fn the_handler_of_a_new_project_accepts_any_data() {
-        for template in [Template::Rust, Template::JavaScript, Template::TypeScript, Template::Python] {
+        for template in [Template::Rust, Template::JavaScript, Template::TypeScript, Template::Python, Template::Go] {
             for pattern in ["order.placed", "order.>"] {
                 let home = tempfile::tempdir().unwrap();
                 let project = home.path().join("audit");
@@ -354,7 +224,7 @@ mod tests {
     #[test]
     fn every_project_has_a_guide_that_is_filled() {
         let handlers = [Handler::Event("user.registered".into())];
-        for template in [Template::Rust, Template::JavaScript, Template::TypeScript, Template::Python] {
+        for template in [Template::Rust, Template::JavaScript, Template::TypeScript, Template::Python, Template::Go] {
             let home = tempfile::tempdir().unwrap();
             let project = home.path().join("order-mailer");
             template.create(&project, "order-mailer", &handlers).unwrap();

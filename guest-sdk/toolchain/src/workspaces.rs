@@ -7,17 +7,19 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::discover::walk::TOOL_DIRECTORIES;
 use crate::entry::python::{self, texts};
 use crate::globs;
-use crate::project::{Language, requirement_name};
+use crate::go_module::GoModule;
+use crate::language::Language;
+use crate::requirement::requirement_name;
+use crate::tool_directories::TOOL_DIRECTORIES;
 
 /// The members of the workspace whose root is a directory. Empty if the directory is not such a root.
 pub(crate) fn members(directory: &Path, language: Language) -> BTreeSet<PathBuf> {
     let patterns = match language {
         Language::JavaScript => javascript_patterns(directory),
         Language::Python => python_patterns(directory),
-        Language::Rust => Vec::new(),
+        Language::Rust | Language::Go => Vec::new(),
     };
     let is_member = |path: &PathBuf| path != directory && path.join(language.manifest()).is_file();
     globs::directories(directory, &patterns).into_iter().filter(is_member).collect()
@@ -63,6 +65,7 @@ pub(crate) fn manifest(directory: &Path, language: Language) -> Value {
     match language {
         Language::JavaScript => serde_json::from_str(&text).unwrap_or_default(),
         Language::Rust | Language::Python => toml::from_str(&text).unwrap_or_default(),
+        Language::Go => Value::Null,
     }
 }
 
@@ -71,6 +74,7 @@ pub(crate) fn local_packages(project: &Path, language: Language) -> Vec<PathBuf>
     let direct: fn(&Path) -> Vec<PathBuf> = match language {
         Language::JavaScript => javascript_packages,
         Language::Python => python_packages,
+        Language::Go => go_modules,
         Language::Rust => return Vec::new(),
     };
     let (mut found, mut next) = (vec![project.to_owned()], 0);
@@ -84,6 +88,11 @@ pub(crate) fn local_packages(project: &Path, language: Language) -> Vec<PathBuf>
     }
     found.remove(0);
     found
+}
+
+/// Modules that the `go.mod` of a module replaces by directories.
+fn go_modules(module: &Path) -> Vec<PathBuf> {
+    GoModule::read(module).map(|found| found.local_modules(module)).unwrap_or_default()
 }
 
 /// Packages outside a project that its `package.json` refers to by path, or that `node_modules` links to.
@@ -184,7 +193,7 @@ pub(crate) fn python_root(package: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundled::write_file;
+    use crate::files::write_file;
 
     #[test]
     fn lists_of_pnpm_are_read_in_both_styles() {

@@ -9,11 +9,17 @@ use sandbus_host::clock::Timestamp;
 use sandbus_host::event::{Data, Event, IdSeed, LoggedEvent, Position};
 use sandbus_host::outcome::{Listing, NextNumber, Outcome, StateError, StateView, Version};
 use sandbus_host::plugin::{
-    Call, Defaults, EngineConfig, Environment, Generation, HandlerResult, Instance, Limits, Loader, Sidecar,
+    Defaults, EngineConfig, Environment, EventInvocation, EventResult, Generation, Instance, Limits, Loader, Sidecar,
 };
 
 /// The settings of the engine.
-pub(crate) const ENGINE: EngineConfig = EngineConfig { concurrency: 64, memory_bytes: 512 << 20, source_lines: false };
+pub(crate) const ENGINE: EngineConfig = EngineConfig {
+    concurrency: 64,
+    memory_bytes: 512 << 20,
+    source_lines: false,
+    wasi_0_3: true,
+    labelled_imports: true,
+};
 
 /// Loads a component, as the host does with a file in its folder.
 pub(crate) fn load(bytes: &[u8], cache: &Path) -> Generation {
@@ -42,11 +48,11 @@ pub(crate) fn registered() -> LoggedEvent {
 }
 
 /// Handles an event, in a fresh instance unless one is left.
-pub(crate) fn handle(generation: &Generation, logged: &LoggedEvent, instance: &mut Option<Instance>) -> HandlerResult {
+pub(crate) fn handle(generation: &Generation, logged: &LoggedEvent, instance: &mut Option<Instance>) -> EventResult {
     let subscription = &generation.descriptor.subscriptions[0].name;
     let ids = IdSeed::of_canary(logged);
-    let call = Call { logged, subscription, attempt: 1, replay: false, ids, trace: None };
-    let handled = generation.handle_event(&call, Duration::from_secs(10), Box::new(Empty), instance);
+    let invocation = EventInvocation { logged, subscription, attempt: 1, replay: false, ids, trace: None };
+    let handled = generation.handle_event(&invocation, Duration::from_secs(10), Box::new(Empty), instance);
     assert_eq!(handled.outcome, Outcome::Ack);
     handled
 }

@@ -24,8 +24,8 @@ use limiter::FailureLimiter;
 
 use super::Admin;
 use super::audit::{self, ChangeRecord};
-use super::contract::{self, Operations};
 use super::cookies;
+use super::operation_inputs::{self, Operations};
 use super::plugin_target::target;
 use crate::access::{AuditLog, Permission, RejectedToken, Role, TokenRecord, TokenStore};
 use crate::api;
@@ -214,7 +214,7 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, mut request: Request,
         Ok(Some(caller)) => caller,
         Ok(None) => return missing_token().into_response(),
         Err(rejected) if operation.id == "delete_session" => {
-            // The cookie is of no more use. Without this, a browser would keep it.
+            // The session is invalid. Without this header, the browser would keep the cookie.
             let cookie = [(SET_COOKIE, cookies::no_session(guard.admin.is_secure))];
             return (cookie, guard.reject(&rejected)).into_response();
         }
@@ -253,7 +253,8 @@ pub(super) struct OperationIds(Arc<[ListedOperation]>);
 #[derive(Debug)]
 struct ListedOperation {
     id: String,
-    /// Whether a request can name the plugin that it concerns, or everybody may make it.
+    /// Whether a caller that is restricted to a plugin may use the operation: because a request can name the plugin, or
+    /// because the operation is for everybody.
     is_for_plugins: bool,
 }
 
@@ -263,9 +264,9 @@ impl OperationIds {
         let listed = |(path, item): (&String, &PathItem)| {
             let names_plugin = is_below(path, PLUGIN) || is_below(path, SUBSCRIPTION);
             let for_everybody = permissions::is_for_everybody(path);
-            let listed = contract::operations(item).filter_map(move |(_, operation)| {
+            let listed = operation_inputs::operations(item).filter_map(move |(_, operation)| {
                 let id = operation.operation_id.clone()?;
-                let mut query = contract::parameters(operation, &ParameterIn::Query);
+                let mut query = operation_inputs::parameters(operation, &ParameterIn::Query);
                 let has_scope = query.any(|name| ["plugin", "subscription"].contains(&name));
                 let is_for_plugins = names_plugin || has_scope || for_everybody || is_open(&id);
                 Some(ListedOperation { id, is_for_plugins })
@@ -411,7 +412,7 @@ impl Guard {
         response.map(|body| Body::from_stream(body.into_data_stream().take_until(Box::pin(ended))))
     }
 
-    /// Checks that the file which has the name of the caller's plugin does not contain another plugin.
+    /// Checks that the file named after the caller's plugin does not contain another plugin.
     fn check_file(&self, caller: &Caller, path: &str) -> Result<(), Problem> {
         let Some(plugin) = caller.plugin().filter(|_| is_below(path, PLUGIN)) else { return Ok(()) };
         match target(&self.admin, plugin)?.plugin {

@@ -107,7 +107,7 @@ async fn finish(admin: &Admin, record: ChangeRecord, outcome: AuditOutcome) {
 }
 
 /// Whether a pattern selects audit events explicitly. A subscription to `>` does not.
-pub(super) fn asks(pattern: &Pattern) -> bool {
+pub(super) fn names_audit_events(pattern: &Pattern) -> bool {
     let text = pattern.to_string();
     text.starts_with(TYPE_PREFIX) || text.starts_with(HOST_TYPES) && pattern.matches(&format!("{TYPE_PREFIX}any"))
 }
@@ -136,7 +136,7 @@ async fn publish(bus: &SharedBus, entry: &AuditEntry, hash: &str) {
     };
     let is_selected = bus.catalogue().borrow().subscriptions().any(|entry| {
         let definition = &entry.definition;
-        asks(&definition.pattern) && definition.selects(&event)
+        names_audit_events(&definition.pattern) && definition.selects(&event)
     });
     if is_selected && let Err(error) = bus.publish(vec![Publish { event, due: None }]).await {
         tracing::warn!(%error, "the event of an audit entry cannot be published");
@@ -206,7 +206,7 @@ mod tests {
             (">", false),
             ("*.audit.>", false),
         ] {
-            assert_eq!(asks(&Pattern::parse(pattern).unwrap()), expected, "{pattern}");
+            assert_eq!(names_audit_events(&Pattern::parse(pattern).unwrap()), expected, "{pattern}");
         }
     }
 

@@ -41,8 +41,7 @@ pub(super) async fn create(State(admin): State<Admin>, Query(query): Query<Backu
         return Err(Problem::new(StatusCode::CONFLICT, "backup-in-progress", detail).retry_after(5));
     };
     let (source, with_ledger, now) = (admin.backup.clone(), query.ledger.unwrap_or(false), admin.clock.now());
-    // The copy is written next to the store, because other directories may be in memory.
-    let copied = tokio::task::spawn_blocking(move || source.copy(&source.store, with_ledger, now)).await;
+    let copied = tokio::task::spawn_blocking(move || source.copy(with_ledger, now)).await;
     let snapshot = copied.expect("copying the store does not panic").map_err(|error| problem(&error))?;
     let (parts, sent) = mpsc::channel(WAITING_PARTS);
     tokio::task::spawn_blocking(move || send(snapshot, &parts, only));
@@ -54,6 +53,7 @@ fn problem(error: &BackupError) -> Problem {
     tracing::warn!(%error, "a backup cannot be made");
     let refused = |code, status| Problem::new(status, code, error.to_string());
     match error {
+        BackupError::StoreIsDatabase => refused("backup-of-database", StatusCode::CONFLICT),
         BackupError::Store(error) if error.kind() == StoreErrorKind::Full => {
             refused("disk-full", StatusCode::INSUFFICIENT_STORAGE)
         }

@@ -32,7 +32,7 @@ impl<T: DeserializeOwned> FromRequest<Admin> for Body<T> {
 
 /// Parses JSON. The problem names the member that is wrong.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    // serde takes an array for a struct. Each body is an object.
+    // serde also deserializes a struct from an array, but every body must be an object.
     if bytes.trim_ascii_start().starts_with(b"[") {
         return Err(invalid("the body is an array; send an object".to_owned()));
     }
@@ -47,10 +47,10 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
             let path = error.path().to_string();
             describe(&path, &error.into_inner().to_string())
         }
-        // serde_json takes a number or an empty object in place of a variant for a mistake in the syntax.
+        // If a number or an empty object stands where a variant is expected, serde_json reports a syntax error.
         Err(error) if serde_json::from_slice::<IgnoredAny>(bytes).is_ok() => {
             let path = error.path().to_string();
-            describe(&path, "the value has another form than this member takes")
+            describe(&path, "the value does not have the form that this member requires")
         }
         Err(_) if bytes.is_empty() => "the body is empty; send JSON".to_owned(),
         Err(error) => format!("the body is not JSON: {}", error.into_inner()),
@@ -63,7 +63,7 @@ pub(super) fn invalid(detail: String) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail)
 }
 
-/// Bytes that a body has either as they are, in the member `name`, or in Base64, in `name_base64`.
+/// The bytes of a member that a body has either as text, named `name`, or in Base64, named `name_base64`.
 pub(super) fn either(name: &str, plain: Option<Vec<u8>>, base64: Option<String>) -> Result<Vec<u8>, Problem> {
     match (plain, base64) {
         (Some(plain), None) => Ok(plain),
@@ -95,7 +95,7 @@ fn describe(path: &str, message: &str) -> String {
 }
 
 /// Requires that a body has one of these media types, or does not declare any. `+json` is a kind of JSON (RFC 6839,
-/// section 3.1). Clients that declare the media type of a form by default are taken to declare none.
+/// section 3.1). The media type of a form counts as undeclared, because some clients declare it by default.
 ///
 /// # Errors
 /// A problem with 415.
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_another_form_are_no_mistakes_in_the_syntax() {
+    fn values_of_the_wrong_form_are_not_reported_as_syntax_errors() {
         for body in
             [r#"{"start":1}"#, r#"{"start":{}}"#, r#"{"start":null}"#, r#"{"start":[]}"#, r#"{"start":{"when":1}}"#]
         {

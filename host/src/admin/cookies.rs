@@ -25,7 +25,7 @@ pub(super) fn no_session(is_secure: bool) -> HeaderValue {
 pub(super) fn cookie_of(headers: &HeaderMap, name: &str) -> Option<String> {
     let texts = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let pairs = texts.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let mut values = pairs.filter(|(known, _)| *known == name).map(|(_, value)| value.to_owned());
+    let mut values = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned());
     let value = values.next()?;
     values.all(|other| other == value).then_some(value)
 }
@@ -34,6 +34,6 @@ pub(super) fn cookie_of(headers: &HeaderMap, name: &str) -> Option<String> {
 /// headers to every request that can change something.
 pub(super) fn is_from_own_page(headers: &HeaderMap) -> bool {
     let names = [HeaderName::from_static("origin"), HeaderName::from_static("sec-fetch-site")];
-    // What they say has been checked before.
+    // `origin_check` has checked their values before.
     names.iter().any(|name| headers.contains_key(name))
 }

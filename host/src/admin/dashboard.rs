@@ -66,7 +66,7 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 
 /// Whether the client has the file with this tag (RFC 9110, section 13.1.2).
 fn is_cached(headers: &HeaderMap, tag: &str) -> bool {
-    members(headers, &IF_NONE_MATCH).any(|known| known == "*" || known.trim_start_matches("W/") == tag)
+    members(headers, &IF_NONE_MATCH).any(|held| held == "*" || held.trim_start_matches("W/") == tag)
 }
 
 /// A file of the dashboard.

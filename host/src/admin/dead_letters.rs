@@ -45,8 +45,8 @@ async fn conditions(
 /// Checks that a cause to filter by exists.
 pub(super) fn check_cause(cause: Option<&str>) -> Result<(), Problem> {
     let Some(unknown) = cause.filter(|cause| Cause::parse(cause).is_none()) else { return Ok(()) };
-    let known = Cause::ALL.map(Cause::as_str).join(", ");
-    Err(query::invalid(format!("`{unknown}` is not a cause of failure; the causes are {known}")))
+    let causes = Cause::ALL.map(Cause::as_str).join(", ");
+    Err(query::invalid(format!("`{unknown}` is not a cause of failure; the causes are {causes}")))
 }
 
 /// The dead letters to redrive or drop. All of them only if the request says so.

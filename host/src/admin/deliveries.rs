@@ -73,9 +73,9 @@ fn filter(
 fn pending_state(name: &str) -> Result<DeliveryStateKind, Problem> {
     let mut pending = DeliveryStateKind::PENDING.iter().copied();
     pending.find(|kind| kind.as_str() == name).ok_or_else(|| {
-        let known: Vec<_> = DeliveryStateKind::PENDING.iter().map(|kind| kind.as_str()).collect();
-        let known = known.join(", ");
-        query::invalid(format!("`{name}` is not a state of pending deliveries; the states are {known}"))
+        let states: Vec<_> = DeliveryStateKind::PENDING.iter().map(|kind| kind.as_str()).collect();
+        let states = states.join(", ");
+        query::invalid(format!("`{name}` is not a state of pending deliveries; the states are {states}"))
     })
 }
 

@@ -14,7 +14,7 @@ use crate::api::{
 };
 use crate::bus::EventFilter;
 use crate::event::{Event, LoggedEvent, Position};
-use crate::ingress::events::{PublishParams, Publishing};
+use crate::ingress::events::{PublishParams, PublishService};
 use crate::ingress::producers::Publisher;
 use crate::problem::Problem;
 
@@ -109,13 +109,13 @@ pub(super) async fn show(State(admin): State<Admin>, Path(id): Path<String>) -> 
     )
 )]
 pub(super) async fn publish(State(admin): State<Admin>, request: Request<Body>) -> Result<Response, Problem> {
-    let publishing = Publishing {
+    let service = PublishService {
         bus: &*admin.bus,
         body_reader: &admin.body_reader,
         replies_ended: &admin.replies_ended,
         tracer: &admin.tracer,
     };
-    publishing.publish(&Publisher::Operator, request).await
+    service.publish(&Publisher::Operator, request).await
 }
 
 /// Delete the events that the retention rules no longer keep
@@ -129,10 +129,11 @@ pub(super) async fn publish(State(admin): State<Admin>, request: Request<Body>) 
 pub(super) async fn compact(State(admin): State<Admin>) -> Result<Json<CompactionResult>, Problem> {
     let mut deleted = 0;
     loop {
-        match admin.bus.compact().await? {
-            0 => return Ok(Json(CompactionResult { deleted })),
-            count => deleted += count,
+        let step = admin.bus.compact().await?;
+        if step.examined == 0 {
+            return Ok(Json(CompactionResult { deleted }));
         }
+        deleted += step.deleted;
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) async fn roll_back(
     Path(name): Path<String>,
     Query(query): Query<RollbackQuery>,
 ) -> Result<Json<RollbackResult>, Problem> {
-    let rolled_back = admin.folder.roll_back(&name, query.to).await;
+    let rolled_back = admin.reconciler.roll_back(&name, query.to).await;
     let view = |RollbackReport { from, to, version, is_file }| Json(RollbackResult { from, to, version, is_file });
     rolled_back.map(view).map_err(|error| {
         let detail = error.to_string();
@@ -81,7 +81,7 @@ pub(super) async fn canary(
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unloadable", detail)
         })?,
         (Some(digest), None) => {
-            let bytes = admin.folder.read_archived(&name, &digest).await;
+            let bytes = admin.reconciler.read_archived(&name, &digest).await;
             let bytes = bytes.map_err(|error| unarchived(&admin, &name, &error))?;
             load_replacement(&admin, &running, bytes).await?.map_err(|error| {
                 let detail = format!("generation {digest} cannot replace the running generation: {error}");

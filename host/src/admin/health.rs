@@ -84,7 +84,7 @@ pub(super) async fn check(admin: &Admin) -> Result<(), Unready> {
     if let Reachability::Unreachable { reason } = &*admin.bus.reachable().borrow() {
         return Err(Unready::StoreUnreachable(reason.clone()));
     }
-    if let Some(fault) = admin.folder.fault() {
+    if let Some(fault) = admin.reconciler.fault() {
         return Err(Unready::FolderUnreadable(fault));
     }
     let data = admin.data.clone();

@@ -10,11 +10,11 @@ use crate::api::{
     PercentilesView, PublishedView, RecordedAttemptView, RecordedRequestView, SubjectView, VerdictView,
 };
 use crate::duration::micros;
-use crate::exchange::{BodyEnd, RecordedExchange};
 use crate::ledger::{
     Activity, AttemptEntry, AttemptVerdict, Counters, Gap, Percentiles, RequestEntry, StatisticsSubject,
 };
 use crate::outcome::EffectNames;
+use crate::recorded_response::{BodyEnd, RecordedResponse};
 use crate::usage::{LogLine, Usage};
 
 pub(super) fn attempt(entry: &AttemptEntry) -> RecordedAttemptView {
@@ -74,7 +74,7 @@ fn usage(usage: &Usage, names: &EffectNames, took: Duration) -> InvocationUsageV
         status: call.result.as_ref().ok().copied(),
         error: call.result.as_ref().err().cloned(),
         took_us: micros(call.took),
-        exchange: call.exchange.as_deref().map(exchange),
+        exchange: call.recorded_response.as_deref().map(recorded_response),
     });
     InvocationUsageView {
         queued_us: micros(usage.queued),
@@ -95,8 +95,8 @@ fn log_line(line: &LogLine) -> LogLineView {
     LogLineView { level: line.level.as_str().to_owned(), message: line.message.clone() }
 }
 
-fn exchange(exchange: &RecordedExchange) -> ExchangeView {
-    let RecordedExchange { url, headers, body, body_end, placeholders, .. } = exchange;
+fn recorded_response(response: &RecordedResponse) -> ExchangeView {
+    let RecordedResponse { url, headers, body, body_end, placeholders, .. } = response;
     let header = |(name, value): &(String, String)| HeaderView { name: name.clone(), value: value.clone() };
     let (body, body_base64) = match std::str::from_utf8(body) {
         Ok(text) => (Some(text.to_owned()), None),

@@ -7,7 +7,6 @@ mod backup;
 mod body;
 mod cause_trees;
 mod configuration;
-mod contract;
 mod cookies;
 mod cursor;
 mod dashboard;
@@ -15,12 +14,13 @@ mod dead_letters;
 mod deliveries;
 mod events;
 mod generations;
-mod guard;
 mod health;
 mod ledger_query;
 mod ledger_views;
 mod login;
 mod openapi;
+mod operation_inputs;
+mod origin_check;
 mod plugin_files;
 mod plugin_target;
 mod plugins;
@@ -28,6 +28,8 @@ mod precondition;
 mod probe;
 mod query;
 mod records;
+mod route_requests;
+mod samples;
 mod schedules;
 mod state;
 mod storage;
@@ -51,7 +53,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use access::Access;
 use access::{Caller, Guard, OperationIds};
-use contract::{Contract, Operations, Reads};
+use operation_inputs::{OperationInputs, Operations, RequestParts};
 pub use probe::Probes;
 pub(crate) use tokens::view as view_token;
 
@@ -63,9 +65,10 @@ use crate::ledger::{LedgerReader, Recorder};
 use crate::login::Login;
 use crate::otlp::Tracer;
 use crate::outbound::Listeners;
-use crate::plugin::{Folder, Loader, Registry};
+use crate::plugin::{Loader, ReconcilerHandle, Registry};
 use crate::problem::Problem;
-use crate::server::BodyReader;
+use crate::scenario::ScenarioPaths;
+use crate::server::{BodyReader, InProcess};
 use crate::telemetry::Metrics;
 use crate::threads::Capacity;
 
@@ -76,8 +79,10 @@ pub struct Admin {
     pub bus: SharedBus,
     /// The running plugins.
     pub registry: Registry,
-    /// The plugin folder.
-    pub folder: Folder,
+    /// Sends requests to routes.
+    pub ingress: InProcess,
+    /// The reconciler of the plugin folder.
+    pub reconciler: ReconcilerHandle,
     /// Loads components for canaries.
     pub loader: Arc<Loader>,
     /// The permits and threads for canaries.
@@ -114,6 +119,8 @@ pub struct Admin {
     pub is_secure: bool,
     /// Held from the check of a condition to the end of the change.
     pub changes: Arc<ChangeLocks>,
+    /// Where the scenario files are, for samples.
+    pub scenarios: ScenarioPaths,
 }
 
 /// Locks for conditional changes. Nobody else can change a resource between the check of its condition and the change.
@@ -139,15 +146,17 @@ impl Admin {
 
     fn router_for(self, tokenless: Option<Caller>) -> Router {
         let (router, document) = openapi::routes().split_for_parts();
-        let contract =
-            Contract { operations: Operations::of(&document, Reads::of), body_reader: self.body_reader.clone() };
+        let inputs = OperationInputs {
+            operations: Operations::of(&document, RequestParts::of),
+            body_reader: self.body_reader.clone(),
+        };
         // The `Host` header is not checked: a misleading name can only trick a browser, and a browser cannot reach a
         // socket.
         let any_host = !matches!(tokenless, Some(Caller::Local));
         let guard = Guard::new(&document, tokenless, &self);
         let operations = OperationIds::of(&document);
         router
-            .route_layer(middleware::from_fn_with_state(contract.into(), contract::check))
+            .route_layer(middleware::from_fn_with_state(inputs.into(), operation_inputs::check))
             .route_layer(middleware::from_fn_with_state(guard.into(), access::check))
             .fallback(|request: Request| async move { serve_other(&request) })
             .method_not_allowed_fallback(|| async {
@@ -158,7 +167,7 @@ impl Admin {
                 )
             })
             .layer(Extension(operations))
-            .layer(middleware::from_fn_with_state(any_host, guard::check))
+            .layer(middleware::from_fn_with_state(any_host, origin_check::check))
             .with_state(self)
     }
 }

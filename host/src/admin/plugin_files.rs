@@ -51,13 +51,17 @@ pub(super) async fn upload(
     let _lock = admin.changes.plugins.lock().await;
     let target = target(&admin, &name)?;
     check_condition(&admin, &condition, &target, &name).await?;
-    let sidecar = admin.folder.sidecar(&target.stem).await.map_err(unreadable)?;
+    let sidecar = admin.reconciler.sidecar(&target.stem).await.map_err(unreadable)?;
     let (bytes, uploaded) = check_component(&admin, &name, &target, bytes, sidecar.as_deref()).await?;
-    admin.folder.change(&target.stem, FileChange::PutComponent(bytes)).await.map_err(|error| problem(&error, &name))?;
+    admin
+        .reconciler
+        .change(&target.stem, FileChange::PutComponent(bytes))
+        .await
+        .map_err(|error| problem(&error, &name))?;
     let view = find(&admin, &name).ok_or_else(|| no_plugin(&admin, &name))?;
     if view.status != PluginStatus::Disabled && view.digest.as_deref() != Some(uploaded.as_str()) {
         let detail = format!(
-            "the component is in the folder, but plugin `{name}` runs another one: it was rolled back from this one, or its file was changed at the same moment; see `sandbus plugins show {name}`"
+            "the component is in the folder, but plugin `{name}` runs another component: the plugin was rolled back, or its file was changed at the same moment; see `sandbus plugins show {name}`"
         );
         return Err(Problem::new(StatusCode::CONFLICT, "change-superseded", detail));
     }
@@ -83,7 +87,7 @@ pub(super) async fn remove(
     let _lock = admin.changes.plugins.lock().await;
     let target = existing(&admin, &name)?;
     check_condition(&admin, &condition, &target, &name).await?;
-    admin.folder.change(&target.stem, FileChange::RemovePlugin).await.map_err(|error| problem(&error, &name))?;
+    admin.reconciler.change(&target.stem, FileChange::RemovePlugin).await.map_err(|error| problem(&error, &name))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -99,7 +103,7 @@ pub(super) async fn remove(
 )]
 pub(super) async fn sidecar(State(admin): State<Admin>, Path(name): Path<String>) -> Result<Response, Problem> {
     let target = target(&admin, &name)?;
-    let text = admin.folder.sidecar(&target.stem).await.map_err(unreadable)?;
+    let text = admin.reconciler.sidecar(&target.stem).await.map_err(unreadable)?;
     let text = text.ok_or_else(|| Problem::not_found(format!("the plugin `{name}` has no sidecar")))?;
     let tag = HeaderValue::try_from(sidecar_tag(&text).to_string()).expect("a tag has only digits and letters");
     Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/toml")), (ETAG, tag)], text).into_response())
@@ -132,15 +136,15 @@ pub(super) async fn put_sidecar(
     let text = String::from_utf8(bytes.into()).map_err(|_| invalid_sidecar("it is not UTF-8"))?;
     let _lock = admin.changes.plugins.lock().await;
     let target = target(&admin, &name)?;
-    let present = admin.folder.sidecar(&target.stem).await.map_err(unreadable)?;
+    let present = admin.reconciler.sidecar(&target.stem).await.map_err(unreadable)?;
     check_sidecar_condition(&condition, &name, present.as_deref())?;
     check_secrets(&caller, present.as_deref(), &text)?;
     change_sidecar(&admin, &name, &target, text).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Checks that only administrators of the whole host let a plugin read another secret. Otherwise, whoever may deploy
-/// one plugin could read the secrets of all others.
+/// Checks that only administrators of the whole host let a plugin read another secret. Otherwise, a caller that may
+/// deploy one plugin could read the secrets of all others.
 fn check_secrets(caller: &Caller, current: Option<&str>, new: &str) -> Result<(), Problem> {
     if caller.role() == Role::Admin && caller.plugin().is_none() {
         return Ok(());
@@ -148,8 +152,8 @@ fn check_secrets(caller: &Caller, current: Option<&str>, new: &str) -> Result<()
     let new = Sidecar::parse(new).map_err(|error| invalid_sidecar(&error))?;
     // A current sidecar that cannot be parsed gives the plugin nothing.
     let current = current.and_then(|text| Sidecar::parse(text).ok()).unwrap_or_default();
-    let known: BTreeSet<_> = current.config.secrets().collect();
-    match new.config.secrets().find(|source| !known.contains(source)) {
+    let granted: BTreeSet<_> = current.secrets().collect();
+    match new.secrets().find(|source| !granted.contains(source)) {
         None => Ok(()),
         Some(source) => {
             let detail = format!(
@@ -178,9 +182,9 @@ pub(super) async fn remove_sidecar(
 ) -> Result<StatusCode, Problem> {
     let _lock = admin.changes.plugins.lock().await;
     let target = target(&admin, &name)?;
-    let present = admin.folder.sidecar(&target.stem).await.map_err(unreadable)?;
+    let present = admin.reconciler.sidecar(&target.stem).await.map_err(unreadable)?;
     check_sidecar_condition(&condition, &name, present.as_deref())?;
-    admin.folder.change(&target.stem, FileChange::RemoveSidecar).await.map_err(|error| problem(&error, &name))?;
+    admin.reconciler.change(&target.stem, FileChange::RemoveSidecar).await.map_err(|error| problem(&error, &name))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -226,7 +230,7 @@ async fn set_enabled(admin: &Admin, name: &str, condition: &IfMatch, is_enabled:
     let _lock = admin.changes.plugins.lock().await;
     let target = existing(admin, name)?;
     check_condition(admin, condition, &target, name).await?;
-    let text = admin.folder.sidecar(&target.stem).await.map_err(unreadable)?.unwrap_or_default();
+    let text = admin.reconciler.sidecar(&target.stem).await.map_err(unreadable)?.unwrap_or_default();
     let changed = Sidecar::with_enabled(&text, is_enabled).map_err(|error| invalid_sidecar(&error))?;
     if changed != text {
         change_sidecar(admin, name, &target, changed).await?;
@@ -243,7 +247,7 @@ fn existing(admin: &Admin, name: &str) -> Result<TargetFile, Problem> {
 /// Writes a sidecar after checking it together with the component.
 async fn change_sidecar(admin: &Admin, name: &str, target: &TargetFile, text: String) -> Result<(), Problem> {
     Sidecar::parse(&text).map_err(|error| invalid_sidecar(&error))?;
-    let changed = admin.folder.change(&target.stem, FileChange::PutSidecar(text)).await;
+    let changed = admin.reconciler.change(&target.stem, FileChange::PutSidecar(text)).await;
     changed.map_err(|error| problem(&error, name))
 }
 
@@ -270,7 +274,7 @@ async fn check_component(
         )
     })?;
     let unloadable = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unloadable", detail);
-    // The name may also be that of the file. Then the plugin is the one that the file has.
+    // The name may be that of the file. In that case, the expected plugin is the one in the file.
     let expected = target.plugin.as_deref().unwrap_or(name);
     match loaded {
         Ok((loaded, digest)) if loaded == expected => Ok((bytes, digest)),

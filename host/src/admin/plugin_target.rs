@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 
 use super::Admin;
 use super::precondition::EntityTag;
-use crate::plugin::Status;
+use crate::plugin::FileStatus;
 use crate::problem::Problem;
 use crate::subscription;
 
@@ -20,7 +20,7 @@ pub(super) struct TargetFile {
 
 /// The file of a plugin, by the name of the plugin or of the file. A new file has the name of the plugin.
 pub(super) fn target(admin: &Admin, name: &str) -> Result<TargetFile, Problem> {
-    let statuses = admin.folder.statuses();
+    let statuses = admin.reconciler.statuses();
     let of_plugin = statuses.iter().find(|(_, status)| {
         [&status.plugin, &status.disabled_plugin].into_iter().any(|plugin| plugin.as_deref() == Some(name))
     });
@@ -39,14 +39,14 @@ pub(super) fn target(admin: &Admin, name: &str) -> Result<TargetFile, Problem> {
 
 /// The name of the plugin in a file that is disabled. If the plugin was not loaded since the start, its name is assumed
 /// to be the name of the file.
-pub(super) fn disabled_plugin<'a>(stem: &'a str, status: &'a Status) -> Option<&'a str> {
+pub(super) fn disabled_plugin<'a>(stem: &'a str, status: &'a FileStatus) -> Option<&'a str> {
     status.disabled.then(|| status.disabled_plugin.as_deref().unwrap_or(stem))
 }
 
-/// Why a plugin that is not running does not run, and what to do.
+/// Why a plugin is not running, and what to do.
 pub(super) fn absence(admin: &Admin, plugin: &str) -> String {
     let is_disabled =
-        admin.folder.statuses().iter().any(|(stem, status)| disabled_plugin(stem, status) == Some(plugin));
+        admin.reconciler.statuses().iter().any(|(stem, status)| disabled_plugin(stem, status) == Some(plugin));
     match is_disabled {
         true => format!("the plugin `{plugin}` is disabled; run `sandbus plugins enable {plugin}`"),
         false => format!(
@@ -58,7 +58,7 @@ pub(super) fn absence(admin: &Admin, plugin: &str) -> String {
 /// The tag of the properties of a plugin that clients can change: its files, and whether it is drained. None if there
 /// is no component.
 pub(super) async fn tag_of(admin: &Admin, target: &TargetFile, name: &str) -> Result<Option<EntityTag>, Problem> {
-    let revision = admin.folder.revision(&target.stem).await.map_err(unreadable)?;
+    let revision = admin.reconciler.revision(&target.stem).await.map_err(unreadable)?;
     let drained = if admin.bus.is_drained(name) { "drained" } else { "" };
     Ok(revision.map(|revision| EntityTag::of(format!("{revision} {drained}").as_bytes())))
 }

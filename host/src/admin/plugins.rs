@@ -19,7 +19,10 @@ use crate::api::{
     GenerationView, GrantsView, LimitsView, ListQuery, OverlapView, PinView, PluginList, PluginStatus, PluginView,
     RequestedGrantsView,
 };
-use crate::plugin::{AllOrSome, CorsPolicy, Descriptor, Generation, RegistrySnapshot, Settings, Status};
+use crate::plugin::{
+    AllOrSome, Capabilities, CorsPolicy, Descriptor, FileStatus, Generation, GrantedCapabilities, RegistrySnapshot,
+    RequestedCapabilities, Settings,
+};
 use crate::problem::Problem;
 
 /// The largest page.
@@ -47,7 +50,7 @@ pub(super) async fn list(
     let page = Page::of_sorted(plugins, |(key, _)| key, after.as_deref(), limit);
     let next = page.next(|(key, _)| admin.cursor(List::Plugins, key));
     let plugins = page.items.into_iter().map(|(_, plugin)| plugin).collect();
-    Ok(Json(PluginList { plugins, folder_error: admin.folder.fault(), next }))
+    Ok(Json(PluginList { plugins, folder_error: admin.reconciler.fault(), next }))
 }
 
 /// The place of a plugin in the list: plugins, then ignored files, then removed plugins, each by name.
@@ -92,10 +95,10 @@ pub(super) fn find(admin: &Admin, name: &str) -> Option<PluginView> {
 /// A problem with 404 that names the loaded plugins.
 pub(super) fn no_plugin(admin: &Admin, name: &str) -> Problem {
     let snapshot = admin.registry.snapshot();
-    let known: Vec<_> = snapshot.plugins.keys().map(|name| &**name).collect();
-    let known =
-        if known.is_empty() { "no plugin is loaded".to_owned() } else { format!("loaded: {}", known.join(", ")) };
-    Problem::not_found(format!("there is no plugin `{name}`; {known}"))
+    let loaded: Vec<_> = snapshot.plugins.keys().map(|name| &**name).collect();
+    let loaded =
+        if loaded.is_empty() { "no plugin is loaded".to_owned() } else { format!("loaded: {}", loaded.join(", ")) };
+    Problem::not_found(format!("there is no plugin `{name}`; {loaded}"))
 }
 
 /// Drain a plugin
@@ -151,10 +154,10 @@ fn list_plugins(admin: &Admin) -> Vec<PluginView> {
     let snapshot = admin.registry.snapshot();
     let catalogue = Arc::clone(&admin.bus.catalogue().borrow());
     let drained = &catalogue.drained;
-    let statuses = admin.folder.statuses();
+    let statuses = admin.reconciler.statuses();
     let mut plugins: Vec<_> =
         statuses.iter().map(|(stem, status)| view_file(stem, status, &snapshot, drained)).collect();
-    plugins.extend(admin.folder.ignored().into_iter().map(|(file, reason)| PluginView {
+    plugins.extend(admin.reconciler.ignored().into_iter().map(|(file, reason)| PluginView {
         file: Some(file),
         status: PluginStatus::Ignored,
         error: Some(reason),
@@ -171,7 +174,7 @@ fn list_plugins(admin: &Admin) -> Vec<PluginView> {
     plugins
 }
 
-fn view_file(stem: &str, status: &Status, snapshot: &RegistrySnapshot, drained: &BTreeSet<String>) -> PluginView {
+fn view_file(stem: &str, status: &FileStatus, snapshot: &RegistrySnapshot, drained: &BTreeSet<String>) -> PluginView {
     let generation = status.plugin.as_ref().and_then(|name| snapshot.plugins.get(name));
     let overlaps = generation.map(|generation| snapshot.overlaps(&generation.name)).unwrap_or_default();
     let overlaps = overlaps.into_iter().map(|overlap| OverlapView {
@@ -180,19 +183,24 @@ fn view_file(stem: &str, status: &Status, snapshot: &RegistrySnapshot, drained: 
         theirs: overlap.theirs.to_string(),
         goes_first: overlap.goes_first,
     });
-    let kept = status.generations.iter().map(|kept| GenerationView {
-        digest: kept.digest.clone(),
-        version: kept.version.clone(),
-        since: kept.since.to_string(),
-        rolled_back_from: kept.rolled_back_from,
+    let kept = status.generations.iter().map(|kept| {
+        let (asks_for, granted) = view_capabilities(kept.capabilities.clone());
+        GenerationView {
+            digest: kept.digest.clone(),
+            version: kept.version.clone(),
+            since: kept.since.to_string(),
+            rolled_back_from: kept.rolled_back_from,
+            asks_for,
+            granted,
+        }
     });
     PluginView {
         file: Some(format!("{stem}.wasm")),
         status: match (generation, status) {
-            (_, Status { disabled: true, .. }) => PluginStatus::Disabled,
+            (_, FileStatus { disabled: true, .. }) => PluginStatus::Disabled,
             (Some(generation), _) if drained.contains(&*generation.name) => PluginStatus::Drained,
-            (Some(_), Status { error: None, rolled_back: Some(_), .. }) => PluginStatus::RolledBack,
-            (Some(_), Status { error: None, .. }) => PluginStatus::Running,
+            (Some(_), FileStatus { error: None, rolled_back: Some(_), .. }) => PluginStatus::RolledBack,
+            (Some(_), FileStatus { error: None, .. }) => PluginStatus::Running,
             (Some(_), _) => PluginStatus::RunningOlder,
             (None, _) => PluginStatus::Broken,
         },
@@ -215,6 +223,7 @@ fn view_file(stem: &str, status: &Status, snapshot: &RegistrySnapshot, drained: 
 /// The view of a running plugin.
 fn view_generation(generation: &Generation) -> PluginView {
     let (descriptor, settings) = (&generation.descriptor, &generation.settings);
+    let (asks_for, granted) = view_capabilities(Some(Capabilities::of(descriptor, settings)));
     PluginView {
         name: Some(descriptor.name.clone()),
         version: Some(descriptor.version.clone()),
@@ -223,22 +232,22 @@ fn view_generation(generation: &Generation) -> PluginView {
         size_bytes: Some(generation.size_bytes),
         load_us: Some(crate::duration::micros(generation.load_time)),
         routes: to_strings(&descriptor.routes),
-        asks_for: Some(RequestedGrantsView {
-            publish: to_strings(&descriptor.publishes),
-            subscribe: to_strings(&descriptor.subscribes),
-        }),
-        granted: Some(GrantsView {
-            publish: to_strings(&settings.publish),
-            subscribe: to_strings(&settings.subscribe),
-            webhooks: settings.webhooks.hosts.clone(),
-            http: settings.http.hosts.clone(),
-            networks: settings.http.networks.texts(),
-        }),
+        asks_for,
+        granted,
         withheld: settings.withheld(descriptor),
         limits: Some(view_limits(settings)),
         cors: settings.cors.iter().map(|policy| view_cors(policy)).collect(),
         ..view_declared(descriptor)
     }
+}
+
+/// What a generation requested and was granted; nothing if it is not recorded.
+fn view_capabilities(recorded: Option<Capabilities>) -> (Option<RequestedGrantsView>, Option<GrantsView>) {
+    let Some(Capabilities { requested, granted }) = recorded else { return (None, None) };
+    let RequestedCapabilities { publish, subscribe } = requested;
+    let asks_for = RequestedGrantsView { publish, subscribe };
+    let GrantedCapabilities { publish, subscribe, webhooks, http, networks } = granted;
+    (Some(asks_for), Some(GrantsView { publish, subscribe, webhooks, http, networks }))
 }
 
 fn view_declared(descriptor: &Descriptor) -> PluginView {

@@ -26,8 +26,8 @@ use crate::subscription::SubscriptionId;
 
 /// The largest page.
 const LIMIT: usize = 1_000;
-/// The largest page of records with exchanges, which have up to 256 KiB each.
-const EXCHANGES_LIMIT: usize = 20;
+/// The largest page of records with recorded responses, which have up to 256 KiB each.
+const RECORDED_RESPONSES_LIMIT: usize = 20;
 /// The largest number of aggregates in one answer.
 const MAX_MINUTES: usize = 20_000;
 /// How far a query without a start goes back.
@@ -62,9 +62,9 @@ pub(super) async fn attempts(
 }
 
 /// The size of a page of records.
-fn page_of_records(limit: Option<usize>, exchanges: Option<bool>) -> Result<usize, Problem> {
+fn page_of_records(limit: Option<usize>, with_recorded_responses: Option<bool>) -> Result<usize, Problem> {
     let limit = page_size(limit, 100, LIMIT)?;
-    Ok(if exchanges == Some(true) { limit.min(EXCHANGES_LIMIT) } else { limit })
+    Ok(if with_recorded_responses == Some(true) { limit.min(RECORDED_RESPONSES_LIMIT) } else { limit })
 }
 
 fn filter(query: RecordedAttemptQuery) -> Result<AttemptFilter, Problem> {
@@ -87,7 +87,7 @@ fn filter(query: RecordedAttemptQuery) -> Result<AttemptFilter, Problem> {
         digest: query.digest,
         since: query::time("since", query.since.as_deref())?,
         until: query::time("until", query.until.as_deref())?,
-        with_exchanges: query.exchanges.unwrap_or(false),
+        with_recorded_responses: query.exchanges.unwrap_or(false),
     })
 }
 
@@ -112,7 +112,7 @@ pub(super) async fn requests(
         failed: query.failed.unwrap_or(false),
         since: query::time("since", query.since.as_deref())?,
         until: query::time("until", query.until.as_deref())?,
-        with_exchanges: query.exchanges.unwrap_or(false),
+        with_recorded_responses: query.exchanges.unwrap_or(false),
     };
     let read = admin.ledger.requests(filter, after, Page::<RequestEntry>::to_read(limit)).await?;
     let page = Page::of(read, limit);

@@ -9,11 +9,14 @@ use super::cursor::List;
 use super::{Admin, Page, events, page_size};
 use crate::api::{CancelQuery, ListQuery, ScheduleList, ScheduleView, ScheduledPage, ScheduledQuery, ScheduledView};
 use crate::bus::{PluginSchedule, ScheduledEvent};
+use crate::clock::Timestamp;
 use crate::problem::Problem;
 use crate::schedule::MissedPolicy;
 
 /// The largest page.
 const LIMIT: usize = 1_000;
+/// How many of the next times of a schedule are listed.
+const UPCOMING: usize = 5;
 
 /// List delayed events, in the order in which they are due
 #[utoipa::path(
@@ -76,20 +79,22 @@ pub(super) async fn schedules(
     let after = admin.decode_cursor(List::Schedules, query.after.as_deref())?;
     let schedules = admin.bus.schedules().await?;
     let running = admin.registry.snapshot();
-    let paused = |plugin: &str| !running.plugins.contains_key(plugin);
-    let mut schedules: Vec<_> = schedules.iter().map(|it| view(it, paused(&it.plugin))).collect();
-    schedules.sort_by(|one, other| one.id.cmp(&other.id));
-    let page = Page::of_sorted(schedules, |schedule| &schedule.id, after.as_deref(), limit);
-    let next = page.next(|schedule| admin.cursor(List::Schedules, &schedule.id));
-    Ok(Json(ScheduleList { schedules: page.items, next }))
+    let now = admin.clock.now();
+    let mut schedules: Vec<_> = schedules.into_iter().map(|it| (format!("{}/{}", it.plugin, it.name), it)).collect();
+    schedules.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let page = Page::of_sorted(schedules, |(id, _)| id, after.as_deref(), limit);
+    let next = page.next(|(id, _)| admin.cursor(List::Schedules, id));
+    let view = |(_, it): &(String, PluginSchedule)| view(it, !running.plugins.contains_key(&*it.plugin), now);
+    Ok(Json(ScheduleList { schedules: page.items.iter().map(view).collect(), next }))
 }
 
-fn view(it: &PluginSchedule, paused: bool) -> ScheduleView {
+fn view(it: &PluginSchedule, paused: bool, now: Timestamp) -> ScheduleView {
     let missed = match it.schedule.missed {
         MissedPolicy::RunOnce => "run-once",
         MissedPolicy::Skip => "skip",
         MissedPolicy::CatchUp => "catch-up",
     };
+    let upcoming = it.next.map(|next| it.schedule.upcoming(next, now, UPCOMING)).unwrap_or_default();
     ScheduleView {
         paused,
         id: format!("{}/{}", it.plugin, it.name),
@@ -98,5 +103,6 @@ fn view(it: &PluginSchedule, paused: bool) -> ScheduleView {
         missed: missed.to_owned(),
         event_type: it.schedule.event_type.clone(),
         next: it.next.map(|next| next.to_string()),
+        upcoming: upcoming.iter().map(ToString::to_string).collect(),
     }
 }

@@ -30,7 +30,7 @@ pub(super) async fn show(State(admin): State<Admin>) -> Result<Json<StorageView>
         directory: path::absolute(&admin.data).map_err(unreadable)?.display().to_string(),
         bus_bytes: extent.bytes,
         ledger_bytes: admin.ledger.size_bytes().await,
-        archive_bytes: admin.folder.archive_bytes().await.map_err(unreadable)?,
+        archive_bytes: admin.reconciler.archive_bytes().await.map_err(unreadable)?,
         free_bytes: space.free,
         total_bytes: space.total,
         first_position: extent.oldest.map(|oldest| oldest.position.0),

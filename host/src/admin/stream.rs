@@ -90,7 +90,7 @@ pub(super) async fn follow(
             let detail = "`Last-Event-ID` is not an id of this stream; omit it to follow from now on";
             return Err(Problem::bad_request("invalid-event-id", detail));
         }
-        known => known.flatten(),
+        position => position.flatten(),
     };
     let Some(follower) = admin.recorder.follow(after) else {
         let detail = "this host has no ledger";

@@ -134,7 +134,7 @@ pub(super) async fn put(
     condition: IfMatch,
     Body(request): Body<SubscriptionRequest>,
 ) -> Result<(StatusCode, Json<SubscriptionChangeResult>), Problem> {
-    if let Some(pattern) = request.pattern.as_ref().filter(|pattern| audit::asks(pattern))
+    if let Some(pattern) = request.pattern.as_ref().filter(|pattern| audit::names_audit_events(pattern))
         && !caller.role().permits(Permission::Admin)
     {
         let detail = format!("the pattern `{pattern}` selects audit events, which need the role admin");
@@ -259,7 +259,7 @@ pub(super) async fn replay(
             ReplayUntil::Time(time) => ReplayEnd::Time(time),
             ReplayUntil::Position(position) => ReplayEnd::Position(position),
         }),
-        only: request.only.map(events::selection).unwrap_or_default(),
+        filter: request.only.map(events::selection).unwrap_or_default(),
         per_second: request.per_second,
     };
     let replay = admin.bus.replay(SubscriptionId { owner, name }, scope).await;
@@ -277,7 +277,7 @@ fn start_problem(error: CommitError) -> Problem {
     }
 }
 
-/// Deliveries to the host itself are refused when they are sent. The subscription is rejected already.
+/// Rejects a webhook to the host itself. Its deliveries would be refused anyway, but only when they are sent.
 fn check_target(admin: &Admin, definition: &Definition) -> Result<(), Problem> {
     let Target::Webhook(webhook) = &definition.target else { return Ok(()) };
     let Ok(host) = endpoint::host_and_port(&webhook.url) else { return Ok(()) };
@@ -318,6 +318,7 @@ fn view(
         id: overview.id.to_string(),
         dynamic: overview.dynamic,
         status: if waits_for.is_some() { SubscriptionStatus::Paused } else { SubscriptionStatus::Active },
+        resumable: overview.paused.is_some() || overview.endpoint_hold.is_some(),
         waits_for,
         held_back_until: overview.endpoint_hold.as_ref().map(|hold| hold.until.to_string()),
         cursor: overview.cursor.0,

@@ -61,7 +61,7 @@ pub(super) fn blocked_by(admin: &Admin, report: &DeliveryReport) -> Vec<WaitReas
     }
 }
 
-/// What stops the subscription, and if nothing does, the permit that a delivery in this state waits for.
+/// The reasons that stop the subscription, or else the permit that a delivery in this state waits for.
 fn blocking(
     admin: &Admin,
     overview: Option<&Overview>,
@@ -94,7 +94,7 @@ fn stopped(admin: &Admin, overview: Option<&Overview>) -> Vec<WaitReasonView> {
     }
     let Some(overview) = overview else { return reasons };
     let handler = without_handler(admin, overview);
-    // The reason of the handler says the same, and also what to do.
+    // The reason `not-declared` of `handler` says the same, and also what to do.
     let is_said = |why: &str| why == NO_LONGER_DECLARED && handler.as_ref().is_some_and(|it| it.code == "not-declared");
     if let Some(why) = overview.paused.as_deref().filter(|why| !is_said(why)) {
         let detail = format!("the subscription is paused: {why}");

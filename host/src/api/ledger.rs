@@ -132,8 +132,7 @@ pub struct CallView {
     pub error: Option<String>,
     /// The duration, in microseconds.
     pub took_us: u64,
-    /// The URL and the response, if the host recorded them and the query asks for `exchanges`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The URL and the response, if the host recorded them and the query asks for `exchanges`; null otherwise.
     pub exchange: Option<ExchangeView>,
 }
 
@@ -147,8 +146,7 @@ pub struct ExchangeView {
     pub headers: Vec<HeaderView>,
     /// The body of the response, up to 64 KiB; null if it is not text.
     pub body: Option<String>,
-    /// The body in Base64, if it is not text.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The body in Base64; null if it is text.
     pub body_base64: Option<String>,
     /// How far the body was recorded.
     pub body_end: BodyEndView,
@@ -315,7 +313,7 @@ pub struct RecordedRequestQuery {
     /// Only requests for this plugin's routes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plugin: Option<String>,
-    /// Only requests with a status from 500.
+    /// Only requests with a status of 500 or above.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<bool>,
     /// Only requests that ended at this time or later, in RFC 3339.
@@ -421,10 +419,10 @@ pub struct TreeDeliveryView {
     pub state: Option<DeliveryStateView>,
     /// How it ended, as far as that is known; null if it has not ended.
     pub outcome: Option<DeliveryOutcomeView>,
-    /// When its dead letter was redriven, in RFC 3339, if it is open again; else null.
+    /// When its dead letter was redriven, in RFC 3339, if it is pending again; else null.
     #[schema(format = DateTime)]
     pub redriven_at: Option<String>,
-    /// Whether an operator has edited its data, if it is open or a dead letter.
+    /// Whether an operator has edited its data, if it is pending or a dead letter.
     pub edited: bool,
     /// Why it waits.
     pub waits_for: Vec<WaitReasonView>,
@@ -520,7 +518,7 @@ pub struct SubjectView {
     pub succeeded: u64,
     /// Failed attempts that are retried.
     pub retried: u64,
-    /// Attempts that left a dead letter, or requests with a status from 500.
+    /// Attempts that left a dead letter, or requests with a status of 500 or above.
     pub failed: u64,
     /// The processor time, in microseconds.
     pub cpu_us: u64,

@@ -17,6 +17,8 @@ mod ledger;
 mod open_enums;
 mod plugins;
 mod problem;
+mod route_requests;
+mod samples;
 mod schedules;
 pub(crate) mod schemas;
 mod state;
@@ -62,6 +64,8 @@ pub use plugins::{
     RollbackQuery, RollbackResult,
 };
 pub use problem::ProblemView;
+pub use route_requests::{RouteRequest, RouteRequestHeader, RouteRequestQuery, RouteResponseView};
+pub use samples::{SampleFaultView, SampleList, SampleRequestView, SampleView};
 pub use schedules::{CancelQuery, ScheduleList, ScheduleView, ScheduledPage, ScheduledQuery, ScheduledView};
 pub use schemas::PENDING_STATES;
 pub use state::{StateKeyPage, StateKeyQuery, StateRequest, StateValueView};

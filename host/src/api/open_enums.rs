@@ -68,7 +68,7 @@ open_enum! {
         Open = "open",
         /// Its cause is removed. It is open again when another dead letter joins it.
         Resolved = "resolved",
-        /// It needs no attention, whatever joins it.
+        /// It needs no attention, and stays ignored when another dead letter joins it.
         Ignored = "ignored",
     }
 }

@@ -123,11 +123,11 @@ pub struct GrantsView {
     pub publish: Vec<String>,
     /// The patterns of types that it may subscribe to at run time.
     pub subscribe: Vec<String>,
-    /// The hosts that its webhooks may deliver to.
+    /// The servers that its webhooks may deliver to.
     pub webhooks: Vec<String>,
-    /// The hosts that it may send requests to.
+    /// The servers that it may send requests to.
     pub http: Vec<String>,
-    /// The private networks to which the names of these hosts may resolve.
+    /// The private networks to which the names of these servers may resolve.
     pub networks: Vec<String>,
 }
 
@@ -215,6 +215,10 @@ pub struct GenerationView {
     pub since: String,
     /// Whether it was rolled back. Automatic rollbacks skip it; an operator may still name it.
     pub rolled_back_from: bool,
+    /// The grants that it requested when it last ran; null if an earlier release did not record them.
+    pub asks_for: Option<RequestedGrantsView>,
+    /// The grants that it had when it last ran; null if an earlier release did not record them.
+    pub granted: Option<GrantsView>,
 }
 
 /// The query of a drain.

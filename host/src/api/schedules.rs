@@ -25,6 +25,8 @@ pub struct ScheduleView {
     /// The next time in RFC 3339; null if there is none.
     #[schema(format = DateTime)]
     pub next: Option<String>,
+    /// The next times in RFC 3339, at most five. Times that have passed while the plugin did not run are left out.
+    pub upcoming: Vec<String>,
 }
 
 /// A page of the schedules, by id.

@@ -62,6 +62,9 @@ pub struct SubscriptionView {
     pub dynamic: bool,
     /// Whether it delivers.
     pub status: SubscriptionStatus,
+    /// Whether it delivers nothing until it is resumed. A subscription whose plugin does not run has the status `paused`,
+    /// too, and continues when the plugin runs.
+    pub resumable: bool,
     /// Why deliveries are paused; null if they are not.
     pub waits_for: Option<String>,
     /// The end of the hold of its endpoint, in RFC 3339; null if there is no hold.

@@ -184,6 +184,65 @@ fn dead_letter_requests() {
 }
 
 #[test]
+fn samples() {
+    let header = HeaderView { name: "content-type".to_owned(), value: "application/json".to_owned() };
+    let request = SampleRequestView {
+        method: "POST".to_owned(),
+        path: "/orders".to_owned(),
+        headers: vec![header],
+        body: "{}".to_owned(),
+    };
+    let sample = |step, event, request| SampleView {
+        file: "tests/shop.toml".to_owned(),
+        scenario: "an order".to_owned(),
+        step,
+        event,
+        request,
+    };
+    let list = SampleList {
+        samples: vec![sample(1, Some(document()), None), sample(2, None, Some(request))],
+        faults: vec![SampleFaultView { file: "tests/a.toml".to_owned(), reason: "it is malformed".to_owned() }],
+        omitted: 3,
+    };
+    let document = document();
+    let event = document.0.get();
+    verbatim(
+        &list,
+        &format!(
+            r#"{{"samples":[{{"file":"tests/shop.toml","scenario":"an order","step":1,"event":{event},"request":null}},{{"file":"tests/shop.toml","scenario":"an order","step":2,"event":null,"request":{{"method":"POST","path":"/orders","headers":[{{"name":"content-type","value":"application/json"}}],"body":"{{}}"}}}}],"faults":[{{"file":"tests/a.toml","reason":"it is malformed"}}],"omitted":3}}"#
+        ),
+    );
+}
+
+#[test]
+fn route_requests() {
+    let line = RouteRequestQuery {
+        method: "POST".to_owned(),
+        path: "/orders?a=b".to_owned(),
+        timeout: Some(Duration::from_secs(5)),
+    };
+    request(&line, r#"{"method":"POST","path":"/orders?a=b","timeout":"5s"}"#);
+    request(&RouteRequest::default(), "{}");
+    let header = RouteRequestHeader { name: "accept".to_owned(), value: "*/*".to_owned() };
+    let sent = RouteRequest { headers: vec![header], body: Some("{}".to_owned()), body_base64: None };
+    request(&sent, r#"{"headers":[{"name":"accept","value":"*/*"}],"body":"{}"}"#);
+    let response = RouteResponseView {
+        request: Some("r1".to_owned()),
+        status: 202,
+        headers: vec![HeaderView { name: "x".to_owned(), value: "y".to_owned() }],
+        body: None,
+        body_base64: Some("/w==".to_owned()),
+        body_end: BodyEndView::Truncated,
+        took_us: 7,
+    };
+    answer(
+        &response,
+        r#"{"request":"r1","status":202,"headers":[{"name":"x","value":"y"}],"body":null,"body_base64":"/w==",
+        "body_end":"truncated","took_us":7}"#,
+    );
+}
+
+#[test]
 fn schedule_view() {
     let schedule = ScheduleView {
         paused: true,
@@ -193,10 +252,11 @@ fn schedule_view() {
         missed: "run-once".to_owned(),
         event_type: "schedule.mailer.digest".to_owned(),
         next: None,
+        upcoming: vec!["2030-01-01T08:00:00.000Z".to_owned()],
     };
     answer(
         &ScheduleList { schedules: vec![schedule], next: None },
-        r#"{"schedules":[{"paused":true,"id":"mailer/digest","cron":"0 9 * * *","timezone":"Europe/Berlin","missed":"run-once","type":"schedule.mailer.digest","next":null}],"next":null}"#,
+        r#"{"schedules":[{"paused":true,"id":"mailer/digest","cron":"0 9 * * *","timezone":"Europe/Berlin","missed":"run-once","type":"schedule.mailer.digest","next":null,"upcoming":["2030-01-01T08:00:00.000Z"]}],"next":null}"#,
     );
     let scheduled = ScheduledView { due: "2030-01-01T00:00:00.000Z".to_owned(), event: document() };
     let page = ScheduledPage { scheduled: vec![scheduled], next: Some("1-2".to_owned()) };
@@ -260,6 +320,8 @@ fn plugin_view() {
             version: text("1.0.0"),
             since: text("2030-01-01T00:00:00.000Z"),
             rolled_back_from: false,
+            asks_for: None,
+            granted: Some(GrantsView { publish: vec![text("echo.>")], ..GrantsView::default() }),
         }],
         size_bytes: Some(7),
         load_us: Some(8),
@@ -276,7 +338,8 @@ fn plugin_view() {
         "cors":[{"routes":["GET /a"],"origins":["https://a.example"],"headers":["content-type"],"expose_headers":["etag"],
         "credentials":true,"max_age":"10m"}],"overlaps":[{"route":"GET /a","plugin":"other","theirs":"GET /{x}","goes_first":true}],
         "rolled_back":{"passed_over":"bad","runs":"abc","reason":"by hand","since":"2030-01-01T00:00:00.000Z"},
-        "generations":[{"digest":"abc","version":"1.0.0","since":"2030-01-01T00:00:00.000Z","rolled_back_from":false}],
+        "generations":[{"digest":"abc","version":"1.0.0","since":"2030-01-01T00:00:00.000Z","rolled_back_from":false,
+        "asks_for":null,"granted":{"publish":["echo.>"],"subscribe":[],"webhooks":[],"http":[],"networks":[]}}],
         "size_bytes":7,"load_us":8}"#,
     );
 }
@@ -430,6 +493,7 @@ fn subscription_view() {
         id: "operator/audit".to_owned(),
         dynamic: true,
         status: SubscriptionStatus::Paused,
+        resumable: true,
         waits_for: Some("an operator paused it".to_owned()),
         held_back_until: None,
         cursor: 7,
@@ -446,7 +510,7 @@ fn subscription_view() {
     };
     answer(
         &SubscriptionList { subscriptions: vec![view], next: None },
-        r#"{"subscriptions":[{"id":"operator/audit","dynamic":true,"status":"paused","waits_for":"an operator paused it",
+        r#"{"subscriptions":[{"id":"operator/audit","dynamic":true,"status":"paused","resumable":true,"waits_for":"an operator paused it",
         "held_back_until":null,"cursor":7,"backlog":2,"in_flight":1,"committing":0,"parked_keys":1,"expired":0,
         "lag_seconds":1.5,"next_attempt":null,"dead_letters":3,"replay":{"number":4,"until":9,"per_second":10},
         "pattern":"order.>","filters":[{"exact":{"subject":"a"}}],"target":{"plugin":"echo"},"concurrency":4,

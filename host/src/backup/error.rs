@@ -28,6 +28,11 @@ pub enum BackupError {
     /// The store cannot be copied.
     #[error("cannot copy the store: {0}")]
     Store(StoreError),
+    /// The store is a database, not a file.
+    #[error(
+        "the store is a database, which has backups of its own; back it up with its own tools, and copy the data directory and the plugin folder"
+    )]
+    StoreIsDatabase,
     /// The ledger cannot be copied.
     #[error("cannot copy the ledger: {0}")]
     Ledger(ReadError),

@@ -25,8 +25,8 @@ const ENTRIES: [&str; 4] = ["audit", "generations", "routes", "tokens.json"];
 pub struct BackupSource {
     /// The data directory.
     pub data: PathBuf,
-    /// The directory of the store.
-    pub store: PathBuf,
+    /// The directory of the store. None if the store is a database.
+    pub store: Option<PathBuf>,
     /// The plugin folder.
     pub plugins: PathBuf,
     /// The directories that links in the plugin folder may lead into, besides the folder itself.
@@ -44,12 +44,13 @@ pub struct Snapshot {
 }
 
 impl BackupSource {
-    /// Copies the store, and the ledger if it is wanted, into a directory. The copy of the store is one committed moment:
-    /// it contains every event that was acknowledged before the call. Blocks.
+    /// Copies the store, and the ledger if it is wanted. The copy of the store is one committed moment: it contains every event that was acknowledged before the call. Blocks.
     ///
     /// # Errors
     /// If the store or the ledger cannot be copied.
-    pub fn copy(&self, scratch: &Path, with_ledger: bool, now: Timestamp) -> Result<Snapshot, BackupError> {
+    pub fn copy(&self, with_ledger: bool, now: Timestamp) -> Result<Snapshot, BackupError> {
+        // The copy is written next to the store, because other directories may be in memory.
+        let scratch = self.store.as_deref().ok_or(BackupError::StoreIsDatabase)?;
         self.copy_with(bus::copy_store, scratch, with_ledger, now)
     }
 
@@ -61,8 +62,9 @@ impl BackupSource {
         now: Timestamp,
     ) -> Result<Snapshot, BackupError> {
         let new_file = || bus::new_copy_file(scratch).map_err(BackupError::of(scratch));
+        let directory = self.store.as_deref().ok_or(BackupError::StoreIsDatabase)?;
         let store = new_file()?;
-        let copied = copy_store(&self.store, store.path()).map_err(BackupError::Store)?;
+        let copied = copy_store(directory, store.path()).map_err(BackupError::Store)?;
         let mut ledger = None;
         if with_ledger {
             let file = new_file()?;
@@ -108,7 +110,7 @@ pub fn back_up_offline(
     output: impl Write,
 ) -> Result<Manifest, BackupError> {
     let data = &source.data;
-    if !bus::has_store(&source.store) {
+    if !source.store.as_deref().is_some_and(bus::has_store) {
         return Err(BackupError::NoStore(data.clone()));
     }
     let lock = Locked::try_new(data).map_err(BackupError::of(data))?;

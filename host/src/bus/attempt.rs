@@ -8,7 +8,8 @@ use crate::outcome::Effects;
 use crate::retry::Verdict;
 use crate::usage::Usage;
 
-/// An attempt that has ended. The log, the metrics and observers read the record that the bus commits.
+/// An attempt that has ended. The bus stores the verdict and, with a failure, the digest. The dispatcher reports the
+/// whole record to the ledger, the metrics, the log lines and observers.
 #[derive(Clone, Debug)]
 pub struct AttemptRecord {
     /// The delivery: the event, the subscription and the number of the attempt.
@@ -24,10 +25,10 @@ pub struct AttemptRecord {
 }
 
 impl AttemptRecord {
-    /// This record without what other services answered, which may take much memory.
+    /// A copy without the recorded responses of other services, which may be large.
     #[must_use]
-    pub fn without_exchanges(&self) -> Self {
-        Self { usage: self.usage.without_exchanges(), ..self.clone() }
+    pub fn without_recorded_responses(&self) -> Self {
+        Self { usage: self.usage.without_recorded_responses(), ..self.clone() }
     }
 }
 

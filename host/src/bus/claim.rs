@@ -12,7 +12,7 @@ use crate::event::Event;
 #[derive(Debug)]
 pub struct Claim {
     delivery: Arc<Delivery>,
-    open: Box<dyn ClaimHandle>,
+    handle: Box<dyn ClaimHandle>,
 }
 
 /// Called with the claim and the result once a settlement is committed or refused.
@@ -37,18 +37,23 @@ pub trait ClaimHandle: Debug + Send + Sync {
 
 /// Settles a claim in a task and then calls `then`: an implementation of [`ClaimHandle::settle_then`] for engines
 /// whose commits are asynchronous.
-pub fn settle_in_task(runtime: &Handle, mut open: Box<dyn ClaimHandle>, settlement: Settlement, then: OnHandleSettled) {
+pub fn settle_in_task(
+    runtime: &Handle,
+    mut handle: Box<dyn ClaimHandle>,
+    settlement: Settlement,
+    then: OnHandleSettled,
+) {
     runtime.spawn(async move {
-        let settled = open.settle(settlement).await;
-        then(open, settled);
+        let settled = handle.settle(settlement).await;
+        then(handle, settled);
     });
 }
 
 impl Claim {
     /// A claim of a delivery, with the engine's handle.
     #[must_use]
-    pub fn new(delivery: Delivery, open: Box<dyn ClaimHandle>) -> Self {
-        Self { delivery: Arc::new(delivery), open }
+    pub fn new(delivery: Delivery, handle: Box<dyn ClaimHandle>) -> Self {
+        Self { delivery: Arc::new(delivery), handle }
     }
 
     /// The delivery.
@@ -67,10 +72,10 @@ impl Claim {
     ///
     /// # Errors
     /// [`CommitError::Conflict`] if the handler must run again; [`CommitError::NotClaimed`] if the delivery was settled
-    /// before or the claim is lost; otherwise if the store refuses. After any error but `NotClaimed` the claim is still
-    /// open. After [`CommitError::InDoubt`] it must be dropped.
+    /// before or the claim is lost; otherwise if the store refuses. After any error but `NotClaimed` the delivery is
+    /// still in flight. After [`CommitError::InDoubt`] it must be dropped.
     pub async fn settle(&mut self, settlement: Settlement) -> Result<DeliveryStatus, CommitError> {
-        self.open.settle(settlement).await
+        self.handle.settle(settlement).await
     }
 
     /// Waits until the claim is lost: its subscription or replay was deleted, or another host took over because this
@@ -80,14 +85,14 @@ impl Claim {
     /// outcome. It stops waiting for a handler whose claim is lost. A slice, which runs several deliveries on one
     /// thread, completes the current one and learns at its settlement that the claim is lost.
     pub async fn lost(&self) {
-        self.open.lost().await;
+        self.handle.lost().await;
     }
 
     /// Submits a settlement from a thread that may block while the commit queue is full. `then` is called on a thread
     /// of the bus and must return soon. For its errors see [`Claim::settle`].
     pub fn settle_then(self, settlement: Settlement, then: OnSettled) {
-        let Self { delivery, open } = self;
-        open.settle_then(settlement, Box::new(move |open, settled| then(Self { delivery, open }, settled)));
+        let Self { delivery, handle } = self;
+        handle.settle_then(settlement, Box::new(move |handle, settled| then(Self { delivery, handle }, settled)));
     }
 }
 

@@ -40,7 +40,7 @@ pub struct DeadLetter {
     pub edited: Option<Arc<Event>>,
     /// Whether it was a delivery of a replay.
     pub replay: bool,
-    /// The ordering key that it parks, if it does.
+    /// The ordering key that it parks, if any.
     pub parks: Option<String>,
     /// The kind of failure of the last attempt.
     pub cause: String,

@@ -38,7 +38,7 @@ pub enum DeliveryKind {
 }
 
 impl DeliveryKind {
-    /// Whether the subscription has been given the event before.
+    /// Whether the delivery belongs to a replay, or is a redriven dead letter of one.
     #[must_use]
     pub fn is_replay(self) -> bool {
         self != Self::Regular

@@ -52,6 +52,11 @@ impl StoreError {
         Self { kind, source: source.into() }
     }
 
+    /// The store contains data that Sandbus never writes.
+    pub(in crate::bus) fn damaged(what: &str) -> Self {
+        Self::new(StoreErrorKind::Damaged, format!("the store is damaged: {what}; restore it from a backup"))
+    }
+
     /// The consequence for the host.
     #[must_use]
     pub fn kind(&self) -> StoreErrorKind {
@@ -176,13 +181,13 @@ pub enum CommitError {
         /// When to try again.
         retry_after: Duration,
     },
-    /// The connection to the store broke during the commit, and the engine could not find out in time whether it took
-    /// place. An engine resolves such commits itself, and returns this error only if that takes too long.
+    /// The store failed during the commit, and the host can no longer find out whether it took place: a sync failed, or
+    /// another host has taken over. If only the connection broke, the engine finds out, and does not return this error.
     ///
     /// A publisher may send its events again: those that were stored are reported as duplicates. A claim must be
-    /// dropped: the engine delivers the event again unless it turns out to be settled.
+    /// dropped: the next host delivers the event again unless it turns out to be settled.
     #[error(
-        "the connection to the store broke during the commit, and the change may or may not be stored; it is safe to send events again, because stored ones are recognised as duplicates"
+        "the store failed during the commit, and the change may or may not be stored; it is safe to send events again, because stored ones are recognised as duplicates"
     )]
     InDoubt,
     /// The queue of changes is full.
@@ -217,9 +222,8 @@ pub enum CommitError {
         "the plugin `{0}` has reached its limit of {1} event types that it introduced (half of `max_types`); publish events of an existing type"
     )]
     PluginTypesFull(String, usize),
-    /// An event that a handler publishes has the source and the id of another one.
-    #[error("another event from `{publisher}` already has the id `{id}`; the event was not published")]
     /// An event that a handler publishes has the source and the id of another event.
+    #[error("another event from `{publisher}` already has the id `{id}`; the event was not published")]
     Collision {
         /// The source.
         publisher: String,

@@ -24,9 +24,9 @@ pub struct DeliveryReport {
     pub logged: LoggedEvent,
     /// Where the delivery stands.
     pub state: DeliveryState,
-    /// When an operator redrove the dead letter that the delivery was, if it is open again.
+    /// When an operator redrove the dead letter that the delivery was, if it is pending again.
     pub redriven_at: Option<Timestamp>,
-    /// Whether an operator has edited its data, if it is open.
+    /// Whether an operator has edited its data, if it is pending.
     pub edited: bool,
 }
 
@@ -36,8 +36,8 @@ pub struct DeliveryReport {
 pub enum DeliveryState {
     /// The subscription has not examined the event yet.
     NotReached {
-        /// The number of the subscription's open events before this event. It is an upper bound if the subscription has
-        /// filters, and exact otherwise.
+        /// The number of the subscription's pending events before this event. It is an upper bound if the subscription
+        /// has filters, and exact otherwise.
         ahead: u64,
     },
     /// It can be claimed as soon as there is a handler and a permit.
@@ -56,7 +56,7 @@ pub enum DeliveryState {
         /// The last failed attempt.
         last: Option<FailedAttempt>,
     },
-    /// It waits for its turn, because another event of its ordering key is open.
+    /// It waits for its turn, because another event of its ordering key is pending.
     BehindKey {
         /// The ordering key.
         key: String,

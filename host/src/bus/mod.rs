@@ -1,9 +1,8 @@
 //! The bus: a durable log of events, subscriptions with their cursors, retries, dead letters, schedules, and the
 //! plugins' state.
 //!
-//! [`contract`] defines what every bus promises, and `conformance` tests it. [`Embedded`] is the engine that needs no
-//! other software. The delivery window, the ordering keys, the reply waiters and the group commit in this module are
-//! shared by all engines.
+//! [`contract`] defines what every bus promises, and `conformance` tests it. `engine` keeps these promises on a store
+//! of rows and transactions. There are two stores: `embedded` is an SQLite file, and `postgres` is a schema of a database.
 
 mod attempt;
 mod catalogue;
@@ -17,17 +16,21 @@ mod dead_letter;
 mod delivery;
 mod embedded;
 mod endpoint_holds;
+mod engine;
 mod error;
 mod extent;
 mod future;
 mod group_commit;
 mod ids;
 mod inspection;
+mod migration;
 mod notification;
 mod overview;
+mod postgres;
 mod replay_scope;
 mod reply_waiters;
 mod store_url;
+mod transfer;
 mod window;
 
 use std::fmt::{self, Display, Formatter};
@@ -50,8 +53,11 @@ pub use crash_point::{CommitMoment, Crash, CrashPoint};
 pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterGroup, FailedAttempt, FailureKind, GroupStatus};
 pub use delivery::{Delivery, DeliveryKind, DeliveryStatus};
 #[cfg(any(test, feature = "conformance"))]
-pub use embedded::EmbeddedEngine;
-pub use embedded::{Embedded, StoreCopy, check_store_copy, copy_closed_store, copy_store, has_store, new_copy_file};
+pub use embedded::EmbeddedFixture;
+pub use embedded::{
+    StoreCopy, check_store_copy, copy_closed_store, copy_store, has_store, new_copy_file, open as open_embedded,
+};
+pub use engine::DurableBus;
 pub use error::{CommitError, OpenError, OpenErrorKind, ProducerLimit, Reachability, StoreError, StoreErrorKind};
 pub use extent::{EventPlace, StoreExtent};
 pub use future::BoxFuture;
@@ -60,8 +66,10 @@ pub use inspection::{
     DeliveryCursor, DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryState, DeliveryStateKind, EventFilter,
     EventPage,
 };
+pub use migration::{CopiedTable, MigrationError, migrate};
 pub use notification::DEAD_LETTER_TYPE;
 pub use overview::{EndpointHold, Overview, ReplayOverview};
+pub use postgres::{PostgresUrl, PostgresUrlError};
 pub use replay_scope::{ReplayEnd, ReplayScope};
 pub use store_url::{StoreUrl, StoreUrlError};
 pub use window::NO_LONGER_DECLARED;
@@ -73,8 +81,8 @@ pub struct Settings {
     pub max_backlog: Option<u64>,
     /// The size of the log, in bytes, at which publishers are refused.
     pub max_log_bytes: Option<u64>,
-    /// The number of a plugin's events that may be pending, at which its handlers can no longer publish. Dead letters
-    /// and delayed events count.
+    /// When a plugin's events have this many deliveries that are not handled, its handlers can no longer publish. Dead
+    /// letters and delayed events count.
     pub max_plugin_backlog: u64,
     /// The size of a plugin's events, in bytes, at which its handlers can no longer publish. Defaults to half of
     /// `max_log_bytes`.
@@ -152,6 +160,15 @@ pub struct PublishReceipt {
     pub id: String,
     /// Whether an event with this source and id was already stored. This one was not stored again.
     pub duplicate: bool,
+}
+
+/// A step of the deletion of old events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compaction {
+    /// The number of events that the step examined. Some may stay, because deliveries or dead letters need them.
+    pub examined: usize,
+    /// The number of events that it deleted.
+    pub deleted: usize,
 }
 
 /// A position in the list of scheduled events, after one of them. Written as `MILLISECONDS-NUMBER`.
@@ -233,10 +250,18 @@ impl PendingReply {
 ///
 /// # Errors
 /// If the store cannot be reached or used.
-pub fn open(url: &StoreUrl, data: &Path, clock: Clock, settings: Settings) -> Result<SharedBus, OpenError> {
+pub async fn open(url: &StoreUrl, data: &Path, clock: Clock, settings: Settings) -> Result<SharedBus, OpenError> {
     match url {
         StoreUrl::Directory(directory) => {
-            Ok(Arc::new(Embedded::open(&StoreUrl::resolve(directory, data), clock, settings)?))
+            Ok(Arc::new(open_embedded(&StoreUrl::resolve(directory, data), clock, settings)?))
+        }
+        StoreUrl::Postgres(url) => {
+            let (url, data) = (url.clone(), data.to_owned());
+            let opened = tokio::task::spawn_blocking(move || postgres::open(&url, &data, clock, settings)).await;
+            let aborted = |error: tokio::task::JoinError| {
+                OpenError::new(OpenErrorKind::Store(StoreErrorKind::Failed), format!("the start of the bus: {error}"))
+            };
+            Ok(Arc::new(opened.map_err(aborted)??))
         }
     }
 }

@@ -23,13 +23,13 @@ pub struct Overview {
     pub paused: Option<String>,
     /// The hold of the subscription's endpoint, if there is one.
     pub endpoint_hold: Option<EndpointHold>,
-    /// The last position that has been handled. Earlier open deliveries have rows of their own.
+    /// The last position that has been handled. Earlier pending deliveries have rows of their own.
     pub cursor: Position,
     /// The number of deliveries that are neither handled nor dead letters.
     pub backlog: u64,
-    /// The number of deliveries that run, or wait for a thread.
+    /// The number of claimed deliveries besides those in `committing`: they run, or wait for a permit or a thread.
     pub in_flight: usize,
-    /// The number of deliveries that have run and wait for their commit.
+    /// The number of claimed deliveries that have run and wait for their commit.
     pub committing: usize,
     /// The number of ordering keys that a dead letter parks.
     pub parked_keys: usize,
@@ -41,7 +41,7 @@ pub struct Overview {
     pub replay: Option<ReplayOverview>,
 }
 
-/// The hold of an endpoint that has asked to be left alone for a while.
+/// The hold of an endpoint: no request is sent to it until a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointHold {
     /// When the hold ends.

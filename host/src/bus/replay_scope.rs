@@ -14,8 +14,8 @@ pub struct ReplayScope {
     pub start: Start,
     /// Where it ends. Without an end, and at the latest, it ends at the subscription's cursor.
     pub end: Option<ReplayEnd>,
-    /// Only those that match.
-    pub only: EventFilter,
+    /// Selects events. The replay delivers only those that match.
+    pub filter: EventFilter,
     /// The maximum number of deliveries per second.
     pub per_second: Option<NonZeroU32>,
 }

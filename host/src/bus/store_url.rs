@@ -5,10 +5,11 @@ use std::fmt::{self, Display, Formatter};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
+use super::postgres::{PostgresUrl, PostgresUrlError};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
 
 /// The kinds of stores, for error messages.
-const KNOWN: &str = "`file:DIRECTORY` is the embedded bus, in a directory on a local disk";
+const KNOWN: &str = "`file:DIRECTORY` is the embedded bus, in a directory on a local disk, and `postgres://USER@HOST/DATABASE` is a PostgreSQL database";
 
 /// Characters that RFC 3986 does not allow in a path, and those that begin the other parts of a URL.
 const NOT_IN_PATHS: &AsciiSet =
@@ -17,10 +18,12 @@ const NOT_IN_PATHS: &AsciiSet =
 /// The URL of a store.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String")]
-#[schemars(inline, extend("pattern" = "^[Ff][Ii][Ll][Ee]:."))]
+#[schemars(inline, extend("pattern" = "^([Ff][Ii][Ll][Ee]:.|[Pp][Oo][Ss][Tt][Gg][Rr][Ee][Ss]([Qq][Ll])?://)"))]
 pub enum StoreUrl {
     /// `file:DIRECTORY`: the embedded bus. A relative directory is relative to the data directory.
     Directory(PathBuf),
+    /// `postgres://USER@HOST/DATABASE`: a schema of a `PostgreSQL` database.
+    Postgres(#[schemars(with = "String")] Box<PostgresUrl>),
 }
 
 /// The error for a text that is not the URL of a store.
@@ -41,6 +44,9 @@ pub enum StoreUrlError {
     /// The URL has a query, a fragment, or an invalid percent-encoding.
     #[error("`{0}` in the address of the store has a meaning in URLs; write it percent-encoded in a directory's name")]
     Reserved(char),
+    /// The URL of a database is invalid.
+    #[error(transparent)]
+    Postgres(#[from] PostgresUrlError),
 }
 
 impl serde::Serialize for StoreUrl {
@@ -66,6 +72,7 @@ impl StoreUrl {
             text.split_once(':').filter(|(scheme, _)| is_scheme(scheme)).ok_or(StoreUrlError::NoScheme)?;
         match scheme.to_ascii_lowercase().as_str() {
             "file" => directory(rest).map(Self::Directory),
+            "postgres" | "postgresql" => Ok(Self::Postgres(Box::new(PostgresUrl::parse(text)?))),
             other => Err(StoreUrlError::UnknownScheme(other.to_owned())),
         }
     }
@@ -75,6 +82,7 @@ impl StoreUrl {
     pub fn directory(&self, data: &Path) -> Option<PathBuf> {
         match self {
             Self::Directory(directory) => Some(Self::resolve(directory, data)),
+            Self::Postgres(_) => None,
         }
     }
 
@@ -133,6 +141,7 @@ impl Display for StoreUrl {
             Self::Directory(directory) => {
                 write!(formatter, "file:{}", percent_encode(directory.as_os_str().as_bytes(), NOT_IN_PATHS))
             }
+            Self::Postgres(url) => url.fmt(formatter),
         }
     }
 }
@@ -178,8 +187,8 @@ mod tests {
         {
             assert_eq!(refused(text), StoreUrlError::Reserved(reserved), "{text}");
         }
-        let message = refused("postgres://sandbus:secret@db/sandbus").to_string();
-        assert!(message.contains("`postgres:`") && message.contains("`file:DIRECTORY`"), "{message}");
+        let message = refused("mysql://sandbus:secret@db/sandbus").to_string();
+        assert!(message.contains("`mysql:`") && message.contains("`file:DIRECTORY`"), "{message}");
         assert!(!message.contains("secret"), "{message}");
     }
 

@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::outcome::{Effects, Outcome, Publish, SubscriptionChange, Write};
-use crate::plugin::{Digest, HandlerResult};
+use crate::plugin::{Digest, EventResult};
 use crate::secrecy;
 use crate::subscription::{Definition, Target};
 
@@ -23,21 +23,25 @@ pub struct Difference {
 }
 
 /// The differences between the results of two handlers.
-pub(super) fn differences(running: &HandlerResult, new: &HandlerResult) -> Vec<Difference> {
+pub(super) fn differences(running: &EventResult, new: &EventResult) -> Vec<Difference> {
     let mut found = Vec::new();
     compare("", Some(&to_comparable(running)), Some(&to_comparable(new)), &mut found);
     found
 }
 
 /// An outcome with its visible effects. Ids and times are omitted, since they do not depend on the code.
-fn to_comparable(handled: &HandlerResult) -> Value {
-    let HandlerResult { outcome, effects, usage: _ } = handled;
+fn to_comparable(handled: &EventResult) -> Value {
+    let EventResult { outcome, effects, usage: _ } = handled;
     let mut comparable = match outcome {
         Outcome::Ack => json!({ "outcome": "ack" }),
-        Outcome::Retry { after, failure } => json!({
-            "outcome": "retry", "cause": failure.cause.as_str(), "reason": failure.reason,
-            "after_ms": after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
-        }),
+        Outcome::Retry { after, failure } => {
+            let mut retry = json!({ "outcome": "retry", "cause": failure.cause.as_str(), "reason": failure.reason });
+            // A member that is null would differ from one that is missing.
+            if let Some(after) = after {
+                retry["after_ms"] = u64::try_from(after.as_millis()).unwrap_or(u64::MAX).into();
+            }
+            retry
+        }
         Outcome::Reject(failure) => json!({
             "outcome": "reject", "cause": failure.cause.as_str(), "reason": failure.reason,
         }),
@@ -156,12 +160,14 @@ fn truncate_value(value: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::event::{Data, Event};
     use crate::outcome::{Cause, Failure};
     use crate::usage::Usage;
 
-    fn handled(message: &str, total: i64) -> HandlerResult {
+    fn handled(message: &str, total: i64) -> EventResult {
         let event = Event {
             id: message.to_owned(),
             event_type: "greeted".to_owned(),
@@ -173,7 +179,7 @@ mod tests {
             writes: [("total".to_owned(), Write::Add(total))].into(),
             ..Effects::default()
         };
-        HandlerResult { outcome: Outcome::Ack, effects, usage: Usage::default() }
+        EventResult { outcome: Outcome::Ack, effects, usage: Usage::default() }
     }
 
     #[test]
@@ -220,10 +226,14 @@ mod tests {
     #[test]
     fn a_failure_differs_from_an_ack_in_all_that_it_lacks() {
         let failure = Failure { cause: Cause::Trap, reason: "unreachable".to_owned() };
-        let failed = HandlerResult::without(Outcome::Retry { after: None, failure });
+        let failed = EventResult::without_effects(Outcome::Retry { after: None, failure });
         let found = differences(&handled("a", 1), &failed);
         let places: Vec<_> = found.iter().map(|difference| difference.path.as_str()).collect();
-        assert_eq!(places, ["after_ms", "cause", "outcome", "published", "reason", "state"]);
-        assert_eq!(found[3].new, None);
+        assert_eq!(places, ["cause", "outcome", "published", "reason", "state"]);
+        assert_eq!(found[2].new, None);
+        let failure = Failure { cause: Cause::Trap, reason: "unreachable".to_owned() };
+        let delayed = EventResult::without_effects(Outcome::Retry { after: Some(Duration::from_millis(7)), failure });
+        let [delay] = &differences(&failed, &delayed)[..] else { panic!("only the delay differs") };
+        assert_eq!((delay.path.as_str(), &delay.running, &delay.new), ("after_ms", &None, &Some(json!(7))));
     }
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::bus::{Bus, StoreError};
 use crate::event::{IdSeed, LoggedEvent, Position};
-use crate::plugin::{Call, CanaryResult, Generation};
+use crate::plugin::{CanaryResult, EventInvocation, Generation};
 use crate::subscription::Definition;
 use crate::threads::{Capacity, Panicked, Priority, Ticket};
 pub use compare::Difference;
@@ -185,11 +185,11 @@ impl Canary<'_> {
         let handled = self.capacity.threads.run(Ticket::new(Priority::Bulk), move || {
             let PastDelivery { logged, subscription, .. } = &past;
             let ids = IdSeed::of_canary(logged);
-            let call = Call { logged, subscription, attempt: 1, replay: false, ids, trace: None };
+            let invocation = EventInvocation { logged, subscription, attempt: 1, replay: false, ids, trace: None };
             // Its log lines are repetitions.
             let quiet = tracing::subscriber::NoSubscriber::default();
             let rehearsed = tracing::subscriber::with_default(quiet, || {
-                generation.handle_for_canary(&call, past.definition.timeout, state, past.logged.stored_at)
+                generation.handle_for_canary(&invocation, past.definition.timeout, state, past.logged.stored_at)
             });
             drop(permit);
             rehearsed

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::event::Position;
 use crate::outcome::{Listing, NextNumber, Outcome, Reads, SequenceError, StateError, StateRead, StateView, Version};
-use crate::plugin::HandlerResult;
+use crate::plugin::EventResult;
 
 /// A snapshot of the state that several readers share. None of them sees later writes.
 pub(super) struct SharedState {
@@ -71,7 +71,7 @@ impl RecordingState {
 
     /// Whether a handler may have read state that changed since an event was stored, for example by the handler's own
     /// first run. The effects of an acknowledged delivery list its reads. After a failure, every recorded read counts.
-    pub(super) fn met_later(&self, handled: &HandlerResult, event: Position) -> bool {
+    pub(super) fn met_later(&self, handled: &EventResult, event: Position) -> bool {
         let Reads { keys, listing } = &handled.effects.reads;
         let seen = match handled.outcome {
             Outcome::Ack => {
@@ -216,7 +216,7 @@ mod tests {
                 }
                 // A handler that fails has no effects, its reads among them.
                 let effects = if *outcome == Outcome::Ack { effects } else { Effects::default() };
-                let handled = HandlerResult { outcome: outcome.clone(), effects, usage: Usage::default() };
+                let handled = EventResult { outcome: outcome.clone(), effects, usage: Usage::default() };
                 assert_eq!(watched.met_later(&handled, Position(event)), later, "{keys:?} {lists} at {event}");
             }
         }

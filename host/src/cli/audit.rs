@@ -16,7 +16,7 @@ use output::{Output, cell, optional, table, truncate};
 pub(super) enum Command {
     /// List changes that were made through the admin interface, newest first
     List(Paging),
-    /// Check that no entry was changed or removed, in a data directory
+    /// Check the audit log in a data directory for changed or removed entries
     Verify(Verify),
 }
 

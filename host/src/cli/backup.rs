@@ -91,7 +91,7 @@ fn write_offline(
     plugins: PathBuf,
     ledger: bool,
 ) -> anyhow::Result<BackupFile> {
-    let source = BackupSource { store: data.clone(), data, plugins, link_roots: Vec::new() };
+    let source = BackupSource { store: Some(data.clone()), data, plugins, link_roots: Vec::new() };
     let output = BufWriter::with_capacity(1 << 18, output);
     backup::back_up_offline(&source, file.directory(), ledger, Clock::System.now(), output)?;
     Ok(file)

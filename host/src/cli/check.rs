@@ -10,7 +10,7 @@ use super::response::Response;
 use crate::clock::Clock;
 use crate::config::{Config, ParsedOverrides, SandboxConfig};
 use crate::otlp::Otlp;
-use crate::plugin::{self, EngineConfig, Environment, FileFault, FolderReport, Loader};
+use crate::plugin::{self, Environment, FileFault, FolderReport, Loader};
 use crate::printable;
 use crate::toml_file::Malformed;
 
@@ -100,7 +100,7 @@ fn check_plugins(config: &Config) -> anyhow::Result<FolderReport> {
     let (folder, sandbox) = (&config.plugins, &config.sandbox);
     let cache = tempfile::tempdir().context("cannot create a directory for compiled code")?;
     let concurrency = sandbox.concurrency.get().min(SandboxConfig::MAX_CONCURRENCY) as usize;
-    let engine = EngineConfig { concurrency, memory_bytes: sandbox.max_memory_bytes, source_lines: false };
+    let engine = sandbox.engine(concurrency, false);
     let loader = Loader::new(engine, cache.path().to_owned(), config.host_settings(), Environment::default())?;
     plugin::check_folder(folder, &config.link_roots, &loader)
         .with_context(|| format!("cannot read the plugin folder {}", folder.display()))

@@ -85,7 +85,7 @@ impl Request {
         Some(Self { shell, words: words.collect() })
     }
 
-    /// Prints the answer. A shell has no use for an error, so there is none.
+    /// Prints the answer. Reports no error, because a shell cannot use one.
     pub(super) fn answer(self, mut command: clap::Command) -> ExitCode {
         let (mut answer, folder) = (Vec::new(), std::env::current_dir().ok());
         let written = self.shell.completer().write_complete(&mut command, self.words, folder.as_deref(), &mut answer);

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::output::{cell, list};
 use crate::config::SandboxConfig;
 use crate::plugin::{
-    ComponentInterface, Descriptor, Digest, EngineConfig, Environment, LoadError, Loader, Sidecar, Symlinks,
+    ComponentInterface, Descriptor, Digest, Environment, ImportName, LoadError, Loader, Sidecar, Symlinks,
     as_component, read_plugin, read_sidecar,
 };
 use crate::printable;
@@ -164,7 +164,7 @@ fn missing_sidecar_hint(error: &anyhow::Error) -> Option<String> {
 fn list_interfaces(bytes: &[u8]) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     let component = as_component(bytes)?;
     let ComponentInterface { imports, exports } = ComponentInterface::of(&component)?;
-    Ok((exports, imports))
+    Ok((exports, imports.iter().map(ImportName::written).collect()))
 }
 
 /// The sidecar next to a file. It describes a component that does not describe itself.
@@ -184,7 +184,7 @@ fn load(bytes: &[u8], sidecar: &Sidecar) -> anyhow::Result<(Descriptor, Duration
     let sandbox = SandboxConfig::default();
     // One call needs one permit, but a permit covers few core instances and a language's runtime has dozens. The other
     // settings equal those of `sandbus test`, so that both share compiled code.
-    let engine = EngineConfig { concurrency: 8, memory_bytes: sandbox.max_memory_bytes, source_lines: true };
+    let engine = sandbox.engine(8, true);
     let cache = cache_directory()?.join("code");
     let loader = Loader::new(engine, cache, sandbox.plugin_defaults(), Environment::default())?;
     let started = Instant::now();

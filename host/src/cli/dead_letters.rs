@@ -37,7 +37,7 @@ pub(super) enum Command {
     Drop(Selection),
     /// Mark the group of a dead letter as resolved; it is open again when another one joins it
     Resolve(GroupSample),
-    /// Mark the group of a dead letter as ignored, whatever joins it
+    /// Mark the group of a dead letter as ignored; it stays ignored when another one joins it
     Ignore(GroupSample),
     /// Open the group of a dead letter again
     Reopen(GroupSample),

@@ -42,7 +42,7 @@ pub(super) enum Command {
         /// Print only the newest N events
         #[arg(long, value_name = "N", value_parser = super::parse_count::<NonZeroUsize>)]
         last: Option<NonZeroUsize>,
-        /// Print only events from this position or time on, or that are at most this old
+        /// Start at this position, at this time, or this long ago
         #[arg(long, value_name = "POSITION|TIME|AGE", value_parser = parse_since)]
         since: Option<Since>,
     },

@@ -101,7 +101,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The explanations of a code, of which there is at least one.
+/// The explanations of a code: at least one.
 fn find(code: &str) -> anyhow::Result<Vec<Explanation>> {
     let all = all();
     let found: Vec<_> = all.iter().copied().filter(|entry| entry.code == code).collect();

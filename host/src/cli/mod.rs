@@ -1,5 +1,6 @@
 //! The command line.
 
+mod against;
 mod audit;
 mod backup;
 mod build;
@@ -15,6 +16,7 @@ mod events;
 mod explain;
 mod inspect;
 mod man;
+mod migrate;
 mod new;
 mod output;
 mod paging;
@@ -123,11 +125,13 @@ enum Command {
     Backup(backup::Arguments),
     /// Restore a backup to a data directory
     Restore(restore::Arguments),
+    /// Copy the bus to another store, such as from a directory to PostgreSQL
+    Migrate(migrate::Arguments),
     /// Explain an error code, or list all
     Explain(explain::Arguments),
     /// Print the JSON Schema of a kind of TOML file, for editors
     Schema(schema::Arguments),
-    /// Print the script that completes commands in a shell, with the names of a running host
+    /// Print a script that completes commands in a shell, and also names from a running host
     Completions(completions::Arguments),
     /// Print the man page, or write the pages of all commands
     Man(man::Arguments),
@@ -138,7 +142,7 @@ enum Command {
 /// The options of all commands that talk to a running host.
 #[derive(Debug, clap::Args)]
 struct Remote {
-    /// Connect to the admin interface of this host, such as `unix:data/admin.sock`
+    /// Connect to the admin interface at this URL, or at a Unix socket such as `unix:data/admin.sock`
     #[arg(long, env = "SANDBUS_ADMIN", value_name = "URL", default_value = "http://127.0.0.1:8081", global = true)]
     admin: String,
     /// Trust only the certificates in FILE, instead of those of the system
@@ -339,6 +343,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Audit(arguments) => audit::run(arguments).await,
         Command::Backup(arguments) => backup::run(arguments).await,
         Command::Restore(arguments) => restore::run(arguments).await,
+        Command::Migrate(arguments) => migrate::run(arguments).await,
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),

@@ -43,6 +43,8 @@ enum Language {
     Ts,
     #[value(alias = "py")]
     Python,
+    #[value(alias = "golang")]
+    Go,
 }
 
 impl Language {
@@ -52,6 +54,7 @@ impl Language {
             Self::Js => Template::JavaScript,
             Self::Ts => Template::TypeScript,
             Self::Python => Template::Python,
+            Self::Go => Template::Go,
         }
     }
 }

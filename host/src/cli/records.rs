@@ -22,10 +22,10 @@ const REASON_CHARACTERS: usize = 80;
 /// The period of a list.
 #[derive(Debug, clap::Args)]
 struct Period {
-    /// List only what ended at this time or later, or at most this long ago
+    /// List only those that ended at this time or later, or at most this long ago
     #[arg(long, value_name = "TIME|AGE", value_parser = super::parse_past_time)]
     since: Option<Timestamp>,
-    /// List only what ended before this time, or longer ago than this
+    /// List only those that ended before this time, or longer ago than this
     #[arg(long, value_name = "TIME|AGE", value_parser = super::parse_past_time)]
     until: Option<Timestamp>,
 }
@@ -70,7 +70,7 @@ pub(super) struct RequestArguments {
     /// List only requests for this plugin's routes
     #[arg(long, add = live::plugins())]
     plugin: Option<String>,
-    /// List only requests with a status from 500
+    /// List only requests with a status of 500 or above
     #[arg(long)]
     failed: bool,
     #[command(flatten)]
@@ -89,10 +89,10 @@ pub(super) struct MinuteArguments {
     /// List only this subscription
     #[arg(long, value_name = "OWNER/NAME", add = live::subscriptions())]
     subscription: Option<SubscriptionId>,
-    /// Begin with the minute of this time, or of this long ago
+    /// Begin with the minute that contains this time, or the minute this long ago
     #[arg(long, value_name = "TIME|AGE", value_parser = super::parse_past_time, default_value = "1h")]
     since: Timestamp,
-    /// End with the minute of this time, or of this long ago
+    /// End with the minute that contains this time, or the minute this long ago
     #[arg(long, value_name = "TIME|AGE", value_parser = super::parse_past_time)]
     until: Option<Timestamp>,
     #[command(flatten)]

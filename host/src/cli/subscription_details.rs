@@ -146,6 +146,7 @@ mod tests {
             id: "operator/hook".to_owned(),
             dynamic: true,
             status: SubscriptionStatus::Paused,
+            resumable: true,
             waits_for: Some("the endpoint is on hold".to_owned()),
             held_back_until: Some("2030-01-02T00:00:00.000Z".to_owned()),
             cursor: 17,

@@ -127,7 +127,7 @@ pub(super) struct Replay {
     /// Replay the event at this position only
     #[arg(long, value_name = "POSITION", value_parser = super::parse_position, conflicts_with = "until")]
     event: Option<u64>,
-    /// Replay events up to this position, or stored before this time, or longer ago than this
+    /// End the replay at this position, at this time, or this long ago
     #[arg(long, value_name = "POSITION|TIME|AGE", conflicts_with = "stop", value_parser = parse_until)]
     until: Option<ReplayUntil>,
     #[command(flatten)]

@@ -17,8 +17,10 @@ use super::output::Output;
 use super::response::Response;
 use crate::printable;
 use crate::projects::{display_path, join_names};
-use crate::scenario::{PluginUnderTest, ScenarioFile, ScenarioReport, check, check_with_crashes};
-use files::{applies_to, plugins_of, scenario_files, shared_files};
+use crate::scenario::{
+    PluginUnderTest, ScenarioFile, ScenarioReport, check, check_with_crashes, scenario_files, shared_files,
+};
+use files::{applies_to, plugins_of};
 use plugins::{Candidate, find_candidates};
 
 #[derive(Debug, clap::Args)]

@@ -7,7 +7,9 @@ use clap::Args as _;
 use super::*;
 use crate::documented::{blocks, fields_of, titled, with_commented_keys};
 use crate::ingress::producers::ProducerRule;
-use crate::plugin::{CanaryRule, CorsRule, Grants, LimitOverrides, RollbackRule, Sidecar, SubscriptionOverrides};
+use crate::plugin::{
+    CanaryRule, CorsRule, Grants, ImportRules, LimitOverrides, RollbackRule, Sidecar, SubscriptionOverrides,
+};
 use crate::subscription::RetryPolicy;
 
 const PAGE: &str = include_str!("../../../docs/configuration.md");
@@ -94,6 +96,10 @@ fn every_key_of_a_sidecar_is_documented() {
     check_keys(&all, "canary", &fields_of::<CanaryRule>());
     check_keys(&all, "rollback", &fields_of::<RollbackRule>());
     check_keys(&all, "subscriptions.user_registered", &fields_of::<SubscriptionOverrides>());
+    let imports = table(&all)["imports"].as_table().unwrap().clone();
+    let keys = imports.values().flat_map(|rules| rules.as_table().unwrap().keys().cloned()).collect();
+    assert_eq!(fields_of::<ImportRules>(), keys);
+    fields_of::<ImportRules>().iter().for_each(|key| assert!(PAGE.contains(&format!("| `{key}` |")), "{key}"));
     assert_eq!(fields_of::<CorsRule>(), table(&all)["cors"][0].as_table().unwrap().keys().cloned().collect());
     fields_of::<CorsRule>().iter().for_each(|key| assert!(PAGE.contains(&format!("| `{key}` |")), "{key}"));
     // These two tables show the defaults.

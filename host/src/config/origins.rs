@@ -202,8 +202,8 @@ impl Config {
             ingress: IngressSettings {
                 events: &self.events,
                 tls: self.ingress_tls.as_ref(),
-                access_log: self.ingress_front.access_log,
-                trusted_proxies: &self.ingress_front.proxies,
+                access_log: self.ingress_rules.access_log,
+                trusted_proxies: &self.ingress_rules.proxies,
             },
             http: &self.http,
             bus: &self.bus,

@@ -32,7 +32,7 @@ impl ReloadError {
     }
 }
 
-/// What changes with a file. None if there is no file.
+/// The metadata that changes with a file. `None` if the file does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileStamp(Option<(u64, u64, i64, i64)>);
 
@@ -88,7 +88,7 @@ impl Config {
         self.link_roots = new.link_roots;
         self.shutdown_grace_period = new.shutdown_grace_period;
         self.events = new.events;
-        self.ingress_front = new.ingress_front;
+        self.ingress_rules = new.ingress_rules;
         self.bus = BusConfig {
             url: self.bus.url.clone(),
             hop_limit: self.bus.hop_limit,

@@ -15,6 +15,7 @@ use super::load_check::{LoadCheck, LoadVerdict};
 use super::sources::{self, Changes};
 use crate::console;
 use crate::projects::{self, SourceIndex, SourcePaths};
+use crate::scenario::{ScenarioPaths, project_scenarios, shared_paths};
 use crate::telemetry;
 
 /// A build starts after this time without changes, since editors write a file in several steps.
@@ -38,6 +39,20 @@ pub(super) struct BuilderSettings {
     /// The sources of the current projects.
     pub(super) sources: SourceIndex,
     pub(super) load_check: LoadCheck,
+    /// Where the scenarios of the current projects are.
+    pub(super) scenarios: ScenarioPaths,
+}
+
+impl BuilderSettings {
+    /// Tells the rest of the process where the sources and the scenarios of the projects are.
+    fn show(&self, projects: &[Project]) {
+        self.sources.update(projects);
+        let all = projects.iter().flat_map(|project| project_scenarios(project.home(), project.script()));
+        let shared = self.path.is_dir().then(|| shared_paths(&self.path)).into_iter().flatten();
+        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let root = if self.path.is_dir() { &self.path } else { parent };
+        self.scenarios.set(root, all.chain(shared).collect());
+    }
 }
 
 /// Builds projects into a folder.
@@ -67,7 +82,7 @@ impl Builder {
         let mut reported: BTreeSet<_> = skipped.into_iter().collect();
         reported.extend(found.broken.iter().map(ToString::to_string));
         let Discovery { projects, visited: searched, .. } = found;
-        settings.sources.update(&projects);
+        settings.show(&projects);
         let (inputs, failed, unloadable, following) = Default::default();
         Self { settings, folder, projects, searched, inputs, reported, failed, unloadable, following }
     }
@@ -148,7 +163,7 @@ impl Builder {
         projects.extend(edited);
         let has_changed = projects != self.projects || found.visited != self.searched;
         (self.projects, self.searched) = (projects, found.visited);
-        self.settings.sources.update(&self.projects);
+        self.settings.show(&self.projects);
         self.remove_stale();
         has_changed
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use sandbus_toolchain::{Artifact, ArtifactForm};
 
 use crate::config::Config;
-use crate::plugin::{Digest, EngineConfig, Environment, Loader, Sidecar};
+use crate::plugin::{Digest, Environment, Loader, Sidecar};
 use crate::projects;
 
 /// Checks whether programs load.
@@ -29,8 +29,7 @@ impl LoadCheck {
     pub(super) fn new(config: &Config) -> anyhow::Result<Self> {
         /// One program is checked at a time, but a permit covers few core instances.
         const CONCURRENCY: usize = 2;
-        let (memory_bytes, source_lines) = (config.sandbox.max_memory_bytes, config.source_lines);
-        let engine = EngineConfig { concurrency: CONCURRENCY, memory_bytes, source_lines };
+        let engine = config.sandbox.engine(CONCURRENCY, config.source_lines);
         let defaults = config.sandbox.plugin_defaults();
         let loader = Loader::new(engine, config.data.join("cache"), defaults, Environment::default())?;
         let loader = match config.runtimes.clone() {

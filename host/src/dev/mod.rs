@@ -22,6 +22,7 @@ use crate::observer::Observer;
 use crate::otlp::Otlp;
 use crate::plugin::PreparedRuntimePaths;
 use crate::projects::{self, SourceIndex, join_names};
+use crate::scenario::ScenarioPaths;
 use crate::telemetry::{self, Format};
 use builder::{Builder, BuilderSettings, Folder};
 use cause_trees::CauseTrees;
@@ -85,8 +86,14 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     console::print_status(&format!("building {}", join_names(found.names())));
 
     // A project that does not build is built again after its next change.
-    let sources = SourceIndex::default();
-    let settings = BuilderSettings { path, verbose, sources: sources.clone(), load_check: LoadCheck::new(&config)? };
+    let (sources, scenarios) = (SourceIndex::default(), ScenarioPaths::of_directory(&path));
+    let settings = BuilderSettings {
+        path,
+        verbose,
+        sources: sources.clone(),
+        load_check: LoadCheck::new(&config)?,
+        scenarios: scenarios.clone(),
+    };
     let mut builder = Builder::new(settings, found, folder);
     let building = tokio::task::spawn_blocking(move || {
         builder.build();
@@ -95,7 +102,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let builder = listeners.answer_starting(building).await?;
 
     let (observer, observed) = Observer::channel();
-    let host = Host::start_on(listeners, config, observer, otlp).await?;
+    let host = Host::start_on(listeners, config, observer, otlp).await?.with_scenarios(scenarios);
     let asked = stop_signal()?;
     host.announce()?;
     if open {

@@ -25,12 +25,12 @@ impl Retries {
     /// Retries the waiting deliveries of each plugin that is loaded or swapped, until it is cancelled.
     pub(super) async fn run(self, cancelled: CancellationToken) {
         let mut changes = self.registry.changes();
-        let mut known: BTreeMap<String, Weak<Generation>> = BTreeMap::new();
+        let mut loaded: BTreeMap<String, Weak<Generation>> = BTreeMap::new();
         loop {
             let snapshot = Arc::clone(&changes.borrow_and_update());
             for (plugin, generation) in &snapshot.plugins {
                 let generation = Arc::downgrade(generation);
-                let former = known.insert(plugin.clone(), Weak::clone(&generation));
+                let former = loaded.insert(plugin.clone(), Weak::clone(&generation));
                 match former {
                     Some(former) if former.ptr_eq(&generation) => {}
                     Some(_) => self.retry_plugin(plugin, FAILED).await,

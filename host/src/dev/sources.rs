@@ -149,7 +149,7 @@ fn is_sidecar(path: &Path, sidecar: &Path) -> bool {
     path == sidecar || path == overlay_of(sidecar)
 }
 
-/// Whether a path within a project is a source.
+/// Whether a path within a project is a source. Those of Go lie next to the manifest.
 fn is_source(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // Compiled Python code.
@@ -160,7 +160,7 @@ fn is_source(path: &Path) -> bool {
 }
 
 fn is_script(path: &Path) -> bool {
-    const EXTENSIONS: [&str; 9] = ["js", "mjs", "cjs", "jsx", "ts", "mts", "cts", "tsx", "py"];
+    const EXTENSIONS: [&str; 10] = ["js", "mjs", "cjs", "jsx", "ts", "mts", "cts", "tsx", "py", "go"];
     path.extension().is_some_and(|extension| EXTENSIONS.iter().any(|script| extension == *script))
 }
 
@@ -178,8 +178,16 @@ mod tests {
 
     #[test]
     fn sources_are_told_from_what_lies_beside_them() {
-        for source in ["src/lib.rs", "src/model/data.json", "Cargo.toml", "package.json", "pyproject.toml", "plugin.js"]
-        {
+        for source in [
+            "src/lib.rs",
+            "src/model/data.json",
+            "Cargo.toml",
+            "package.json",
+            "pyproject.toml",
+            "plugin.js",
+            "main.go",
+            "go.mod",
+        ] {
             assert!(is_source(Path::new(source)), "{source}");
         }
         for other in ["Cargo.lock", "src/.lib.rs.swp", "src/lib.rs~", "target", "README.md", "src/__pycache__/a.pyc"] {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
-use super::permits::Permits;
+use super::permits::SubscriptionPermits;
 use super::trace::AttemptSpan;
 use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, DeliveryStatus, Settlement};
 use crate::outcome::{Cause, EffectNames, Effects, Failure, Outcome};
@@ -19,8 +19,8 @@ use crate::retry::{self, Verdict};
 use crate::subscription::Definition;
 use crate::usage::Usage;
 
-/// How long the dispatcher waits before it returns a claim whose commit failed permanently. The process ends soon, and
-/// another attempt before that would fail, too.
+/// How long the dispatcher waits before it gives back a claim whose commit failed permanently. The process ends soon,
+/// and another attempt before that would fail, too.
 const GIVE_BACK_PAUSE: Duration = Duration::from_secs(1);
 
 /// Makes attempts at the deliveries of a subscription.
@@ -31,8 +31,8 @@ pub(crate) struct AttemptRunner {
     pub(crate) hop_limit: u32,
     /// Draws the jitter of a retry's delay, from 0 to 1.
     pub(crate) jitter: fn() -> f64,
-    /// Whether failed deliveries wait for `Subscriptions::retry_now` instead of following the retry policy.
-    pub(crate) holds_failures: bool,
+    /// Whether failed deliveries are held until `Subscriptions::retry_now`, instead of following the retry policy.
+    pub(crate) holds_failed_deliveries: bool,
     /// Receives the reports on attempts.
     pub(crate) reporter: Arc<dyn AttemptReporter>,
     /// Cancelled when the host stops.
@@ -45,7 +45,8 @@ pub(crate) trait DeliveryHandler: Sync {
     fn invoke(&self, delivery: &Arc<Delivery>) -> impl Future<Output = Option<InvocationResult>> + Send;
 }
 
-/// Receives the reports on attempts. The log, the metrics, `sandbus dev` and scenarios all use it.
+/// Receives the reports on attempts. A worker's reporter passes them to the ledger, the metrics, the log, the traces
+/// and `sandbus dev`. A scenario has a reporter of its own.
 pub(crate) trait AttemptReporter: Send + Sync {
     /// Whether the report needs the event types and state keys in the attempt's effects.
     fn needs_names(&self, _record: &AttemptRecord) -> bool {
@@ -102,9 +103,9 @@ struct Reruns {
 }
 
 impl AttemptRunner {
-    /// Makes attempts at a delivery until an outcome is committed. If no outcome can be committed, it drops the claim,
-    /// which returns the delivery.
-    pub(crate) async fn run(&self, claim: Claim, permits: Permits, handler: &impl DeliveryHandler) {
+    /// Makes one attempt at a delivery. After a conflict, the handler runs again as part of the same attempt. If no
+    /// outcome can be committed, the claim is dropped, which gives the delivery back.
+    pub(crate) async fn run(&self, claim: Claim, permits: SubscriptionPermits, handler: &impl DeliveryHandler) {
         self.run_from(claim, permits, handler, Reruns::default(), None).await;
     }
 
@@ -112,7 +113,7 @@ impl AttemptRunner {
     pub(super) async fn settle(
         &self,
         claim: Claim,
-        permits: Permits,
+        permits: SubscriptionPermits,
         handler: &impl DeliveryHandler,
         invocation: InvocationResult,
     ) {
@@ -123,7 +124,7 @@ impl AttemptRunner {
     pub(super) async fn resume(
         &self,
         claim: Claim,
-        permits: Permits,
+        permits: SubscriptionPermits,
         handler: &impl DeliveryHandler,
         attempt: SubmittedAttempt,
         error: CommitError,
@@ -137,7 +138,7 @@ impl AttemptRunner {
     async fn run_from(
         &self,
         mut claim: Claim,
-        mut permits: Permits,
+        mut permits: SubscriptionPermits,
         handler: &impl DeliveryHandler,
         mut reruns: Reruns,
         mut completed: Option<InvocationResult>,
@@ -165,7 +166,7 @@ impl AttemptRunner {
         }
     }
 
-    /// Invokes the handler and waits for it. None if the delivery is returned, or if its claim is lost. The bus would
+    /// Invokes the handler and waits for it. None if the delivery is given back, or if its claim is lost. The bus would
     /// refuse the outcome of a lost claim.
     async fn invoke(&self, claim: &Claim, handler: &impl DeliveryHandler) -> Option<InvocationResult> {
         if let Some(rejection) = self.check_hops(claim.delivery()) {
@@ -210,7 +211,7 @@ impl AttemptRunner {
     }
 
     fn verdict(&self, delivery: &Delivery, outcome: Outcome) -> Verdict {
-        if self.holds_failures {
+        if self.holds_failed_deliveries {
             return retry::hold(outcome);
         }
         retry::decide(&self.definition.retry, delivery.attempt, outcome, (self.jitter)())
@@ -246,7 +247,7 @@ impl AttemptRunner {
         let record = AttemptRecord { verdict: self.verdict(claim.delivery(), outcome), ..attempt.record };
         match claim.settle(Settlement { record: record.clone(), effects: None }).await {
             Ok(status) => {
-                // Its effects were refused.
+                // The record has no names, because the effects were refused.
                 let names = self.reporter.needs_names(&record).then(EffectNames::default);
                 self.reporter.settled(&record, names, status, attempt.span);
             }

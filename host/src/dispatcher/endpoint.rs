@@ -26,7 +26,7 @@ pub(super) struct Endpoints(Arc<EndpointTable>);
 
 #[derive(Debug, Default)]
 struct EndpointTable {
-    known: Mutex<HashMap<String, Endpoint>>,
+    remembered: Mutex<HashMap<String, Endpoint>>,
     /// Notified when a permit is released.
     freed: Notify,
 }
@@ -69,8 +69,8 @@ impl Endpoint {
 
 impl EndpointTable {
     /// Nothing panics while the lock is held, so a poisoned lock is usable.
-    fn known(&self) -> MutexGuard<'_, HashMap<String, Endpoint>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn remembered(&self) -> MutexGuard<'_, HashMap<String, Endpoint>> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -116,15 +116,15 @@ impl Endpoints {
 
     /// Accesses the state of an endpoint, which is created if it is not known.
     fn endpoint<T>(&self, url: &str, access: impl FnOnce(&mut Endpoint) -> T) -> T {
-        let mut known = self.0.known();
-        if let Some(endpoint) = known.get_mut(url) {
+        let mut remembered = self.0.remembered();
+        if let Some(endpoint) = remembered.get_mut(url) {
             return access(endpoint);
         }
-        if known.len() >= REMEMBERED_LIMIT {
+        if remembered.len() >= REMEMBERED_LIMIT {
             // A forgotten endpoint starts as a new one.
-            known.retain(|_, endpoint| endpoint.running > 0);
+            remembered.retain(|_, endpoint| endpoint.running > 0);
         }
-        access(known.entry(url.to_owned()).or_default())
+        access(remembered.entry(url.to_owned()).or_default())
     }
 }
 
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_is_told_of_the_end() {
+    async fn a_waiting_delivery_ends_when_it_is_cancelled() {
         let endpoints = Endpoints::default();
         let _place = admitted(&endpoints).await.unwrap();
         assert!(endpoints.admit(URL, || false, &CancellationToken::new()).await.is_none());

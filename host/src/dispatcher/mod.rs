@@ -46,8 +46,8 @@ pub struct Dispatcher {
     observer: Observer,
     recorder: Recorder,
     tracer: Tracer,
-    /// Whether failed deliveries of plugins wait for `Subscriptions::retry_now`.
-    holds_failures: bool,
+    /// Whether failed deliveries of plugins are held until `Subscriptions::retry_now`.
+    holds_failed_deliveries: bool,
     /// The running attempts. They outlive their workers, so that a shutdown can wait for them.
     attempts: TaskTracker,
 }
@@ -68,7 +68,7 @@ impl Dispatcher {
             observer,
             recorder,
             tracer,
-            holds_failures: false,
+            holds_failed_deliveries: false,
             attempts,
         }
     }
@@ -91,11 +91,11 @@ impl Dispatcher {
         Self { tracer, ..self }
     }
 
-    /// Sets whether failed deliveries of plugins wait for `Subscriptions::retry_now` instead of following the retry
-    /// policy.
+    /// Sets whether failed deliveries of plugins are held until `Subscriptions::retry_now`, instead of following the
+    /// retry policy.
     #[must_use]
-    pub fn holding_failures(self, holds_failures: bool) -> Self {
-        Self { holds_failures, ..self }
+    pub fn holding_failed_deliveries(self, holds_failed_deliveries: bool) -> Self {
+        Self { holds_failed_deliveries, ..self }
     }
 
     /// The clock for latencies and for the holds of endpoints.
@@ -103,17 +103,17 @@ impl Dispatcher {
         self.webhooks.clock()
     }
 
-    /// Runs a worker for each subscription until cancelled, and then waits for the running attempts. If the process
+    /// Runs a worker for each feed until cancelled, and then waits for the running attempts. If the process
     /// ends before that, the events of these attempts are delivered again at the next start.
     pub async fn run(self, cancelled: CancellationToken) {
         let workers = TaskTracker::new();
-        let mut known: HashMap<FeedId, CancellationToken> = HashMap::new();
+        let mut running: HashMap<FeedId, CancellationToken> = HashMap::new();
         let mut catalogue = self.bus.catalogue();
         loop {
             let current = Arc::clone(&catalogue.borrow_and_update());
-            known.retain(|_, worker| !worker.is_cancelled());
+            running.retain(|_, worker| !worker.is_cancelled());
             for entry in &current.feeds {
-                let Entry::Vacant(unknown) = known.entry(entry.feed) else { continue };
+                let Entry::Vacant(vacant) = running.entry(entry.feed) else { continue };
                 // It may have been deleted since the catalogue was read.
                 let Some(subscription) = self.bus.feed(entry.feed) else { continue };
                 let ended = CancellationToken::new();
@@ -123,7 +123,7 @@ impl Dispatcher {
                     run.await;
                     drop(guard);
                 });
-                unknown.insert(ended);
+                vacant.insert(ended);
             }
             tokio::select! {
                 () = cancelled.cancelled() => break,

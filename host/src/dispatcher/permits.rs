@@ -1,18 +1,18 @@
-//! The permits that a delivery holds.
+//! The permits of a feed (a subscription or a replay) that a delivery holds.
 
 use tokio::sync::OwnedSemaphorePermit;
 
-/// The permits of one delivery, released when they are dropped. A scenario makes one attempt at a time and needs
-/// none.
+/// The permits of a feed that one delivery holds. Dropping them releases them. A scenario makes one attempt at a time
+/// and needs none.
 #[derive(Debug, Default)]
-pub(crate) struct Permits {
+pub(crate) struct SubscriptionPermits {
     /// Held while the handler runs. A serial subscription holds it until the outcome is durable.
     running: Option<OwnedSemaphorePermit>,
     /// Held until the outcome is durable.
     _unsettled: Option<OwnedSemaphorePermit>,
 }
 
-impl Permits {
+impl SubscriptionPermits {
     pub(super) fn new(running: OwnedSemaphorePermit, unsettled: OwnedSemaphorePermit) -> Self {
         Self { running: Some(running), _unsettled: Some(unsettled) }
     }

@@ -9,7 +9,7 @@ use super::trace::{self, AttemptSpan};
 use crate::bus::Delivery;
 use crate::otlp::Tracer;
 use crate::outcome::{Cause, Failure, Outcome, StateView};
-use crate::plugin::{Admission, Call, Generation, HandlerResult, Instance};
+use crate::plugin::{Admission, EventInvocation, EventResult, Generation, Instance};
 use crate::subscription::Definition;
 use crate::threads::Panicked;
 
@@ -67,7 +67,7 @@ impl PluginHandler {
             let state = bus.state(&thread_generation.name);
             let mut invocation = invoke_plugin(state, &thread_generation, &delivery, timeout, &mut instance, &tracer);
             invocation.usage.queued = queued;
-            thread_generation.return_instance(instance);
+            thread_generation.keep_instance(instance);
             drop(permits);
             invocation
         });
@@ -94,7 +94,7 @@ pub(crate) fn invoke_plugin(
     tracer: &Tracer,
 ) -> InvocationResult {
     let operation = trace::begin(tracer, delivery);
-    let call = Call {
+    let invocation = EventInvocation {
         logged: &delivery.logged,
         subscription: &delivery.subscription.name,
         attempt: delivery.attempt,
@@ -103,8 +103,8 @@ pub(crate) fn invoke_plugin(
         trace: operation.as_ref().map(|operation| operation.context),
     };
     let started = Instant::now();
-    let handled = generation.handle_event(&call, timeout, state, instance);
-    let HandlerResult { outcome, effects, usage } = handled;
+    let handled = generation.handle_event(&invocation, timeout, state, instance);
+    let EventResult { outcome, effects, usage } = handled;
     let (generation, span) = (Some(Arc::clone(generation)), operation.into());
     InvocationResult { outcome, effects, generation, took: started.elapsed(), usage, span }
 }

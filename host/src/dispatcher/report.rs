@@ -41,7 +41,7 @@ impl AttemptReporter for Reporter {
         let (context, is_replay) = (span.as_ref().map(|span| span.context), delivery.kind.is_replay());
         self.metrics.settled(&SettledAttempt { status, latency, took: record.took, is_replay, span: context });
         self.recorder.record_attempt(self.statistics.as_deref(), record, names, status);
-        self.observer.record(|| Observation::Attempt { record: record.without_exchanges(), status });
+        self.observer.record(|| Observation::Attempt { record: record.without_recorded_responses(), status });
         log(record, status, latency, context);
         if let Some(span) = span {
             trace::end(&self.tracer, *span, record, status, latency);

@@ -57,7 +57,7 @@ fn begin_at(tracer: &Tracer, delivery: &Delivery, started: UnixNanos) -> Option<
     if let Some(span) = &mut operation.span
         && started.timestamp().since(published_at(event).unwrap_or(delivery.logged.stored_at)) > LINK_AFTER
     {
-        // The first attempt is the cause of later ones if the event has none.
+        // If the event has no trace context, the spans of later attempts link to the first attempt.
         let first = || SpanContext { trace, span: span_id(delivery, 1), is_sampled: true };
         span.link = parent.or_else(|| (delivery.attempt > 1).then(first));
         span.parent = None;
@@ -152,8 +152,7 @@ mod tests {
             ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
             ("OTEL_TRACES_SAMPLER_ARG", ratio),
         ];
-        let find =
-            |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         let config = OtlpConfig::read(&find).unwrap().unwrap();
         Otlp::new(config, Clock::manual(Timestamp(now))).unwrap().tracer()
     }

@@ -47,9 +47,9 @@ pub(super) struct WebhookRequest<'a> {
     pub(super) client: &'a ClientTrace,
 }
 
-/// How the requests of a delivery reach their endpoint.
-struct EndpointRoute {
-    /// The private networks to which its name may resolve.
+/// The limits of a delivery's requests: the networks that they may reach, and their time.
+struct RequestPolicy {
+    /// The private networks to which the name of the endpoint may resolve.
     networks: GrantedNetworks,
     /// The time for each request.
     timeout: Duration,
@@ -91,9 +91,9 @@ impl Webhooks {
             (Err(reason), _) => return WebhookResult::Failed(reason),
         }
         let networks = grants.map_or(GrantedNetworks::AllNamed, |grants| grants.networks.clone());
-        let route = EndpointRoute { networks, timeout };
-        let result = match self.handshake(webhook, &route).await {
-            Ok(()) => self.send(request, &route).await,
+        let policy = RequestPolicy { networks, timeout };
+        let result = match self.handshake(webhook, &policy).await {
+            Ok(()) => self.send(request, &policy).await,
             Err(result) => result,
         };
         if let WebhookResult::Overloaded(..) = result {
@@ -102,7 +102,7 @@ impl Webhooks {
         result
     }
 
-    async fn send(&self, request: &WebhookRequest<'_>, route: &EndpointRoute) -> WebhookResult {
+    async fn send(&self, request: &WebhookRequest<'_>, policy: &RequestPolicy) -> WebhookResult {
         let WebhookRequest { webhook, event, client, .. } = *request;
         let (headers, body) = match self.message(webhook, event) {
             Ok(message) => message,
@@ -111,11 +111,11 @@ impl Webhooks {
         let mut request = self.request(Method::POST, webhook);
         let url = request.uri_ref().cloned().unwrap_or_default();
         let mut span = None;
-        if let Some(known) = request.headers_mut() {
-            known.extend(headers);
-            span = client.begin(known, &Method::POST, &url);
+        if let Some(request_headers) = request.headers_mut() {
+            request_headers.extend(headers);
+            span = client.begin(request_headers, &Method::POST, &url);
         }
-        let answer = self.exchange(request, body, route).await;
+        let answer = self.send_request(request, body, policy).await;
         if let Some(span) = span {
             span.end(match &answer {
                 Ok(response) => Ok(response.status().as_u16()),
@@ -133,21 +133,21 @@ impl Webhooks {
     fn request(&self, method: Method, webhook: &Webhook) -> Builder {
         let request =
             Request::builder().method(method).uri(endpoint::sendable(&webhook.url)).header(ORIGIN, &self.origin);
-        // The URL contains a secret (section 3.2).
+        // A URL may contain a secret: an access token in its query (section 3.2).
         let is_secret = webhook.url.split_once('?').is_some_and(|(_, query)| has_access_token(query));
         if is_secret { request.header(CACHE_CONTROL, "no-store") } else { request }
     }
 
     /// Sends a request, and waits for the head of its response.
-    async fn exchange(
+    async fn send_request(
         &self,
         request: Builder,
         body: Vec<u8>,
-        route: &EndpointRoute,
+        policy: &RequestPolicy,
     ) -> Result<Response<Body>, WebhookResult> {
         // The error does not contain the URL, which may hold a secret.
         let request = request.body(outbound::body(body)).map_err(|error| WebhookResult::Failed(error.to_string()))?;
-        let sent = tokio::time::timeout(route.timeout, self.client.send(request, &route.networks, None)).await;
+        let sent = tokio::time::timeout(policy.timeout, self.client.send(request, &policy.networks, None)).await;
         let late = |_| WebhookResult::Failed("the webhook did not answer in time".to_owned());
         sent.map_err(late)?.map_err(|error| WebhookResult::Failed(describe(&error)))
     }
@@ -186,11 +186,11 @@ impl Webhooks {
 
     /// Asks an endpoint once for its agreement, if the subscription requires it, and for its rate limit (Web Hooks
     /// 1.0.2, section 4).
-    async fn handshake(&self, webhook: &Webhook, route: &EndpointRoute) -> Result<(), WebhookResult> {
+    async fn handshake(&self, webhook: &Webhook, policy: &RequestPolicy) -> Result<(), WebhookResult> {
         if !webhook.handshake || self.endpoints.has_agreed(&webhook.url) {
             return Ok(());
         }
-        let response = self.exchange(self.request(Method::OPTIONS, webhook), Vec::new(), route).await?;
+        let response = self.send_request(self.request(Method::OPTIONS, webhook), Vec::new(), policy).await?;
         let allowed = response.headers().get("webhook-allowed-origin");
         // The status is irrelevant (section 4.2), unless the endpoint refuses requests altogether.
         let result = self.interpret(&response);

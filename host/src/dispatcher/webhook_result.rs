@@ -150,7 +150,7 @@ mod tests {
             (&["7"][..], seconds(7)),
             (&["0120"], seconds(120)),
             (&["86400"], seconds(86_400)),
-            // The three forms of section 5.6.7, of which the last two are obsolete and must be read.
+            // The three forms of section 5.6.7. The last two are obsolete, but a recipient must accept them.
             (&["Sun, 06 Nov 1994 08:49:37 GMT"], seconds(30)),
             (&["Sunday, 06-Nov-94 08:49:37 GMT"], seconds(30)),
             (&["Sun Nov  6 08:49:37 1994"], seconds(30)),

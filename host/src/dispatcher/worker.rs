@@ -1,5 +1,6 @@
-//! The worker of one subscription: it claims a delivery when the target can handle it and a permit is free, and
-//! passes the claim to an attempt.
+//! The worker of one feed: a subscription, or a replay of one. It waits until the target can handle a delivery and the
+//! subscription's concurrency allows another one, claims a delivery, and starts a slice or an attempt with the claim.
+//! These wait for the permits of the plugin and of the host.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Dispatcher;
 use super::attempt::{AttemptReporter, AttemptRunner, random_jitter};
 use super::endpoint_handler::EndpointHandler;
-use super::permits::Permits;
+use super::permits::SubscriptionPermits;
 use super::plugin_handler::PluginHandler;
 use super::report::Reporter;
 use super::slice::{BacklogFlag, Slice};
@@ -36,9 +37,9 @@ pub(super) struct Worker {
     slice_ended: Arc<Notify>,
 }
 
-/// A subscription may have as many running slices as there are cores. It starts another slice only if no running slice
-/// ends within this time, because their handlers are then slow or wait for something.
-const SPREAD_AFTER: Duration = Duration::from_millis(2);
+/// A subscription starts as many slices at once as there are cores. It starts an extra one only if no running slice
+/// ends within this time, because the handlers are then slow or wait for something.
+const EXTRA_SLICE_AFTER: Duration = Duration::from_millis(2);
 
 impl Worker {
     pub(super) fn new(dispatcher: Dispatcher, feed: Arc<dyn SubscriptionFeed>) -> Self {
@@ -85,8 +86,9 @@ impl Worker {
         }
     }
 
-    /// Starts a task for a claim: a slice if the subscription's deliveries may run in parallel, otherwise an attempt.
-    fn begin(&self, claim: Claim, permits: Permits, cancelled: &CancellationToken) {
+    /// Starts a task for a claim: a slice if a plugin handles it and deliveries may run in parallel, otherwise an
+    /// attempt.
+    fn begin(&self, claim: Claim, permits: SubscriptionPermits, cancelled: &CancellationToken) {
         let definition = self.feed.definition();
         let runner = self.attempt_runner(Arc::clone(&definition), cancelled);
         let tasks = &self.dispatcher.attempts;
@@ -123,7 +125,8 @@ impl Worker {
     fn attempt_runner(&self, definition: Arc<Definition>, cancelled: &CancellationToken) -> AttemptRunner {
         AttemptRunner {
             // Held deliveries wait for the next version of their plugin, and an endpoint has no versions.
-            holds_failures: self.dispatcher.holds_failures && matches!(definition.target, Target::Plugin(_)),
+            holds_failed_deliveries: self.dispatcher.holds_failed_deliveries
+                && matches!(definition.target, Target::Plugin(_)),
             definition,
             hop_limit: self.dispatcher.hop_limit,
             jitter: random_jitter,
@@ -142,9 +145,9 @@ impl Worker {
         }
     }
 
-    /// Waits for the target, for permits and for a delivery, in this order. The permits are the subscription's own, so
-    /// an idle subscription holds nothing that others need. Dropping the future loses nothing.
-    async fn next(&mut self) -> (Claim, Permits) {
+    /// Waits for the target, the store, the permits and a delivery, in this order. The permits are the feed's own, so an
+    /// idle subscription holds nothing that others need. Dropping the future loses nothing.
+    async fn next(&mut self) -> (Claim, SubscriptionPermits) {
         loop {
             self.wait_for_target().await;
             self.wait_for_store().await;
@@ -158,7 +161,7 @@ impl Worker {
             let unsettled = acquire(&self.unsettled).await;
             self.wait_for_slices().await;
             match self.feed.claim().await {
-                Ok(claim) => return (claim, Permits::new(running, unsettled)),
+                Ok(claim) => return (claim, SubscriptionPermits::new(running, unsettled)),
                 Err(error) => {
                     // The bus logs outages itself.
                     if error.kind() != StoreErrorKind::Unavailable {
@@ -175,7 +178,7 @@ impl Worker {
     async fn wait_for_slices(&self) {
         let running = self.running_limit.saturating_sub(self.running.available_permits() + 1);
         if running >= self.dispatcher.capacity.threads.cores() {
-            drop(tokio::time::timeout(SPREAD_AFTER, self.slice_ended.notified()).await);
+            drop(tokio::time::timeout(EXTRA_SLICE_AFTER, self.slice_ended.notified()).await);
         }
     }
 

@@ -31,7 +31,7 @@ impl LinkRoots {
         }
         Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
-            "it leads to a file outside the directories that links may lead into",
+            "it points to a file outside the directories that links may point into",
         ))
     }
 
@@ -47,7 +47,7 @@ impl LinkRoots {
         match std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())) {
             Ok(opened) if !self.contain(&opened) => Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
-                "it was replaced while it was opened, and leads outside the directories that links may lead into",
+                "it was replaced while it was opened, and points outside the directories that links may point into",
             )),
             Ok(_) => Ok(file),
             Err(error) => Err(error),

@@ -19,7 +19,8 @@ use crate::server::{self, HttpLimits, Listener, Tls, TlsConfig};
 
 /// How long a probe listener waits for its requests when the host ends.
 const PROBE_GRACE_PERIOD: Duration = Duration::from_secs(2);
-/// How long a client of the probe listener may send nothing. Its connections are few, so that none may be kept.
+/// How long a client of the probe listener may send nothing. The time is short, because the listener has few
+/// connections.
 const PROBE_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The bound listeners of a host that does not serve yet. The probe listener already answers.
@@ -41,8 +42,9 @@ impl BoundListeners {
     pub async fn bind(config: &Config) -> anyhow::Result<Self> {
         let ingress_tls = load_tls("ingress", config.ingress_tls.as_ref())?;
         let admin_tls = load_tls("admin", config.admin_tls.as_ref())?;
-        let ingress =
-            Listener::bind(config.listen, "--listen", ingress_tls).await?.with_front(config.ingress_front.clone());
+        let ingress = Listener::bind(config.listen, "--listen", ingress_tls)
+            .await?
+            .with_public_rules(config.ingress_rules.clone());
         let admin = Listener::bind(config.admin, "--admin-listen", admin_tls).await?;
         let admin_socket = config.admin_socket.as_deref().map(bind_socket).transpose()?;
         let connections = Connections::within(config.http.max_connections, descriptors::raise());

@@ -16,8 +16,8 @@ use crate::config::{Config, FileStamp, ReloadError, ReloadReport};
 use crate::ingress::Producers;
 use crate::ledger::Recorder;
 use crate::outbound;
-use crate::plugin::{Folder, Loader};
-use crate::server::FrontRules;
+use crate::plugin::{Loader, ReconcilerHandle};
+use crate::server::PublicListenerRules;
 use crate::telemetry;
 
 /// How often the file is checked. A file that is being written is reloaded once it stays as it is for this long.
@@ -31,13 +31,13 @@ pub(super) struct Reloader {
     pub(super) config: HostConfig,
     pub(super) bus: SharedBus,
     pub(super) producers: Arc<ArcSwap<Producers>>,
-    pub(super) front: Option<Arc<ArcSwap<FrontRules>>>,
+    pub(super) public_rules: Option<Arc<ArcSwap<PublicListenerRules>>>,
     pub(super) recorder: Recorder,
     pub(super) client: outbound::Client,
     pub(super) loader: Arc<Loader>,
-    pub(super) folder: Folder,
+    pub(super) reconciler: ReconcilerHandle,
     pub(super) view: Arc<ArcSwap<ConfigurationView>>,
-    /// SIGHUP, if it asks for a reload.
+    /// The stream of SIGHUP, if SIGHUP triggers a reload.
     pub(super) hangups: Option<Signal>,
 }
 
@@ -91,7 +91,7 @@ impl Reloader {
             Err(error) => {
                 is_refused = true;
                 for fault in error.faults() {
-                    tracing::error!(fault, "the configuration was not reloaded; the host keeps the one that it has");
+                    tracing::error!(fault, "the configuration was not reloaded; the host keeps the current one");
                 }
             }
         }
@@ -128,13 +128,13 @@ impl Reloader {
         if let Some(producers) = producers {
             self.producers.store(Arc::new(producers));
         }
-        if let Some(front) = &self.front {
-            front.store(Arc::new(config.ingress_front.clone()));
+        if let Some(public_rules) = &self.public_rules {
+            public_rules.store(Arc::new(config.ingress_rules.clone()));
         }
         self.bus.set_limits(&config.bus.settings());
         self.recorder.reconfigure(&config.ledger);
         if concerns_plugins {
-            self.folder.reload(&config.link_roots, self.loader.host_settings().secrets.clone()).await;
+            self.reconciler.reload(&config.link_roots, self.loader.host_settings().secrets.clone()).await;
         }
         self.view.store(Arc::new(view_configuration(&config)));
         self.config.store(Arc::new(config));
@@ -142,7 +142,7 @@ impl Reloader {
     }
 }
 
-/// Waits for SIGHUP; forever if it does not ask for a reload.
+/// Waits for SIGHUP, or forever if SIGHUP does not trigger a reload.
 async fn hangup(signal: &mut Option<Signal>) {
     match signal {
         // The stream of a signal never ends.

@@ -10,7 +10,7 @@ pub(super) fn notify_reloading() {
     }
 }
 
-/// Sends states to the supervisor. There is none unless `NOTIFY_SOCKET` is set.
+/// Sends states to systemd, if it listens: only if `NOTIFY_SOCKET` is set.
 pub(super) fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(false, states) {
         tracing::warn!(%error, "cannot tell systemd about the state of the host");

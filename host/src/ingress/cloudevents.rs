@@ -271,6 +271,7 @@ const CORE: [&str; 8] = ["id", "source", "specversion", "type", "subject", "time
 struct Attributes {
     core: BTreeMap<&'static str, String>,
     extensions: BTreeMap<String, String>,
+    /// The names of the attributes that are JSON booleans or integers.
     typed: BTreeSet<String>,
 }
 

@@ -27,8 +27,8 @@ const DECIDED: [HeaderName; 6] = [
     ACCESS_CONTROL_MAX_AGE,
 ];
 
-/// The answer to a preflight request, if it is one for a path with a rule. A plugin with an `OPTIONS` route for the path
-/// answers itself.
+/// The response to a preflight request. `None` if the request is not a preflight request, if no rule applies to its
+/// path, or if a plugin has an `OPTIONS` route for the path and responds itself.
 pub(super) async fn preflight(
     snapshot: &RegistrySnapshot,
     method: &Method,
@@ -46,7 +46,7 @@ pub(super) async fn preflight(
     }
     let rules: Vec<_> =
         METHODS.iter().filter_map(|&method| Some((method, policy_for(snapshot, method, path)?))).collect();
-    // Without a rule for the method, the others tell the browser which methods it may use.
+    // If the method has no rule, the rules of other methods tell the browser which methods it may use.
     let of_method = rules.iter().find(|(method, _)| wanted.as_bytes() == method.as_bytes());
     let (_, policy) = of_method.or_else(|| rules.first())?;
     let methods = rules.iter().filter(|(_, other)| Arc::ptr_eq(other, policy));
@@ -55,7 +55,7 @@ pub(super) async fn preflight(
     if let Some(max_age) = policy.max_age {
         layer = layer.max_age(max_age);
     }
-    let mut response = through(layer, Method::OPTIONS, headers.clone(), Response::default()).await;
+    let mut response = with_layer_headers(layer, Method::OPTIONS, headers.clone(), Response::default()).await;
     *response.status_mut() = StatusCode::NO_CONTENT;
     Some(response)
 }
@@ -72,7 +72,7 @@ fn policy_for(snapshot: &RegistrySnapshot, method: &str, path: &str) -> Option<A
 pub(super) async fn apply(policy: &CorsPolicy, origin: Option<HeaderValue>, mut response: Response) -> Response {
     DECIDED.iter().for_each(|name| drop(response.headers_mut().remove(name)));
     let headers = origin.map(|origin| (ORIGIN, origin)).into_iter().collect();
-    through(layer(policy), Method::GET, headers, response).await
+    with_layer_headers(layer(policy), Method::GET, headers, response).await
 }
 
 /// The rules that preflight requests and other requests share.
@@ -94,7 +94,7 @@ fn layer(policy: &CorsPolicy) -> CorsLayer {
 }
 
 /// The response with what the layer adds for a request with this method and these headers.
-async fn through(layer: CorsLayer, method: Method, headers: HeaderMap, response: Response) -> Response {
+async fn with_layer_headers(layer: CorsLayer, method: Method, headers: HeaderMap, response: Response) -> Response {
     let mut request = Request::new(());
     *request.method_mut() = method;
     *request.headers_mut() = headers;

@@ -82,27 +82,27 @@ impl PublishParams {
 }
 
 pub(super) async fn handle(State(ingress): State<Arc<Ingress>>, request: Request<Body>) -> Response {
-    admit_and_publish(&ingress, request).await.unwrap_or_else(IntoResponse::into_response)
+    authorize_and_publish(&ingress, request).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn admit_and_publish(ingress: &Ingress, request: Request<Body>) -> Result<Response, Problem> {
+async fn authorize_and_publish(ingress: &Ingress, request: Request<Body>) -> Result<Response, Problem> {
     if request.method() != Method::POST {
         return Err(Problem::method_not_allowed(&["POST".to_owned()]));
     }
     // Checked before the body is read, so that refusing an unknown publisher is cheap.
     let producers = ingress.producers.load_full();
-    let publisher = producers.admit(request.headers()).await?;
-    let publishing = Publishing {
+    let publisher = producers.authorize(request.headers()).await?;
+    let service = PublishService {
         bus: &*ingress.bus,
         body_reader: &ingress.body_reader,
         replies_ended: &ingress.replies_ended,
         tracer: &ingress.tracer,
     };
-    publishing.publish(&publisher, request).await
+    service.publish(&publisher, request).await
 }
 
 /// Publishes the events of requests.
-pub(crate) struct Publishing<'a> {
+pub(crate) struct PublishService<'a> {
     pub(crate) bus: &'a dyn Bus,
     pub(crate) body_reader: &'a BodyReader,
     /// Cancelled when the host stops and no reply can come any more.
@@ -110,7 +110,7 @@ pub(crate) struct Publishing<'a> {
     pub(crate) tracer: &'a Tracer,
 }
 
-impl Publishing<'_> {
+impl PublishService<'_> {
     /// Publishes a request's events. Refuses all of them if one is malformed or not permitted, or if a limit leaves no
     /// space for all.
     pub(crate) async fn publish(&self, publisher: &Publisher<'_>, request: Request<Body>) -> Result<Response, Problem> {

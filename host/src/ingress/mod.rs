@@ -3,15 +3,15 @@
 pub(crate) mod cloudevents;
 mod cors;
 pub(crate) mod events;
+pub(crate) mod handler_responses;
 pub(crate) mod producers;
 mod publish_trace;
 pub(crate) mod reply;
 mod request_record;
-pub(crate) mod respond;
 pub(crate) mod routes;
-mod services;
 mod spool;
 mod tokens;
+mod wasi_http;
 
 use std::sync::Arc;
 use std::time::Duration;

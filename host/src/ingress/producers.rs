@@ -80,8 +80,8 @@ pub struct ProducerRule {
 }
 
 impl ProducerRule {
-    /// The name whose limits the events count against. Rules with the same token file are one producer, and so are all
-    /// rules without a file. No plugin can have such a name.
+    /// The producer's name as a holder: the host counts its events against the limits of this name. Rules with the same
+    /// token file are one producer, and so are all rules without a file. No plugin can have such a name.
     fn holder(&self) -> String {
         let tokens = self.token_file.as_deref().map(Path::to_string_lossy).unwrap_or_default();
         format!("producer:{tokens}")
@@ -241,27 +241,27 @@ impl Producers {
     ///
     /// # Errors
     /// A problem: 403 if nobody may publish, 401 if the token is missing or unknown.
-    pub(super) async fn admit(&self, headers: &HeaderMap) -> Result<Publisher<'_>, Problem> {
+    pub(super) async fn authorize(&self, headers: &HeaderMap) -> Result<Publisher<'_>, Problem> {
         if self.0.is_empty() {
             let detail = "publishing over HTTP is off; name the producers in sandbus.toml, with [ingress] events = { types = [\"order.>\"], sources = [\"/shop\"] }, or publish as an operator with `sandbus publish`";
             return Err(Problem::new(StatusCode::FORBIDDEN, "ingress-off", detail));
         }
         let token = bearer(headers);
-        let mut admitted = Vec::new();
+        let mut authorized = Vec::new();
         for producer in &self.0 {
-            let is_admitted = match (&producer.tokens, token) {
+            let is_authorized = match (&producer.tokens, token) {
                 (None, None) => true,
                 (Some(tokens), Some(token)) => tokens.accept(token).await,
                 (None, Some(_)) | (Some(_), None) => false,
             };
-            if is_admitted {
-                admitted.push(&producer.rule);
+            if is_authorized {
+                authorized.push(&producer.rule);
             }
         }
-        if admitted.is_empty() {
+        if authorized.is_empty() {
             return Err(not_authorized(token.is_some()));
         }
-        Ok(Publisher::Producers(admitted))
+        Ok(Publisher::Producers(authorized))
     }
 }
 
@@ -463,15 +463,15 @@ mod tests {
         };
         let good = headers(Some("Bearer long-enough-to-be-a-token"));
         let bad = headers(Some("Bearer long-enough-to-be-a-tokex"));
-        assert_eq!(only.admit(&headers(None)).await.unwrap_err().code(), "token-missing");
-        assert_eq!(only.admit(&bad).await.unwrap_err().code(), "token-unknown");
-        assert!(only.admit(&good).await.is_ok());
+        assert_eq!(only.authorize(&headers(None)).await.unwrap_err().code(), "token-missing");
+        assert_eq!(only.authorize(&bad).await.unwrap_err().code(), "token-unknown");
+        assert!(only.authorize(&good).await.is_ok());
         let may = async |headers: &HeaderMap, event_type: &str| {
-            both.admit(headers).await.unwrap().check(&event("/x", event_type, &[])).is_ok()
+            both.authorize(headers).await.unwrap().check(&event("/x", event_type, &[])).is_ok()
         };
         assert!(may(&good, "a").await && !may(&good, "b").await);
         assert!(may(&headers(None), "b").await && !may(&headers(None), "a").await);
-        assert_eq!(both.admit(&bad).await.unwrap_err().code(), "token-unknown");
-        assert_eq!(Producers::default().admit(&good).await.unwrap_err().code(), "ingress-off");
+        assert_eq!(both.authorize(&bad).await.unwrap_err().code(), "token-unknown");
+        assert_eq!(Producers::default().authorize(&good).await.unwrap_err().code(), "ingress-off");
     }
 }

@@ -14,7 +14,7 @@ use crate::span_context::{SpanContext, SpanId, TraceId};
 pub(super) struct PublishTrace<'a> {
     tracer: &'a Tracer,
     started: UnixNanos,
-    /// The path of the request, which is fixed.
+    /// The path of the request. It has no parameters, so it is also the route. Empty if nothing is traced.
     path: String,
     span: Option<Box<OpenSpan>>,
     attributes: Attributes,
@@ -35,7 +35,8 @@ impl<'a> PublishTrace<'a> {
         for event in events.iter_mut() {
             if !event.extensions.contains_key(TRACE[0]) {
                 event.extensions.extend(sent.clone());
-                // One event derives the same trace again. The events of a batch would derive different ones.
+                // A single event does not carry a trace that is not sampled, because it can be derived from the event.
+                // The events of a batch carry it, because a different trace would be derived from each of them.
                 if let Some(operation) = &operation
                     && (operation.context.is_sampled || is_batch)
                 {
@@ -94,7 +95,7 @@ impl<'a> PublishTrace<'a> {
         attributes.text("url.path", &path);
         attributes.number("http.response.status_code", status.as_u16().into());
         attributes.optional("error.type", problem.map(Problem::code));
-        // What the client did wrong is no error of a server's span.
+        // An error of the client does not make the server's span fail.
         let failure = problem.filter(|_| status.is_server_error()).map(Problem::detail);
         tracer.end(*span, Ending { name: format!("POST {path}"), role: Role::Server, attributes, failure });
     }

@@ -13,9 +13,9 @@ use axum::response::{IntoResponse as _, Response};
 use super::Ingress;
 use super::cors;
 use super::events::ReplyWait;
+use super::handler_responses::{admit, failure_problem, panic_problem, to_http};
 use super::reply::{put_reply, without_reply};
 use super::request_record::RequestRecord;
-use super::respond::{admit, failure_problem, panic_problem, to_http};
 use crate::bus::{CommitError, PendingReply};
 use crate::event::IdSeed;
 use crate::observer::{Observation, PublishedCauseTrees};
@@ -78,7 +78,7 @@ async fn answer(
     note.iter().for_each(|note| note.set_request_id(record.id().as_str()));
     let response = match generation.is_service() {
         // Boxed, because the other future is smaller and more frequent.
-        true => Box::pin(super::services::respond(ingress, generation, route, &record, request)).await,
+        true => Box::pin(super::wasi_http::respond(ingress, generation, route, &record, request)).await,
         false => respond(ingress, generation, route, params, &record, request).await,
     };
     let mut response = response.unwrap_or_else(|problem| {
@@ -108,8 +108,8 @@ async fn respond(
 ) -> Result<Response, Problem> {
     let request = Arc::new(read_request(ingress, route, params, record, request).await?);
     let ids = IdSeed::unique();
-    let mut rerun_turn = None;
-    for _ in 0..RERUN_LIMIT {
+    let (mut reruns, mut rerun_turn) = (0, None);
+    loop {
         let (response, mut effects, reply_to) = match invoke(ingress, &generation, &request, &ids, record).await? {
             RequestResult::Commit(response, effects, reply_to) => (response, effects, reply_to),
             RequestResult::Discard(response, failure) => {
@@ -144,17 +144,20 @@ async fn respond(
                 }
                 return Ok(response);
             }
-            // After a conflict, a plugin's reruns take turns under a lock, so that they do not conflict with each
-            // other.
-            Err(CommitError::Conflict(_)) if rerun_turn.is_none() => {
+            Err(CommitError::Conflict(_)) if reruns < RERUN_LIMIT => {
                 telemetry::request_conflict(&generation.name);
-                rerun_turn = Some(Arc::clone(&generation.limiter.rerun_lock).lock_owned().await);
+                reruns += 1;
+                // A plugin's reruns take turns under a lock, so that they do not conflict with each other.
+                if rerun_turn.is_none() {
+                    rerun_turn = Some(Arc::clone(&generation.limiter.rerun_lock).lock_owned().await);
+                }
             }
-            Err(CommitError::Conflict(_)) => telemetry::request_conflict(&generation.name),
+            Err(CommitError::Conflict(_)) => {
+                return Err(CommitError::Conflict("the state that the handler reads".to_owned()).into());
+            }
             Err(error) => return Err(error.into()),
         }
     }
-    Err(CommitError::Conflict("the state that the handler reads".to_owned()).into())
 }
 
 /// Starts waiting for the reply to an event that is about to be committed.

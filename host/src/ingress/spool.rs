@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_is_whole_whoever_reads_it() {
+    async fn a_body_is_whole_with_and_without_spooling() {
         let (sender, body) = body(3, 10);
         let (mut spooled, spooler) = spooled(body);
         assert!(spooled.frame().await.is_some_and(|frame| frame.is_ok()));

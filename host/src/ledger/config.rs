@@ -6,10 +6,10 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::exchange::ExchangeMemory;
+use crate::recorded_response::ResponseMemory;
 
 /// The memory for responses that are not written yet.
-const EXCHANGE_MEMORY_BYTES: usize = 64 << 20;
+const RESPONSE_MEMORY_BYTES: usize = 64 << 20;
 
 /// The settings of the ledger, `[ledger]` in `sandbus.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -57,9 +57,9 @@ impl Default for LedgerConfig {
 impl LedgerConfig {
     /// The memory for responses until they are written. None if they are not recorded.
     #[must_use]
-    pub fn exchange_memory(&self) -> Option<ExchangeMemory> {
+    pub fn response_memory(&self) -> Option<ResponseMemory> {
         let is_recorded = self.record_responses && self.record != Recording::Off;
-        is_recorded.then(|| ExchangeMemory::new(EXCHANGE_MEMORY_BYTES))
+        is_recorded.then(|| ResponseMemory::new(RESPONSE_MEMORY_BYTES))
     }
 }
 

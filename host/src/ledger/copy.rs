@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use super::database;
 use super::reader::ReadError;
-use super::store;
 
 /// Copies the ledger of a data directory into an empty file, from one committed moment. Returns false if there is no
 /// ledger.
@@ -11,7 +11,7 @@ use super::store;
 /// # Errors
 /// If the ledger cannot be read, or the file cannot be written.
 pub fn copy_ledger(data: &Path, to: &Path) -> Result<bool, ReadError> {
-    let Some(connection) = store::open_reader(&data.join(store::FILE))? else { return Ok(false) };
+    let Some(connection) = database::open_reader(&data.join(database::FILE))? else { return Ok(false) };
     connection.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
     Ok(true)
 }

@@ -74,8 +74,8 @@ impl UnstoredGaps {
     /// whatever its reason.
     pub(super) fn add(&mut self, gap: Gap) {
         let is_full = self.0.len() >= MAX_UNSTORED;
-        match self.0.iter_mut().find(|known| is_full || known.reason == gap.reason) {
-            Some(known) => known.extend(&gap),
+        match self.0.iter_mut().find(|earlier| is_full || earlier.reason == gap.reason) {
+            Some(earlier) => earlier.extend(&gap),
             None => self.0.push(gap),
         }
     }

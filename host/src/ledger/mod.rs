@@ -1,6 +1,6 @@
 //! The attempt ledger: what each recorded attempt and request did, and aggregates of all of them.
 //!
-//! The ledger is a store of its own, `ledger.db`. Nothing depends on it: a commit never waits for the ledger, and if
+//! The ledger is a database of its own, `ledger.db`. Nothing depends on it: a commit never waits for the ledger, and if
 //! its disk is full or slow or its file is damaged, only records are lost. A [`Recorder`] puts records into a bounded
 //! queue, in which room is reserved for failures, and one thread writes them. Records that are lost are counted, and
 //! the times in which records are missing are stored as gaps.
@@ -10,6 +10,7 @@
 
 mod config;
 mod copy;
+mod database;
 mod distribution;
 mod gap;
 mod integers;
@@ -22,7 +23,6 @@ mod recorder;
 mod selection;
 mod shared;
 mod statistics;
-mod store;
 mod stream;
 mod writer;
 

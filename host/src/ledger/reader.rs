@@ -7,13 +7,13 @@ use std::time::Duration;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row};
 
+use super::database::{self, LedgerError, RecordKind, read_recorded_responses};
 use super::gap::Gap;
 use super::integers::{duration, signed, time, unsigned};
 use super::minutes::{self, MinuteAggregate, MinuteFilter};
 use super::record::{AttemptEntry, AttemptVerdict, Details, RecordedFailure, RequestEntry};
 use super::selection::Selection;
 use super::shared::Shared;
-use super::store::{self, RecordKind, StoreError, read_exchanges};
 use crate::clock::Timestamp;
 use crate::duration::micros;
 use crate::event::CauseTreeId;
@@ -33,15 +33,15 @@ pub struct LedgerReader {
 #[error("the ledger cannot be read: {0}")]
 pub struct ReadError(String);
 
-impl From<StoreError> for ReadError {
-    fn from(error: StoreError) -> Self {
+impl From<LedgerError> for ReadError {
+    fn from(error: LedgerError) -> Self {
         Self(error.to_string())
     }
 }
 
 impl From<rusqlite::Error> for ReadError {
     fn from(error: rusqlite::Error) -> Self {
-        StoreError::from(error).into()
+        LedgerError::from(error).into()
     }
 }
 
@@ -71,7 +71,7 @@ pub struct AttemptFilter {
     /// Those that ended before this time.
     pub until: Option<Timestamp>,
     /// Whether what other services answered is read, too.
-    pub with_exchanges: bool,
+    pub with_recorded_responses: bool,
 }
 
 /// Selects requests. Every part that is set must match.
@@ -88,7 +88,7 @@ pub struct RequestFilter {
     /// Those that ended before this time.
     pub until: Option<Timestamp>,
     /// Whether what other services answered is read, too.
-    pub with_exchanges: bool,
+    pub with_recorded_responses: bool,
 }
 
 /// The columns of an attempt, in the order in which [`attempt_of`] reads them.
@@ -120,7 +120,7 @@ impl LedgerReader {
         before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<(i64, AttemptEntry)>, ReadError> {
-        let with_exchanges = filter.with_exchanges;
+        let with_recorded_responses = filter.with_recorded_responses;
         self.read(move |connection| {
             let mut selection = Selection::default();
             selection.equal("event", filter.event_id);
@@ -139,8 +139,8 @@ impl LedgerReader {
             selection.ended_in(filter.since, filter.until);
             let snapshot = connection.unchecked_transaction()?;
             let mut read = newest_first(selection, &snapshot, ("attempts", ATTEMPT), before, limit, attempt_of)?;
-            for (number, attempt) in read.iter_mut().filter(|_| with_exchanges) {
-                read_exchanges(&snapshot, RecordKind::Attempt, *number, &mut attempt.usage.calls)?;
+            for (number, attempt) in read.iter_mut().filter(|_| with_recorded_responses) {
+                read_recorded_responses(&snapshot, RecordKind::Attempt, *number, &mut attempt.usage.calls)?;
             }
             Ok(read)
         })
@@ -168,8 +168,8 @@ impl LedgerReader {
             selection.ended_in(filter.since, filter.until);
             let snapshot = connection.unchecked_transaction()?;
             let mut read = newest_first(selection, &snapshot, ("requests", REQUEST), before, limit, request_of)?;
-            for (number, request) in read.iter_mut().filter(|_| filter.with_exchanges) {
-                read_exchanges(&snapshot, RecordKind::Request, *number, &mut request.usage.calls)?;
+            for (number, request) in read.iter_mut().filter(|_| filter.with_recorded_responses) {
+                read_recorded_responses(&snapshot, RecordKind::Request, *number, &mut request.usage.calls)?;
             }
             Ok(read)
         })
@@ -230,7 +230,7 @@ impl LedgerReader {
     ) -> Result<T, ReadError> {
         self.shared.settle().await;
         let path = self.path.clone();
-        let task = tokio::task::spawn_blocking(move || match store::open_reader(&path)? {
+        let task = tokio::task::spawn_blocking(move || match database::open_reader(&path)? {
             Some(connection) => read(&connection),
             None => Ok(T::default()),
         });

@@ -30,19 +30,19 @@ impl Entry {
     }
 
     /// This record without what other services answered. None if it has no such answer.
-    pub(super) fn without_exchanges(&self) -> Option<Self> {
+    pub(super) fn without_recorded_responses(&self) -> Option<Self> {
         let calls = match self {
             Self::Attempt(attempt) => &attempt.usage.calls,
             Self::Request(request) => &request.usage.calls,
         };
-        let has_some = calls.recorded.iter().any(|call| call.exchange.is_some());
+        let has_some = calls.recorded.iter().any(|call| call.recorded_response.is_some());
         has_some.then(|| match self {
             Self::Attempt(attempt) => Self::Attempt(Box::new(AttemptEntry {
-                usage: attempt.usage.without_exchanges(),
+                usage: attempt.usage.without_recorded_responses(),
                 ..(**attempt).clone()
             })),
             Self::Request(request) => Self::Request(Box::new(RequestEntry {
-                usage: request.usage.without_exchanges(),
+                usage: request.usage.without_recorded_responses(),
                 ..(**request).clone()
             })),
         })
@@ -255,7 +255,7 @@ pub(super) mod tests {
             host: "example.com".to_owned(),
             result: Ok(204),
             took: Duration::from_micros(1_500),
-            exchange: None,
+            recorded_response: None,
         };
         let published = PublishedName { id: "e2".to_owned(), event_type: "b".to_owned(), due: Some(Timestamp(9)) };
         AttemptEntry {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::LedgerConfig;
+use super::database;
 use super::minutes::BacklogSource;
 use super::reader::LedgerReader;
 use super::record::{AttemptEntry, Entry, RequestEntry};
 use super::shared::{Outage, Shared};
 use super::statistics::{Ending, StatisticsSubject, SubjectStatistics};
-use super::store;
 use super::stream::{StreamFollower, StreamPosition};
 use super::writer::Writer;
 use crate::bus::{AttemptRecord, DeliveryStatus};
@@ -48,7 +48,7 @@ impl Ledger {
     /// # Errors
     /// If the writer's thread cannot be started.
     pub fn open(data: &Path, config: &LedgerConfig, clock: Clock, backlogs: BacklogSource) -> std::io::Result<Self> {
-        let path = data.join(store::FILE);
+        let path = data.join(database::FILE);
         let shared = Arc::new(Shared::of(config, clock));
         let writer = Writer::start(path.clone(), &shared, backlogs)?;
         let reader = LedgerReader::new(path, Arc::clone(&shared));

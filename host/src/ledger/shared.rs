@@ -130,7 +130,7 @@ impl Shared {
         if !entry.log().is_empty() && !self.queue.has_room_for_log() {
             entry.log_mut().omit();
         }
-        let streamed = entry.without_exchanges().map(Arc::new);
+        let streamed = entry.without_recorded_responses().map(Arc::new);
         let entry = Arc::new(entry);
         // The stream keeps records for long after they are written.
         self.stream.push(streamed.unwrap_or_else(|| Arc::clone(&entry)));

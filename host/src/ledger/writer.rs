@@ -9,12 +9,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use self::outage::OutageTracker;
+use super::database::{FileChange, LedgerDatabase, LedgerError, set_aside};
 use super::gap::{Gap, UnstoredGaps};
 use super::minutes::{BacklogSource, MinuteCollector};
 use super::queue::Loss;
 use super::record::Entry;
 use super::shared::Shared;
-use super::store::{FileChange, Store, StoreError, set_aside};
 
 /// How often the queue is written.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -64,7 +64,7 @@ struct Work {
     shared: Arc<Shared>,
     /// Identifies the run of the host.
     run: i64,
-    store: Option<Store>,
+    database: Option<LedgerDatabase>,
     outage: OutageTracker,
     /// Records that were taken from the queue and are not written yet.
     batch: Vec<Arc<Entry>>,
@@ -82,7 +82,7 @@ impl Work {
             path,
             shared,
             run: uuid::Uuid::new_v4().as_u64_pair().0.cast_signed(),
-            store: None,
+            database: None,
             batch: Vec::new(),
             taken: 0,
             gaps: UnstoredGaps::default(),
@@ -94,7 +94,7 @@ impl Work {
 
     fn step(&mut self) {
         self.check_files();
-        if self.store.is_none() && self.outage.may_try() {
+        if self.database.is_none() && self.outage.may_try() {
             self.open();
         }
         self.write_queue();
@@ -102,7 +102,7 @@ impl Work {
         let slot_has_ended = self.minutes.advance(&self.shared.statistics, now);
         // After an outage, this shows that the ledger can be written again.
         if (slot_has_ended || self.outage.reason().is_some()) && self.outage.may_try() {
-            self.write_store(|store| store.touch(now));
+            self.write_database(|database| database.touch(now));
         }
         let minute_has_ended = self.minutes.has_unwritten();
         if minute_has_ended && self.outage.may_try() {
@@ -115,7 +115,7 @@ impl Work {
     /// Writes what is left, and marks the ledger as closed.
     fn close(&mut self) {
         self.check_files();
-        if self.store.is_none() && !self.outage.is_final() {
+        if self.database.is_none() && !self.outage.is_final() {
             self.open();
         }
         self.outage.try_now();
@@ -127,15 +127,15 @@ impl Work {
             self.shared.count_lost(left);
             tracing::warn!("the host stops, and the ledger cannot be written: {left} records are lost");
         } else {
-            self.write_store(Store::end_run);
+            self.write_database(LedgerDatabase::end_run);
         }
     }
 
     /// Opens the file. A damaged one is set aside, and a new one is created.
     fn open(&mut self) {
         let now = self.shared.clock.now();
-        let mut opened = Store::open(&self.path, self.run, now);
-        if let Err(StoreError::Damaged(reason)) = &opened {
+        let mut opened = LedgerDatabase::open(&self.path, self.run, now);
+        if let Err(LedgerError::Damaged(reason)) = &opened {
             match set_aside(&self.path, now) {
                 Ok(aside) => {
                     tracing::error!(
@@ -144,18 +144,18 @@ impl Work {
                         aside.display()
                     );
                     self.note_all_lost("the ledger was damaged, and was replaced by a new one");
-                    opened = Store::open(&self.path, self.run, now);
+                    opened = LedgerDatabase::open(&self.path, self.run, now);
                 }
-                Err(error) => opened = Err(StoreError::Unavailable(error.to_string())),
+                Err(error) => opened = Err(LedgerError::Unavailable(error.to_string())),
             }
         }
         match opened {
-            Ok((store, gap)) => {
+            Ok((database, gap)) => {
                 if let Some(gap) = gap {
                     let (path, from, until) = (self.path.display(), gap.from, gap.until);
                     tracing::info!("{}: {path} may lack records from {from} to {until}", gap.reason);
                 }
-                self.store = Some(store);
+                self.database = Some(database);
                 self.outage.note_success();
             }
             Err(error) => self.fail(&error),
@@ -164,21 +164,21 @@ impl Work {
 
     /// Opens the file again if it was deleted or replaced.
     fn check_files(&mut self) {
-        let change = self.store.as_ref().map_or(FileChange::Unchanged, Store::file_change);
+        let change = self.database.as_ref().map_or(FileChange::Unchanged, LedgerDatabase::file_change);
         let path = self.path.display();
         match change {
             FileChange::Unchanged => return,
             FileChange::CompanionReplaced => {
                 tracing::warn!("a file next to the ledger {path} was deleted or replaced; the ledger is opened again");
                 // Closing it moves everything into the database.
-                self.store = None;
+                self.database = None;
             }
             FileChange::Replaced => {
                 tracing::warn!(
                     "the ledger {path} was deleted or replaced while the host ran; its records are lost; events, deliveries and state are not affected"
                 );
-                if let Some(store) = self.store.take() {
-                    store.close_replaced();
+                if let Some(database) = self.database.take() {
+                    database.close_replaced();
                 }
                 self.note_all_lost("the file of the ledger was deleted or replaced while the host ran");
             }
@@ -207,8 +207,8 @@ impl Work {
                 return;
             }
             let now = self.shared.clock.now();
-            let Some(store) = &mut self.store else { return };
-            let written = store.write(&self.batch, self.gaps.all(), now);
+            let Some(database) = &mut self.database else { return };
+            let written = database.write(&self.batch, self.gaps.all(), now);
             match self.note_write(written) {
                 Written::Done => {
                     self.shared.count_written(self.batch.len() as u64);
@@ -216,7 +216,7 @@ impl Work {
                     self.batch.clear();
                     self.gaps = UnstoredGaps::default();
                     // It may find damage, which adds a gap.
-                    self.limit_exchanges();
+                    self.limit_recorded_responses();
                 }
                 Written::Refused(reason) => self.lose_batch(&format!("they could not be written: {reason}")),
                 Written::Failed => {}
@@ -248,8 +248,8 @@ impl Work {
     }
 
     fn write_minutes(&mut self) {
-        let Some(store) = &mut self.store else { return };
-        let written = store.write_minutes(self.minutes.unwritten());
+        let Some(database) = &mut self.database else { return };
+        let written = database.write_minutes(self.minutes.unwritten());
         match self.note_write(written) {
             Written::Done => self.minutes.note_written(),
             Written::Refused(reason) => {
@@ -260,10 +260,10 @@ impl Work {
         }
     }
 
-    /// Exchanges take half of the ledger at most, so that they do not displace all other records.
-    fn limit_exchanges(&mut self) {
+    /// Recorded responses take half of the ledger at most, so that they do not displace all other records.
+    fn limit_recorded_responses(&mut self) {
         let max_bytes = self.shared.config.load().retain_bytes / 2;
-        self.write_store(|store| store.limit_exchanges(max_bytes));
+        self.write_database(|database| database.limit_recorded_responses(max_bytes));
     }
 
     /// Deletes records that are too old, and the oldest records if the ledger is too large.
@@ -274,8 +274,8 @@ impl Work {
         let max_bytes = self.shared.config.load().retain_bytes;
         for _ in 0..RETENTION_STEPS {
             let mut has_more = false;
-            self.write_store(|store| {
-                has_more = store.retain(records_from, minutes_from, max_bytes)?;
+            self.write_database(|database| {
+                has_more = database.retain(records_from, minutes_from, max_bytes)?;
                 Ok(())
             });
             if !has_more {
@@ -284,20 +284,20 @@ impl Work {
         }
     }
 
-    fn write_store(&mut self, write: impl FnOnce(&mut Store) -> Result<(), StoreError>) -> Written {
-        let Some(store) = &mut self.store else { return Written::Failed };
-        let written = write(store);
+    fn write_database(&mut self, write: impl FnOnce(&mut LedgerDatabase) -> Result<(), LedgerError>) -> Written {
+        let Some(database) = &mut self.database else { return Written::Failed };
+        let written = write(database);
         self.note_write(written)
     }
 
-    fn note_write(&mut self, written: Result<(), StoreError>) -> Written {
+    fn note_write(&mut self, written: Result<(), LedgerError>) -> Written {
         match written {
             Ok(()) => {
                 self.outage.note_success();
                 Written::Done
             }
-            Err(StoreError::Refused(reason)) => Written::Refused(reason),
-            Err(error @ StoreError::Damaged(_)) => {
+            Err(LedgerError::Refused(reason)) => Written::Refused(reason),
+            Err(error @ LedgerError::Damaged(_)) => {
                 self.fail(&error);
                 Written::Refused(error.to_string())
             }
@@ -309,9 +309,9 @@ impl Work {
     }
 
     /// Reacts to an error of the file.
-    fn fail(&mut self, error: &StoreError) {
+    fn fail(&mut self, error: &LedgerError) {
         match error {
-            StoreError::Damaged(_) if self.store.take().is_some() => self.open(),
+            LedgerError::Damaged(_) if self.database.take().is_some() => self.open(),
             _ => self.outage.begin(error),
         }
     }

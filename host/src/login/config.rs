@@ -21,7 +21,7 @@ pub struct OidcConfig {
     pub client_secret_file: Option<PathBuf>,
     /// The URL at which browsers reach the admin interface, such as `https://sandbus.example.com`.
     pub external_url: String,
-    /// What the provider is asked for, besides `openid`.
+    /// The scopes that the host requests in addition to `openid`.
     #[serde(default = "default_scopes")]
     pub scopes: Vec<String>,
     /// The claim with the groups of a person.

@@ -117,10 +117,10 @@ impl Provider {
 
     /// The metadata and the keys of the provider.
     async fn metadata(&self) -> Result<CoreProviderMetadata, ProviderError> {
-        let mut known = self.metadata.lock().await;
+        let mut cached = self.metadata.lock().await;
         let fail =
             |reason: &String| ProviderError::Failed { issuer: self.config.issuer.clone(), reason: reason.clone() };
-        if let Some(discovery) = known.as_ref().filter(|discovery| discovery.is_current()) {
+        if let Some(discovery) = cached.as_ref().filter(|discovery| discovery.is_current()) {
             return discovery.result.clone().map_err(|reason| fail(&reason));
         }
         let issuer = IssuerUrl::new(self.config.issuer.clone());
@@ -132,17 +132,17 @@ impl Provider {
             Err(_) => Err("it did not answer in time".to_owned()),
         };
         // Those who wait for the lock get the same result.
-        *known = Some(Discovery { result: result.clone(), at: Instant::now() });
+        *cached = Some(Discovery { result: result.clone(), at: Instant::now() });
         result.map_err(|reason| fail(&reason))
     }
 
     /// Reads the keys again, because the provider may have new ones. Not more often than every few seconds.
     async fn refresh(&self) -> Result<CoreProviderMetadata, ProviderError> {
-        let mut known = self.metadata.lock().await;
-        if known.as_ref().is_some_and(|discovery| discovery.at.elapsed() > FAILURE_VALIDITY) {
-            *known = None;
+        let mut cached = self.metadata.lock().await;
+        if cached.as_ref().is_some_and(|discovery| discovery.at.elapsed() > FAILURE_VALIDITY) {
+            *cached = None;
         }
-        drop(known);
+        drop(cached);
         self.metadata().await
     }
 

@@ -142,12 +142,12 @@ fn parse_grant(text: &str) -> Result<String, String> {
     }
     // Parsed like the URL of a request, so that both are compared in the same form.
     let url = Url::parse(&format!("http://{name}/"));
-    let Some(known) = url.as_ref().ok().and_then(Url::host_str) else { return refused("does not name a host") };
-    let is_address = known.starts_with('[') || known.parse::<std::net::Ipv4Addr>().is_ok();
-    if name.is_empty() || known.split('.').any(str::is_empty) || !wildcard.is_empty() && is_address {
+    let Some(parsed) = url.as_ref().ok().and_then(Url::host_str) else { return refused("does not name a host") };
+    let is_address = parsed.starts_with('[') || parsed.parse::<std::net::Ipv4Addr>().is_ok();
+    if name.is_empty() || parsed.split('.').any(str::is_empty) || !wildcard.is_empty() && is_address {
         return refused("does not name a host");
     }
-    Ok(format!("{wildcard}{known}{port}"))
+    Ok(format!("{wildcard}{parsed}{port}"))
 }
 
 #[cfg(test)]

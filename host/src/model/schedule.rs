@@ -91,6 +91,15 @@ impl Schedule {
         Timetable::new(self).ok()?.after(time)
     }
 
+    /// The next times after `now`, at most `limit`, of a schedule whose next time is `next`. While nothing publishes its
+    /// events, `next` may have passed.
+    #[must_use]
+    pub fn upcoming(&self, next: Timestamp, now: Timestamp, limit: usize) -> Vec<Timestamp> {
+        let Ok(table) = Timetable::new(self) else { return Vec::new() };
+        let first = if next > now { Some(next) } else { table.after(now) };
+        std::iter::successors(first, |time| table.after(*time)).take(limit).collect()
+    }
+
     /// The times that are due by now, at most `limit`, of a schedule whose next time was `next`. Setting the clock back
     /// repeats no time; setting it forward makes times missed.
     #[must_use]
@@ -188,6 +197,35 @@ mod tests {
         assert_eq!(daily.after(at("2030-03-31T00:00:00Z")), Some(at("2030-03-31T06:30:00Z")));
         let seconds = schedule("*/20 * * * * *", None, MissedPolicy::RunOnce);
         assert_eq!(seconds.after(at("2030-01-01T00:00:01Z")), Some(at("2030-01-01T00:00:20Z")));
+    }
+
+    #[test]
+    fn upcoming_times_follow_the_zone_and_skip_what_has_passed() {
+        let daily = schedule("30 2 * * *", Some("Europe/Zurich"), MissedPolicy::RunOnce);
+        let upcoming = |schedule: &Schedule, next, now, limit| -> Vec<_> {
+            schedule.upcoming(at(next), at(now), limit).iter().map(ToString::to_string).collect()
+        };
+        // 02:30 does not exist on 31 March 2030, when the clocks go forward.
+        let spring = upcoming(&daily, "2030-03-30T01:30:00Z", "2030-03-30T00:00:00Z", 3);
+        assert_eq!(spring[0], "2030-03-30T01:30:00.000Z");
+        assert!(spring[1].starts_with("2030-03-31T01:"), "{spring:?}");
+        assert_eq!(spring[2], "2030-04-01T00:30:00.000Z");
+        // It exists twice on 27 October, and the event is published once.
+        let autumn = upcoming(&daily, "2030-10-26T00:30:00Z", "2030-10-26T00:00:00Z", 3);
+        assert_eq!(autumn[0], "2030-10-26T00:30:00.000Z");
+        assert!(autumn[1].starts_with("2030-10-27T0"), "{autumn:?}");
+        assert_eq!(autumn[2], "2030-10-28T01:30:00.000Z");
+        for times in [&spring, &autumn] {
+            let next = times.iter().map(|time| daily.after(Timestamp(at(time).0 - 1)).unwrap().to_string());
+            assert_eq!(&next.collect::<Vec<_>>(), times, "these are the times at which it publishes");
+        }
+        let hourly = schedule("0 * * * *", None, MissedPolicy::Skip);
+        let paused = upcoming(&hourly, "2030-01-01T01:00:00Z", "2030-01-01T03:30:00Z", 2);
+        assert_eq!(paused, ["2030-01-01T04:00:00.000Z", "2030-01-01T05:00:00.000Z"]);
+        assert_eq!(
+            upcoming(&schedule("often", None, MissedPolicy::Skip), "2030-01-01T01:00:00Z", "2030-01-01T00:00:00Z", 2),
+            [""; 0]
+        );
     }
 
     #[test]

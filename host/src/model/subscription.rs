@@ -327,9 +327,9 @@ impl Definition {
         self.concurrency.get() as usize
     }
 
-    /// Whether both select the same events in the same order.
+    /// Whether both select the same events, and order them in the same way.
     #[must_use]
-    pub fn selects_like(&self, other: &Self) -> bool {
+    pub fn selects_and_orders_like(&self, other: &Self) -> bool {
         self.selects_same_events(other) && self.ordering_key == other.ordering_key
     }
 
@@ -354,7 +354,7 @@ pub struct Declaration {
 /// Limits of the events that a plugin has published. `None` means the host's default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PublishLimits {
-    /// The maximum number of its events that wait, are delayed or are dead letters.
+    /// The maximum number of deliveries of its events that are not handled. Dead letters and delayed events count.
     pub waiting_events: Option<u64>,
     /// The maximum size of its events, in bytes.
     pub log_bytes: Option<u64>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::exchange::RecordedExchange;
+use crate::recorded_response::RecordedResponse;
 
 /// The largest number of requests of one invocation that are recorded. Further ones are counted only.
 pub const MAX_RECORDED_CALLS: usize = 64;
@@ -107,19 +107,19 @@ pub struct OutboundCall {
     pub took: Duration,
     /// The URL and the response, if the host keeps them. The ledger stores them apart.
     #[serde(skip)]
-    pub exchange: Option<Arc<RecordedExchange>>,
+    pub recorded_response: Option<Arc<RecordedResponse>>,
 }
 
 impl Usage {
     /// This usage without what other services answered.
     #[must_use]
-    pub fn without_exchanges(&self) -> Self {
+    pub fn without_recorded_responses(&self) -> Self {
         let Self { queued, cpu_time, memory_bytes, calls, log } = self;
         Self {
             queued: *queued,
             cpu_time: *cpu_time,
             memory_bytes: *memory_bytes,
-            calls: calls.without_exchanges(),
+            calls: calls.without_recorded_responses(),
             log: log.clone(),
         }
     }
@@ -172,8 +172,8 @@ impl OutboundCalls {
 
     /// These requests without their responses.
     #[must_use]
-    pub fn without_exchanges(&self) -> Self {
-        let call = |call: &OutboundCall| OutboundCall { exchange: None, ..call.clone() };
+    pub fn without_recorded_responses(&self) -> Self {
+        let call = |call: &OutboundCall| OutboundCall { recorded_response: None, ..call.clone() };
         Self { recorded: self.recorded.iter().map(call).collect(), omitted: self.omitted }
     }
 
@@ -221,7 +221,7 @@ mod tests {
         let mut calls = OutboundCalls::default();
         for status in 0..100 {
             let (method, host) = ("GET".to_owned(), "example.com".to_owned());
-            calls.add(OutboundCall { method, host, result: Ok(status), took: Duration::ZERO, exchange: None });
+            calls.add(OutboundCall { method, host, result: Ok(status), took: Duration::ZERO, recorded_response: None });
         }
         assert_eq!((calls.recorded.len(), calls.omitted), (64, 36));
         assert_eq!(calls.recorded[63].result, Ok(63));

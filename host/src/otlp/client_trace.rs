@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 
+use super::guest_span::{GuestSpan, SPANS};
 use super::span::{Attributes, Ending, OpenSpan, Role};
 use super::tracer::Tracer;
 use crate::event::TRACE;
@@ -20,6 +21,8 @@ pub struct ClientTrace {
     state: Option<String>,
     /// How many requests have begun.
     requests: AtomicU64,
+    /// How many spans the guest has reported.
+    reported: AtomicU64,
 }
 
 /// A request that is traced.
@@ -43,6 +46,17 @@ impl ClientTrace {
             given: given(parent).map(str::to_owned),
             state: given(state).map(str::to_owned),
             requests: AtomicU64::default(),
+            reported: AtomicU64::default(),
+        }
+    }
+
+    /// Exports a span that the guest of the operation reports, if the operation is sampled. It must be within the
+    /// operation's trace, and be another span than that of the operation. Only the first ones are exported.
+    pub fn report(&self, span: impl FnOnce() -> GuestSpan, context: SpanContext) {
+        let Some(operation) = self.operation.filter(|operation| operation.is_sampled) else { return };
+        let belongs = context.trace == operation.trace && context.span != operation.span && context.is_sampled;
+        if belongs && self.reported.fetch_add(1, Ordering::Relaxed) < SPANS {
+            self.tracer.report(span());
         }
     }
 

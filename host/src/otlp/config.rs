@@ -205,8 +205,8 @@ impl Variables<'_> {
         ];
         let service = self.get("OTEL_SERVICE_NAME").map(|name| ("service.name".to_owned(), name));
         for (name, value) in given.into_iter().chain(service) {
-            match attributes.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, known)) => *known = value,
+            match attributes.iter_mut().find(|(key, _)| *key == name) {
+                Some((_, present)) => *present = value,
                 None => attributes.push((name, value)),
             }
         }
@@ -296,7 +296,7 @@ mod tests {
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> Result<Option<OtlpConfig>, ConfigError> {
-        let find = |name: &str| variables.iter().find(|(known, _)| *known == name);
+        let find = |name: &str| variables.iter().find(|(key, _)| *key == name);
         OtlpConfig::read(&|name| find(name).map(|(_, value)| (*value).to_owned()))
     }
 
@@ -374,7 +374,7 @@ mod tests {
         assert_eq!((logs.headers.len(), &logs.headers["c"]), (1, &"d".parse().unwrap()));
         assert_eq!([traces.timeout, logs.timeout], [500, 700].map(Duration::from_millis));
         let attribute =
-            |name: &str| config.resource.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+            |name: &str| config.resource.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         assert_eq!((attribute("service.name"), attribute("host.name")), (Some("mine"), Some("h,1")));
         assert!(attribute("service.instance.id").is_some());
     }

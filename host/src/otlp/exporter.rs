@@ -222,7 +222,7 @@ impl std::fmt::Debug for LossReport {
     }
 }
 
-/// A queue, whatever its records are.
+/// A queue of any kind of records.
 trait Losing: Send + Sync {
     fn lost(&self) -> u64;
     fn reason(&self) -> String;

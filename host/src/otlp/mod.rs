@@ -8,6 +8,7 @@
 mod client_trace;
 mod config;
 mod exporter;
+mod guest_span;
 mod logs;
 mod queue;
 mod sampler;
@@ -34,6 +35,7 @@ use crate::clock::Clock;
 pub use client_trace::{ClientSpan, ClientTrace};
 pub use config::{ConfigError, OtlpConfig};
 pub use exporter::Exporter;
+pub use guest_span::{GuestSpan, GuestSpanEvent, GuestSpanKind};
 pub use logs::LogLayer;
 pub use span::{Attributes, Ending, OpenSpan, Role};
 pub use tracer::{Beginning, TracedOperation, Tracer};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use opentelemetry_proto::tonic::trace::v1::Span;
 
+use super::guest_span::GuestSpan;
 use super::queue::Queue;
 use super::sampler::Sampler;
 use super::span::{Ending, OpenSpan};
@@ -85,6 +86,13 @@ impl Tracer {
     pub fn end(&self, span: OpenSpan, ending: Ending<'_>) {
         if let Some(shared) = &self.0 {
             shared.queue.push(span.end(ending, &shared.clock));
+        }
+    }
+
+    /// Exports a span that a guest reports.
+    pub(super) fn report(&self, span: GuestSpan) {
+        if let Some(shared) = &self.0 {
+            shared.queue.push(span.message());
         }
     }
 }

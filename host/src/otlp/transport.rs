@@ -116,7 +116,7 @@ async fn read(mut body: Body) -> Vec<u8> {
     bytes
 }
 
-/// Why a response refuses the request, if it does (OTLP 1.x, "OTLP/HTTP Response").
+/// The reason why a response refuses the request, if any (OTLP 1.x, "OTLP/HTTP Response").
 fn refusal(response: &Response<Body>) -> Option<Refusal> {
     let status = response.status();
     let reason = || format!("it answered {status}");

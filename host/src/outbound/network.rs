@@ -48,7 +48,7 @@ impl std::fmt::Debug for Client {
     }
 }
 
-/// What follows from the configuration, which may change.
+/// The settings from the configuration, which may change.
 struct ClientSettings {
     tls: ClientConfig,
     dialer: Dialer,

@@ -28,9 +28,9 @@ pub struct Stub {
     /// The matching requests: a method and a URL, such as `GET https://api.example.com/rates`. A trailing `*` matches
     /// any rest.
     pub request: String,
-    /// How many requests it answers before the next matching stub does. All of them if there is no number.
+    /// The number of requests that it answers before the next matching stub takes over. `None` for all requests.
     pub times: Option<NonZeroU32>,
-    /// The reason why the request fails without a response, if it does.
+    /// The reason why the request fails without a response, if any.
     pub error: Option<String>,
     /// The status.
     pub status: u16,

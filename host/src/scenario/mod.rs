@@ -31,12 +31,14 @@ mod crashes;
 #[cfg(test)]
 mod docs_tests;
 mod expect;
+mod files;
 mod logs;
 mod matching;
 mod preconditions;
 mod preload;
 mod result;
 mod runner;
+mod samples;
 mod sequence_numbers;
 mod spec;
 #[cfg(test)]
@@ -45,10 +47,12 @@ mod tests;
 pub use builder::Scenario;
 pub use crashes::check_with_crashes;
 pub use expect::{PluginUnderTest, ScenarioReport, check};
+pub use files::{files_with_extension, project_scenarios, scenario_files, shared_files, shared_paths};
 pub use matching::mismatches;
 pub use preconditions::{PluginPreconditions, Preconditions, StubSpec};
 pub use preload::Preloader;
 pub use result::{AttemptSummary, ScenarioResult, StepResult};
+pub use samples::{Sample, SampleFault, SampleKind, Samples, ScenarioPaths};
 pub use spec::{Action, Expectations, Moment, ScenarioFile, ScenarioSpec, Step, StepSpec};
 
 /// Why a scenario could not run. An expectation that is not met is not an error.
@@ -79,7 +83,7 @@ pub enum ScenarioError {
         /// The component.
         path: std::path::PathBuf,
         /// Why.
-        error: crate::plugin::LoadError,
+        error: Box<crate::plugin::LoadError>,
     },
     /// The sandbox or the bus cannot be set up, or has failed.
     #[error("the scenario cannot run: {0}")]

@@ -38,7 +38,9 @@ impl Preloader {
         let bytes = read_plugin(wasm, Symlinks::Follow)
             .map_err(|error| ScenarioError::Component { path: wasm.to_owned(), error })?;
         match self.loader.load(&bytes, &Sidecar::default()) {
-            Err(error) if error.concerns_code() => Err(ScenarioError::Load { path: wasm.to_owned(), error }),
+            Err(error) if error.concerns_code() => {
+                Err(ScenarioError::Load { path: wasm.to_owned(), error: Box::new(error) })
+            }
             _ => Ok(()),
         }
     }

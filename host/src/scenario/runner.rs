@@ -19,7 +19,8 @@ use super::sequence_numbers::{DrawRecorder, DrawnNumbers};
 use super::spec::{Action, Moment, Step};
 use super::{ScenarioError, ScenarioResult, StepResult, internal_error, logs};
 use crate::bus::{
-    Claim, CommitMoment, CrashPoint, Embedded, EventLog as _, FeedEntry, Lifecycle as _, Settings, Subscriptions as _,
+    Claim, CommitMoment, CrashPoint, DurableBus, EventLog as _, FeedEntry, Lifecycle as _, Settings,
+    Subscriptions as _, open_embedded,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, Position};
@@ -99,7 +100,7 @@ pub(super) fn run_with_crash(inputs: &Inputs<'_>, steps: &[Step], crash: CommitM
 }
 
 struct Runner {
-    bus: Embedded,
+    bus: DurableBus,
     registry: Registry,
     loader: Loader,
     clock: Clock,
@@ -140,7 +141,7 @@ struct ScenarioPlugin {
 /// What a step has already done when the host crashes.
 #[derive(Default)]
 struct Progress {
-    /// Whether its time has come.
+    /// Whether the step has begun.
     has_begun: bool,
     /// When an `advance` ends.
     until: Option<Timestamp>,
@@ -318,7 +319,7 @@ impl Runner {
             if self.has_crashed() {
                 return Err(ScenarioError::Internal("the host has crashed".to_owned()));
             }
-            self.bus.promote().await.map_err(internal_error)?;
+            self.bus.append_due().await.map_err(internal_error)?;
             let Some((claim, generation, definition)) = self.claim_next().await? else { return Ok(()) };
             self.deliver(claim, &generation, definition).await?;
         }
@@ -364,7 +365,7 @@ fn json_or_text(bytes: &[u8]) -> Value {
 /// Loads a plugin and declares its subscriptions. Returns its name.
 async fn register_plugin(
     loader: &Loader,
-    bus: &Embedded,
+    bus: &DurableBus,
     registry: &Registry,
     wasm: &Path,
     sidecar: &Sidecar,
@@ -376,7 +377,7 @@ async fn register_plugin(
     // The component may print while it describes itself, which blocks.
     let loaded = std::thread::scope(|scope| scope.spawn(|| loader.load(&bytes, &sidecar)).join());
     let loaded = loaded.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    let generation = loaded.map_err(|error| ScenarioError::Load { path: wasm.to_owned(), error })?;
+    let generation = loaded.map_err(|error| ScenarioError::Load { path: wasm.to_owned(), error: Box::new(error) })?;
     if registry.snapshot().plugins.contains_key(&*generation.name) {
         let reason = format!("several plugins are named `{}`", generation.name);
         return Err(ScenarioError::Malformed(reason));
@@ -388,16 +389,26 @@ async fn register_plugin(
     Ok(name)
 }
 
-fn open_bus(directory: &Path, clock: &Clock, crash_point: Option<Arc<CrashPoint>>) -> Result<Embedded, ScenarioError> {
+fn open_bus(
+    directory: &Path,
+    clock: &Clock,
+    crash_point: Option<Arc<CrashPoint>>,
+) -> Result<DurableBus, ScenarioError> {
     let settings = Settings { repeatable_ids: true, crash_point, ..Settings::default() };
-    Embedded::open(directory, clock.clone(), settings).map_err(internal_error)
+    open_embedded(directory, clock.clone(), settings).map_err(internal_error)
 }
 
 pub(super) fn loader(directory: &Path, environment: Environment) -> Result<Loader, ScenarioError> {
     /// Invocations run one at a time, so a small pool is enough.
     const CONCURRENCY: usize = 2;
     let defaults = Defaults::default();
-    let engine = EngineConfig { concurrency: CONCURRENCY, memory_bytes: defaults.max_memory_bytes, source_lines: true };
+    let engine = EngineConfig {
+        concurrency: CONCURRENCY,
+        memory_bytes: defaults.max_memory_bytes,
+        source_lines: true,
+        wasi_0_3: true,
+        labelled_imports: true,
+    };
     // Compiling a language's runtime takes seconds, so the code is cached.
     let cache = cache_directory().map_or_else(|_| directory.join("cache"), |caches| caches.join("code"));
     let loader = Loader::new(engine, cache.clone(), defaults, environment).map_err(internal_error)?;

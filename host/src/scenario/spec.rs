@@ -187,10 +187,14 @@ impl ScenarioFile {
     /// # Errors
     /// If the file cannot be read, or is malformed; with the place.
     pub fn read(path: &Path) -> Result<Self, ScenarioError> {
-        let text = read(path)?;
+        Self::parse(path, &read(path)?)
+    }
+
+    /// Parses the text of a file, as [`Self::read`] does. Messages name the file by this path.
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self, ScenarioError> {
         let parsed = match path.extension().is_some_and(|extension| extension == "json") {
-            true => serde_json::from_str(&text).map_err(|error| error.to_string()),
-            false => toml_file::parse(&text).map_err(|malformed| malformed.to_string()),
+            true => serde_json::from_str(text).map_err(|error| error.to_string()),
+            false => toml_file::parse(text).map_err(|malformed| malformed.to_string()),
         };
         let malformed = |error: &str| ScenarioError::Malformed(format!("{}: {}", path.display(), error.trim_end()));
         let file: Self = parsed.map_err(|error: String| match error.contains("recursion limit") {
@@ -295,11 +299,23 @@ impl StepSpec {
     /// # Errors
     /// If the step is malformed.
     pub fn parse(&self, number: usize, folder: &Path) -> Result<Step, ScenarioError> {
+        self.parse_with(number, |file| {
+            let path = folder.join(file);
+            parse_events(&path, &read(&path)?)
+        })
+    }
+
+    /// Parses the step, as [`Self::parse`] does. `read_events` reads the events of a file that the step names.
+    pub(super) fn parse_with(
+        &self,
+        number: usize,
+        read_events: impl FnOnce(&str) -> Result<Vec<Event>, ScenarioError>,
+    ) -> Result<Step, ScenarioError> {
         let at = self.at.as_deref().map(Moment::parse).transpose()?;
         let action = match (&self.event, &self.request, &self.events, &self.advance) {
             (Some(event_type), None, None, None) => Action::Publish(vec![self.build_event(event_type, number)?]),
             (None, Some(request), None, None) => self.build_request(request)?,
-            (None, None, Some(file), None) => Action::Publish(read_events(&folder.join(file))?),
+            (None, None, Some(file), None) => Action::Publish(read_events(file)?),
             (None, None, None, Some(time)) => Action::Advance(parse_duration(time)?),
             _ => {
                 let reason = "a step has exactly one of `event`, `request`, `events` and `advance`";
@@ -370,8 +386,7 @@ pub(super) fn parse_event(json: &str) -> Result<Event, ScenarioError> {
 }
 
 /// Reads a file with one event per line.
-fn read_events(path: &Path) -> Result<Vec<Event>, ScenarioError> {
-    let text = read(path)?;
+pub(super) fn parse_events(path: &Path, text: &str) -> Result<Vec<Event>, ScenarioError> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let parse = |(index, line): (usize, &str)| {
         parse_event(line)

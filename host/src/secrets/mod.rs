@@ -146,9 +146,9 @@ impl SecretStore {
         let file = self.roots.open(path).map_err(|error| {
             fail(match error.kind() {
                 io::ErrorKind::PermissionDenied if self.is_outside(path) => {
-                    let known: Vec<_> = self.directories.iter().map(|known| known.display().to_string()).collect();
-                    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                    format!("it is outside the directories of secrets ({known}); move it there, or add its directory to [secrets] directories in sandbus.toml")
+                    let directories: Vec<_> = self.directories.iter().map(|one| one.display().to_string()).collect();
+                    let directories = if directories.is_empty() { "none".to_owned() } else { directories.join(", ") };
+                    format!("it is outside the directories of secrets ({directories}); move it there, or add its directory to [secrets] directories in sandbus.toml")
                 }
                 _ => error.to_string(),
             })

@@ -16,9 +16,9 @@ use hyper::body::{Frame, SizeHint};
 /// The log target of the lines.
 const TARGET: &str = "sandbus::access";
 
-/// The client of a request.
+/// The client of a request; none if this process has sent it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ClientAddress(pub(super) IpAddr);
+pub(super) struct ClientAddress(pub(super) Option<IpAddr>);
 
 /// What the handler of a request adds to its line. It is an extension of the request while the access log is on.
 #[derive(Clone, Debug, Default)]
@@ -70,7 +70,7 @@ impl AccessLine {
         let note = AccessNote::default();
         request.extensions_mut().insert(note.clone());
         Self {
-            client: request.extensions().get().map(|ClientAddress(address)| *address),
+            client: request.extensions().get().and_then(|ClientAddress(address)| *address),
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
             started: Instant::now(),

@@ -105,7 +105,7 @@ fn check_size(request: &Request, limits: HttpLimits) -> Result<(), Problem> {
     }
 }
 
-/// RFC 9112, section 3.2: a target is a path, or an absolute URI from a client that takes the host for a proxy. The
+/// RFC 9112, section 3.2: a target is a path, or an absolute URI from a client that treats the host as a proxy. The
 /// authority of an absolute URI replaces `Host`.
 fn check_target(request: &mut Request) -> Result<(), Problem> {
     let malformed = |detail| Err(Problem::bad_request("target-malformed", detail));

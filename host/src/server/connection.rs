@@ -18,10 +18,10 @@ use hyper_util::service::TowerToHyperService;
 use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 
-use super::front::Front;
 use super::http2::Http2;
 use super::preface::{PREFACE, PrefaceReader};
 use super::protocol::Protocol;
+use super::public_listener::PublicListener;
 use super::refusal::{self, stopping};
 use super::refusal_filter::RefusalFilter;
 use super::stream::ByteStream;
@@ -34,11 +34,11 @@ type Timed = Pin<Box<TimeoutWriter<Box<dyn ByteStream>>>>;
 type Stream = RefusalFilter<PrefaceReader<Timed>>;
 type RouterService = TowerToHyperService<Router>;
 
-/// What a connection needs of its server.
+/// The state of the server that its connections share.
 pub(super) struct Server {
     pub(super) router: Router,
     /// What a public listener does with each request.
-    pub(super) front: Option<Front>,
+    pub(super) public: Option<PublicListener>,
     pub(super) limits: HttpLimits,
     pub(super) stop: CancellationToken,
     pub(super) http2: Http2,
@@ -51,7 +51,7 @@ pub(super) async fn serve(stream: Box<dyn ByteStream>, protocol: Protocol, serve
     stream.set_timeout(Some(server.limits.write_timeout));
     let stream = Box::pin(stream);
     match protocol {
-        Protocol::Http2 => server.http2.serve(stream, (server.router, server.front), server.limits, server.stop).await,
+        Protocol::Http2 => server.http2.serve(stream, (server.router, server.public), server.limits, server.stop).await,
         // Boxed, because the future is large.
         Protocol::Unknown => Box::pin(serve_http1(stream, server)).await,
     }
@@ -63,7 +63,7 @@ async fn serve_http1(stream: Timed, server: Server) {
     let holding = Arc::new(AtomicBool::new(false));
     let stream = RefusalFilter::new(PrefaceReader::new(stream), Arc::clone(&holding));
     let timer = ConnectionTimer::default();
-    let requests = Requests::new(server.router.clone(), server.front.clone());
+    let requests = Requests::new(server.router.clone(), server.public.clone());
     let (busy, is_first) = (Arc::clone(&requests.busy), Arc::clone(&requests.is_first));
     let mut progress = Progress { busy, holding, timer: timer.clone(), stopped: None };
     let mut connection = Builder::new()
@@ -80,7 +80,7 @@ async fn serve_http1(stream: Timed, server: Server) {
     if let Err(error) = &ended {
         if is_first.load(Ordering::Relaxed) && error.is_parse() && read_buf.starts_with(PREFACE) {
             let stream = stream.into_inner().0.resume(&read_buf);
-            return server.http2.serve(stream, (server.router, server.front), limits, server.stop).await;
+            return server.http2.serve(stream, (server.router, server.public), limits, server.stop).await;
         }
         tracing::debug!(%error, "a connection ended early");
         let Some(problem) = refuse(error, stream.held(), &read_buf, limits, progress.stopped.is_some()) else { return };
@@ -177,16 +177,16 @@ fn is_other_version(unread: &[u8]) -> bool {
 /// The router, with flags that tell whether requests are running and have arrived.
 struct Requests {
     inner: RouterService,
-    front: Option<Front>,
+    public: Option<PublicListener>,
     busy: Arc<AtomicBool>,
     /// Whether no request has arrived yet.
     is_first: Arc<AtomicBool>,
 }
 
 impl Requests {
-    fn new(router: Router, front: Option<Front>) -> Self {
+    fn new(router: Router, public: Option<PublicListener>) -> Self {
         let is_first = Arc::new(AtomicBool::new(true));
-        Self { inner: TowerToHyperService::new(router), front, busy: Arc::default(), is_first }
+        Self { inner: TowerToHyperService::new(router), public, busy: Arc::default(), is_first }
     }
 }
 
@@ -196,8 +196,8 @@ impl Service<Request<Incoming>> for Requests {
     type Future = InProgress<<RouterService as Service<Request<Incoming>>>::Future>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        if let Some(front) = &self.front {
-            front.prepare(&mut request);
+        if let Some(public) = &self.public {
+            public.prepare(&mut request);
         }
         self.busy.store(true, Ordering::Relaxed);
         self.is_first.store(false, Ordering::Relaxed);

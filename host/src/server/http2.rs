@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use activity::{Activity, State};
 use streams::Streams;
 
-use super::front::Front;
+use super::public_listener::PublicListener;
 use super::stream::ByteStream;
 use super::{HttpLimits, STOP_GRACE_PERIOD};
 
@@ -62,12 +62,12 @@ impl Http2 {
     pub(super) async fn serve<S: ByteStream + 'static>(
         self,
         stream: S,
-        (router, front): (Router, Option<Front>),
+        (router, public): (Router, Option<PublicListener>),
         limits: HttpLimits,
         stop: CancellationToken,
     ) {
         let activity = Activity::default();
-        let streams = Streams::new(router, front, activity.clone(), self.streams, limits);
+        let streams = Streams::new(router, public, activity.clone(), self.streams, limits);
         let connection = Builder::new(Tasks(self.tasks))
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
 
 use super::socket_file::{SocketError, SocketFile};
-use super::{FrontRules, Tls};
+use super::{PublicListenerRules, Tls};
 
 /// A connection of either kind.
 pub(super) type Socket = Either<TcpStream, UnixStream>;
@@ -28,7 +28,7 @@ pub struct Listener {
     endpoint: Endpoint,
     pub(super) tls: Option<Tls>,
     /// The rules of a public listener.
-    pub(super) front: Option<Arc<ArcSwap<FrontRules>>>,
+    pub(super) public_rules: Option<Arc<ArcSwap<PublicListenerRules>>>,
 }
 
 impl Listener {
@@ -43,7 +43,7 @@ impl Listener {
             ),
             _ => anyhow::anyhow!("cannot listen on {address}: {error}; choose another address with {flag}"),
         })?;
-        Ok(Self { endpoint: Endpoint::Address(tcp), tls, front: None })
+        Ok(Self { endpoint: Endpoint::Address(tcp), tls, public_rules: None })
     }
 
     /// Binds a Unix socket, which only the user of the host may use.
@@ -52,19 +52,19 @@ impl Listener {
     /// If the path cannot be used.
     pub fn bind_socket(path: &Path) -> Result<Self, SocketError> {
         let (listener, file) = SocketFile::bind(path)?;
-        Ok(Self { endpoint: Endpoint::Socket(listener, file), tls: None, front: None })
+        Ok(Self { endpoint: Endpoint::Socket(listener, file), tls: None, public_rules: None })
     }
 
     /// The same listener with the rules of a public one.
     #[must_use]
-    pub fn with_front(self, rules: FrontRules) -> Self {
-        Self { front: Some(Arc::new(ArcSwap::from_pointee(rules))), ..self }
+    pub fn with_public_rules(self, rules: PublicListenerRules) -> Self {
+        Self { public_rules: Some(Arc::new(ArcSwap::from_pointee(rules))), ..self }
     }
 
     /// The rules of a public listener, which may be replaced while it serves.
     #[must_use]
-    pub fn front(&self) -> Option<Arc<ArcSwap<FrontRules>>> {
-        self.front.clone()
+    pub fn public_rules(&self) -> Option<Arc<ArcSwap<PublicListenerRules>>> {
+        self.public_rules.clone()
     }
 
     /// The next connection, with the address of its peer.

@@ -215,18 +215,18 @@ impl Metrics {
     /// Counts newly expired events, and sets the gauges of subscriptions that no longer exist to zero, so that none of
     /// their values raises an alert forever.
     fn update_subscriptions(&self, present: BTreeMap<String, u64>) {
-        let mut known = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut before = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
         for (name, expired) in &present {
             // A subscription that is created again begins at zero.
-            let counted = known.get(name).filter(|counted| *counted <= expired).copied().unwrap_or(0);
+            let counted = before.get(name).filter(|counted| *counted <= expired).copied().unwrap_or(0);
             counter!("sandbus_subscription_expired_total", "subscription" => name.clone()).increment(expired - counted);
         }
-        for deleted in known.keys().filter(|name| !present.contains_key(*name)) {
+        for deleted in before.keys().filter(|name| !present.contains_key(*name)) {
             for name in SUBSCRIPTION_GAUGES {
                 gauge!(name, "subscription" => deleted.clone()).set(0.0);
             }
         }
-        *known = present;
+        *before = present;
     }
 }
 
@@ -235,16 +235,16 @@ impl Metrics {
 fn label(id: &SubscriptionId) -> String {
     /// Far above the number of subscriptions of any real host.
     const LIMIT: usize = 10_000;
-    static KNOWN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    static LABELS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let name = id.to_string();
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if known.contains(&name) {
+    let mut labels = LABELS.lock().unwrap_or_else(PoisonError::into_inner);
+    if labels.contains(&name) {
         return name;
     }
-    if known.len() >= LIMIT {
+    if labels.len() >= LIMIT {
         return "others".to_owned();
     }
-    known.insert(name.clone());
+    labels.insert(name.clone());
     name
 }
 
@@ -370,13 +370,13 @@ impl RequestMetrics {
             time.record(took.as_secs_f64());
         };
         let key = (Arc::clone(plugin), status);
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(answers) = known.get(&key) {
+        let handles = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answers) = handles.get(&key) {
             return count(answers);
         }
-        drop(known);
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        count(known.entry(key).or_insert_with(|| {
+        drop(handles);
+        let mut handles = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        count(handles.entry(key).or_insert_with(|| {
             let (name, status) = (plugin.to_string(), status.to_string());
             let answered = counter!("sandbus_http_requests_total", "plugin" => name.clone(), "status" => status);
             (answered, histogram!(REQUEST_SECONDS, "plugin" => name))

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sandbus_host::bus::{
-    BoxFuture, Catalogue, CommitError, DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterId, DeadLetters,
-    DeliveryCursor, DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryState, DeliveryStateKind, EndpointHold,
-    EventFilter, EventLog, EventPage, FeedId, GroupStatus, Inspection, Lifecycle, PendingReply, PluginSchedule,
-    PluginState, PublishReceipt, Reachability, Replay, ReplayScope, ScheduledCursor, ScheduledEvent, SharedBus,
-    StoreError, StoreExtent, SubscriptionFeed, Subscriptions,
+    BoxFuture, Catalogue, CommitError, Compaction, DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterId,
+    DeadLetters, DeliveryCursor, DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryState, DeliveryStateKind,
+    EndpointHold, EventFilter, EventLog, EventPage, FeedId, GroupStatus, Inspection, Lifecycle, PendingReply,
+    PluginSchedule, PluginState, PublishReceipt, Reachability, Replay, ReplayScope, ScheduledCursor, ScheduledEvent,
+    SharedBus, StoreError, StoreExtent, SubscriptionFeed, Subscriptions,
 };
 use sandbus_host::clock::Timestamp;
 use sandbus_host::event::{CauseTreeId, Event, LoggedEvent, Position};
@@ -126,7 +126,7 @@ impl EventLog for FaultyBus {
         })
     }
 
-    fn compact(&self) -> BoxFuture<'_, Result<usize, CommitError>> {
+    fn compact(&self) -> BoxFuture<'_, Result<Compaction, CommitError>> {
         self.bus.compact()
     }
 }

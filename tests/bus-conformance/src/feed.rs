@@ -34,14 +34,14 @@ impl FaultyFeed {
         if was_given_back && self.fault == Some(Fault::CountsGivenBack) {
             delivery.attempt += 1;
         }
-        let open = FaultyClaim {
+        let handle = FaultyClaim {
             claim: Some(claim),
             place,
             bus: Arc::clone(&self.bus),
             fault: self.fault,
             given_back: Arc::clone(&self.given_back),
         };
-        Claim::new(delivery, Box::new(open))
+        Claim::new(delivery, Box::new(handle))
     }
 
     /// Whether a delivery is hidden.

@@ -23,6 +23,8 @@ export interface Setup {
   plugins?: string[];
   /** Sidecars by the name of the plugin. */
   sidecars?: Record<string, string>;
+  /** Scenario files in the plugin folder, by name. */
+  scenarios?: Record<string, string>;
   /** The text of `sandbus.toml`. It may contain anything but `[ingress]`. */
   config?: string;
 }
@@ -63,7 +65,7 @@ export class Host {
   ) {}
 
   /** Starts a host, and waits until it is ready and its plugins are loaded. */
-  static async start({ plugins = [], sidecars = {}, config = "" }: Setup = {}): Promise<Host> {
+  static async start({ plugins = [], sidecars = {}, scenarios = {}, config = "" }: Setup = {}): Promise<Host> {
     const directory = mkdtempSync(join(tmpdir(), "sandbus-dashboard-"));
     mkdirSync(join(directory, "plugins"));
     mkdirSync(join(directory, "data"));
@@ -73,6 +75,10 @@ export class Host {
     }
     for (const [plugin, text] of Object.entries(sidecars)) {
       writeFileSync(join(directory, "plugins", `${plugin}.toml`), text);
+    }
+    mkdirSync(join(directory, "plugins", "tests"));
+    for (const [name, text] of Object.entries(scenarios)) {
+      writeFileSync(join(directory, "plugins", "tests", name), text);
     }
     writeFileSync(join(directory, "sandbus.toml"), `${config}\n${OPEN_INGRESS}`);
     const process = spawn(BINARY, ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"], {
@@ -191,6 +197,13 @@ export class Host {
     const partial = join(this.directory, "plugins", `${plugin}.partial`);
     copyFileSync(guest(by), partial);
     renameSync(partial, join(this.directory, "plugins", `${plugin}.wasm`));
+  }
+
+  /** Writes the sidecar of a plugin, as an operator would. */
+  writeSidecar(plugin: string, text: string): void {
+    const partial = join(this.directory, "plugins", `${plugin}.partial`);
+    writeFileSync(partial, text);
+    renameSync(partial, join(this.directory, "plugins", `${plugin}.toml`));
   }
 
   /** What the host has logged. */

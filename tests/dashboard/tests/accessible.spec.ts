@@ -1,25 +1,7 @@
-import AxeBuilder from "@axe-core/playwright";
-import type { Page } from "@playwright/test";
+import { analyzed } from "../src/axe";
 import { Host } from "../src/host";
 import { expect, test } from "../src/test";
 import { GUESTS, LISTS, open, populate, type View, viewsOf } from "../src/views";
-
-/** What `axe-core` finds in a view, in both themes. Only the contrast depends on the theme. */
-async function violations(page: Page): Promise<string[]> {
-  await page.emulateMedia({ colorScheme: "light" });
-  const light = await analyze(new AxeBuilder({ page }), "light");
-  await page.emulateMedia({ colorScheme: "dark" });
-  const dark = await analyze(new AxeBuilder({ page }).withRules("color-contrast"), "dark");
-  return [...light, ...dark];
-}
-
-async function analyze(axe: AxeBuilder, theme: string): Promise<string[]> {
-  // The pages have no frames. Otherwise, each analysis would open a page of its own.
-  const results = await axe.setLegacyMode(true).options({ resultTypes: ["violations"] }).analyze();
-  return results.violations.flatMap(({ id, nodes }) =>
-    nodes.map((node) => `${theme}: ${id}: ${node.html.slice(0, 160)}: ${node.failureSummary}`),
-  );
-}
 
 test.describe("with data", () => {
   let host: Host;
@@ -35,7 +17,7 @@ test.describe("with data", () => {
     test.setTimeout(120_000);
     for (const view of views) {
       await open(page, host, view.path);
-      expect.soft(await violations(page), view.name).toEqual([]);
+      expect.soft(await analyzed(page), view.name).toEqual([]);
     }
   });
 
@@ -43,7 +25,7 @@ test.describe("with data", () => {
     await open(page, host, views.find(({ name }) => name === "dead letter")?.path ?? "");
     await page.getByRole("button", { name: "Drop", exact: true }).click();
     await expect(page.getByRole("dialog")).toBeVisible();
-    expect(await violations(page)).toEqual([]);
+    expect(await analyzed(page)).toEqual([]);
   });
 
   test("no view scrolls sideways on a phone, and the menu works", async ({ page }) => {
@@ -62,7 +44,7 @@ test.describe("with data", () => {
     await plugins.click();
     await expect(page.getByRole("heading", { level: 1, name: "Plugins" })).toBeVisible();
     await expect(plugins).toBeHidden();
-    expect.soft(await violations(page)).toEqual([]);
+    expect.soft(await analyzed(page)).toEqual([]);
   });
 
   test("times are in the reader's zone, and one click shows UTC", async ({ page }) => {
@@ -89,7 +71,7 @@ test.describe("on an empty host", () => {
     test.setTimeout(120_000);
     for (const view of LISTS) {
       await open(page, host, view.path);
-      expect.soft(await violations(page), view.name).toEqual([]);
+      expect.soft(await analyzed(page), view.name).toEqual([]);
     }
     for (const path of ["/live", "/events", "/dead-letters", "/plugins", "/subscriptions", "/schedules"]) {
       await open(page, host, path);
@@ -114,11 +96,11 @@ test.describe("before the login", () => {
     await page.setViewportSize({ width: 390, height: 844 });
     await page.goto(host.admin);
     await expect(page.getByRole("heading", { level: 1 })).toBeVisible();
-    expect(await violations(page)).toEqual([]);
+    expect(await analyzed(page)).toEqual([]);
     await page.getByLabel("Token").fill("nonsense");
     await page.getByRole("button", { name: "Log in" }).click();
     await expect(page.getByRole("alert")).toBeVisible();
-    expect(await violations(page)).toEqual([]);
+    expect(await analyzed(page)).toEqual([]);
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
   });
 });

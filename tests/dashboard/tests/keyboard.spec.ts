@@ -78,6 +78,8 @@ test("a person with a keyboard goes from the overview to a dead letter and redri
 test("the focus goes to the title of each page, and a first link leads past the navigation", async ({ page, start }) => {
   const host = await start();
   await open(page, host, "/events");
+  await page.keyboard.press("Tab");
+  await expect(page.getByRole("link", { name: "Skip to the page" }), "a document begins at its beginning").toBeFocused();
   const navigation = page.getByRole("navigation", { name: "Pages" });
   await navigation.getByRole("link", { name: "Plugins" }).focus();
   await page.keyboard.press("Enter");

@@ -5,7 +5,7 @@ import { GUESTS, logIn, open, populate, settled, type View, viewsOf } from "../s
 
 /** Verbs of buttons and links that change something. */
 const CHANGES =
-  /^(Add|Apply|Change|Save|Undo|Cancel the event|Create|Compact|Delete|Disable|Drain|Drop|Edit|Enable|Ignore|Pause|Publish|Redrive|Remove|Reopen|Replay|Resolve|Resume|Retry|Revoke|Roll back|Rotate|Run (a )?canary|Run against|Set|Start|Stop|Upload|Back up)\b/;
+  /^(Add|Apply|Change|Save|Undo|Cancel the event|Create|Compact|Delete|Disable|Drain|Drop|Edit|Enable|Ignore|Pause|Publish|Redrive|Remove|Reopen|Replay|Resolve|Resume|Retry|Revoke|Roll back|Rotate|Run (a )?canary|Run against|Send|Set|Start|Stop|Upload|Back up)\b/;
 
 /** Buttons that only change what the page shows. */
 const HARMLESS: Record<string, RegExp> = { "/live": /^(Pause|Resume)$/ };

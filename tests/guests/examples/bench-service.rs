@@ -1,17 +1,15 @@
 //! A route that responds with JSON and does nothing else.
 
+#[path = "shared/answer.rs"]
+mod answer;
+
 use sandbus_sdk::prelude::*;
 
-#[derive(Serialize)]
-struct Answer {
-    name: &'static str,
-    words: [&'static str; 4],
-    number: u32,
-}
+use self::answer::{ANSWER, Answer};
 
 #[route(GET, "/bench")]
 fn bench(_: Request) -> Json<Answer> {
-    Json(Answer { name: "a service that answers", words: ["with", "a", "few", "words"], number: 42 })
+    Json(ANSWER)
 }
 
 plugin! { name: "bench-service", routes: [bench] }

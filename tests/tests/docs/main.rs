@@ -273,11 +273,12 @@ const END: &str = "<!-- /capabilities -->";
 fn the_table_of_names_is_that_of_the_sdks() {
     let json = std::fs::read_to_string(root().join("guest-sdk/conformance/capabilities.json")).unwrap();
     let json: Value = serde_json::from_str(&json).unwrap();
-    let mut table = "| Capability | Rust | JavaScript, TypeScript | Python |\n| --- | --- | --- | --- |\n".to_owned();
+    let mut table =
+        "| Capability | Rust | JavaScript, TypeScript | Python | Go |\n| --- | --- | --- | --- | --- |\n".to_owned();
     for row in json["capabilities"].as_array().unwrap() {
         let name = |language: &str| row[language].as_str().map_or("—".to_owned(), |name| format!("`{name}`"));
-        let (rust, javascript, python) = (name("rust"), name("javascript"), name("python"));
-        table += &format!("| {} | {rust} | {javascript} | {python} |\n", row["capability"].as_str().unwrap());
+        let [rust, javascript, python, go] = ["rust", "javascript", "python", "go"].map(name);
+        table += &format!("| {} | {rust} | {javascript} | {python} | {go} |\n", row["capability"].as_str().unwrap());
     }
     let page = Page::read("docs/languages.md");
     let (before, rest) = page.text.split_once(BEGIN).unwrap();

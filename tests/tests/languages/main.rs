@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod go;
 mod scripts;
 
 use std::path::Path;
@@ -21,7 +22,8 @@ fn run(directory: &Path, program: &str, arguments: &[&str], variables: &[(&str, 
 }
 
 /// Languages that no plugin of the example uses.
-const FURTHER: [Language; 4] = [Language::C, Language::Go, Language::PlainJavaScript, Language::StarlingMonkey];
+const FURTHER: [Language; 5] =
+    [Language::C, Language::PlainGo, Language::Go, Language::PlainJavaScript, Language::StarlingMonkey];
 
 #[test]
 fn plugins_of_all_languages_take_part_in_one_flow() {
@@ -38,12 +40,13 @@ fn plugins_of_all_languages_take_part_in_one_flow() {
         let plugin = format!("\"plugin\":\"{}\"", language.plugin());
         let _ = host.wait_for_log(&[words, &plugin]);
     };
-    for language in [Language::C, Language::Go, Language::PlainJavaScript] {
+    for language in [Language::C, Language::PlainGo, Language::PlainJavaScript] {
         for kind in ["user.registered: 1", "user.welcomed: 1", "user.verified: 1"] {
             logged(language, kind);
         }
     }
     logged(Language::StarlingMonkey, "handling {");
+    logged(Language::Go, "handling user.registered data=map[");
     host.wait_until_idle();
     assert!(host.dead_letters().is_empty());
     reject_what_does_not_fit(&host);
@@ -185,7 +188,9 @@ fn begins(language: &str, test: impl FnOnce(&Path)) {
     let inspected: Value = serde_json::from_slice(&inspected.stdout).unwrap();
     assert_eq!(inspected["digest"], built["digest"]);
     let imports = inspected["imports"].as_array().unwrap();
-    assert!(imports.contains(&json!("sandbus:plugin/bus@0.1.0")) || language == "rust", "{imports:?}");
+    // Rust and Go link only the imports that the plugin uses.
+    let links_what_it_uses = ["rust", "go"].contains(&language);
+    assert!(imports.contains(&json!("sandbus:plugin/bus@0.1.0")) || links_what_it_uses, "{imports:?}");
 
     // A script is a program on a prepared runtime in `test`, and then the component that was built.
     for tested in [&["test"][..], &["test", "dist/my-plugin.wasm", "--scenarios", "tests"]] {
@@ -196,7 +201,7 @@ fn begins(language: &str, test: impl FnOnce(&Path)) {
     let setup = Setup::new();
     std::fs::copy(project.join("dist/my-plugin.wasm"), setup.path().join("plugins/my-plugin.wasm")).unwrap();
     handles_events_and_requests(&setup.start());
-    if language != "rust" {
+    if !["rust", "go"].contains(&language) {
         let host = Setup::new().develop_with(&project, &["--plugins", "plugins", "--data", "data"]);
         let _ = host.wait_for_log(&["built for the prepared runtime", "my-plugin"]);
         handles_events_and_requests(&host);

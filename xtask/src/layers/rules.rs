@@ -34,21 +34,21 @@ pub(crate) const HOST: &[LayerRule] = &[
     ("dispatcher", "bus ledger model observer otlp outbound plugin telemetry threads"),
     ("ingress", "bus ledger model observer otlp plugin problem server telemetry threads"),
     ("canary", "bus model plugin secrecy threads"),
+    ("scenario", "api bus dispatcher files ingress model otlp outbound plugin problem toml_file"),
     (
         "admin",
-        "access api backup bus canary files ingress ledger login model otlp outbound plugin problem secrecy server telemetry threads",
+        "access api backup bus canary files ingress ledger login model otlp outbound plugin problem scenario secrecy server telemetry threads",
     ),
-    ("scenario", "api bus dispatcher ingress model otlp outbound plugin problem toml_file"),
     ("config", "bus files ingress ledger login model outbound plugin secrets server telemetry toml_file"),
     // The composition root, which uses everything that it connects.
     (
         "host",
-        "access admin api backup bus canary config descriptors dispatcher files ingress ledger lock login model observer otlp outbound plugin problem secrets server stderr telemetry threads",
+        "access admin api backup bus canary config descriptors dispatcher files ingress ledger lock login model observer otlp outbound plugin problem scenario secrets server stderr telemetry threads",
     ),
     // Commands.
     ("console", "printable stderr"),
     ("projects", "console"),
-    ("dev", "bus config console host ingress model observer otlp plugin printable projects telemetry"),
+    ("dev", "bus config console host ingress model observer otlp plugin printable projects scenario telemetry"),
     (
         "cli",
         "access api admin backup config console dev host model observer otlp outbound plugin printable projects scenario secrecy secrets spelling telemetry toml_file",
@@ -63,7 +63,7 @@ pub(crate) const PLUGIN: &[LayerRule] = &[
     ("imports", "bindings invocation manifest"),
     ("run", "bindings imports invocation manifest"),
     ("load", "imports invocation manifest run"),
-    ("supervise", "load manifest run"),
+    ("deploy", "load manifest run"),
 ];
 
 /// Crates that only some modules may name, by a prefix of their names.
@@ -71,6 +71,7 @@ pub(crate) const OWNED_CRATES: &[(&str, &str)] = &[
     ("wasmtime", "plugin"),
     ("wasmparser", "plugin"),
     ("rusqlite", "bus::embedded ledger"),
+    ("tokio_postgres", "bus::postgres"),
     ("hdrhistogram", "ledger"),
     ("croner", "model::schedule"),
     ("metrics_exporter_prometheus", "telemetry"),

@@ -1,4 +1,4 @@
-// Paths of routes: segments of RFC 3986, section 3.3, of which some have a parameter in braces. A path is written in
+// Paths of routes: segments of RFC 3986, section 3.3. A segment may have a parameter in braces. A path is written in
 // normal form (section 6.2.2), in which the router compares it with requests. A path that no client sends would never
 // match, and a spelling of parameters from another framework would be taken literally, so both are refused.
 //

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::Response;
-use crate::clock::milliseconds;
-use crate::message::BusError;
-use crate::{Result, host};
+use crate::duration::milliseconds;
+use crate::host;
+use crate::model::errors::BusError;
 
 /// Makes a response that waits for an event. Once the effects of this request are committed, the host waits for the
 /// first event that matches `pattern` in the cause tree of the event `id`, which this request has published, and

@@ -7,11 +7,13 @@ use serde_json::Value;
 
 use crate::entry::javascript::has_default_export;
 use crate::entry::{JavaScriptEntry, PythonEntry, python};
-use crate::project::Language;
+use crate::go_module::{self, GoModule};
+use crate::language::Language;
 
 /// Why a manifest is not a plugin, in cases where nobody expects one.
 pub(super) const NO_PACKAGE: &str = "a workspace without a package of its own";
 pub(super) const WORKSPACE_ROOT: &str = "the root of a workspace";
+pub(super) const OTHER_MODULE: &str = "a Go module that does not require sandbus";
 
 /// What a manifest stands for.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,6 +49,7 @@ impl ManifestKind {
         let parsed = match language {
             Language::JavaScript => serde_json::from_str(&text).map_err(|error| error.to_string()),
             Language::Rust | Language::Python => toml::from_str(&text).map_err(|error| error.to_string()),
+            Language::Go => Ok(Value::Null),
         };
         let parsed: Value = match parsed {
             Ok(parsed) => parsed,
@@ -59,21 +62,9 @@ impl ManifestKind {
             Language::Rust => of_crate(&parsed),
             Language::JavaScript => of_package_json(&parsed, directory, is_named),
             Language::Python => of_pyproject(&parsed, directory, is_named),
+            Language::Go => of_go_mod(&text, is_named),
         }
     }
-}
-
-/// Whether a manifest is the root of a cargo workspace.
-pub(crate) fn is_workspace(manifest: &Path) -> bool {
-    let text = fs::read_to_string(manifest).unwrap_or_default();
-    toml::from_str(&text).is_ok_and(|parsed: Value| parsed["workspace"].is_object())
-}
-
-/// Whether a manifest is the root of a cargo workspace with members. Their directories may be outside the walk.
-pub(super) fn has_members(manifest: &Path) -> bool {
-    let text = fs::read_to_string(manifest).unwrap_or_default();
-    let parsed: Value = toml::from_str(&text).unwrap_or_default();
-    parsed["workspace"]["members"].as_array().is_some_and(|members| !members.is_empty())
 }
 
 fn of_crate(manifest: &Value) -> ManifestKind {
@@ -171,6 +162,16 @@ fn of_pyproject(manifest: &Value, directory: &Path, is_named: bool) -> ManifestK
         None => Other(format!("there is no {file}.py")),
         Some(source) if is_named || uses || source.contains("sandbus") => Plugin,
         Some(_) => Other(format!("{file}.py does not use sandbus")),
+    }
+}
+
+fn of_go_mod(text: &str, is_named: bool) -> ManifestKind {
+    match GoModule::parse(text) {
+        Some(module) if module.path.contains("{{") => Other("a template".to_owned()),
+        Some(module) if module.uses_sdk => Plugin,
+        Some(_) => Other(OTHER_MODULE.to_owned()),
+        None if is_named || text.contains(go_module::SDK) => Broken("it has no line `module PATH`".to_owned()),
+        None => Other("malformed".to_owned()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::bundled::write_file;
+use crate::files::write_file;
 use crate::{Handler, Template};
 
 /// A plugin's crate by itself, as `sandbus new` makes it.
@@ -562,14 +562,14 @@ fn every_project_is_found_and_what_is_left_out_is_said() {
 #[test]
 fn new_projects_are_found() {
     let root = tempfile::tempdir().unwrap();
-    let templates = [Template::JavaScript, Template::Python, Template::Rust, Template::TypeScript];
+    let templates = [Template::Go, Template::JavaScript, Template::Python, Template::Rust, Template::TypeScript];
     for template in templates {
         let name = format!("a-{}", template.name());
         template.create(&root.path().join(&name), &name, &[Handler::Event("x.y".into())]).unwrap();
     }
     let found = Discovery::of(root.path()).unwrap();
     let names: Vec<_> = found.names().collect();
-    assert_eq!(names, ["a-js", "a-python", "a-rust", "a-ts"]);
+    assert_eq!(names, ["a-go", "a-js", "a-python", "a-rust", "a-ts"]);
     assert!(found.skipped.is_empty() && found.broken.is_empty(), "{found:#?}");
 }
 

@@ -4,13 +4,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::project::Language;
-use crate::run::at;
-use crate::{Error, SkippedDirectory};
-
-/// Names of directories that tools write. They are not searched, so a project must not have such a name.
-pub(crate) const TOOL_DIRECTORIES: [&str; 8] =
-    ["node_modules", "bower_components", "target", "dist", "vendor", "venv", "site-packages", "__pycache__"];
+use super::SkippedDirectory;
+use crate::Error;
+use crate::error::at;
+use crate::language::Language;
+use crate::tool_directories::TOOL_DIRECTORIES;
 
 /// The reason why a tool's directory is skipped.
 pub(super) const BY_TOOLS: &str = "installed or built by tools";
@@ -123,7 +121,7 @@ pub(super) fn manifests_in(directory: &Path) -> Vec<(Language, PathBuf)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundled::write_file;
+    use crate::files::write_file;
 
     #[test]
     fn a_tree_without_end_is_left_after_so_many_directories() {

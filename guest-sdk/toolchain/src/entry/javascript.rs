@@ -145,7 +145,7 @@ pub(crate) fn has_default_export(source: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundled::write_file;
+    use crate::files::write_file;
 
     #[test]
     fn the_entry_is_found_as_tools_name_it() {

@@ -161,7 +161,7 @@ fn with_suffix(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundled::write_file;
+    use crate::files::write_file;
 
     const PLUGIN: &str = "from sandbus import Plugin\nplugin = Plugin()\n";
 

@@ -134,12 +134,19 @@ function useReadAfterChange(read: () => void) {
   });
 }
 
-/** Reads everything on the page again, after a change. */
+/** How long the host usually needs for what follows from a change, such as an attempt after a replay, in milliseconds. */
+const AFTERMATH = 500;
+
+/** Reads everything on the page again after a change, and once more when what follows from it has probably happened. */
 export function useReload(): () => void {
   const { mutate } = useSWRConfig();
-  return () => {
+  const read = () => {
     changes.value += 1;
     void mutate(() => true);
+  };
+  return () => {
+    read();
+    setTimeout(read, AFTERMATH);
   };
 }
 

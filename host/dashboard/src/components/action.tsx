@@ -16,6 +16,9 @@ interface Props {
 export function Action({ act, look, label, children }: Props) {
   const [isWorking, setWorking] = useState(false);
   const work = async () => {
+    if (isWorking) {
+      return;
+    }
     setWorking(true);
     try {
       await act();
@@ -25,7 +28,8 @@ export function Action({ act, look, label, children }: Props) {
     setWorking(false);
   };
   return (
-    <button type="button" class={look} aria-label={label} disabled={isWorking} onClick={() => void work()}>
+    // A disabled button would lose the focus, and a dialog could not return it.
+    <button type="button" class={look} aria-label={label} aria-disabled={isWorking} onClick={() => void work()}>
       {children}
     </button>
   );

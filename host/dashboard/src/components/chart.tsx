@@ -32,6 +32,22 @@ const TIME_LABELS: uPlot.Axis.Values = [
   [1, "{HH}:{mm}:{ss}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
 ];
 
+/** The distances of the labels of values. Smaller ones would have the same text. */
+const VALUE_STEPS = Array.from({ length: 16 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
+/** The width of a character of a label, and the space around a label, in pixels. */
+const CHARACTER = 7.5;
+const LABEL_SPACE = 20;
+
+/** How far the axis of values reaches beyond the largest one, so that its point is not cut. */
+const HEADROOM = 1.1;
+
+/** The values without neighbours, which are in no line. */
+function isolated(plot: uPlot, series: number): number[] {
+  const values = plot.data[series] ?? [];
+  const isKnown = (index: number) => values[index] !== null && values[index] !== undefined;
+  return Array.from(values.keys()).filter((index) => isKnown(index) && !isKnown(index - 1) && !isKnown(index + 1));
+}
+
 function showLatest(plot: uPlot) {
   plot.setLegend({ idx: plot.data[0].length - 1 }, false);
 }
@@ -76,11 +92,22 @@ export function Chart({ title, times, lines, format, onZoom }: Props) {
               stroke: color(line.color),
               width: 1.5,
               spanGaps: false,
+              points: { show: true, size: 5, filter: isolated },
               value: (_: uPlot, value: number | null) => (value === null ? "–" : text.current(value)),
             })),
           ],
-          axes: [{ ...axis, space: 64, values: TIME_LABELS }, { ...axis, size: 68, values: (_, ticks) => ticks.map((tick) => text.current(tick)) }],
-          scales: { y: { range: (_, _low, high) => [0, Math.max(high, 1)] } },
+          axes: [
+            { ...axis, space: 64, values: TIME_LABELS },
+            {
+              ...axis,
+              incrs: VALUE_STEPS,
+              size: (_, labels) => Math.max(0, ...(labels ?? []).map((label) => label.length)) * CHARACTER + LABEL_SPACE,
+              values: (_, ticks) => ticks.map((tick) => text.current(tick)),
+            },
+          ],
+          // The last label of the time axis is centred at the end of the axis.
+          padding: [8, 28, 0, 0],
+          scales: { y: { range: (_, _low, high) => [0, Math.max(high * HEADROOM, 1)] } },
           hooks: {
             // Without a pointer, the legend has the latest values.
             setCursor: [(self) => self.cursor.idx === null && showLatest(self)],

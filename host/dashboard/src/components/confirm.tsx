@@ -15,8 +15,12 @@ export interface Change {
   call: string;
   /** Whether it destroys something. */
   isDestructive?: boolean;
+  /** The label of the button that changes nothing, if `Cancel` could mean the change. */
+  decline?: string;
   /** Makes the change. Returns what to tell the reader. */
   run: () => Promise<string>;
+  /** Shows why the change failed. Without it, a notice does. */
+  onFailure?: (error: unknown) => void;
 }
 
 const pending = signal<Change | null>(null);
@@ -57,7 +61,7 @@ export function ConfirmDialog() {
     try {
       notify(await change.run());
     } catch (error) {
-      notifyFailure(error);
+      (change.onFailure ?? notifyFailure)(error);
     }
     setRunning(false);
     close();
@@ -74,7 +78,7 @@ export function ConfirmDialog() {
           </p>
           <div class="actions">
             <button type="button" onClick={close} disabled={isRunning}>
-              Cancel
+              {change.decline ?? "Cancel"}
             </button>
             <button
               type="button"

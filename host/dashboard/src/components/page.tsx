@@ -10,9 +10,13 @@ interface Props {
   children: ComponentChildren;
 }
 
+/** Whether no page has been shown since the document was loaded. */
+let isFirstPage = true;
+
 /**
- * A page. Its title takes the focus when the page opens, and when the element that had the focus is removed, so that the
- * keyboard and screen readers never start over at the beginning of the document.
+ * A page. Its title takes the focus when another page was open before, and when the element that had the focus is removed,
+ * so that the keyboard and screen readers never start over at the beginning of the document. In a document that has just
+ * been loaded they do start there, as readers expect, with the link past the navigation and the navigation.
  */
 export function Page({ title, context, actions, children }: Props) {
   const main = useRef<HTMLElement>(null);
@@ -36,8 +40,12 @@ export function Page({ title, context, actions, children }: Props) {
   }, []);
   useEffect(() => {
     document.title = `${title} · Sandbus`;
-    heading.current?.focus({ preventScroll: true });
+    if (!isFirstPage) {
+      heading.current?.focus({ preventScroll: true });
+    }
   }, [title]);
+  // Titles that change while the first page loads do not count as another page.
+  useEffect(() => () => void (isFirstPage = false), []);
   return (
     <main id="main" class="page" ref={main}>
       <header class="page-header">

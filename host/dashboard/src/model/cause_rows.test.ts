@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import type { Schemas } from "../api/client";
 import { causeRows, findRow, placeRows, rangeOf, type CauseRow } from "./cause_rows";
 import { isTreeOpen, remarksOf } from "./event_state";
+import { timeText } from "./time";
 
 type Event = Schemas["TreeEventView"];
 type Attempt = Schemas["RecordedAttemptView"];
@@ -133,11 +134,11 @@ test("events follow the attempts and requests that published them, as `why` prin
   expect(rangeOf(rows, T + 1_000)).toEqual({ from: T, to: T + 1_000 });
 });
 
-test("an open delivery waits until now, and says why", () => {
+test("a pending delivery waits until now, and says why", () => {
   const waiting = delivery("a/b", [], { state: "parked", waits_for: [{ code: "x", detail: "It waits", until: at(9) }] });
   const open = tree({ events: [event("a", null, 0, [waiting])] });
   const row = causeRows(open, T + 500)[0]?.children[0];
-  expect(row).toMatchObject({ state: "parked", reasons: [`It waits, until ${at(9)}`] });
+  expect(row).toMatchObject({ state: "parked", reasons: [`It waits, until ${timeText(at(9), false)}`] });
   expect(row?.spans).toEqual([{ kind: "wait", from: T, to: T + 500 }]);
   expect(isTreeOpen(open)).toBe(true);
   expect(isTreeOpen(tree({ events: [event("a", null, 0, [delivery("a/b", [])])] }))).toBe(false);

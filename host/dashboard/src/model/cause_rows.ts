@@ -3,6 +3,7 @@
 import type { Schemas } from "../api/client";
 import { isOpen, marksOf, stateOf } from "./event_state";
 import { counted, micros } from "./format";
+import { utc, withTimes } from "./time";
 
 type Tree = Schemas["CauseTreeView"];
 type TreeEvent = Schemas["TreeEventView"];
@@ -176,9 +177,9 @@ class Builder {
     const { dead_letter, outcome, waits_for, attempts } = delivery;
     const isSaid = attempts.at(-1)?.verdict === "dead";
     return [
-      ...waits_for.map(({ detail, until }) =>
-        until === null || detail.includes(until) ? detail : `${detail}, until ${until}`,
-      ),
+      ...waits_for
+        .map(({ detail, until }) => (until === null || detail.includes(until) ? detail : `${detail}, until ${until}`))
+        .map((sentence) => withTimes(sentence, utc.value)),
       ...(dead_letter === null || isSaid ? [] : [`${dead_letter.cause}: ${dead_letter.reason}`]),
       ...(outcome === "dropped" ? ["Its dead letter was dropped; no later attempt is recorded."] : []),
       ...(outcome === "not-recorded" ? ["It was handled, or its dead letter was dropped; not recorded."] : []),

@@ -24,3 +24,14 @@ export function timeInZone(timestamp: string, zone: string): string | null {
     return null;
   }
 }
+
+/** How far a zone is from UTC at a time, such as `+02:00`. A zone that the browser does not know gives null. */
+export function offsetInZone(timestamp: string, zone: string): string | null {
+  try {
+    const format = new Intl.DateTimeFormat("en", { timeZone: zone, timeZoneName: "longOffset" });
+    const name = format.formatToParts(new Date(timestamp)).find(({ type }) => type === "timeZoneName")?.value ?? "";
+    return name === "GMT" ? "+00:00" : name.replace("GMT", "");
+  } catch {
+    return null;
+  }
+}

@@ -74,3 +74,17 @@ test("messages are found by their tree and by text", () => {
   expect(hasText(attempt(), "boom")).toBe(false);
   expect(hasText(request, "post /x")).toBe(true);
 });
+
+test("what has come of a cause tree is kept when it is followed, and the rest stays for later", () => {
+  const buffer = new LiveBuffer();
+  const other = { ...attempt(), correlation: "c2" } as Message;
+  [attempt(), other, request, { kind: "lost", count: 1 } as Message, attempt(true)].forEach((message, index) =>
+    buffer.add(message, index),
+  );
+  const tree = buffer.of("c1");
+  expect(tree.rows().map(({ message }) => message.kind)).toEqual(["attempt", "request", "attempt"]);
+  expect(tree.counts).toMatchObject({ attempts: 2, requests: 1, failures: 1, lost: 0 });
+  tree.add(attempt(), 10);
+  expect(tree.rows().map(({ number }) => number)).toEqual([4, 3, 2, 1]);
+  expect(buffer.rows().length).toBe(5);
+});

@@ -61,6 +61,20 @@ export class LiveBuffer {
     }
   }
 
+  /** A buffer with the kept rows of a cause tree, for what follows of it. */
+  of(correlation: string): LiveBuffer {
+    const tree = new LiveBuffer();
+    for (const { message } of this.rows().reverse()) {
+      if (message.kind !== "lost" && belongsTo(message, correlation)) {
+        tree.total += 1;
+        tree.count(message, isFailure(message));
+        tree.ring[tree.next] = { number: tree.total, message };
+        tree.next = (tree.next + 1) % KEPT;
+      }
+    }
+    return tree;
+  }
+
   /** How many messages there were. */
   get received(): number {
     return this.total;

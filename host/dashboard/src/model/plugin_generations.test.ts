@@ -3,7 +3,7 @@ import type { Minute } from "./minutes";
 import { errorsIn, spansOf } from "./plugin_generations";
 
 function generation(digest: string, since: string) {
-  return { digest, since, version: "1.0.0", rolled_back_from: false };
+  return { digest, since, version: "1.0.0", rolled_back_from: false, asks_for: null, granted: null };
 }
 
 const time = (span: { from: number; to: number } | null) =>

@@ -45,9 +45,21 @@ export function canaryText(report: Schemas["CanaryView"]): string {
   return `The canary ran ${total} through both: ${count(report.different)} different, ${count(report.inconclusive)} inconclusive.`;
 }
 
+/** The kinds of capabilities. */
+export type CapabilityKind = "publish" | "subscribe" | "http" | "networks" | "webhooks";
+
+/** What each kind permits. */
+export const CAPABILITY_KINDS: Record<CapabilityKind, string> = {
+  publish: "Publish",
+  subscribe: "Subscribe at run time",
+  http: "Send requests to",
+  networks: "Reach private network",
+  webhooks: "Deliver webhooks to",
+};
+
 /** A capability that a plugin requests, or that it is granted. */
 export interface Capability {
-  kind: "publish" | "subscribe" | "http" | "networks" | "webhooks";
+  kind: CapabilityKind;
   pattern: string;
   isRequested: boolean;
   /** Whether the sidecar, or the default, permits it. */

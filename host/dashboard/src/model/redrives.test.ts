@@ -23,5 +23,5 @@ test("the newest attempt of each redriven delivery decides", async () => {
     at(4, "handled", null),
     at(5, "handled", "2026-01-01T00:00:00Z"),
   ];
-  expect(outcomeOf(redrive, attempts, false)).toEqual({ handled: 1, dead: 1, retrying: 1, open: 2, isPartial: false });
+  expect(outcomeOf(redrive, attempts, false)).toEqual({ handled: 1, dead: 1, retrying: 1, pending: 2, isPartial: false });
 });

@@ -21,7 +21,7 @@ export interface RedriveOutcome {
   /** Failed since, and waiting for another attempt. */
   retrying: number;
   /** Without a recorded attempt. */
-  open: number;
+  pending: number;
   /** Whether not all attempts were read, so that the figures may be too low. */
   isPartial: boolean;
 }
@@ -84,8 +84,8 @@ export function outcomeOf({ from, until, redriven }: Redrive, attempts: Attempt[
   }
   const verdicts = [...latest.values()];
   const of = (wanted: Attempt["verdict"]) => verdicts.filter((verdict) => verdict === wanted).length;
-  const open = Math.max(0, redriven - verdicts.length);
-  return { handled: of("handled"), dead: of("dead"), retrying: of("retried"), open, isPartial };
+  const pending = Math.max(0, redriven - verdicts.length);
+  return { handled: of("handled"), dead: of("dead"), retrying: of("retried"), pending, isPartial };
 }
 
 /** Reads what has become of a redrive. */

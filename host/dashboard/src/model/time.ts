@@ -4,8 +4,8 @@ import { signal } from "@preact/signals";
 
 const STORED = "sandbus.utc";
 
-/** Whether times are shown in UTC. */
-export const utc = signal(localStorage.getItem(STORED) === "true");
+/** Whether times are shown in UTC. Tests of modules have no storage. */
+export const utc = signal(globalThis.localStorage?.getItem(STORED) === "true");
 
 /** Changes the zone of all times on the page. */
 export function showUtc(on: boolean): void {
@@ -28,4 +28,12 @@ export function timeText(timestamp: string, inUtc: boolean): string {
 /** The name of the zone in which times are shown. */
 export function zoneName(inUtc: boolean): string {
   return inUtc ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone;
+}
+
+/** A time of the host in UTC, as its sentences have it. */
+const STAMP = /\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g;
+
+/** A sentence of the host with its times in the chosen zone. Not for texts of plugins, which stay as they are. */
+export function withTimes(sentence: string, inUtc: boolean): string {
+  return sentence.replace(STAMP, (stamp) => timeText(stamp, inUtc) + (inUtc ? " UTC" : ""));
 }

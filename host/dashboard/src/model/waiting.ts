@@ -3,6 +3,7 @@
 import type { Schemas } from "../api/client";
 import { count } from "./format";
 import { partsOf } from "./paths";
+import { utc, withTimes } from "./time";
 
 type Delivery = Schemas["DeliveryView"];
 type Subscription = Schemas["SubscriptionView"];
@@ -19,7 +20,7 @@ export const PENDING_STATES: readonly Schemas["PendingState"][] = [
 
 /** Why a delivery waits: its state first, then what blocks its subscription. */
 export function reasonsOf(delivery: Delivery): string[] {
-  const blocks = delivery.blocked_by.map(({ detail }) => detail);
+  const blocks = delivery.blocked_by.map(({ detail }) => withTimes(detail, utc.value));
   const own = ownReason(delivery);
   return own === null ? blocks : [own, ...blocks];
 }

@@ -1,6 +1,6 @@
 //! Hides payloads from callers that may not see them: the data of events, the values in differences of a canary, the
-//! bodies of recorded responses, and the log lines of handlers. Operations that return nothing else are forbidden. The
-//! stream hides log lines itself.
+//! responses of routes and of other services, samples, and the log lines of handlers. Operations that return nothing else
+//! are forbidden. The stream hides log lines itself.
 
 use axum::body::{Body, to_bytes};
 use axum::http::StatusCode;
@@ -18,6 +18,8 @@ fn members(operation: &str) -> &'static [&'static str] {
     match operation {
         "list_events" | "get_events" | "publish_events" | "list_dead_letters" | "get_dead_letter"
         | "list_deliveries" | "list_scheduled" => &["data", "data_base64"],
+        "send_request" => &["headers", "body", "body_base64"],
+        "list_samples" => &["data", "data_base64", "headers", "body"],
         "list_attempts" | "list_requests" | "get_cause_tree" => &["exchange", "log"],
         // The values of differences.
         "run_canary" => &["running", "new"],
@@ -25,7 +27,7 @@ fn members(operation: &str) -> &'static [&'static str] {
     }
 }
 
-/// Removes payloads from the response of an operation. One that cannot be searched is withheld.
+/// Removes payloads from the response of an operation. A response that cannot be searched is withheld.
 pub(super) async fn hide(operation: &str, response: Response) -> Response {
     let members = members(operation);
     if members.is_empty() || !response.status().is_success() {

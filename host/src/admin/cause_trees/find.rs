@@ -1,4 +1,4 @@
-//! Finds what has an id: an event, a recorded request, or both.
+//! Finds the event, the recorded request, or both, with an id.
 
 use super::nodes::Identity;
 use crate::admin::Admin;
@@ -7,7 +7,7 @@ use crate::event::{CauseTreeId, Event};
 use crate::ledger::{AttemptFilter, ReadError, RequestEntry};
 use crate::problem::Problem;
 
-/// What has an id.
+/// The event and the requests that were found for an id.
 #[derive(Default)]
 pub(super) struct Found {
     /// The event with the id. For a delayed event, the event whose handler published it.
@@ -23,7 +23,7 @@ pub(super) struct Found {
 impl Found {
     fn add(&mut self, request: Result<Option<RequestEntry>, ReadError>) {
         match request {
-            Ok(Some(request)) if !self.requests.iter().any(|known| known.id == request.id) => {
+            Ok(Some(request)) if !self.requests.iter().any(|earlier| earlier.id == request.id) => {
                 self.requests.push(request);
             }
             Ok(_) => {}

@@ -67,12 +67,12 @@ impl Nodes {
                 read_around(admin, tree, asked, &mut logged).await?;
             }
         }
-        let known: HashSet<_> = logged.iter().map(|node| (&*node.source, &*node.id)).collect();
+        let in_log: HashSet<_> = logged.iter().map(|node| (&*node.source, &*node.id)).collect();
         let mut deleted = Vec::new();
         for (identity, attempts) in attempts {
             // An event that was not read may be in the log, unless it is the requested one.
             let is_asked = asked.is_some_and(|asked| (&*asked.source, &*asked.id) == *identity);
-            if !known.contains(identity) && (is_whole || is_asked) {
+            if !in_log.contains(identity) && (is_whole || is_asked) {
                 deleted.extend(deleted_event(tree, attempts));
             }
         }
@@ -142,20 +142,20 @@ async fn read_around(
     asked: &Identity,
     events: &mut Vec<TreeEventView>,
 ) -> Result<(), StoreError> {
-    let mut known: HashSet<_> = events.iter().map(Identity::of).collect();
+    let mut read: HashSet<_> = events.iter().map(Identity::of).collect();
     let (mut next, mut position) = (Some(asked.clone()), None);
     for _ in 0..MAX_DEPTH {
-        let Some(identity) = next.take_if(|identity| !known.contains(identity)) else { break };
+        let Some(identity) = next.take_if(|identity| !read.contains(identity)) else { break };
         let Some(logged) = logged(admin, &identity).await? else { break };
         position = position.or(Some(logged.position));
         next = Identity::of_cause(&logged.event);
         events.push(tree_event(&logged));
-        known.insert(identity);
+        read.insert(identity);
     }
     if position.is_some() {
         let mut after = Vec::new();
         read_after(admin, tree, position, MAX_READ_AFTER, &mut after).await?;
-        events.extend(after.into_iter().filter(|event| !known.contains(&Identity::of(event))));
+        events.extend(after.into_iter().filter(|event| !read.contains(&Identity::of(event))));
     }
     events.sort_by_key(|event| event.position);
     Ok(())

@@ -9,7 +9,7 @@ pub(super) struct Selection {
     pub(super) chosen: Vec<usize>,
     /// The number of omitted events.
     pub(super) omitted: u64,
-    /// For each shown event, the number of omitted events whose closest shown ancestor it is.
+    /// The number of omitted events by their closest shown ancestor.
     pub(super) omitted_below: HashMap<usize, u64>,
 }
 

@@ -15,7 +15,8 @@ use utoipa_axum::routes;
 
 use super::{
     Admin, audit, backup, cause_trees, configuration, dead_letters, deliveries, events, generations, health, login,
-    plugin_files, plugins, records, schedules, state, storage, stream, subscriptions, tokens, webhook_secrets,
+    plugin_files, plugins, records, route_requests, samples, schedules, state, storage, stream, subscriptions, tokens,
+    webhook_secrets,
 };
 use crate::api::{self, ProblemView, schemas};
 
@@ -74,6 +75,7 @@ pub(super) fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(schedules::scheduled, schedules::cancel))
         .routes(routes!(events::list, events::publish))
         .routes(routes!(events::show))
+        .routes(routes!(samples::list))
         .routes(routes!(configuration::show))
         .routes(routes!(storage::show))
         .routes(routes!(events::compact))
@@ -89,7 +91,7 @@ pub(super) fn routes() -> OpenApiRouter<Admin> {
         .routes(routes!(state::get, state::put, state::delete))
         .routes(routes!(cause_trees::show))
         .routes(routes!(records::attempts))
-        .routes(routes!(records::requests))
+        .routes(routes!(records::requests, route_requests::send))
         .routes(routes!(records::statistics))
         .routes(routes!(records::minutes))
         .routes(routes!(stream::follow))

@@ -7,7 +7,7 @@ use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::response::Response;
 use utoipa::openapi::{OpenApi, Ref, RefOr};
 
-use crate::admin::{access, contract};
+use crate::admin::{access, operation_inputs};
 use crate::api::schemas;
 
 /// The status and the code of a problem.
@@ -142,7 +142,13 @@ fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
         "revoke_token" => vec![NAMED, TOKENS],
         "list_audit" => vec![PAGE, &[(503, "audit-unavailable")]],
         "create_backup" => {
-            vec![&[(409, "backup-in-progress"), (500, "backup-failed"), (503, "store-unavailable"), (507, "disk-full")]]
+            vec![&[
+                (409, "backup-in-progress"),
+                (409, "backup-of-database"),
+                (500, "backup-failed"),
+                (503, "store-unavailable"),
+                (507, "disk-full"),
+            ]]
         }
         "list_plugins" => vec![PAGE],
         "get_readiness" => vec![&[(503, "not-ready")]],
@@ -187,6 +193,8 @@ fn of(operation: &str) -> Option<Vec<&'static [Code]>> {
         "cancel_scheduled" => vec![COMMIT, &[(404, "not-found")]],
         "get_events" | "get_dead_letter" => vec![NAMED, READ, WRITE],
         "publish_events" => vec![COMMIT, PUBLISH],
+        "list_samples" => vec![WRITE],
+        "send_request" => vec![JSON, &[(504, "no-response")]],
         "compact" => vec![COMMIT],
         "list_dead_letter_groups" => vec![PAGE, READ, &[(400, "invalid-subscription")]],
         "list_dead_letters" => {
@@ -229,7 +237,7 @@ fn add_to(operation: &mut Operation, is_change: bool) {
     let name = name.as_str();
     let own = of(name).expect("each operation is in the table above");
     // The only documented header is `If-Match`.
-    let condition = contract::has_parameter(operation, &ParameterIn::Header).then_some(CONDITION);
+    let condition = operation_inputs::has_parameter(operation, &ParameterIn::Header).then_some(CONDITION);
     let access = (!access::is_open(name)).then_some(ACCESS);
     let audit = is_change.then_some(AUDIT);
     let groups = [ANY, body].into_iter().chain(access).chain(audit).chain(condition).chain(own);

@@ -4,19 +4,19 @@ use std::fmt::{self, Debug, Formatter};
 use std::pin::Pin;
 
 use super::{
-    Engine, dead_letters, delivery, endpoints, inspection, lag, limits, ordering, outages, publishing, replay,
+    BusFixture, dead_letters, delivery, endpoints, inspection, lag, limits, ordering, outages, publishing, replay,
     retention, scheduling, state, subscribing,
 };
 
-/// A test that every engine passes.
+/// A test that every bus passes.
 #[derive(Clone, Copy)]
 pub struct Case {
     /// The subject and the promise.
     pub name: &'static str,
-    run: for<'a> fn(&'a dyn Engine) -> CaseFuture<'a>,
+    run: for<'a> fn(&'a dyn BusFixture) -> CaseFuture<'a>,
 }
 
-/// A running case. It panics if the engine breaks the promise.
+/// A running case. It panics if the bus breaks the promise.
 pub type CaseFuture<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 impl Case {
@@ -26,13 +26,13 @@ impl Case {
         CASES.iter().find(|case| case.name == name)
     }
 
-    /// Tests an engine. The future must be polled in a runtime with several threads.
+    /// Tests a bus. The future must be polled in a runtime with several threads.
     ///
     /// # Panics
-    /// If the engine breaks the promise.
+    /// If the bus breaks the promise.
     #[must_use]
-    pub fn run(self, engine: &dyn Engine) -> CaseFuture<'_> {
-        (self.run)(engine)
+    pub fn run(self, fixture: &dyn BusFixture) -> CaseFuture<'_> {
+        (self.run)(fixture)
     }
 }
 
@@ -42,12 +42,12 @@ impl Debug for Case {
     }
 }
 
-/// Passes the table to a macro, with the engine if there is one.
+/// Passes the table to a macro, with the fixture if there is one.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! with_bus_cases {
-    (($($callback:tt)+) $(, $engine:expr)?) => {
-        $($callback)+! { $($engine)? =>
+    (($($callback:tt)+) $(, $fixture:expr)?) => {
+        $($callback)+! { $($fixture)? =>
             publishing {
                 published_events_survive_a_crash_and_are_stored_once,
                 a_large_batch_is_stored_in_its_order_and_refused_as_a_whole,
@@ -72,7 +72,7 @@ macro_rules! with_bus_cases {
                 a_producers_events_are_limited_and_block_nobody_else,
                 delayed_events_count_like_events_in_the_log,
                 a_plugin_introduces_at_most_half_of_the_types,
-                types_of_delayed_events_count_as_their_publishers_after_a_crash,
+                types_of_delayed_events_count_as_their_holders_after_a_crash,
                 types_are_bounded_and_forgotten_with_their_last_event,
                 limits_and_retention_can_change,
             }
@@ -180,33 +180,33 @@ macro_rules! table {
         /// All cases.
         pub const CASES: &[Case] = &[$($(Case {
             name: concat!(stringify!($module), "::", stringify!($name)),
-            run: |engine| Box::pin($module::$name(engine)),
+            run: |fixture| Box::pin($module::$name(fixture)),
         }),*),*];
     };
 }
 with_bus_cases!((table));
 
-/// Generates a test of each case for an engine, which is given as an expression.
+/// Generates a test of each case for a fixture, which is given as an expression.
 #[macro_export]
 macro_rules! bus_conformance {
-    ($engine:expr) => {
-        $crate::with_bus_cases!(($crate::bus_case_tests), $engine);
+    ($fixture:expr) => {
+        $crate::with_bus_cases!(($crate::bus_case_tests), $fixture);
     };
 }
 
 #[doc(hidden)]
 #[macro_export]
 macro_rules! bus_case_tests {
-    ($engine:expr => $($module:ident { $($name:ident),* $(,)? })*) => {
+    ($fixture:expr => $($module:ident { $($name:ident),* $(,)? })*) => {
         $(mod $module {
-            #[allow(unused_imports, reason = "the engine may be one of these, or a path of its own")]
+            #[allow(unused_imports, reason = "the fixture may be one of these, or a path of its own")]
             use super::*;
 
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 let name = concat!(stringify!($module), "::", stringify!($name));
                 let case = $crate::bus::conformance::Case::find(name).expect("the table has it");
-                case.run(&$engine).await;
+                case.run(&$fixture).await;
             })*
         })*
     };

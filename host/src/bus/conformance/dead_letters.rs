@@ -3,8 +3,8 @@
 use super::*;
 use crate::bus::{DeadLetterGroup, DeadLetterId, GroupStatus};
 
-pub(super) async fn dead_letters_are_redriven_by_cause(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn dead_letters_are_redriven_by_cause(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let before = declare(&harness, "s", definition("a.b", 2)).await;
     publish(&harness, event("1")).await;
     let mut claimed = claim(&before).await;
@@ -30,9 +30,9 @@ pub(super) async fn dead_letters_are_redriven_by_cause(engine: &dyn Engine) {
     assert_eq!((again.event().id.as_str(), again.delivery().attempt), ("2", 1));
 }
 
-pub(super) async fn dead_letters_of_one_key_are_redriven_in_order(engine: &dyn Engine) {
+pub(super) async fn dead_letters_of_one_key_are_redriven_in_order(fixture: &dyn BusFixture) {
     const EVENTS: usize = 600;
-    let harness = open(engine, Settings::default()).await;
+    let harness = open(fixture, Settings::default()).await;
     let before = declare(&harness, "s", ordered_by("subject")).await;
     publish_all(&harness, (0..EVENTS).map(|number| about(&number.to_string(), "a"))).await;
     for _ in 0..EVENTS {
@@ -49,8 +49,8 @@ pub(super) async fn dead_letters_of_one_key_are_redriven_in_order(engine: &dyn E
     assert_eq!(ids.len(), EVENTS);
 }
 
-pub(super) async fn dropped_dead_letters_are_gone(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn dropped_dead_letters_are_gone(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let subscription = declare(&harness, "s", definition("a.b", 5)).await;
     publish_all(&harness, ["1", "2"].into_iter().map(event)).await;
     for _ in 0..2 {
@@ -89,8 +89,8 @@ async fn fail_for_good(feed: &Arc<dyn SubscriptionFeed>, cause: Cause, reason: &
     claimed.settle(Settlement { record, effects: None }).await.unwrap();
 }
 
-pub(super) async fn dead_letters_that_failed_alike_are_grouped(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn dead_letters_that_failed_alike_are_grouped(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     assert!(harness.bus().dead_letter_groups(DeadLetterFilter::default(), None, 10).await.unwrap().is_empty());
     let s = declare(&harness, "s", definition("a.b", 5)).await;
     publish_all(&harness, (1..=6).map(|number| event(&number.to_string()))).await;
@@ -162,8 +162,8 @@ async fn groups_with(harness: &Harness, status: GroupStatus) -> Vec<(String, Opt
     groups.into_iter().map(show).collect()
 }
 
-pub(super) async fn a_resolved_group_is_open_when_it_recurs_and_an_ignored_one_is_not(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_resolved_group_is_open_when_it_recurs_and_an_ignored_one_is_not(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let feed = declare(&harness, "s", definition("a.b", 5)).await;
     publish_all(&harness, (1..=2).map(|number| event(&number.to_string()))).await;
     fail_for_good(&feed, Cause::Trap, "bad order", Some("d1")).await;
@@ -188,7 +188,7 @@ pub(super) async fn a_resolved_group_is_open_when_it_recurs_and_an_ignored_one_i
     assert_eq!(groups_with(&harness, GroupStatus::Resolved).await, [group("bad order", Some(1), true)]);
     harness.clock().advance(Duration::from_secs(1));
     publish_all(&harness, (3..=5).map(|number| event(&number.to_string()))).await;
-    // Another component fails likewise.
+    // Another component fails in the same way.
     fail_for_good(&feed, Cause::Trap, "bad order", Some("d2")).await;
     assert_eq!(groups_with(&harness, GroupStatus::Resolved).await, [group("bad order", Some(1), true)]);
     fail_for_good(&feed, Cause::Timeout, "slow server", None).await;
@@ -197,7 +197,7 @@ pub(super) async fn a_resolved_group_is_open_when_it_recurs_and_an_ignored_one_i
     assert_eq!(groups_with(&harness, GroupStatus::Open).await, open);
     assert_eq!(groups_with(&harness, GroupStatus::Ignored).await, [group("slow server", Some(1), true)]);
 
-    // A redriven dead letter that fails again is another one.
+    // A redriven dead letter that fails again becomes a new dead letter, which opens a resolved group.
     set(&harness, 1, GroupStatus::Resolved).await.unwrap();
     let number = DeadLetterFilter { number: Some(DeadLetterId::new(1)), ..DeadLetterFilter::default() };
     assert_eq!(harness.bus().redrive(number, 1).await, Ok(1));
@@ -208,7 +208,7 @@ pub(super) async fn a_resolved_group_is_open_when_it_recurs_and_an_ignored_one_i
     set(&harness, 2, GroupStatus::Open).await.unwrap();
     assert_eq!(groups_with(&harness, GroupStatus::Ignored).await, []);
 
-    // An ignored group without dead letters is still ignored, but not if its subscription is another one.
+    // An ignored group without dead letters stays ignored, unless its subscription is deleted and created again.
     set(&harness, 2, GroupStatus::Ignored).await.unwrap();
     harness.bus().drop_dead_letters(of_subscription("s"), 100).await.unwrap();
     publish(&harness, event("6")).await;
@@ -222,8 +222,8 @@ pub(super) async fn a_resolved_group_is_open_when_it_recurs_and_an_ignored_one_i
     assert_eq!(groups_with(&harness, GroupStatus::Open).await, [group("slow server", None, false)]);
 }
 
-pub(super) async fn a_dead_letter_is_redriven_with_edited_data(engine: &dyn Engine) {
-    let mut harness = open(engine, Settings::default()).await;
+pub(super) async fn a_dead_letter_is_redriven_with_edited_data(fixture: &dyn BusFixture) {
+    let mut harness = open(fixture, Settings::default()).await;
     let mut feed = declare(&harness, "s", ordered_by("subject")).await;
     let original = Event { data: Some(Data::json(*b"1")), ..about("1", "a") };
     publish_all(&harness, [original.clone(), about("2", "a")].into_iter()).await;
@@ -284,8 +284,8 @@ async fn with_notifications(harness: &Harness) -> [Arc<dyn SubscriptionFeed>; 2]
     [subscription(harness, "s"), subscription(harness, "alerts")]
 }
 
-pub(super) async fn dead_letters_are_announced_by_events(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn dead_letters_are_announced_by_events(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let alone = declare(&harness, "s", definition("a.b", 2)).await;
     publish(&harness, event("1")).await;
     reject(&mut claim(&alone).await).await;
@@ -320,7 +320,8 @@ pub(super) async fn dead_letters_are_announced_by_events(engine: &dyn Engine) {
             "event": { "position": 2, "id": "2", "source": "/t", "type": "a.b", "subject": "x" },
         })
     );
-    // The dead letter of a notification has none, or a broken handler would never come to an end.
+    // The dead letter of a notification has no notification itself. Otherwise a broken handler would cause an endless
+    // loop.
     reject(&mut claimed).await;
     assert_eq!(logged_ids(&harness).await.len(), 3);
     // A redriven delivery that becomes a dead letter again has another notification.
@@ -335,8 +336,8 @@ fn of_subscription(name: &str) -> DeadLetterFilter {
     DeadLetterFilter { subscription: Some(id(name)), ..DeadLetterFilter::default() }
 }
 
-pub(super) async fn a_full_log_stops_no_dead_letter(engine: &dyn Engine) {
-    let harness = open(engine, Settings { max_log_bytes: Some(1), ..Settings::default() }).await;
+pub(super) async fn a_full_log_stops_no_dead_letter(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings { max_log_bytes: Some(1), ..Settings::default() }).await;
     let [feed, alerts] = with_notifications(&harness).await;
     publish(&harness, event("1")).await;
     let full = harness.bus().publish(vec![Publish { event: event("2"), due: None }]).await;

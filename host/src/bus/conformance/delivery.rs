@@ -7,8 +7,8 @@ use crate::bus::DeliveryFilter;
 use crate::filter::Filters;
 use crate::retry::HELD_DELAY;
 
-pub(super) async fn effects_are_committed_with_the_ack_or_not_at_all(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn effects_are_committed_with_the_ack_or_not_at_all(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let subscription_before = declare(&harness, "s", definition("a.b", 5)).await;
     publish(&harness, event("1")).await;
     let mut claimed = claim(&subscription_before).await;
@@ -34,8 +34,8 @@ fn of(name: &str) -> DeliveryFilter {
     DeliveryFilter { subscription: Some(id(name)), ..DeliveryFilter::default() }
 }
 
-pub(super) async fn a_waiting_delivery_is_retried_now(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_waiting_delivery_is_retried_now(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let before = declare(&harness, "s", ordered_by("subject")).await;
     publish_all(&harness, ["1", "2"].into_iter().map(|id| about(id, "a"))).await;
     publish(&harness, about("3", "b")).await;
@@ -58,8 +58,8 @@ pub(super) async fn a_waiting_delivery_is_retried_now(engine: &dyn Engine) {
     assert_eq!(claim(&after).await.event().id, "2");
 }
 
-pub(super) async fn waiting_deliveries_are_retried_by_event_key_and_type(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn waiting_deliveries_are_retried_by_event_key_and_type(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let ordered =
         declare(&harness, "s", Definition { pattern: Pattern::parse("a.*").unwrap(), ..ordered_by("subject") }).await;
     let other = Event { event_type: "a.c".to_owned(), ..about("3", "c") };
@@ -88,8 +88,8 @@ pub(super) async fn waiting_deliveries_are_retried_by_event_key_and_type(engine:
     assert_eq!(harness.bus().retry_now(nothing).await, Ok(3), "those of all subscriptions");
 }
 
-pub(super) async fn a_claim_that_is_dropped_is_delivered_again_as_the_same_attempt(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_claim_that_is_dropped_is_delivered_again_as_the_same_attempt(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let subscription = declare(&harness, "s", definition("a.b", 5)).await;
     publish_all(&harness, ["1", "2"].into_iter().map(event)).await;
     let first = claim(&subscription).await;
@@ -101,8 +101,8 @@ pub(super) async fn a_claim_that_is_dropped_is_delivered_again_as_the_same_attem
 }
 
 /// For example the outcome of an invocation that had timed out. Its writes must not be committed.
-pub(super) async fn a_second_outcome_is_refused(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_second_outcome_is_refused(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let subscription = declare(&harness, "s", definition("a.b", 5)).await;
     publish(&harness, event("1")).await;
     let mut claimed = claim(&subscription).await;
@@ -114,9 +114,9 @@ pub(super) async fn a_second_outcome_is_refused(engine: &dyn Engine) {
     assert_eq!(claim(&subscription).await.delivery().attempt, 2);
 }
 
-pub(super) async fn a_backlog_is_delivered_completely_and_in_order(engine: &dyn Engine) {
+pub(super) async fn a_backlog_is_delivered_completely_and_in_order(fixture: &dyn BusFixture) {
     const EVENTS: usize = 3_000;
-    let harness = open(engine, Settings::default()).await;
+    let harness = open(fixture, Settings::default()).await;
     declare(&harness, "s", definition("a.>", 5)).await;
     let typed = |number: usize| Event { event_type: format!("a.t{}", number % 40), ..event(&number.to_string()) };
     publish_all(&harness, (0..EVENTS / 2).map(typed)).await;
@@ -129,9 +129,9 @@ pub(super) async fn a_backlog_is_delivered_completely_and_in_order(engine: &dyn 
 
 /// A worker drops its wait when the catalogue changes. A read that is on its way is completed, and must not deliver
 /// an event twice.
-pub(super) async fn a_cancelled_wait_repeats_nothing(engine: &dyn Engine) {
+pub(super) async fn a_cancelled_wait_repeats_nothing(fixture: &dyn BusFixture) {
     const EVENTS: usize = 1_500;
-    let harness = open(engine, Settings::default()).await;
+    let harness = open(fixture, Settings::default()).await;
     declare(&harness, "s", definition("a.b", 5)).await;
     publish_all(&harness, (0..EVENTS).map(|number| event(&number.to_string()))).await;
     let harness = harness.crash().await;
@@ -159,8 +159,8 @@ async fn handle_once(mut claimed: Claim, seen: &mut BTreeSet<String>) {
     ack(&mut claimed, Effects::default()).await.unwrap();
 }
 
-pub(super) async fn retries_follow_a_clock_that_is_set_back(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn retries_follow_a_clock_that_is_set_back(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     declare(&harness, "s", definition("a.b", 5)).await;
     let set_back = |harness: &Harness| harness.clock().set(Timestamp(harness.clock().now().0 - 3_600_000));
     publish(&harness, event("1")).await;
@@ -183,8 +183,8 @@ pub(super) async fn retries_follow_a_clock_that_is_set_back(engine: &dyn Engine)
     assert_eq!(ids, BTreeSet::from(["3".to_owned(), "4".to_owned()]));
 }
 
-pub(super) async fn filters_select_by_attributes(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn filters_select_by_attributes(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let filters = Filters::parse(r#"[{"prefix":{"subject":"eu/"}},{"not":{"exact":{"subject":"eu/2"}}}]"#).unwrap();
     let filtered = Definition { filters, ..definition("a.b", 5) };
     declare(&harness, "s", filtered.clone()).await;
@@ -201,8 +201,8 @@ pub(super) async fn filters_select_by_attributes(engine: &dyn Engine) {
     assert_eq!(handle_all(&after).await, ["eu/3"]);
 }
 
-pub(super) async fn a_paused_subscription_delivers_nothing_until_it_is_resumed(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_paused_subscription_delivers_nothing_until_it_is_resumed(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let before = declare(&harness, "s", definition("a.b", 5)).await;
     publish_all(&harness, ["1", "2"].into_iter().map(event)).await;
     let mut in_flight = claim(&before).await;
@@ -221,8 +221,8 @@ pub(super) async fn a_paused_subscription_delivers_nothing_until_it_is_resumed(e
     assert!(matches!(missing, Err(CommitError::NotFound(_))));
 }
 
-pub(super) async fn a_slow_subscription_slows_no_other(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_slow_subscription_slows_no_other(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let subscriptions = ["slow", "quick"].map(|name| (name.to_owned(), definition("a.b", 5), Start::Now)).to_vec();
     harness.bus().declare("p", Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
     let (slow, quick) = (subscription(&harness, "slow"), subscription(&harness, "quick"));

@@ -24,8 +24,8 @@ async fn hold_endpoint(harness: &Harness, until: Timestamp) {
 }
 
 /// Web Hooks 1.0.2, section 2.2: "refrain from sending further requests until the indicated time".
-pub(super) async fn a_hold_lasts_until_its_time_across_a_crash(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_hold_lasts_until_its_time_across_a_crash(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let until = START.after(MINUTE);
     let before = hook(&harness, "one", URL).await;
     publish_all(&harness, ["1", "2", "3"].into_iter().map(event)).await;
@@ -58,8 +58,8 @@ pub(super) async fn a_hold_lasts_until_its_time_across_a_crash(engine: &dyn Engi
     assert_eq!(handle_all(&another).await, ["4"]);
 }
 
-pub(super) async fn resuming_a_subscription_ends_the_hold(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn resuming_a_subscription_ends_the_hold(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let one = hook(&harness, "one", URL).await;
     publish(&harness, event("1")).await;
     hold_endpoint(&harness, START.after(MINUTE)).await;
@@ -70,8 +70,8 @@ pub(super) async fn resuming_a_subscription_ends_the_hold(engine: &dyn Engine) {
     assert_eq!(handle_all(&subscription(&harness, "one")).await, ["1"]);
 }
 
-pub(super) async fn holds_follow_a_clock_that_is_set_back(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn holds_follow_a_clock_that_is_set_back(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let one = hook(&harness, "one", URL).await;
     hold_endpoint(&harness, START.after(MINUTE)).await;
     harness.clock().set(Timestamp(START.0 - 3_600_000));
@@ -82,8 +82,8 @@ pub(super) async fn holds_follow_a_clock_that_is_set_back(engine: &dyn Engine) {
 }
 
 /// Web Hooks 1.0.2, section 2.2: "the sender SHOULD refrain from sending any further notifications".
-pub(super) async fn an_endpoint_that_is_gone_gets_nothing_more(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn an_endpoint_that_is_gone_gets_nothing_more(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     hook(&harness, "one", URL).await;
     publish(&harness, event("1")).await;
     harness.bus().retire(hook_id("one")).await.unwrap();

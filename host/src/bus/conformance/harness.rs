@@ -1,4 +1,4 @@
-//! How an engine is set up for a test.
+//! How a bus is set up for a test.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -6,14 +6,14 @@ use std::fmt::Debug;
 use crate::bus::{BoxFuture, Bus, Settings, SharedBus};
 use crate::clock::Clock;
 
-/// An engine under test.
-pub trait Engine: Debug + Send + Sync {
+/// Opens buses of one kind for tests.
+pub trait BusFixture: Debug + Send + Sync {
     /// Opens an empty bus whose clock is set to [`START`](super::START).
-    fn open(&self, settings: Settings) -> BoxFuture<'_, Box<dyn EngineHost>>;
+    fn open(&self, settings: Settings) -> BoxFuture<'_, Box<dyn BusHost>>;
 }
 
 /// One host of a bus under test.
-pub trait EngineHost: Debug + Send + Sync {
+pub trait BusHost: Debug + Send + Sync {
     /// The bus.
     fn bus(&self) -> SharedBus;
 
@@ -21,16 +21,16 @@ pub trait EngineHost: Debug + Send + Sync {
     fn clock(&self) -> Clock;
 
     /// Crashes, and opens the store again. Everything that was acknowledged must be there.
-    fn crash(self: Box<Self>) -> BoxFuture<'static, Box<dyn EngineHost>>;
+    fn crash(self: Box<Self>) -> BoxFuture<'static, Box<dyn BusHost>>;
 
     /// Closes the bus, and opens it again.
-    fn restart(self: Box<Self>) -> BoxFuture<'static, Box<dyn EngineHost>>;
+    fn restart(self: Box<Self>) -> BoxFuture<'static, Box<dyn BusHost>>;
 
     /// Makes the store unavailable for changes until the returned value is dropped.
     fn make_unavailable(&self) -> Box<dyn Any + Send>;
 
-    /// Another host on the same store, with the same clock. None if the engine supports only one host.
-    fn another_host(&self) -> BoxFuture<'_, Option<Box<dyn EngineHost>>> {
+    /// Another host on the same store, with the same clock. None if the bus supports only one host.
+    fn another_host(&self) -> BoxFuture<'_, Option<Box<dyn BusHost>>> {
         Box::pin(async { None })
     }
 }
@@ -38,18 +38,18 @@ pub trait EngineHost: Debug + Send + Sync {
 /// The bus under test, for a test case.
 #[derive(Debug)]
 pub struct Harness {
-    running: Box<dyn EngineHost>,
+    running: Box<dyn BusHost>,
     bus: SharedBus,
     clock: Clock,
 }
 
 impl Harness {
     /// Opens an empty bus.
-    pub async fn open(engine: &dyn Engine, settings: Settings) -> Self {
-        Self::on(engine.open(settings).await)
+    pub async fn open(fixture: &dyn BusFixture, settings: Settings) -> Self {
+        Self::on(fixture.open(settings).await)
     }
 
-    fn on(running: Box<dyn EngineHost>) -> Self {
+    fn on(running: Box<dyn BusHost>) -> Self {
         let (bus, clock) = (running.bus(), running.clock());
         Self { running, bus, clock }
     }
@@ -72,7 +72,7 @@ impl Harness {
         self.running.make_unavailable()
     }
 
-    /// Another host on the same store. None if the engine supports only one host.
+    /// Another host on the same store. None if the bus supports only one host.
     pub async fn another_host(&self) -> Option<Self> {
         self.running.another_host().await.map(Self::on)
     }

@@ -15,8 +15,8 @@ async fn ids_in_tree(harness: &Harness, tree: &CauseTreeId) -> Vec<String> {
     events.iter().map(|logged| logged.event.id.clone()).collect()
 }
 
-pub(super) async fn the_events_of_a_cause_tree_are_found_in_order(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn the_events_of_a_cause_tree_are_found_in_order(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let first = event("1");
     let (second, other) = (caused_by(&first, "2"), Event { source: "/other".to_owned(), ..event("1") });
     let (third, others) = (caused_by(&second, "3"), caused_by(&other, "4"));
@@ -64,8 +64,8 @@ fn keyed(name: &str) -> Event {
     about(name, &name[..1])
 }
 
-pub(super) async fn each_delivery_shows_where_it_stands(engine: &dyn Engine) {
-    let mut harness = open(engine, Settings::default()).await;
+pub(super) async fn each_delivery_shows_where_it_stands(fixture: &dyn BusFixture) {
+    let mut harness = open(fixture, Settings::default()).await;
     let parking = Definition { dead_letter_policy: DeadLetterPolicy::Park, ..ordered_by("subject") };
     let mut feed = declare(&harness, "s", parking).await;
     publish_all(&harness, ["a1", "a2", "b1", "b2", "c1", "c2", "d1", "e1"].into_iter().map(keyed)).await;
@@ -111,8 +111,8 @@ pub(super) async fn each_delivery_shows_where_it_stands(engine: &dyn Engine) {
     assert!(harness.bus().deliveries_of(Position(1_000)).await.unwrap().is_empty(), "there is no such event");
 }
 
-pub(super) async fn an_event_concerns_the_subscriptions_that_select_it(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn an_event_concerns_the_subscriptions_that_select_it(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let early = declare(&harness, "s", definition("a.b", 2)).await;
     publish(&harness, event("1")).await;
     handle_all(&early).await;
@@ -145,8 +145,8 @@ pub(super) async fn an_event_concerns_the_subscriptions_that_select_it(engine: &
     assert_eq!(state(&harness, "4").await.kind(), DeliveryStateKind::Ready);
 }
 
-pub(super) async fn replays_show_their_own_deliveries(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn replays_show_their_own_deliveries(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let live = declare(&harness, "s", definition("a.b", 2)).await;
     publish_all(&harness, ["1", "2", "3"].into_iter().map(event)).await;
     handle_all(&live).await;
@@ -184,25 +184,25 @@ async fn pending(harness: &Harness, filter: &DeliveryFilter, kind: Option<Delive
     }
 }
 
-pub(super) async fn pending_deliveries_are_listed_once_in_pages(engine: &dyn Engine) {
+pub(super) async fn pending_deliveries_are_listed_once_in_pages(fixture: &dyn BusFixture) {
     const EVENTS: usize = 1_500;
-    let mut harness = open(engine, Settings::default()).await;
+    let mut harness = open(fixture, Settings::default()).await;
     let subscriptions = ["s", "t"].map(|name| (name.to_owned(), ordered_by("subject"), Start::Now)).to_vec();
     harness.bus().declare("p", Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
     publish_all(&harness, (0..EVENTS).map(|number| about(&number.to_string(), &(number % 700).to_string()))).await;
     let feed = subscription(&harness, "s");
-    let mut open = Vec::new();
+    let mut in_flight = Vec::new();
     for number in 0..300 {
         let mut claimed = claim(&feed).await;
         match number % 3 {
             0 => drop(ack(&mut claimed, Effects::default()).await.unwrap()),
             1 => drop(retry(&mut claimed).await),
-            _ => open.push(claimed),
+            _ => in_flight.push(claimed),
         }
     }
     for crash in [false, true] {
         if crash {
-            open.clear();
+            in_flight.clear();
             harness = harness.crash().await;
         }
         let reports = pending(&harness, &DeliveryFilter::default(), None).await;
@@ -226,8 +226,8 @@ pub(super) async fn pending_deliveries_are_listed_once_in_pages(engine: &dyn Eng
     }
 }
 
-pub(super) async fn pending_deliveries_are_selected(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn pending_deliveries_are_selected(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let wide = Definition { pattern: Pattern::parse("a.*").unwrap(), ..ordered_by("subject") };
     let subscriptions = ["s", "t"].map(|name| (name.to_owned(), wide.clone(), Start::Now)).to_vec();
     harness.bus().declare("p", Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
@@ -261,8 +261,8 @@ pub(super) async fn pending_deliveries_are_selected(engine: &dyn Engine) {
     drop(claimed);
 }
 
-pub(super) async fn a_sparse_backlog_is_listed_in_bounded_pages(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_sparse_backlog_is_listed_in_bounded_pages(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     publish(&harness, about("first", "x")).await;
     publish_all(&harness, (0..10_000).map(|number| event(&number.to_string()))).await;
     publish(&harness, about("last", "x")).await;
@@ -299,8 +299,8 @@ async fn search(harness: &Harness, filter: &EventFilter, limit: usize) -> Vec<St
     }
 }
 
-pub(super) async fn events_are_searched_newest_first(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn events_are_searched_newest_first(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let first = Event { source: "/shop".to_owned(), ..about("order-1", "x") };
     publish(&harness, first.clone()).await;
     harness.clock().advance(Duration::from_secs(10));

@@ -1,10 +1,10 @@
-//! Limits of the log, of backlogs, and of the usage of one publisher.
+//! Limits of the log, of backlogs, and of the usage of one holder.
 
 use super::*;
 use crate::bus::Retention;
 
-pub(super) async fn publishers_are_refused_by_a_full_subscription_and_handlers_are_not(engine: &dyn Engine) {
-    let harness = open(engine, Settings { max_backlog: Some(100), ..Settings::default() }).await;
+pub(super) async fn publishers_are_refused_by_a_full_subscription_and_handlers_are_not(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings { max_backlog: Some(100), ..Settings::default() }).await;
     let small = Definition { max_backlog: Some(2), ..definition("a.b", 5) };
     let subscription = declare(&harness, "s", small).await;
     publish_all(&harness, ["1", "2"].into_iter().map(event)).await;
@@ -20,8 +20,8 @@ pub(super) async fn publishers_are_refused_by_a_full_subscription_and_handlers_a
     assert_eq!(subscription.overview().backlog, 2);
 }
 
-pub(super) async fn publishers_are_refused_by_a_full_log(engine: &dyn Engine) {
-    let harness = open(engine, Settings { max_log_bytes: Some(1_000), ..Settings::default() }).await;
+pub(super) async fn publishers_are_refused_by_a_full_log(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings { max_log_bytes: Some(1_000), ..Settings::default() }).await;
     let large = |id: &str| Event { data: Some(Data::binary(vec![0; 600])), ..event(id) };
     publish_all(&harness, ["1", "2"].into_iter().map(large)).await;
     let refused = harness.bus().publish(vec![Publish { event: event("3"), due: None }]).await;
@@ -31,8 +31,8 @@ pub(super) async fn publishers_are_refused_by_a_full_log(engine: &dyn Engine) {
     assert_eq!(refused, Err(CommitError::LogFull(1_000)));
 }
 
-pub(super) async fn limits_and_retention_can_change(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn limits_and_retention_can_change(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let subscription = declare(&harness, "s", definition("a.b", 5)).await;
     publish_all(&harness, ["1", "2"].into_iter().map(event)).await;
     let publish_third = || harness.bus().publish(vec![Publish { event: event("3"), due: None }]);
@@ -50,11 +50,11 @@ pub(super) async fn limits_and_retention_can_change(engine: &dyn Engine) {
 }
 
 /// A plugin that publishes two events for each one of its own, with low limits.
-pub(super) async fn a_plugins_events_are_limited_and_block_nobody_else(engine: &dyn Engine) {
+pub(super) async fn a_plugins_events_are_limited_and_block_nobody_else(fixture: &dyn BusFixture) {
     let by_backlog = Settings { max_plugin_backlog: 20, max_backlog: Some(10), ..Settings::default() };
     let by_bytes = Settings { max_log_bytes: Some(80_000), ..Settings::default() };
     for (settings, limit) in [(by_backlog, "max_plugin_backlog"), (by_bytes, "max_plugin_log_bytes")] {
-        let mut harness = open(engine, settings).await;
+        let mut harness = open(fixture, settings).await;
         let mut subscription = declare(&harness, "s", definition("a.b", 5)).await;
         publish(&harness, of_plugin("first")).await;
         let (mut published, mut refused) = (0, 0);
@@ -78,7 +78,7 @@ pub(super) async fn a_plugins_events_are_limited_and_block_nobody_else(engine: &
                     reject(&mut claimed).await;
                 }
             }
-            // Other publishers continue, even for the same subscription.
+            // Publishers continue, even for the same subscription.
             publish(&harness, Event { event_type: "c.d".to_owned(), ..event(&format!("other-{round}")) }).await;
         }
         assert!((18..=25).contains(&published) && refused > 15, "{published} and {refused} of {limit}");
@@ -94,8 +94,8 @@ pub(super) async fn a_plugins_events_are_limited_and_block_nobody_else(engine: &
     }
 }
 
-pub(super) async fn a_plugins_delayed_events_count_as_its_own(engine: &dyn Engine) {
-    let harness = open(engine, Settings { max_plugin_backlog: 5, ..Settings::default() }).await;
+pub(super) async fn a_plugins_delayed_events_count_as_its_own(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings { max_plugin_backlog: 5, ..Settings::default() }).await;
     let later = |id: &str| {
         let due = Some(harness.clock().now().after(Duration::from_hours(1)));
         Effects { publishes: vec![Publish { event: of_plugin(id), due }], ..Effects::default() }
@@ -117,8 +117,8 @@ pub(super) async fn a_plugins_delayed_events_count_as_its_own(engine: &dyn Engin
 }
 
 /// A producer reaches its limits of delayed events, of bytes and of types. Others can still publish, even after a
-/// crash. Events that are cancelled, promoted or deleted make room again.
-pub(super) async fn a_producers_events_are_limited_and_block_nobody_else(engine: &dyn Engine) {
+/// crash. Events that are cancelled, appended or deleted make room again.
+pub(super) async fn a_producers_events_are_limited_and_block_nobody_else(fixture: &dyn BusFixture) {
     let of = |producer: Option<&str>, id: &str| Event { producer: producer.map(str::to_owned), ..event(id) };
     let settings = Settings {
         max_producer_delayed: 3,
@@ -128,7 +128,7 @@ pub(super) async fn a_producers_events_are_limited_and_block_nobody_else(engine:
         retention: Retention { max_age: Some(Duration::from_hours(9)), ..Retention::default() },
         ..Settings::default()
     };
-    let mut harness = open(engine, settings).await;
+    let mut harness = open(fixture, settings).await;
     let due = harness.clock().now().after(Duration::from_hours(1));
     let later = |event: Event| vec![Publish { event, due: Some(due) }];
     let now = |event: Event| vec![Publish { event, due: None }];
@@ -170,7 +170,7 @@ pub(super) async fn a_producers_events_are_limited_and_block_nobody_else(engine:
         harness = harness.crash().await;
     }
     harness.clock().advance(Duration::from_hours(10));
-    while harness.bus().compact().await.unwrap() > 0 {}
+    while harness.bus().compact().await.unwrap().examined > 0 {}
     harness.bus().publish(now(of(Some("a"), "y"))).await.unwrap();
 
     // Types.
@@ -189,8 +189,8 @@ pub(super) async fn a_producers_events_are_limited_and_block_nobody_else(engine:
     harness.bus().publish(of_type("a", "t.5")).await.unwrap();
 }
 
-pub(super) async fn delayed_events_count_like_events_in_the_log(engine: &dyn Engine) {
-    let harness = open(engine, Settings { max_log_bytes: Some(10_000), ..Settings::default() }).await;
+pub(super) async fn delayed_events_count_like_events_in_the_log(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings { max_log_bytes: Some(10_000), ..Settings::default() }).await;
     let due = Some(harness.clock().now().after(Duration::from_hours(24)));
     let later = |id: usize| {
         let event = Event { data: Some(Data::binary(vec![0; 1_000])), ..event(&id.to_string()) };
@@ -211,9 +211,9 @@ pub(super) async fn delayed_events_count_like_events_in_the_log(engine: &dyn Eng
     publish(&harness, event("x")).await;
 }
 
-pub(super) async fn types_are_bounded_and_forgotten_with_their_last_event(engine: &dyn Engine) {
+pub(super) async fn types_are_bounded_and_forgotten_with_their_last_event(fixture: &dyn BusFixture) {
     let retention = Retention { max_age: Some(Duration::from_hours(1)), ..Retention::default() };
-    let harness = open(engine, Settings { max_types: 3, retention, ..Settings::default() }).await;
+    let harness = open(fixture, Settings { max_types: 3, retention, ..Settings::default() }).await;
     let of_type = |name: &str, due| {
         vec![Publish { event: Event { event_type: name.to_owned(), ..event(&format!("{name}-id")) }, due }]
     };
@@ -247,8 +247,8 @@ pub(super) async fn types_are_bounded_and_forgotten_with_their_last_event(engine
     assert_eq!(ids, ["t.4-id", "t.5-id", "t.6-id"]);
 }
 
-pub(super) async fn a_plugin_introduces_at_most_half_of_the_types(engine: &dyn Engine) {
-    let harness = open(engine, Settings { max_types: 4, ..Settings::default() }).await;
+pub(super) async fn a_plugin_introduces_at_most_half_of_the_types(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings { max_types: 4, ..Settings::default() }).await;
     let of_type = |name: &str| publishes([Event { event_type: name.to_owned(), ..of_plugin(name) }]);
     for name in ["t.1", "t.2"] {
         harness.bus().commit("p", of_type(name)).await.unwrap();
@@ -263,8 +263,8 @@ pub(super) async fn a_plugin_introduces_at_most_half_of_the_types(engine: &dyn E
     publish(&harness, Event { event_type: "t.4".to_owned(), ..event("4") }).await;
 }
 
-pub(super) async fn types_of_delayed_events_count_as_their_publishers_after_a_crash(engine: &dyn Engine) {
-    let mut harness = open(engine, Settings { max_types: 4, ..Settings::default() }).await;
+pub(super) async fn types_of_delayed_events_count_as_their_holders_after_a_crash(fixture: &dyn BusFixture) {
+    let mut harness = open(fixture, Settings { max_types: 4, ..Settings::default() }).await;
     let due = Some(harness.clock().now().after(Duration::from_hours(1)));
     let later = |name: &str, source: &str, producer: Option<&str>| {
         let (event_type, source) = (name.to_owned(), source.to_owned());

@@ -1,8 +1,8 @@
-//! The conformance suite: what a bus must do, as tests against the traits. Every engine passes them.
+//! The conformance suite: what a bus must do, as tests against the traits. Every bus passes them.
 //!
-//! An engine defines how it is opened, crashed and restarted ([`Engine`]); [`CASES`] lists the tests.
-//! [`run_against_model`] compares it with a model, action by action. Nothing here depends on an engine. A crate that
-//! has one runs the suite from outside, with the feature `conformance`.
+//! A [`BusFixture`] defines how a bus is opened, crashed and restarted; [`CASES`] lists the tests.
+//! [`run_against_model`] compares it with a model, action by action. Nothing here depends on a kind of bus. A crate
+//! that has one runs the suite from outside, with the feature `conformance`.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -52,13 +52,13 @@ mod subscribing;
 
 pub use cases::{CASES, Case, CaseFuture};
 pub(crate) use harness::HasBus;
-pub use harness::{Engine, EngineHost, Harness};
+pub use harness::{BusFixture, BusHost, Harness};
 
 pub use model_run::{Action, run_against_model};
 
 /// Opens an empty bus for a test.
-async fn open(engine: &dyn Engine, settings: Settings) -> Harness {
-    Harness::open(engine, settings).await
+async fn open(fixture: &dyn BusFixture, settings: Settings) -> Harness {
+    Harness::open(fixture, settings).await
 }
 
 /// An event of type `a.b`.
@@ -227,5 +227,5 @@ fn publishes(events: impl IntoIterator<Item = Event>) -> Effects {
 }
 
 async fn compact(harness: &Harness) {
-    while harness.bus().compact().await.unwrap() > 0 {}
+    while harness.bus().compact().await.unwrap().examined > 0 {}
 }

@@ -24,7 +24,7 @@ pub(super) fn rules(name: &str) -> Definition {
 /// The state of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DeliveryState {
-    Open { attempts: u32 },
+    Unclaimed { attempts: u32 },
     InFlight { attempts: u32 },
     Dead,
     Dropped,
@@ -51,12 +51,12 @@ impl Model {
     pub(super) fn published(&mut self, id: usize) {
         self.log.push(id);
         for name in NAMES {
-            self.fates.insert((name, id), DeliveryState::Open { attempts: 0 });
+            self.fates.insert((name, id), DeliveryState::Unclaimed { attempts: 0 });
         }
     }
 
     pub(super) fn backlog(&self, name: &'static str) -> usize {
-        self.count(name, |fate| matches!(fate, DeliveryState::Open { .. } | DeliveryState::InFlight { .. }))
+        self.count(name, |fate| matches!(fate, DeliveryState::Unclaimed { .. } | DeliveryState::InFlight { .. }))
     }
 
     pub(super) fn count(&self, name: &str, is: impl Fn(DeliveryState) -> bool) -> usize {
@@ -67,7 +67,9 @@ impl Model {
     pub(super) fn claimed(&mut self, name: &'static str, id: usize, attempt: u32) {
         assert!(!self.paused.contains(name), "{name} is paused, and {id} was delivered");
         let fate = self.fates[&(name, id)];
-        let DeliveryState::Open { attempts } = fate else { panic!("{id} is {fate:?} for {name}, and was delivered") };
+        let DeliveryState::Unclaimed { attempts } = fate else {
+            panic!("{id} is {fate:?} for {name}, and was delivered")
+        };
         assert_eq!(attempt, attempts + 1, "{id} for {name}");
         if let Some(key) = self.keys[&id].filter(|_| name != "plain") {
             let before: Vec<_> = self.log.iter().copied().take_while(|other| *other != id).collect();
@@ -78,8 +80,8 @@ impl Model {
                     "{other} is in flight for {name}, and {id} was claimed as well"
                 );
                 let has_turn = self.turns.get(&(name, key)) == Some(&id);
-                let is_before = !has_turn && before.contains(&other) && matches!(fate, DeliveryState::Open { .. });
-                assert!(!is_before, "{other} is open for {name}, and {id} was claimed before it");
+                let is_before = !has_turn && before.contains(&other) && matches!(fate, DeliveryState::Unclaimed { .. });
+                assert!(!is_before, "{other} is pending for {name}, and {id} was claimed before it");
             }
             if name == "parked" {
                 let parked = self.parked.get(&key);

@@ -1,6 +1,7 @@
 //! Compares a bus with the model: random actions, each followed by a check of what must hold.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use super::model::{DeliveryState, Model, NAMES, rules};
 use super::*;
@@ -54,7 +55,7 @@ pub enum Action {
 }
 
 /// A claim that the test has not settled yet.
-struct OpenClaim {
+struct ClaimInFlight {
     name: &'static str,
     id: usize,
     replay: Option<FeedId>,
@@ -64,7 +65,7 @@ struct OpenClaim {
 struct ModelRun {
     harness: Harness,
     model: Model,
-    claims: Vec<OpenClaim>,
+    claims: Vec<ClaimInFlight>,
     /// How often each replay has handled each event.
     replayed: BTreeMap<(FeedId, usize), u32>,
     replays: BTreeMap<FeedId, u64>,
@@ -72,9 +73,9 @@ struct ModelRun {
 
 /// Performs actions on a bus and on the model, compares the two after each one, and finally handles everything that is
 /// left.
-pub async fn run_against_model(engine: &dyn Engine, actions: Vec<Action>) {
+pub async fn run_against_model(fixture: &dyn BusFixture, actions: Vec<Action>) {
     let retention = Retention { max_age: Some(Duration::from_secs(30)), ..Retention::default() };
-    let harness = open(engine, Settings { retention, ..Settings::default() }).await;
+    let harness = open(fixture, Settings { retention, ..Settings::default() }).await;
     declare_all(&harness).await;
     let (claims, replayed, replays) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
     let mut run = ModelRun { harness, model: Model::default(), claims, replayed, replays };
@@ -116,8 +117,8 @@ impl ModelRun {
             Action::Retry(which) => self.settle(which, Settle::Retry).await,
             Action::Reject(which) => self.settle(which, Settle::Reject).await,
             Action::GiveBack(which) => {
-                if let Some(open) = self.take(which) {
-                    self.reopen(&open);
+                if let Some(taken) = self.take(which) {
+                    self.return_claim(&taken);
                 }
             }
             Action::Redrive(which) => self.redrive(chosen(which)).await,
@@ -144,7 +145,7 @@ impl ModelRun {
             Action::StopReplays(which) => {
                 let name = chosen(which);
                 self.harness.bus().stop_replays(id(name)).await.unwrap();
-                self.claims.retain(|open| open.replay.is_none() || open.name != name);
+                self.claims.retain(|other| other.replay.is_none() || other.name != name);
             }
             Action::Redeclare => declare_all(&self.harness).await,
             Action::Compact => drop(self.harness.bus().compact().await.unwrap()),
@@ -205,14 +206,14 @@ impl ModelRun {
             Some(number) => {
                 assert_eq!(claim.delivery().kind, DeliveryKind::Replay(number));
                 assert!(!self.model.paused.contains(name), "{name} is paused, and {id} was replayed");
-                let again = self.claims.iter().any(|open| open.replay == replay && open.id == id);
+                let again = self.claims.iter().any(|other| other.replay == replay && other.id == id);
                 assert!(!again && !self.replayed.contains_key(&(number, id)), "{id} was replayed twice");
             }
         }
-        self.claims.push(OpenClaim { name, id, replay, claim });
+        self.claims.push(ClaimInFlight { name, id, replay, claim });
     }
 
-    fn take(&mut self, which: u8) -> Option<OpenClaim> {
+    fn take(&mut self, which: u8) -> Option<ClaimInFlight> {
         if self.claims.is_empty() {
             return None;
         }
@@ -220,45 +221,45 @@ impl ModelRun {
         Some(self.claims.swap_remove(index))
     }
 
-    fn reopen(&mut self, open: &OpenClaim) {
-        if open.replay.is_none()
-            && let Some(DeliveryState::InFlight { attempts }) = self.model.fates.get(&(open.name, open.id)).copied()
+    fn return_claim(&mut self, taken: &ClaimInFlight) {
+        if taken.replay.is_none()
+            && let Some(DeliveryState::InFlight { attempts }) = self.model.fates.get(&(taken.name, taken.id)).copied()
         {
-            self.model.fates.insert((open.name, open.id), DeliveryState::Open { attempts });
+            self.model.fates.insert((taken.name, taken.id), DeliveryState::Unclaimed { attempts });
         }
     }
 
     async fn settle(&mut self, which: u8, how: Settle) {
-        let Some(mut open) = self.take(which) else { return };
-        let effects = match open.replay {
-            None => add(&format!("{}/{}", open.name, open.id), 1),
-            Some(number) => add(&format!("replay/{number}/{}", open.id), 1),
+        let Some(mut taken) = self.take(which) else { return };
+        let effects = match taken.replay {
+            None => add(&format!("{}/{}", taken.name, taken.id), 1),
+            Some(number) => add(&format!("replay/{number}/{}", taken.id), 1),
         };
-        let verdict = how.verdict(open.claim.delivery().attempt);
-        let settled = settle(&mut open.claim, verdict, effects).await.unwrap();
-        if let Some(number) = open.replay {
-            let again = self.replayed.insert((number, open.id), 1);
+        let verdict = how.verdict(taken.claim.delivery().attempt);
+        let settled = settle(&mut taken.claim, verdict, effects).await.unwrap();
+        if let Some(number) = taken.replay {
+            let again = self.replayed.insert((number, taken.id), 1);
             assert!(again.is_none());
             if settled != DeliveryStatus::Handled {
                 // The model does not track the retries of a replay.
-                self.replayed.insert((number, open.id), 0);
+                self.replayed.insert((number, taken.id), 0);
                 if matches!(settled, DeliveryStatus::Waiting(_)) {
-                    self.replayed.remove(&(number, open.id));
+                    self.replayed.remove(&(number, taken.id));
                 }
             }
             return;
         }
-        let DeliveryState::InFlight { attempts } = self.model.fates[&(open.name, open.id)] else { unreachable!() };
+        let DeliveryState::InFlight { attempts } = self.model.fates[&(taken.name, taken.id)] else { unreachable!() };
         match settled {
             DeliveryStatus::Handled => {
-                self.model.done(open.name, open.id);
-                self.model.fates.insert((open.name, open.id), DeliveryState::Handled);
+                self.model.done(taken.name, taken.id);
+                self.model.fates.insert((taken.name, taken.id), DeliveryState::Handled);
             }
             DeliveryStatus::Waiting(_) => {
                 assert!(attempts + 1 < 3);
-                self.model.fates.insert((open.name, open.id), DeliveryState::Open { attempts: attempts + 1 });
+                self.model.fates.insert((taken.name, taken.id), DeliveryState::Unclaimed { attempts: attempts + 1 });
             }
-            DeliveryStatus::Dead => self.model.died(open.name, open.id),
+            DeliveryStatus::Dead => self.model.died(taken.name, taken.id),
         }
     }
 
@@ -268,7 +269,7 @@ impl ModelRun {
         assert_eq!(self.harness.bus().redrive(all_of(name), 1_000).await, Ok(dead));
         for ((other, id), fate) in &mut self.model.fates {
             if *other == name && *fate == DeliveryState::Dead {
-                *fate = DeliveryState::Open { attempts: 0 };
+                *fate = DeliveryState::Unclaimed { attempts: 0 };
                 if name == "parked" {
                     self.model.parked.retain(|_, parked| parked != id);
                 }
@@ -301,11 +302,11 @@ impl ModelRun {
     async fn reopened<F: Future<Output = Harness>>(self, how: impl FnOnce(Harness) -> F) -> Self {
         let Self { harness, mut model, claims, replayed, replays } = self;
         let harness = how(harness).await;
-        // A claim of the former process is open again in the new one.
+        // A delivery that the former process had claimed is pending again.
         drop(claims);
         for fate in model.fates.values_mut() {
             if let DeliveryState::InFlight { attempts } = *fate {
-                *fate = DeliveryState::Open { attempts };
+                *fate = DeliveryState::Unclaimed { attempts };
             }
         }
         let mut run = Self { harness, model, claims: Vec::new(), replayed, replays };
@@ -328,7 +329,7 @@ impl ModelRun {
         }
     }
 
-    /// Checks that the list of pending deliveries has each open one, and no other.
+    /// Checks that the list of pending deliveries has each of them, and no other.
     async fn check_pending(&mut self, name: &'static str) {
         let filter = DeliveryFilter { subscription: Some(id(name)), ..DeliveryFilter::default() };
         let page = loop {
@@ -348,12 +349,14 @@ impl ModelRun {
             let key = self.model.keys[id];
             let fits = match (fate, &state) {
                 (DeliveryState::InFlight { attempts }, Some(Shown::InFlight { attempt })) => *attempt == attempts + 1,
-                (DeliveryState::Open { attempts }, Some(Shown::Retrying { attempts: shown, .. })) => shown == attempts,
-                (DeliveryState::Open { .. }, Some(Shown::BehindKey { .. })) => name != "plain" && key.is_some(),
-                (DeliveryState::Open { .. }, Some(Shown::Parked { .. })) => {
+                (DeliveryState::Unclaimed { attempts }, Some(Shown::Retrying { attempts: shown, .. })) => {
+                    shown == attempts
+                }
+                (DeliveryState::Unclaimed { .. }, Some(Shown::BehindKey { .. })) => name != "plain" && key.is_some(),
+                (DeliveryState::Unclaimed { .. }, Some(Shown::Parked { .. })) => {
                     name == "parked" && key.is_some_and(|key| self.model.parked.contains_key(&key))
                 }
-                (DeliveryState::Open { .. }, Some(Shown::NotReached { .. } | Shown::Ready)) => true,
+                (DeliveryState::Unclaimed { .. }, Some(Shown::NotReached { .. } | Shown::Ready)) => true,
                 (DeliveryState::Dead | DeliveryState::Dropped | DeliveryState::Handled, None) => true,
                 _ => false,
             };
@@ -362,16 +365,20 @@ impl ModelRun {
         assert!(listed.is_empty(), "{name}: {listed:?}");
     }
 
-    /// A subscription's overview, taken while no due event entered the log.
-    async fn settled_overview(&mut self, name: &str) -> Overview {
+    /// A subscription's overview, taken while no due event entered the log. A due event counts in the backlog just before
+    /// it is seen in the log, so a difference only counts if it stays.
+    async fn settled_overview(&mut self, name: &'static str) -> Overview {
+        let started = Instant::now();
         loop {
             self.read_log().await;
             let known = self.model.log.len();
             let overview = subscription(&self.harness, name).overview();
             self.read_log().await;
-            if self.model.log.len() == known {
+            let is_settled = self.model.log.len() == known && overview.backlog == self.model.backlog(name) as u64;
+            if is_settled || started.elapsed() > Duration::from_secs(5) {
                 return overview;
             }
+            tokio::task::yield_now().await;
         }
     }
 
@@ -380,7 +387,7 @@ impl ModelRun {
         self.claims.clear();
         for fate in self.model.fates.values_mut() {
             if let DeliveryState::InFlight { attempts } = *fate {
-                *fate = DeliveryState::Open { attempts };
+                *fate = DeliveryState::Unclaimed { attempts };
             }
         }
         for name in NAMES {

@@ -7,8 +7,8 @@ fn keyed(name: &str) -> Event {
     about(name, &name[..1])
 }
 
-pub(super) async fn a_failing_event_holds_back_its_own_key_only(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_failing_event_holds_back_its_own_key_only(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let subscription = declare(&harness, "s", ordered_by("subject")).await;
     publish_all(&harness, ["a1", "a2", "b1", "b2"].into_iter().map(keyed)).await;
     publish(&harness, event("none")).await;
@@ -33,8 +33,8 @@ pub(super) async fn a_failing_event_holds_back_its_own_key_only(engine: &dyn Eng
 }
 
 /// The key that fails has more events than any window of memory holds, in front of all others.
-pub(super) async fn a_key_with_a_long_backlog_holds_back_no_other(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_key_with_a_long_backlog_holds_back_no_other(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let subscription_before = declare(&harness, "s", ordered_by("subject")).await;
     publish_all(&harness, (0..2_000).map(|number| about(&format!("a{number}"), "a"))).await;
     publish_all(&harness, ["b1", "b2"].into_iter().map(keyed)).await;
@@ -57,8 +57,8 @@ pub(super) async fn a_key_with_a_long_backlog_holds_back_no_other(engine: &dyn E
     assert!(ids.iter().enumerate().all(|(number, id)| *id == format!("a{number}")), "{ids:?}");
 }
 
-pub(super) async fn keys_are_found_in_the_data(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn keys_are_found_in_the_data(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let subscription = declare(&harness, "s", ordered_by("/customer/id")).await;
     let bought = |id: &str, customer: u32| {
         let data = format!(r#"{{"customer":{{"id":{customer}}}}}"#);
@@ -70,8 +70,8 @@ pub(super) async fn keys_are_found_in_the_data(engine: &dyn Engine) {
     assert_idle(&subscription).await;
 }
 
-pub(super) async fn order_is_kept_across_a_crash(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn order_is_kept_across_a_crash(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let before = declare(&harness, "s", ordered_by("subject")).await;
     publish_all(&harness, ["a1", "a2", "b1", "a3", "b2"].into_iter().map(keyed)).await;
     // Handling b1 moves the cursor past a1, which is in flight, and a2, which waits behind it.
@@ -92,8 +92,8 @@ pub(super) async fn order_is_kept_across_a_crash(engine: &dyn Engine) {
     );
 }
 
-pub(super) async fn a_dead_letter_releases_its_key(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_dead_letter_releases_its_key(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let subscription = declare(&harness, "s", ordered_by("subject")).await;
     publish_all(&harness, ["a1", "a2"].into_iter().map(keyed)).await;
     reject(&mut claim(&subscription).await).await;
@@ -104,8 +104,8 @@ fn parking() -> Definition {
     Definition { dead_letter_policy: DeadLetterPolicy::Park, ..ordered_by("subject") }
 }
 
-pub(super) async fn a_dead_letter_parks_its_key_if_the_policy_says_so(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_dead_letter_parks_its_key_if_the_policy_says_so(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let before = declare(&harness, "s", parking()).await;
     publish_all(&harness, ["a1", "a2", "b1"].into_iter().map(keyed)).await;
     reject(&mut claim(&before).await).await;
@@ -124,8 +124,8 @@ pub(super) async fn a_dead_letter_parks_its_key_if_the_policy_says_so(engine: &d
     assert_eq!(after.overview().parked_keys, 0);
 }
 
-pub(super) async fn a_dropped_dead_letter_releases_its_key(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_dropped_dead_letter_releases_its_key(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let subscription = declare(&harness, "s", parking()).await;
     publish_all(&harness, ["a1", "a2"].into_iter().map(keyed)).await;
     reject(&mut claim(&subscription).await).await;
@@ -134,9 +134,9 @@ pub(super) async fn a_dropped_dead_letter_releases_its_key(engine: &dyn Engine) 
     assert_eq!(handle_all(&subscription).await, ["a2"]);
 }
 
-pub(super) async fn keys_are_released_when_the_policy_no_longer_parks_them(engine: &dyn Engine) {
+pub(super) async fn keys_are_released_when_the_policy_no_longer_parks_them(fixture: &dyn BusFixture) {
     for crash in [false, true] {
-        let mut harness = open(engine, Settings::default()).await;
+        let mut harness = open(fixture, Settings::default()).await;
         let before = declare(&harness, "s", parking()).await;
         publish_all(&harness, ["a1", "b1", "a2", "b2", "c1"].into_iter().map(keyed)).await;
         reject(&mut claim(&before).await).await;
@@ -160,8 +160,8 @@ pub(super) async fn keys_are_released_when_the_policy_no_longer_parks_them(engin
     }
 }
 
-pub(super) async fn a_changed_key_reorders_deliveries(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_changed_key_reorders_deliveries(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let subscription = declare(&harness, "s", ordered_by("subject")).await;
     let region = |id: &str, subject: &str, region: &str| Event {
         extensions: BTreeMap::from([("region".to_owned(), region.to_owned())]),

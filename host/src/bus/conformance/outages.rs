@@ -23,8 +23,8 @@ async fn end<T>(outage: T, harness: &Harness) {
     assert!(tokio::time::timeout(PATIENCE, over).await.is_ok(), "the bus notices that the outage is over");
 }
 
-pub(super) async fn changes_that_the_store_refuses_leave_no_trace(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn changes_that_the_store_refuses_leave_no_trace(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let feed = declare(&harness, "s", definition("a.b", 3)).await;
     publish_all(&harness, ["1", "2"].into_iter().map(event)).await;
     let (mut first, mut second) = (claim(&feed).await, claim(&feed).await);
@@ -43,7 +43,8 @@ pub(super) async fn changes_that_the_store_refuses_leave_no_trace(engine: &dyn E
     assert_eq!((value(&harness, "k"), dead_letters(&harness).await), (None, 0));
     assert_eq!(logged_ids(&harness).await, ["1", "2"]);
 
-    // A claim is still open after the refusal. If it is dropped, the event is delivered again as the same attempt.
+    // The delivery is still in flight after the refusal. If the claim is dropped, the event is delivered again as the
+    // same attempt.
     assert_eq!(ack(&mut first, effects).await, Ok(DeliveryStatus::Handled));
     drop(second);
     let mut second = claim(&feed).await;
@@ -58,8 +59,8 @@ pub(super) async fn changes_that_the_store_refuses_leave_no_trace(engine: &dyn E
     assert_eq!(handle_all(&subscription(&harness, "s")).await, ["4", "3"]);
 }
 
-pub(super) async fn every_change_is_refused_while_the_store_is_unavailable(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn every_change_is_refused_while_the_store_is_unavailable(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let feed = declare(&harness, "s", definition("a.b", 3)).await;
     publish(&harness, event("1")).await;
     let mut claimed = claim(&feed).await;
@@ -103,8 +104,8 @@ pub(super) async fn every_change_is_refused_while_the_store_is_unavailable(engin
     assert_eq!(subscription(&harness, "s").overview().backlog, 0);
 }
 
-pub(super) async fn an_outage_is_reported_and_ends_by_itself(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn an_outage_is_reported_and_ends_by_itself(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let mut reachable = harness.bus().reachable();
     assert_eq!(*reachable.borrow(), Reachability::Reachable);
     let outage = harness.make_unavailable();

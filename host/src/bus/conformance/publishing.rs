@@ -6,8 +6,8 @@ use super::*;
 use crate::bus::{EventPlace, Retention, StoreExtent};
 use crate::event::Kind;
 
-pub(super) async fn published_events_survive_a_crash_and_are_stored_once(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn published_events_survive_a_crash_and_are_stored_once(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     assert!(!publish(&harness, event("1")).await.duplicate);
     let harness = harness.crash().await;
     assert!(publish(&harness, event("1")).await.duplicate);
@@ -15,8 +15,8 @@ pub(super) async fn published_events_survive_a_crash_and_are_stored_once(engine:
     assert_eq!(logged_ids(&harness).await, ["1", "2"]);
 }
 
-pub(super) async fn a_large_batch_is_stored_in_its_order_and_refused_as_a_whole(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_large_batch_is_stored_in_its_order_and_refused_as_a_whole(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let limited = Definition { max_backlog: Some(1), ..definition("a.b", 5) };
     let _subscription = declare(&harness, "s", limited).await;
     let ids: Vec<_> = (0..1_000).map(|number| number.to_string()).collect();
@@ -35,8 +35,8 @@ pub(super) async fn a_large_batch_is_stored_in_its_order_and_refused_as_a_whole(
     assert_eq!(logged_ids(&harness.crash().await).await, ids);
 }
 
-pub(super) async fn a_reply_reaches_its_waiter(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_reply_reaches_its_waiter(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let pattern = |text| Pattern::parse(text).unwrap();
     let reply = harness.bus().expect_reply(&event("q"), pattern("a.reply")).unwrap();
     let first = harness.bus().expect_reply(&event("q"), pattern("a.*")).unwrap();
@@ -83,10 +83,10 @@ fn of_every_kind() -> Vec<Event> {
     all.into_iter().enumerate().map(number).collect()
 }
 
-pub(super) async fn events_are_stored_unchanged_now_and_later(engine: &dyn Engine) {
+pub(super) async fn events_are_stored_unchanged_now_and_later(fixture: &dyn BusFixture) {
     let events = of_every_kind();
     let later = |event: &Event| Event { source: "/later".to_owned(), ..event.clone() };
-    let harness = open(engine, Settings::default()).await;
+    let harness = open(fixture, Settings::default()).await;
     publish_all(&harness, events.iter().cloned()).await;
     let due = Some(harness.clock().now().after(Duration::from_hours(1)));
     harness.bus().publish(events.iter().map(|event| Publish { event: later(event), due }).collect()).await.unwrap();
@@ -104,8 +104,8 @@ pub(super) async fn events_are_stored_unchanged_now_and_later(engine: &dyn Engin
 }
 
 /// The host generates these ids, so another event with one of them cannot be a repetition.
-pub(super) async fn a_generated_id_that_is_taken_is_an_error_and_leaves_no_trace(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_generated_id_that_is_taken_is_an_error_and_leaves_no_trace(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let subscription = declare(&harness, "s", definition("a.b", 5)).await;
     let due = Some(harness.clock().now().after(Duration::from_hours(1)));
     publish(&harness, of_plugin("taken")).await;
@@ -128,8 +128,8 @@ pub(super) async fn a_generated_id_that_is_taken_is_an_error_and_leaves_no_trace
 }
 
 /// An id is unique only within its source (CloudEvents 1.0, section 3.1.1).
-pub(super) async fn a_reply_reaches_nobody_else(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_reply_reaches_nobody_else(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let wait = |event: &Event| harness.bus().expect_reply(event, Pattern::parse("a.reply").unwrap()).unwrap();
     let of = |source: &str| Event { source: source.to_owned(), ..event("1") };
     let in_tree = |id: &str| {
@@ -155,9 +155,9 @@ pub(super) async fn a_reply_reaches_nobody_else(engine: &dyn Engine) {
     }
 }
 
-pub(super) async fn the_log_tells_how_far_it_reaches(engine: &dyn Engine) {
+pub(super) async fn the_log_tells_how_far_it_reaches(fixture: &dyn BusFixture) {
     let retention = Retention { max_age: Some(Duration::from_hours(1)), ..Retention::default() };
-    let harness = open(engine, Settings { retention, ..Settings::default() }).await;
+    let harness = open(fixture, Settings { retention, ..Settings::default() }).await;
     let empty = harness.bus().extent().await.unwrap();
     assert_eq!((empty.oldest, empty.newest), (None, None));
     publish(&harness, event("1")).await;

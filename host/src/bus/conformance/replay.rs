@@ -10,8 +10,8 @@ async fn handled(harness: &Harness, count: usize) -> Arc<dyn SubscriptionFeed> {
     subscription
 }
 
-pub(super) async fn history_is_delivered_in_addition_to_live_events(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn history_is_delivered_in_addition_to_live_events(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let live = handled(&harness, 5).await;
     let replay = harness.bus().replay(id("s"), ReplayScope::from_start(Start::Position(Position(3)))).await.unwrap();
     assert_eq!(replay.events, 3);
@@ -35,8 +35,8 @@ pub(super) async fn history_is_delivered_in_addition_to_live_events(engine: &dyn
     assert_eq!((nothing.number, nothing.events), (None, 0));
 }
 
-pub(super) async fn a_replay_continues_after_a_crash_and_ends(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_replay_continues_after_a_crash_and_ends(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     handled(&harness, 400).await;
     harness.bus().replay(id("s"), ReplayScope::from_start(Start::Beginning)).await.unwrap();
     let feed = replay_of(&harness, "s").unwrap();
@@ -54,8 +54,8 @@ pub(super) async fn a_replay_continues_after_a_crash_and_ends(engine: &dyn Engin
     assert_eq!(subscription(&harness, "s").overview().backlog, 0);
 }
 
-pub(super) async fn a_replay_keeps_its_pace(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_replay_keeps_its_pace(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     handled(&harness, 10).await;
     harness
         .bus()
@@ -71,8 +71,8 @@ pub(super) async fn a_replay_keeps_its_pace(engine: &dyn Engine) {
     assert_eq!(feed.overview().backlog, 7);
 }
 
-pub(super) async fn dead_letters_of_a_replay_belong_to_the_subscription(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn dead_letters_of_a_replay_belong_to_the_subscription(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     handled(&harness, 1).await;
     harness.bus().replay(id("s"), ReplayScope::from_start(Start::Beginning)).await.unwrap();
     reject(&mut claim(&replay_of(&harness, "s").unwrap()).await).await;
@@ -89,13 +89,13 @@ pub(super) async fn dead_letters_of_a_replay_belong_to_the_subscription(engine: 
     );
 }
 
-pub(super) async fn a_replay_is_stopped(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_replay_is_stopped(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     handled(&harness, 3).await;
     harness.bus().replay(id("s"), ReplayScope::from_start(Start::Beginning)).await.unwrap();
     let feed = replay_of(&harness, "s").unwrap();
     let mut claimed = claim(&feed).await;
-    assert!(tokio::time::timeout(Duration::ZERO, claimed.lost()).await.is_err(), "it is open");
+    assert!(tokio::time::timeout(Duration::ZERO, claimed.lost()).await.is_err(), "it is not lost");
     assert_eq!(harness.bus().stop_replays(id("s")).await, Ok(1));
     assert!(tokio::time::timeout(Duration::from_secs(20), claimed.lost()).await.is_ok(), "it is lost");
     assert_eq!(ack(&mut claimed, set("k", b"late")).await, Err(CommitError::NotClaimed));
@@ -103,8 +103,8 @@ pub(super) async fn a_replay_is_stopped(engine: &dyn Engine) {
     assert_eq!(harness.bus().stop_replays(id("s")).await, Ok(0));
 }
 
-pub(super) async fn a_replay_has_an_end_and_a_filter(engine: &dyn Engine) {
-    let mut harness = open(engine, Settings::default()).await;
+pub(super) async fn a_replay_has_an_end_and_a_filter(fixture: &dyn BusFixture) {
+    let mut harness = open(fixture, Settings::default()).await;
     let wide = Definition { pattern: Pattern::parse("a.*").unwrap(), ..definition("a.*", 2) };
     let live = declare(&harness, "s", wide.clone()).await;
     publish_all(&harness, ["1", "2"].into_iter().map(|id| about(id, "x"))).await;
@@ -116,7 +116,7 @@ pub(super) async fn a_replay_has_an_end_and_a_filter(engine: &dyn Engine) {
     drop(live);
     let at = |position| ReplayEnd::Position(Position(position));
     let all = ReplayScope::from_start(Start::Beginning);
-    let only = |only| ReplayScope { only, ..all.clone() };
+    let only = |filter| ReplayScope { filter, ..all.clone() };
     let subject = EventFilter { subject: Some("x".to_owned()), ..EventFilter::default() };
     let of_type = EventFilter { pattern: Some(Pattern::parse("a.c").unwrap()), ..EventFilter::default() };
     let later = START.after(Duration::from_secs(10));

@@ -3,9 +3,9 @@
 use super::*;
 use crate::bus::Retention;
 
-pub(super) async fn old_events_are_deleted_unless_they_are_needed(engine: &dyn Engine) {
+pub(super) async fn old_events_are_deleted_unless_they_are_needed(fixture: &dyn BusFixture) {
     let retention = Retention { max_age: Some(Duration::from_hours(1)), ..Retention::default() };
-    let harness = open(engine, Settings { retention, ..Settings::default() }).await;
+    let harness = open(fixture, Settings { retention, ..Settings::default() }).await;
     let subscription_before = declare(&harness, "s", definition("a.b", 5)).await;
     publish_all(&harness, ["handled", "dead", "waiting", "open"].into_iter().map(event)).await;
     let mut handled = claim(&subscription_before).await;
@@ -36,10 +36,10 @@ pub(super) async fn old_events_are_deleted_unless_they_are_needed(engine: &dyn E
     assert!(!publish(&harness, event("handled")).await.duplicate, "a deleted event is not a duplicate");
 }
 
-pub(super) async fn unhandled_events_are_deleted_only_if_configured(engine: &dyn Engine) {
+pub(super) async fn unhandled_events_are_deleted_only_if_configured(fixture: &dyn BusFixture) {
     for delete_unhandled in [false, true] {
         let retention = Retention { max_bytes: Some(5_000), delete_unhandled, ..Retention::default() };
-        let harness = open(engine, Settings { retention, ..Settings::default() }).await;
+        let harness = open(fixture, Settings { retention, ..Settings::default() }).await;
         let subscription = declare(&harness, "s", definition("a.b", 5)).await;
         let large = |number: usize| Event { data: Some(Data::binary(vec![0; 1_000])), ..event(&number.to_string()) };
         publish_all(&harness, (0..1_000).map(large)).await;

@@ -9,8 +9,8 @@ async fn publish_later(harness: &Harness, id: &str, delay: Duration) {
     assert!(!accepted[0].duplicate);
 }
 
-pub(super) async fn a_scheduled_event_enters_the_log_when_it_is_due(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_scheduled_event_enters_the_log_when_it_is_due(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let subscription_before = declare(&harness, "s", definition("a.b", 5)).await;
     publish_later(&harness, "1", Duration::from_hours(1)).await;
     assert!(publish(&harness, event("1")).await.duplicate, "it is the same event");
@@ -24,8 +24,8 @@ pub(super) async fn a_scheduled_event_enters_the_log_when_it_is_due(engine: &dyn
     assert_eq!(claim(&subscription).await.event().id, "1");
 }
 
-pub(super) async fn a_scheduled_event_is_cancelled(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_scheduled_event_is_cancelled(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let subscription = declare(&harness, "s", definition("a.b", 5)).await;
     for number in ["1", "2", "3"] {
         publish_later(&harness, number, Duration::from_hours(1)).await;
@@ -57,8 +57,8 @@ async fn declare_schedule(harness: &Harness, missed: MissedPolicy) {
     harness.bus().declare("p", declaration).await.unwrap();
 }
 
-pub(super) async fn a_schedule_survives_restarts_and_publishes_each_time_once(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_schedule_survives_restarts_and_publishes_each_time_once(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     declare_schedule(&harness, MissedPolicy::RunOnce).await;
     harness.clock().advance(Duration::from_hours(1));
     let first = claim(&subscription(&harness, "s")).await.event().time.clone();
@@ -91,8 +91,8 @@ async fn an_hour_brings_nothing_but_what_was_published(harness: &Harness, id: &s
     assert_idle(&subscription).await;
 }
 
-pub(super) async fn a_schedule_is_suspended_while_its_plugin_does_not_run(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_schedule_is_suspended_while_its_plugin_does_not_run(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     declare_schedule(&harness, MissedPolicy::CatchUp).await;
     harness.bus().withdraw("p").await.unwrap();
     an_hour_brings_nothing_but_what_was_published(&harness, "1").await;
@@ -110,9 +110,9 @@ pub(super) async fn a_schedule_is_suspended_while_its_plugin_does_not_run(engine
     assert_idle(&subscription).await;
 }
 
-pub(super) async fn missed_times_run_once_or_are_caught_up_with(engine: &dyn Engine) {
+pub(super) async fn missed_times_run_once_or_are_caught_up_with(fixture: &dyn BusFixture) {
     for (missed, expected) in [(MissedPolicy::RunOnce, 1), (MissedPolicy::CatchUp, 3), (MissedPolicy::Skip, 0)] {
-        let harness = open(engine, Settings::default()).await;
+        let harness = open(fixture, Settings::default()).await;
         declare_schedule(&harness, missed).await;
         let harness = harness.crash().await;
         harness.clock().advance(Duration::from_mins(3 * 60 + 30));

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::outcome::SequenceError;
 
-pub(super) async fn a_changed_read_is_a_conflict_and_changes_nothing(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_changed_read_is_a_conflict_and_changes_nothing(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let subscription = declare(&harness, "s", definition("a.b", 5)).await;
     publish(&harness, event("1")).await;
     let mut claimed = claim(&subscription).await;
@@ -20,11 +20,11 @@ pub(super) async fn a_changed_read_is_a_conflict_and_changes_nothing(engine: &dy
     harness.bus().commit("p", set("k", b"theirs")).await.unwrap();
     assert_eq!(ack(&mut claimed, effects).await, Err(CommitError::Conflict("k".to_owned())));
     assert_eq!(value(&harness, "k").as_deref(), Some(&b"theirs"[..]));
-    assert_eq!(ack(&mut claimed, mine()).await, Ok(DeliveryStatus::Handled), "the claim was still open");
+    assert_eq!(ack(&mut claimed, mine()).await, Ok(DeliveryStatus::Handled), "the delivery was still in flight");
 }
 
-pub(super) async fn a_changed_listing_is_a_conflict(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_changed_listing_is_a_conflict(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let (_, listing) = harness.bus().state("p").keys(None, 10).unwrap();
     let listed = || {
         let mut effects = set("mine", b"1");
@@ -36,8 +36,8 @@ pub(super) async fn a_changed_listing_is_a_conflict(engine: &dyn Engine) {
     assert!(matches!(harness.bus().commit("p", listed()).await, Err(CommitError::Conflict(_))));
 }
 
-pub(super) async fn all_reads_see_one_moment(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn all_reads_see_one_moment(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let both = |value: &[u8]| Effects {
         writes: BTreeMap::from(["a", "b"].map(|key| (key.to_owned(), Write::Set(value.to_vec())))),
         ..Effects::default()
@@ -51,8 +51,8 @@ pub(super) async fn all_reads_see_one_moment(engine: &dyn Engine) {
     assert_eq!(value(&harness, "b").as_deref(), Some(&b"2"[..]));
 }
 
-pub(super) async fn additions_merge(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn additions_merge(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     for delta in [40, 3, -1] {
         harness.bus().commit("p", add("n", delta)).await.unwrap();
     }
@@ -62,8 +62,8 @@ pub(super) async fn additions_merge(engine: &dyn Engine) {
     assert_eq!(harness.bus().commit("p", add("n", 1)).await, Err(CommitError::NotANumber("n".to_owned())));
 }
 
-pub(super) async fn a_sequence_gives_each_number_once_also_after_a_crash(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_sequence_gives_each_number_once_also_after_a_crash(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let mut drawn = draw_many(&harness, "p", 100).await;
     let harness = harness.crash().await;
     drawn.extend(draw_many(&harness, "p", 100).await);
@@ -94,8 +94,8 @@ async fn draw_many(harness: &Harness, plugin: &str, count: usize) -> Vec<u64> {
     drawn
 }
 
-pub(super) async fn the_number_of_a_plugins_sequences_is_limited(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn the_number_of_a_plugins_sequences_is_limited(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let mut drawing = tokio::task::JoinSet::new();
     for number in 0..1_001 {
         drawing.spawn(harness.bus().state("p").draw(&format!("s{number}")));

@@ -6,8 +6,8 @@ use crate::filter::Filters;
 use crate::outcome::SubscriptionChange;
 use crate::subscription::Webhook;
 
-pub(super) async fn a_plugin_creates_and_deletes_its_own_subscriptions(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_plugin_creates_and_deletes_its_own_subscriptions(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     publish(&harness, event("before")).await;
     let change = |change| Effects { subscriptions: vec![change], ..Effects::default() };
     let webhook = Webhook::new("http://example.com/");
@@ -27,9 +27,9 @@ pub(super) async fn a_plugin_creates_and_deletes_its_own_subscriptions(engine: &
 }
 
 pub(super) async fn a_subscription_that_is_no_longer_declared_is_paused_until_it_is_declared_again(
-    engine: &dyn Engine,
+    fixture: &dyn BusFixture,
 ) {
-    let harness = open(engine, Settings::default()).await;
+    let harness = open(fixture, Settings::default()).await;
     declare(&harness, "s", definition("a.b", 5)).await;
     let orphans = harness.bus().declare("p", Declaration::default()).await.unwrap();
     assert_eq!(orphans, [id("s")]);
@@ -41,8 +41,8 @@ pub(super) async fn a_subscription_that_is_no_longer_declared_is_paused_until_it
     assert_eq!(handle_all(&declare(&harness, "s", definition("a.b", 5)).await).await, ["1"]);
 }
 
-pub(super) async fn a_subscription_starts_where_its_definition_says(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_subscription_starts_where_its_definition_says(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     for number in 0..20 {
         publish(&harness, event(&number.to_string())).await;
         harness.clock().advance(Duration::from_secs(1));
@@ -72,9 +72,9 @@ pub(super) async fn a_subscription_starts_where_its_definition_says(engine: &dyn
     assert_eq!(handle_all(&again).await, ["new"]);
 }
 
-pub(super) async fn a_redefinition_applies_to_events_that_were_not_examined_yet(engine: &dyn Engine) {
+pub(super) async fn a_redefinition_applies_to_events_that_were_not_examined_yet(fixture: &dyn BusFixture) {
     for crash in [false, true] {
-        let harness = open(engine, Settings::default()).await;
+        let harness = open(fixture, Settings::default()).await;
         let before = declare(&harness, "s", definition("a.b", 5)).await;
         publish_all(&harness, ["1", "2"].into_iter().map(event)).await;
         publish(&harness, Event { event_type: "a.c".to_owned(), ..event("passed") }).await;
@@ -91,9 +91,9 @@ pub(super) async fn a_redefinition_applies_to_events_that_were_not_examined_yet(
     }
 }
 
-pub(super) async fn a_redefinition_with_the_same_key_keeps_its_order(engine: &dyn Engine) {
+pub(super) async fn a_redefinition_with_the_same_key_keeps_its_order(fixture: &dyn BusFixture) {
     for crash in [false, true] {
-        let harness = open(engine, Settings::default()).await;
+        let harness = open(fixture, Settings::default()).await;
         let before = declare(&harness, "s", ordered_by("subject")).await;
         publish_all(&harness, ["1", "2", "3"].into_iter().map(|id| about(id, "x"))).await;
         let mut in_flight = claim(&before).await;
@@ -108,8 +108,8 @@ pub(super) async fn a_redefinition_with_the_same_key_keeps_its_order(engine: &dy
     }
 }
 
-pub(super) async fn a_returned_delivery_that_no_longer_matches_passes_its_turn_on(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_returned_delivery_that_no_longer_matches_passes_its_turn_on(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let subscription = declare(&harness, "s", ordered_by("subject")).await;
     publish(&harness, about("1", "x")).await;
     drop(claim(&subscription).await);
@@ -133,10 +133,10 @@ fn subscribing(pattern: &str) -> Effects {
     changing(vec![subscribe("s", pattern)])
 }
 
-pub(super) async fn subscriptions_are_limited_and_their_changes_are_not(engine: &dyn Engine) {
+pub(super) async fn subscriptions_are_limited_and_their_changes_are_not(fixture: &dyn BusFixture) {
     /// The maximum number of subscriptions per plugin.
     const LIMIT: usize = 1_000;
-    let harness = open(engine, Settings::default()).await;
+    let harness = open(fixture, Settings::default()).await;
     let names: Vec<_> = (0..LIMIT).map(|number| format!("s{number}")).collect();
     harness.bus().commit("p", changing(names.iter().map(|name| subscribe(name, "a.b")).collect())).await.unwrap();
     let refused = harness.bus().commit("p", changing(vec![subscribe("more", "a.b")])).await;
@@ -148,8 +148,8 @@ pub(super) async fn subscriptions_are_limited_and_their_changes_are_not(engine: 
     assert_eq!(feeds(&harness).len(), LIMIT - 1);
 }
 
-pub(super) async fn a_redefinition_in_the_commit_of_events_counts_them_once(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_redefinition_in_the_commit_of_events_counts_them_once(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     harness.bus().commit("p", subscribing("a.b")).await.unwrap();
     let subscription = subscription(&harness, "s");
     let publishes = ["1", "2"].into_iter().map(|id| Publish { event: event(id), due: None }).collect();
@@ -158,9 +158,9 @@ pub(super) async fn a_redefinition_in_the_commit_of_events_counts_them_once(engi
     assert_eq!(handle_all(&subscription).await, ["1", "2"]);
 }
 
-pub(super) async fn a_handler_can_redefine_its_own_subscription(engine: &dyn Engine) {
+pub(super) async fn a_handler_can_redefine_its_own_subscription(fixture: &dyn BusFixture) {
     for crash in [false, true] {
-        let harness = open(engine, Settings::default()).await;
+        let harness = open(fixture, Settings::default()).await;
         harness.bus().commit("p", subscribing("a.b")).await.unwrap();
         let before = subscription(&harness, "s");
         publish_all(&harness, ["1", "2", "3"].into_iter().map(event)).await;
@@ -176,8 +176,8 @@ pub(super) async fn a_handler_can_redefine_its_own_subscription(engine: &dyn Eng
     }
 }
 
-pub(super) async fn a_drained_plugin_stays_drained(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_drained_plugin_stays_drained(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     harness.bus().drain("p", true).await.unwrap();
     let harness = harness.crash().await;
     assert!(harness.bus().is_drained("p"));
@@ -188,8 +188,8 @@ pub(super) async fn a_drained_plugin_stays_drained(engine: &dyn Engine) {
 }
 
 /// A change is visible before the call that made it returns, and watchers are notified.
-pub(super) async fn the_catalogue_shows_each_change_with_its_definition(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn the_catalogue_shows_each_change_with_its_definition(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let bus = harness.bus();
     let mut catalogue = bus.catalogue();
     let mut next = || {
@@ -222,8 +222,8 @@ pub(super) async fn the_catalogue_shows_each_change_with_its_definition(engine: 
     assert!(bus.feed(feed).is_none() && bus.feed(replay).is_none());
 }
 
-pub(super) async fn a_thousand_subscriptions_get_each_event(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_thousand_subscriptions_get_each_event(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     let subscriptions = (0..1_000).map(|number| (format!("s{number}"), definition("a.b", 5), Start::Now)).collect();
     harness.bus().declare("p", Declaration { subscriptions, ..Declaration::default() }).await.unwrap();
     publish(&harness, event("1")).await;
@@ -235,8 +235,8 @@ pub(super) async fn a_thousand_subscriptions_get_each_event(engine: &dyn Engine)
     assert_eq!(handle_all(&subscription(&harness, "s500")).await, ["1", "2"]);
 }
 
-pub(super) async fn a_start_in_the_future_is_refused(engine: &dyn Engine) {
-    let harness = open(engine, Settings::default()).await;
+pub(super) async fn a_start_in_the_future_is_refused(fixture: &dyn BusFixture) {
+    let harness = open(fixture, Settings::default()).await;
     publish_all(&harness, ["1", "2", "3"].into_iter().map(event)).await;
     declare(&harness, "old", definition("a.b", 3)).await;
     let (bus, now) = (harness.bus(), harness.clock().now());

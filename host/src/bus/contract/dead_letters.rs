@@ -7,25 +7,27 @@ use crate::bus::{
 };
 use crate::subscription::SubscriptionId;
 
-/// How long an engine remembers that a group is ignored which has no dead letters, in days since it was ignored.
+/// How many days an engine remembers that an operator ignored a group, once the group has no dead letters. Counted from
+/// the day on which it was ignored.
 pub const IGNORED_DAYS: u64 = 30;
 
 /// The dead letters of all subscriptions.
 pub trait DeadLetters {
     /// Turns up to `limit` dead letters into deliveries again, in the order of their events, and returns how many.
-    /// Deliveries that share an ordering key with an open one wait for their turn.
+    /// Deliveries that share an ordering key with a pending one wait for their turn.
     ///
     /// # Errors
     /// If the store refuses.
     fn redrive(&self, filter: DeadLetterFilter, limit: usize) -> BoxFuture<'_, Result<usize, CommitError>>;
 
-    /// Turns a dead letter into a delivery again, with other data. The event in the log is unchanged: only this delivery
-    /// has the data, in all of its attempts. If it becomes a dead letter again, that keeps the data until it is redriven
-    /// with other data. The caller has checked the data ([`Event::check_data`](crate::event::Event::check_data)).
+    /// Turns a dead letter into a delivery again, with other data. The event in the log is unchanged: only this
+    /// delivery has the data, in all of its attempts. If the delivery becomes a dead letter again, the new dead letter
+    /// keeps the edited data until it is redriven with other data. The caller has checked the data
+    /// ([`Event::check_data`](crate::event::Event::check_data)).
     ///
     /// # Errors
-    /// [`CommitError::NotFound`] if there is no such dead letter; [`CommitError::DeliveryOpen`] if the event has an
-    /// open delivery to the subscription, for example the regular delivery if the dead letter belongs to a replay;
+    /// [`CommitError::NotFound`] if there is no such dead letter; [`CommitError::DeliveryOpen`] if the event has a
+    /// pending delivery to the subscription, for example the regular delivery if the dead letter belongs to a replay;
     /// otherwise if the store refuses.
     fn redrive_edited(&self, number: DeadLetterId, data: Vec<u8>) -> BoxFuture<'_, Result<(), CommitError>>;
 
@@ -52,9 +54,9 @@ pub trait DeadLetters {
     /// If the store cannot be read.
     fn count_dead_letters(&self, filter: DeadLetterFilter) -> BoxFuture<'_, Result<u64, StoreError>>;
 
-    /// Groups dead letters by subscription, and by cause, signature of the reason ([`failure::signature`]) and component
-    /// of the last attempt. Lists up to `limit` groups, with one status if it is given, the largest first, and of equal
-    /// ones the newest first.
+    /// Groups dead letters by subscription, and by cause, signature of the reason ([`failure::signature`]) and
+    /// component of the last attempt. Lists up to `limit` groups, largest first; groups of equal size are listed newest
+    /// first. If a status is given, only groups with this status are listed.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -69,10 +71,10 @@ pub trait DeadLetters {
 
     /// Sets the status of the group of a dead letter, and who has set it.
     ///
-    /// A resolved group is open again as soon as a dead letter joins it that did not exist when it was resolved, such as
-    /// one that was redriven and failed again. An ignored group stays ignored. The status outlasts the dead letters of
-    /// the group: an engine keeps [`GroupStatus::Ignored`] for [`IGNORED_DAYS`] days at least, and may forget the others,
-    /// which have no effect. It is deleted with the subscription.
+    /// A resolved group is open again as soon as a new dead letter joins it, for example one that was redriven and
+    /// failed again. Dead letters that existed at the resolution do not reopen it. An ignored group stays ignored. The
+    /// status outlasts the dead letters of the group: an engine keeps [`GroupStatus::Ignored`] for [`IGNORED_DAYS`]
+    /// days at least, and may forget the others, which have no effect. The status is deleted with the subscription.
     ///
     /// # Errors
     /// [`CommitError::NotFound`] if there is no such dead letter; otherwise if the store refuses.

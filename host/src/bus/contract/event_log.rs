@@ -1,8 +1,8 @@
 //! Events: publishing them now or later, reading them, and waiting for replies.
 
 use crate::bus::{
-    BoxFuture, CommitError, PendingReply, PluginSchedule, PublishReceipt, ScheduledCursor, ScheduledEvent, StoreError,
-    StoreExtent,
+    BoxFuture, CommitError, Compaction, PendingReply, PluginSchedule, PublishReceipt, ScheduledCursor, ScheduledEvent,
+    StoreError, StoreExtent,
 };
 use crate::event::{Event, LoggedEvent, Position};
 use crate::outcome::{Effects, Publish};
@@ -90,10 +90,10 @@ pub trait EventLog {
     /// If the store cannot be read.
     fn extent(&self) -> BoxFuture<'_, Result<StoreExtent, StoreError>>;
 
-    /// Deletes events by the retention rules, a bounded number at a time. Returns how many; zero means that there are
-    /// none left to delete. The bus also does this periodically.
+    /// Deletes events by the retention rules, a bounded number at a time. If a call examines no events, the deletion is
+    /// complete. The bus also does this periodically.
     ///
     /// # Errors
     /// If the store refuses.
-    fn compact(&self) -> BoxFuture<'_, Result<usize, CommitError>>;
+    fn compact(&self) -> BoxFuture<'_, Result<Compaction, CommitError>>;
 }

@@ -9,7 +9,7 @@ use crate::subscription::{Definition, SubscriptionId};
 /// The deliveries of a subscription, or of a replay of one.
 ///
 /// Each host has one claimer per feed. The engine keeps the order within ordering keys and never claims a delivery
-/// twice; the claimer decides how many claims are open at a time.
+/// twice; the claimer decides how many deliveries are in flight at a time.
 pub trait SubscriptionFeed: Debug + Send + Sync {
     /// The feed's identity, which is never used for another subscription or replay.
     fn feed_id(&self) -> FeedId;

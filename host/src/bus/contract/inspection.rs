@@ -29,10 +29,11 @@ pub trait Inspection {
     /// Reports where the deliveries of an event stand: one report for each subscription and each running replay that
     /// it concerns, and one for each dead letter of an earlier replay. The list is empty if there is no such event.
     ///
-    /// An event concerns a subscription that has a delivery or a dead letter of it, or whose current definition selects
-    /// it. A subscription that was created or given another selection after the event was stored is omitted unless it
-    /// has a delivery or a dead letter of it. [`DeliveryStateKind::Handled`] means that the subscription has nothing more
-    /// to do for the event: its handler acknowledged it, its dead letter was dropped, or retention expired it.
+    /// An event concerns a subscription if the subscription has a delivery or a dead letter of the event, or if its
+    /// current definition selects the event. A subscription that was created, or whose selection changed, after the
+    /// event was stored is omitted unless it has a delivery or a dead letter of the event.
+    /// [`DeliveryStateKind::Handled`] means that the subscription has nothing more to do for the event: its handler
+    /// acknowledged it, its dead letter was dropped, or retention expired it.
     ///
     /// # Errors
     /// If the store cannot be read.

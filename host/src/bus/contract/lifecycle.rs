@@ -10,8 +10,8 @@ pub trait Lifecycle {
     /// runs, even if nobody uses the bus. A change may show up to one second late.
     fn reachable(&self) -> watch::Receiver<Reachability>;
 
-    /// Replaces the limits and the retention, from the next change on. What identifies or tests a store stays:
-    /// [`Settings::repeatable_ids`] and [`Settings::crash_point`].
+    /// Replaces the limits and the retention, from the next change on. [`Settings::repeatable_ids`] and
+    /// [`Settings::crash_point`] stay unchanged.
     fn set_limits(&self, settings: &Settings);
 
     /// A number that identifies this store. It never changes, and a copy of the store has the same number.

@@ -17,7 +17,8 @@
 //! - **An error means that nothing was changed.** There are two documented exceptions: [`CommitError::InDoubt`], and a
 //!   publish of many events, which commits in parts.
 //! - **An engine finds out whether a commit succeeded.** If the connection breaks during a commit, the engine finds out
-//!   whether the commit took place before it returns. It returns [`CommitError::InDoubt`] only if that takes too long.
+//!   whether the commit took place before it returns. It returns [`CommitError::InDoubt`] only if the store has failed,
+//!   or if another host has taken over. Then the process ends.
 //! - **An outage is not a failure.** While the store cannot be reached, changes are refused with
 //!   [`CommitError::Unavailable`], and deliveries wait. The process ends only after [`Lifecycle::failed`].
 //! - **Consumers pull.** The bus calls no handler; consumers await [`SubscriptionFeed::claim`].

@@ -76,7 +76,8 @@ pub trait Subscriptions {
     /// If there is no such subscription, or the store refuses.
     fn retire(&self, id: SubscriptionId) -> BoxFuture<'_, Result<(), CommitError>>;
 
-    /// Holds an endpoint, by its URL: until a time, no subscription delivers to it. The hold survives a restart.
+    /// Puts an endpoint, named by its URL, on hold: no subscription delivers to it until the hold ends. The hold
+    /// survives a restart.
     ///
     /// # Errors
     /// If the store refuses.
@@ -85,9 +86,9 @@ pub trait Subscriptions {
     /// The hold of an endpoint, if there is one now.
     fn endpoint_hold(&self, endpoint: &str) -> Option<EndpointHold>;
 
-    /// Replays the events of a scope, at most up to the subscription's cursor. They are marked as replayed, and delivered
-    /// in addition to the live ones. Only events that the subscription selects are delivered, now and after its
-    /// definition changes.
+    /// Replays the events of a scope, at most up to the subscription's cursor. They are marked as replayed, and
+    /// delivered in addition to the live ones. Only events that the subscription selects are delivered, now and after
+    /// its definition changes.
     ///
     /// # Errors
     /// [`CommitError::StartInFuture`] if the log has not reached the start, as with [`Subscriptions::subscribe`];
@@ -100,11 +101,12 @@ pub trait Subscriptions {
     /// If there is no such subscription, or the store refuses.
     fn stop_replays(&self, id: SubscriptionId) -> BoxFuture<'_, Result<usize, CommitError>>;
 
-    /// Makes due the selected deliveries that wait for another attempt, and returns how many there are. Deliveries that
+    /// Makes the selected deliveries that wait for another attempt due now, and returns their number. Deliveries that
     /// wait for the turn of their ordering key still wait.
     ///
     /// # Errors
-    /// [`CommitError::NotFound`] if the filter names a subscription that does not exist; otherwise if the store refuses.
+    /// [`CommitError::NotFound`] if the filter names a subscription that does not exist; otherwise if the store
+    /// refuses.
     fn retry_now(&self, filter: DeliveryFilter) -> BoxFuture<'_, Result<usize, CommitError>>;
 
     /// Starts or ends the draining of a plugin. The dispatcher delivers nothing to a drained plugin.
@@ -125,9 +127,9 @@ pub trait Subscriptions {
     /// The feed of a catalogue entry. None if it no longer exists.
     fn feed(&self, feed: FeedId) -> Option<Arc<dyn SubscriptionFeed>>;
 
-    /// When the oldest open event of each subscription and replay was stored. All open events count, whether they wait
-    /// for their turn, a retry, a parked ordering key, or a plugin that does not run. Feeds without a backlog are left
-    /// out.
+    /// When the oldest pending event of each subscription and replay was stored. All pending events count, whether they
+    /// wait for their turn, a retry, a parked ordering key, or a plugin that does not run. Feeds without a backlog are
+    /// left out.
     ///
     /// # Errors
     /// If the store cannot be read.

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::error::EngineError;
-use super::{foreign, integrity, rows, schema};
+use super::error::EmbeddedError;
+use super::{foreign, integrity, schema};
 use crate::bus::StoreError;
+use crate::bus::engine::store::EventRows as _;
 use crate::event::Position;
 use crate::files;
 
@@ -30,16 +31,16 @@ pub fn copy_store(directory: &Path, to: &Path) -> Result<StoreCopy, StoreError> 
     schema::copy(&connection, to)?;
     drop(connection);
     let copy = schema::open_reader(to)?;
-    Ok(StoreCopy { data_version: schema::version(&copy)?, head: rows::log(&copy)?.head })
+    Ok(StoreCopy { data_version: schema::version(&copy)?, head: copy.log()?.head })
 }
 
-/// Copies the store of a directory that no host uses. First verifies its write-ahead log, of which SQLite would drop
-/// what follows a damaged frame.
+/// Copies the store of a directory that no host uses. First verifies its write-ahead log, because SQLite would silently
+/// drop everything after a damaged frame.
 ///
 /// # Errors
 /// As [`copy_store`], and if the write-ahead log is damaged.
 pub fn copy_closed_store(directory: &Path, to: &Path) -> Result<StoreCopy, StoreError> {
-    integrity::check_log(&directory.join(FILE))?;
+    integrity::check_wal(&directory.join(FILE))?;
     copy_store(directory, to)
 }
 
@@ -52,10 +53,10 @@ pub fn check_store_copy(path: &Path) -> Result<StoreCopy, StoreError> {
     let connection = schema::open_reader(path)?;
     let data_version = schema::check_version(&connection, path)?;
     if data_version == 0 {
-        return Err(EngineError::Damaged("it is empty".to_owned()).into());
+        return Err(EmbeddedError::Damaged("it is empty".to_owned()).into());
     }
     integrity::check_store(&connection, &schema::summed_in(data_version))?;
-    Ok(StoreCopy { data_version, head: rows::log(&connection)?.head })
+    Ok(StoreCopy { data_version, head: connection.log()?.head })
 }
 
 /// Whether a directory has a store.

@@ -6,7 +6,7 @@ use crate::bus::{OpenError, OpenErrorKind, StoreError, StoreErrorKind};
 
 /// A failure of the embedded store.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum EngineError {
+pub(super) enum EmbeddedError {
     /// An error of SQLite.
     #[error("the store failed: {0}")]
     Sqlite(#[from] rusqlite::Error),
@@ -16,9 +16,12 @@ pub(super) enum EngineError {
     /// A task or thread of the store did not finish.
     #[error("the store failed: {0}")]
     Aborted(String),
+    /// A snapshot was closed, because the write-ahead log cannot shrink while one is open.
+    #[error("the snapshot of the state was closed because it was open for too long; try again")]
+    SnapshotClosed,
     /// A newer Sandbus wrote the data.
     #[error(
-        "the data has version {found}, written by {}; this is Sandbus {own}, which supports versions up to {known}; run {}{}",
+        "the data has version {found}, written by {}; this is Sandbus {own}, which supports versions up to {newest}; run {}{}",
         writer.as_ref().map_or("a newer Sandbus".to_owned(), |writer| format!("Sandbus {writer}")),
         writer.as_ref().map_or("the newer Sandbus".to_owned(), |writer| format!("Sandbus {writer} or newer")),
         backup.as_ref().map_or(String::new(), |path| format!(", or copy {} over it to restore the data from before the upgrade", path.display()))
@@ -27,7 +30,7 @@ pub(super) enum EngineError {
         /// The version of the data.
         found: i64,
         /// The newest version that this program knows.
-        known: i64,
+        newest: i64,
         /// The version of this program.
         own: &'static str,
         /// The version of the Sandbus that wrote the data, if the data names it.
@@ -104,12 +107,13 @@ pub(super) enum EngineError {
     Damaged(String),
 }
 
-impl EngineError {
+impl EmbeddedError {
     fn kind(&self) -> StoreErrorKind {
         match self {
             Self::Sqlite(error) => sqlite_kind(error),
             // After a failed sync, for any reason, the content of a file is unknown.
             Self::File(_) | Self::Aborted(_) => StoreErrorKind::Failed,
+            Self::SnapshotClosed => StoreErrorKind::Unavailable,
             Self::Newer { .. }
             | Self::Older { .. }
             | Self::OldSqlite(_)
@@ -139,21 +143,21 @@ fn sqlite_kind(error: &rusqlite::Error) -> StoreErrorKind {
     }
 }
 
-impl From<EngineError> for StoreError {
-    fn from(error: EngineError) -> Self {
+impl From<EmbeddedError> for StoreError {
+    fn from(error: EmbeddedError) -> Self {
         Self::new(error.kind(), error)
     }
 }
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        EngineError::from(error).into()
+        EmbeddedError::from(error).into()
     }
 }
 
 impl From<std::io::Error> for StoreError {
     fn from(error: std::io::Error) -> Self {
-        EngineError::from(error).into()
+        EmbeddedError::from(error).into()
     }
 }
 
@@ -227,7 +231,7 @@ mod tests {
 
     #[test]
     fn an_error_repeats_no_message() {
-        let error = StoreError::from(EngineError::Damaged("a row".to_owned()));
+        let error = StoreError::from(EmbeddedError::Damaged("a row".to_owned()));
         assert_eq!(
             format!("{:#}", anyhow::Error::new(error)),
             "the store is damaged: a row; restore the data directory from a backup"

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::error::EngineError;
+use super::error::EmbeddedError;
 use crate::bus::StoreError;
 
 /// The first bytes of every SQLite database ("Database File Format", section 1.3.1).
@@ -54,5 +54,5 @@ pub(super) fn check_tables(connection: &Connection, version: i64) -> Result<(), 
 }
 
 fn foreign(found: &str) -> StoreError {
-    EngineError::Foreign(found.to_owned()).into()
+    EmbeddedError::Foreign(found.to_owned()).into()
 }

@@ -1,24 +1,31 @@
 //! The pool of read connections, and the snapshots that are open on them.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::error::EmbeddedError;
 use super::{rows, schema};
 use crate::bus::StoreError;
+use crate::bus::engine::store::{Readers, RowSource, Rows, Snapshot};
+use crate::files;
 
 /// A pool of read connections. It grows with the number of threads that read at a time, which is bounded, and never
 /// shrinks.
 #[derive(Debug)]
-pub(super) struct Readers {
+pub(super) struct SqliteReaders {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
     snapshots: Mutex<OpenSnapshots>,
     /// Notified when a snapshot ends, and when snapshots may begin again.
     changed: Condvar,
+    /// The store's file, for syncing it apart from SQLite. It must be dropped last: closing a file releases all of
+    /// the process's locks on it (`fcntl_locking(2)`), including SQLite's.
+    file: File,
 }
 
 /// The open snapshots.
@@ -32,21 +39,22 @@ struct OpenSnapshots {
 }
 
 /// A snapshot's connection, until it is taken away.
-pub(super) type Slot = Mutex<Option<Connection>>;
+type Slot = Mutex<Option<Connection>>;
 
 /// How long a snapshot waits to begin.
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long young snapshots have to end once no other one may begin.
 const YOUNG_TIME: Duration = Duration::from_millis(100);
 
-impl Readers {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::default(), snapshots: Mutex::default(), changed: Condvar::new() }
+impl SqliteReaders {
+    pub(super) fn new(path: PathBuf) -> std::io::Result<Self> {
+        let file = File::options().write(true).open(&path)?;
+        Ok(Self { path, idle: Mutex::default(), snapshots: Mutex::default(), changed: Condvar::new(), file })
     }
 
     /// The store's file.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    pub(super) fn file(&self) -> &File {
+        &self.file
     }
 
     fn take(&self) -> Result<Connection, StoreError> {
@@ -63,7 +71,7 @@ impl Readers {
     }
 
     /// Begins a snapshot. Its transaction sees the state at its first read.
-    pub(super) fn begin(&self) -> Result<(u64, Arc<Slot>), StoreError> {
+    fn begin(&self) -> Result<(u64, Arc<Slot>), StoreError> {
         let connection = self.take()?;
         rows::transact(&connection, "BEGIN")?;
         let slot = Arc::new(Mutex::new(Some(connection)));
@@ -75,7 +83,7 @@ impl Readers {
         Ok((number, slot))
     }
 
-    pub(super) fn end(&self, number: u64, slot: &Slot) {
+    fn end(&self, number: u64, slot: &Slot) {
         self.end_transaction(slot);
         self.snapshots().open.remove(&number);
         self.changed.notify_all();
@@ -112,9 +120,14 @@ impl Readers {
         }
         SnapshotPause(Arc::clone(self))
     }
+}
 
+impl SqliteReaders {
     /// Reads with one connection, outside of a transaction. Blocks.
-    pub(super) fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn read_store<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let connection = self.take()?;
         let result = read(&connection);
         self.put_back(connection);
@@ -122,8 +135,48 @@ impl Readers {
     }
 }
 
+impl RowSource for SqliteReaders {
+    fn with_rows(&self, read: &mut dyn FnMut(&dyn Rows) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        self.read_store(|connection| read(connection))
+    }
+}
+
+impl Readers for SqliteReaders {
+    fn begin_snapshot(self: Arc<Self>) -> Result<Box<dyn Snapshot>, StoreError> {
+        let (number, slot) = self.begin()?;
+        Ok(Box::new(SqliteSnapshot { readers: self, number, slot }))
+    }
+
+    fn size_bytes(&self) -> Result<u64, StoreError> {
+        Ok(files::database_bytes(&self.path))
+    }
+}
+
+/// An open snapshot.
+#[derive(Debug)]
+struct SqliteSnapshot {
+    readers: Arc<SqliteReaders>,
+    number: u64,
+    slot: Arc<Slot>,
+}
+
+impl Snapshot for SqliteSnapshot {}
+
+impl RowSource for SqliteSnapshot {
+    fn with_rows(&self, read: &mut dyn FnMut(&dyn Rows) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        let connection = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        read(connection.as_ref().ok_or(EmbeddedError::SnapshotClosed)?)
+    }
+}
+
+impl Drop for SqliteSnapshot {
+    fn drop(&mut self) {
+        self.readers.end(self.number, &self.slot);
+    }
+}
+
 /// While this exists, no snapshot begins.
-pub(super) struct SnapshotPause(Arc<Readers>);
+pub(super) struct SnapshotPause(Arc<SqliteReaders>);
 
 impl Drop for SnapshotPause {
     fn drop(&mut self) {

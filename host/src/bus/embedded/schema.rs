@@ -13,7 +13,7 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
-use super::error::EngineError;
+use super::error::EmbeddedError;
 use crate::bus::StoreError;
 use crate::clock::Timestamp;
 use crate::failure;
@@ -84,8 +84,8 @@ CREATE TABLE schedules (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX schedules_by_next ON schedules (next);
 
--- Subscriptions, and replays of them, which have the columns that begin so. Every event that one takes, up
--- to its cursor, has been handled, or has a row in `pending` or in `dead_letters`.
+-- Subscriptions, and replays of them; only those have values in the columns `replay_*`. Every event that one
+-- selects, up to its cursor, is handled, or has a row in `pending` or in `dead_letters`.
 CREATE TABLE subscriptions (
     number       INTEGER PRIMARY KEY AUTOINCREMENT,
     owner        TEXT NOT NULL,
@@ -165,7 +165,7 @@ const SHORT_BUSY_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Tables that last as long as the writer's connection.
 const TEMPORARY_TABLES: &str = "
--- Plugins that run: the schedules of others rest.
+-- Plugins whose schedules are active. Those of other plugins are suspended.
 CREATE TEMP TABLE running (plugin TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 ";
 
@@ -234,7 +234,7 @@ pub(super) fn remove_partial_copies(directory: &Path) -> std::io::Result<()> {
 /// Opens the file for writing. Creates the tables if there are none, and upgrades older ones.
 pub(super) fn open(path: &Path, now: Timestamp) -> Result<Connection, StoreError> {
     if rusqlite::version_number() < OLDEST_SQLITE {
-        return Err(EngineError::OldSqlite(rusqlite::version()).into());
+        return Err(EmbeddedError::OldSqlite(rusqlite::version()).into());
     }
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -242,9 +242,9 @@ pub(super) fn open(path: &Path, now: Timestamp) -> Result<Connection, StoreError
     migrations::check(&connection, path, MIGRATIONS)?;
 
     let journal: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
-    // The log keeps its space on the disk, because releasing and allocating it costs syncs. The cache, in KiB, holds
-    // the pages that every event needs, and no more: SQLite scans the whole cache after each commit that has balanced
-    // an index.
+    // The write-ahead log keeps its space on the disk, because releasing and allocating it costs syncs. The cache, in
+    // KiB, holds the pages that every event needs, and no more: SQLite scans the whole cache after each commit that has
+    // balanced an index.
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 33554432;
          PRAGMA mmap_size = 0; PRAGMA cache_size = -4096; PRAGMA temp_store = MEMORY",
@@ -252,7 +252,7 @@ pub(super) fn open(path: &Path, now: Timestamp) -> Result<Connection, StoreError
     connection.execute_batch(TEMPORARY_TABLES)?;
     let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
     if !journal.eq_ignore_ascii_case("wal") || synchronous != 2 {
-        return Err(EngineError::NotDurable { journal, synchronous }.into());
+        return Err(EmbeddedError::NotDurable { journal, synchronous }.into());
     }
 
     migrations::migrate(&mut connection, path, MIGRATIONS, now)?;
@@ -267,7 +267,7 @@ fn ensure_secret(connection: &Connection) -> Result<(), StoreError> {
         return Ok(());
     }
     let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(|error| EngineError::File(error.into()))?;
+    getrandom::fill(&mut secret).map_err(|error| EmbeddedError::File(error.into()))?;
     connection.execute("INSERT INTO secret VALUES (?1, checksum(?1))", [&secret[..]])?;
     Ok(())
 }
@@ -312,7 +312,7 @@ pub(super) fn checkpoint(connection: &Connection, mode: &str) -> Result<(), Stor
 
 /// Moves all of the write-ahead log into the store, so that the next write restarts it. Waits for readers, though not
 /// for long.
-pub(super) fn restart_log(connection: &Connection) -> Result<(), StoreError> {
+pub(super) fn restart_wal(connection: &Connection) -> Result<(), StoreError> {
     connection.busy_timeout(SHORT_BUSY_TIMEOUT)?;
     let begun = checkpoint(connection, "RESTART");
     connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -320,21 +320,21 @@ pub(super) fn restart_log(connection: &Connection) -> Result<(), StoreError> {
 }
 
 /// The pages of the write-ahead log.
-pub(super) struct LogPages {
+pub(super) struct WalPages {
     /// The total number.
     pub(super) all: i64,
     /// The number of pages that are not in the store yet.
     pub(super) outstanding: i64,
 }
 
-pub(super) fn log_pages(connection: &Connection) -> Result<LogPages, StoreError> {
+pub(super) fn wal_pages(connection: &Connection) -> Result<WalPages, StoreError> {
     let mut statement = connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
     let (all, checkpointed): (i64, i64) = statement.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))?;
-    Ok(LogPages { all, outstanding: all - checkpointed })
+    Ok(WalPages { all, outstanding: all - checkpointed })
 }
 
-/// Adds the functions `checksum`, the CRC-32 of its arguments, each with its type and its length; and `failure_signature`,
-/// the signature of the reason of a failure.
+/// Adds two SQL functions. `checksum` is the CRC-32 of its arguments, each with its type and its length.
+/// `failure_signature` is the signature of the reason of a failure.
 fn add_functions(connection: &Connection) -> Result<(), StoreError> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     connection.create_scalar_function("checksum", -1, flags, |arguments| Ok(i64::from(checksum(arguments))))?;

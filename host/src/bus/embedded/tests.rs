@@ -1,23 +1,30 @@
-//! Tests of the embedded bus alone. `tests/bus-conformance` tests what it has in common with other engines.
+//! Tests of the embedded bus alone. `tests/bus-conformance` tests what it has in common with other buses.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::*;
+use super::checkpoint::CHECKPOINT_PAGES;
+use super::{fixture, open, schema};
 use crate::bus::conformance::{self, HasBus, declare, definition, event, publish};
-use crate::bus::{Bus, OpenErrorKind, Settings};
-use crate::clock::Clock;
-use crate::event::Data;
-use crate::outcome::Write;
+use crate::bus::engine::Command;
+use crate::bus::engine::store::SequenceRows as _;
+use crate::bus::{
+    Bus, CommitError, DeadLetterFilter, DeadLetterId, DeadLetters as _, DurableBus, EventLog as _, GroupStatus,
+    Lifecycle as _, OpenErrorKind, PluginState as _, Settings, StoreErrorKind, Subscriptions as _,
+};
+use crate::clock::{Clock, Timestamp};
+use crate::event::{Data, Event};
+use crate::outcome::{Effects, Publish, Write};
+use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 
 /// An embedded bus in a directory of its own. A crash is simulated by a bus that opens a copy of the files, made
 /// while the first one still runs.
 struct TestStore {
-    bus: Embedded,
+    bus: DurableBus,
     clock: Clock,
     settings: Settings,
     directory: TempDir,
@@ -29,12 +36,12 @@ impl TestStore {
     }
 
     fn open_in(directory: TempDir, clock: Clock, settings: Settings) -> Self {
-        let bus = Embedded::open(directory.path(), clock.clone(), settings.clone()).unwrap();
+        let bus = open(directory.path(), clock.clone(), settings.clone()).unwrap();
         Self { bus, clock, settings, directory }
     }
 
     fn copy(&self) -> TempDir {
-        engine::copy(self.directory.path(), &["bus.db", "bus.db-wal"])
+        fixture::copy(self.directory.path(), &["bus.db", "bus.db-wal"])
     }
 
     fn crash(self) -> Self {
@@ -44,7 +51,7 @@ impl TestStore {
     async fn restart(self) -> Self {
         self.bus.close().await;
         let Self { bus, clock, settings, directory } = self;
-        let copy = engine::copy(directory.path(), &["bus.db"]);
+        let copy = fixture::copy(directory.path(), &["bus.db"]);
         drop(bus);
         Self::open_in(copy, clock, settings)
     }
@@ -59,7 +66,7 @@ impl HasBus for TestStore {
 #[tokio::test]
 async fn a_second_bus_on_the_directory_is_refused() {
     let harness = TestStore::open(Settings::default());
-    let second = Embedded::open(harness.directory.path(), Clock::System, Settings::default());
+    let second = open(harness.directory.path(), Clock::System, Settings::default());
     assert_eq!(second.err().map(|error| error.kind()), Some(OpenErrorKind::InUse));
 }
 
@@ -83,7 +90,7 @@ async fn an_altered_event_ends_the_bus_and_is_not_delivered() {
     assert!(harness.bus.events(None, 10).await.is_err());
     assert!(harness.bus.failed().await.contains("damaged"));
     let copy = harness.copy();
-    let error = Embedded::open(copy.path(), harness.clock.clone(), Settings::default()).unwrap_err().to_string();
+    let error = open(copy.path(), harness.clock.clone(), Settings::default()).unwrap_err().to_string();
     assert!(error.contains("bus.db") && error.contains("damaged"), "{error}");
 }
 
@@ -126,7 +133,7 @@ async fn data_of_another_version_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let connection = rusqlite::Connection::open(directory.path().join("bus.db")).unwrap();
         connection.pragma_update(None, "user_version", version).unwrap();
-        let error = Embedded::open(directory.path(), Clock::System, Settings::default()).unwrap_err().to_string();
+        let error = open(directory.path(), Clock::System, Settings::default()).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
 }
@@ -154,7 +161,7 @@ async fn a_file_of_another_program_is_refused_and_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("bus.db");
         std::fs::write(&path, &content).unwrap();
-        let error = Embedded::open(directory.path(), Clock::System, Settings::default()).unwrap_err();
+        let error = open(directory.path(), Clock::System, Settings::default()).unwrap_err();
         assert_eq!(error.kind(), OpenErrorKind::Store(StoreErrorKind::Incompatible), "{expected}");
         let message = error.to_string();
         assert!(message.starts_with(&format!("{}: ", path.display())) && message.contains(expected), "{message}");
@@ -163,7 +170,7 @@ async fn a_file_of_another_program_is_refused_and_left_alone() {
     }
     let directory = tempfile::tempdir().unwrap();
     std::fs::create_dir(directory.path().join("bus.db")).unwrap();
-    let error = Embedded::open(directory.path(), Clock::System, Settings::default()).unwrap_err().to_string();
+    let error = open(directory.path(), Clock::System, Settings::default()).unwrap_err().to_string();
     assert!(error.contains("bus.db: ") && error.contains("not a regular file"), "{error}");
 }
 
@@ -171,8 +178,8 @@ async fn a_file_of_another_program_is_refused_and_left_alone() {
 async fn an_empty_file_becomes_a_store() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("bus.db"), b"").unwrap();
-    Embedded::open(directory.path(), Clock::System, Settings::default()).unwrap().close().await;
-    Embedded::open(directory.path(), Clock::System, Settings::default()).unwrap().close().await;
+    open(directory.path(), Clock::System, Settings::default()).unwrap().close().await;
+    open(directory.path(), Clock::System, Settings::default()).unwrap().close().await;
 }
 
 /// A change that fails must leave no trace, and must not affect the other changes of its batch.
@@ -199,8 +206,14 @@ async fn a_delivery_that_is_settled_during_a_spill_is_not_delivered_again() {
     conformance::publish_all(&harness, (1..=200).map(about)).await;
     let mut first = feed.claim().await.unwrap();
     // Both are in the queue before the writer takes the first.
-    let subscription = Arc::clone(&harness.bus.shared.subscriptions()[0]);
-    assert!(harness.bus.commands.try_send(Command::Spill { subscription }).is_ok());
+    let subscription = Arc::clone(&harness.bus.shared().feeds()[0]);
+    assert!(
+        harness
+            .bus
+            .commands()
+            .upgrade()
+            .is_some_and(|commands| commands.try_send(Command::Spill { subscription }).is_ok())
+    );
     conformance::ack(&mut first, Effects::default()).await.unwrap();
     drop((first, feed));
 
@@ -259,7 +272,7 @@ async fn fill_log(harness: &TestStore) {
 /// have been checkpointed while the rest was still being published.
 fn is_checkpointed(harness: &TestStore) -> bool {
     const PAGE_BYTES: u64 = 4_096;
-    let left = u64::try_from(background::CHECKPOINT_PAGES).unwrap() * PAGE_BYTES;
+    let left = u64::try_from(CHECKPOINT_PAGES).unwrap() * PAGE_BYTES;
     harness.directory.path().join("bus.db").metadata().unwrap().len() > MANY * LARGE_BYTES - left
 }
 
@@ -293,7 +306,7 @@ async fn the_log_is_checkpointed_once_no_snapshot_needs_it() {
 /// The ids that the first delivery of a bus would have, and the next tick of a schedule.
 async fn ids(harness: &TestStore) -> (String, String) {
     let claimed = conformance::feeds(harness)[0].claim().await.unwrap();
-    (claimed.delivery().ids.id(0), harness.bus.shared.ids.tick("p", "s", conformance::START))
+    (claimed.delivery().ids.id(0), harness.bus.shared().ids.tick("p", "s", conformance::START))
 }
 
 #[tokio::test]
@@ -360,7 +373,7 @@ async fn an_older_store_is_upgraded() {
     let full = CommitError::PluginLogFull("p".to_owned(), 400);
     assert_eq!(harness.bus.commit("p", more).await, Err(full), "earlier events count");
     harness.clock.advance(Duration::from_hours(2));
-    harness.bus.promote().await.unwrap();
+    harness.bus.append_due().await.unwrap();
     assert_eq!(harness.bus.events_with_id("2".to_owned()).await.unwrap().len(), 1);
 }
 
@@ -370,7 +383,7 @@ async fn a_sequence_ends_and_never_starts_again() {
     let path = harness.directory.path().join("bus.db");
     harness.bus.close().await;
     let connection = schema::open(&path, Timestamp(0)).unwrap();
-    rows::put_unreserved(&connection, "p", "s", i64::MAX.unsigned_abs() - 2).unwrap();
+    connection.put_first_unreserved("p", "s", i64::MAX.unsigned_abs() - 2).unwrap();
     drop(connection);
     let harness = harness.restart().await;
     let mut drawn = Vec::new();
@@ -392,24 +405,4 @@ async fn an_altered_sequence_gives_no_numbers() {
     let connection = rusqlite::Connection::open(harness.directory.path().join("bus.db")).unwrap();
     connection.execute("UPDATE sequences SET next = 1", []).unwrap();
     assert!(harness.bus.state("p").unreserved("s").is_err());
-}
-
-proptest! {
-    /// The types that the store finds for a pattern are those that the pattern takes, also where it looks one up.
-    #[test]
-    fn types_are_found_by_patterns_as_these_match_them(
-        names in proptest::collection::btree_set(r"[ab*>. \u{e4}]{1,5}", 1..20),
-        words in proptest::collection::vec(prop_oneof![Just("*"), Just("a"), Just("b"), Just("ab"), Just("\u{e4}")], 1..3),
-        open in any::<bool>(),
-    ) {
-        let pattern = words.join(".") + if open { ".>" } else { "" };
-        let numbers = names.iter().cloned().zip(1..).collect();
-        let types = engine_state::Types { numbers };
-        for pattern in [pattern.as_str(), ">", "*", "a.>"].map(|text| Pattern::parse(text).unwrap()) {
-            let mut found = types.matching(&pattern);
-            found.sort_unstable();
-            let taken = names.iter().zip(1..).filter(|(name, _)| pattern.matches(name)).map(|(_, number)| number);
-            prop_assert_eq!(found, taken.collect::<Vec<i64>>(), "{}", pattern);
-        }
-    }
 }

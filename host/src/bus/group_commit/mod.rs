@@ -178,8 +178,8 @@ enum Priority {
     Bulk,
 }
 
-/// The changes that share a commit, received one by one while the group gathers. Interactive changes join it
-/// throughout, and bring it to an end sooner.
+/// The changes that share a commit, received one by one while the group gathers. Interactive changes may join at any
+/// time. If the group has or expects any, it takes fewer bulk changes, and so is complete sooner.
 pub(crate) struct Group<'a, C> {
     receiver: &'a mut ChangeReceiver<C>,
     first: Option<C>,

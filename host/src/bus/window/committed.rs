@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use super::{CountReductions, Due, Gap, OrderingKeys, PendingDelivery, RedrivenDelivery, Window};
+use super::{CountReductions, Due, OrderingKeys, PendingDelivery, RedrivenDelivery, RowlessDelivery, Window};
 use crate::bus::DeliveryStatus;
 use crate::event::Position;
 use crate::subscription::Definition;
 
 impl Window {
-    /// Applies a move of the cursor. The open deliveries before it, the gaps, have rows now.
-    pub(crate) fn apply_cursor_move(&mut self, cursor: Position, gaps: Vec<Gap>) {
+    /// Applies a move of the cursor. The pending deliveries before it that had no row have got one.
+    pub(crate) fn apply_cursor_move(&mut self, cursor: Position, rowless: Vec<RowlessDelivery>) {
         self.cursor = self.cursor.max(cursor);
-        for gap in gaps {
-            let position = gap.delivery.logged.position;
+        for one in rowless {
+            let position = one.delivery.logged.position;
             let index = self.ready.binary_search_by_key(&position, |delivery| delivery.logged.position);
             let ready = index.ok().and_then(|index| self.ready.remove(index));
             if let Some(claimed) = self.claimed.get_mut(&position) {
@@ -22,7 +22,7 @@ impl Window {
             let Some(mut delivery) = ready else { continue };
             delivery.has_row = true;
             match &delivery.key {
-                Some(key) if gap.awaits_turn => self.keys.note_row(key),
+                Some(key) if one.awaits_turn => self.keys.note_row(key),
                 _ => self.due.push_back(delivery),
             }
         }
@@ -44,19 +44,19 @@ impl Window {
             DeliveryStatus::Handled => {
                 self.done(&delivery, false);
                 if let Some(plugin) = plugin {
-                    gone(plugin, self.publishers.handled(plugin));
+                    gone(plugin, self.plugin_counts.handled(plugin));
                 }
             }
             DeliveryStatus::Dead => {
                 self.done(&delivery, parks);
                 if let Some(plugin) = plugin {
-                    self.publishers.dead_lettered(plugin);
+                    self.plugin_counts.dead_lettered(plugin);
                 }
             }
             DeliveryStatus::Waiting(due) => self.note_row_due(Due::At(due)),
         }
         if self.backlog == 0 {
-            self.publishers.clamp(0).into_iter().for_each(|(plugin, count)| gone(&plugin, count));
+            self.plugin_counts.clamp(0).into_iter().for_each(|(plugin, count)| gone(&plugin, count));
         }
     }
 
@@ -77,7 +77,7 @@ impl Window {
         if let Some(plugin) =
             letter.source.as_deref().and_then(|source| self.counted_publisher(letter.position, source))
         {
-            self.publishers.redriven(plugin);
+            self.plugin_counts.redriven(plugin);
         }
         match &letter.key {
             Some(key) if letter.awaits_turn => self.keys.note_row(key),
@@ -91,7 +91,7 @@ impl Window {
     /// by how much.
     pub(crate) fn apply_dropped(&mut self, position: Position, source: &str, gone: impl FnOnce(&str, u64)) {
         if let Some(plugin) = self.counted_publisher(position, source) {
-            gone(plugin, self.publishers.dropped(plugin));
+            gone(plugin, self.plugin_counts.dropped(plugin));
         }
     }
 
@@ -100,17 +100,17 @@ impl Window {
         self.expired += expired;
         self.backlog = self.backlog.saturating_sub(expired);
         self.retain_ready(|delivery| delivery.logged.position > floor);
-        self.offered = self.offered.max(floor);
-        self.publishers.clamp(self.backlog)
+        self.loaded_through = self.loaded_through.max(floor);
+        self.plugin_counts.clamp(self.backlog)
     }
 
-    /// Applies the deletion of the subscription, with its open deliveries and dead letters.
+    /// Applies the deletion of the subscription, with its pending deliveries and dead letters.
     pub(crate) fn apply_deleted(&mut self) -> CountReductions {
         self.deleted = true;
-        self.publishers.take()
+        self.plugin_counts.take()
     }
 
-    /// Applies a definition that selects other events, or orders them differently. Open deliveries before the cursor
+    /// Applies a definition that selects other events, or orders them differently. Pending deliveries before the cursor
     /// have rows if they still match. Events after the cursor, up to `last`, are read from the log.
     pub(crate) fn apply_selection(&mut self, definition: Arc<Definition>, last: Position) {
         if !self.definition.selects_same_events(&definition) {
@@ -118,9 +118,9 @@ impl Window {
         }
         self.definition = definition;
         self.retain_ready(|_| false);
-        self.offered = self.cursor;
+        self.loaded_through = self.cursor;
         self.void_read();
-        self.last_not_offered = last.max(self.cursor);
+        self.last_left_in_log = last.max(self.cursor);
     }
 
     /// Applies a change of the ordering key. `keys` are the busy keys, or None if they could not be read.

@@ -41,9 +41,9 @@ impl PendingDelivery {
     }
 }
 
-/// An open delivery before the cursor, which needs a row.
+/// A pending delivery that has no row, and needs one before the cursor may pass it.
 #[derive(Clone, Debug)]
-pub(crate) struct Gap {
+pub(crate) struct RowlessDelivery {
     pub(crate) delivery: PendingDelivery,
     /// Whether it waits for the turn of its ordering key.
     pub(crate) awaits_turn: bool,

@@ -8,7 +8,7 @@ use crate::event::Position;
 pub(crate) struct WindowDelivery {
     pub(crate) delivery: PendingDelivery,
     pub(crate) is_claimed: bool,
-    /// Whose turn its ordering key has, if it is not claimed.
+    /// Which event has the turn of its ordering key. Only relevant if the delivery is not claimed.
     pub(crate) turn: Turn,
 }
 
@@ -17,9 +17,9 @@ impl Window {
     pub(crate) fn in_memory(&self, from: Position, limit: usize) -> Vec<WindowDelivery> {
         let claimed = self.claimed.range(from..).take(limit).map(|(_, delivery)| (delivery, true));
         // `due` and the deferred deliveries have no order by position.
-        let open = self.due.iter().chain(self.keys.deferred()).chain(&self.ready);
-        let open = open.filter(|delivery| delivery.logged.position >= from).map(|delivery| (delivery, false));
-        let mut found: Vec<_> = claimed.chain(open).collect();
+        let unclaimed = self.due.iter().chain(self.keys.deferred()).chain(&self.ready);
+        let unclaimed = unclaimed.filter(|delivery| delivery.logged.position >= from).map(|delivery| (delivery, false));
+        let mut found: Vec<_> = claimed.chain(unclaimed).collect();
         found.sort_by_key(|(delivery, _)| delivery.logged.position);
         found.dedup_by_key(|(delivery, _)| delivery.logged.position);
         let all = found.into_iter().take(limit);
@@ -36,7 +36,7 @@ impl Window {
         self.in_memory(position, 1).into_iter().find(|found| found.delivery.logged.position == position)
     }
 
-    /// Whose turn the ordering key of a delivery has.
+    /// Which event has the turn of a delivery's ordering key.
     pub(crate) fn turn_of(&self, delivery: &PendingDelivery) -> Turn {
         delivery.key.as_ref().map_or(Turn::Own, |key| self.keys.turn(key, delivery.logged.position))
     }

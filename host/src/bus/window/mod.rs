@@ -10,7 +10,7 @@ mod due;
 mod inspection;
 mod ordering_keys;
 mod pause;
-mod publishers;
+mod plugin_counts;
 mod rate_limit;
 
 #[cfg(test)]
@@ -21,13 +21,13 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use delivery::{FirstRow, Gap, Key, PendingDelivery, RedrivenDelivery};
+pub(crate) use delivery::{FirstRow, Key, PendingDelivery, RedrivenDelivery, RowlessDelivery};
 pub(crate) use due::Due;
 pub(crate) use inspection::WindowDelivery;
 pub(crate) use ordering_keys::{OrderingKeys, Turn};
 pub use pause::NO_LONGER_DECLARED;
 pub(crate) use pause::{Pause, PauseReason};
-pub(crate) use publishers::{CountReductions, PublisherCounts};
+pub(crate) use plugin_counts::{CountReductions, PluginCounts};
 use rate_limit::RateLimit;
 
 use crate::clock::Timestamp;
@@ -52,10 +52,11 @@ pub(crate) struct Window {
     /// The durable cursor.
     pub(crate) cursor: Position,
     /// The position up to which every matching event was put into `ready`.
-    pub(crate) offered: Position,
-    /// The last matching event that was not put into `ready`. If it is after `offered`, the subscription is behind.
-    pub(crate) last_not_offered: Position,
-    /// Unclaimed events after the cursor, in order.
+    pub(crate) loaded_through: Position,
+    /// The last matching event that was left in the log instead of put into `ready`. If it is after `loaded_through`,
+    /// the subscription is behind.
+    pub(crate) last_left_in_log: Position,
+    /// Unclaimed deliveries that have no row, in order. Some may wait for their ordering keys.
     pub(crate) ready: VecDeque<PendingDelivery>,
     /// Unclaimed deliveries that have a row in the store and are due.
     pub(crate) due: VecDeque<PendingDelivery>,
@@ -66,9 +67,9 @@ pub(crate) struct Window {
     pub(crate) keys: OrderingKeys,
     /// The number of deliveries that are neither handled nor dead letters.
     pub(crate) backlog: u64,
-    /// For each plugin, the number of open deliveries and dead letters of its events. Events up to `counted_from` are
-    /// not counted.
-    pub(crate) publishers: PublisherCounts,
+    /// For each plugin, the number of pending deliveries and dead letters of its events. Events up to `counted_from`
+    /// are not counted.
+    pub(crate) plugin_counts: PluginCounts,
     pub(crate) counted_from: Position,
     /// The number of events that were deleted before they were handled, since the start.
     pub(crate) expired: u64,
@@ -90,10 +91,10 @@ struct OngoingRead {
     is_void: bool,
 }
 
-/// The next step to obtain a delivery.
+/// The result of a try to claim a delivery: the delivery, or the next step to obtain one.
 pub(crate) enum ClaimStep {
-    /// Deliver this one.
-    Deliver(PendingDelivery),
+    /// This delivery is claimed.
+    Claimed(PendingDelivery),
     /// Read the store first.
     Read,
     /// Spill the deliveries that wait for their ordering keys to the store, and read on.
@@ -103,7 +104,7 @@ pub(crate) enum ClaimStep {
 }
 
 impl Window {
-    /// The window of a subscription that begins after its cursor.
+    /// A window for a subscription's events in the log after `cursor`, up to `last`.
     pub(crate) fn new(definition: Arc<Definition>, cursor: Position, last: Position, backlog: u64) -> Self {
         Self {
             definition,
@@ -111,8 +112,8 @@ impl Window {
             deleted: false,
             selects_after: cursor,
             cursor,
-            offered: cursor,
-            last_not_offered: last,
+            loaded_through: cursor,
+            last_left_in_log: last,
             ready: VecDeque::new(),
             due: VecDeque::new(),
             // The first read finds out when the rows of an earlier run are due.
@@ -120,7 +121,7 @@ impl Window {
             claimed: BTreeMap::new(),
             keys: OrderingKeys::default(),
             backlog,
-            publishers: PublisherCounts::default(),
+            plugin_counts: PluginCounts::default(),
             counted_from: last.max(cursor),
             expired: 0,
             frozen: false,
@@ -136,9 +137,9 @@ impl Window {
         self
     }
 
-    /// Whether the log has matching events that were not offered.
+    /// Whether the log has matching events that are not loaded yet.
     pub(crate) fn is_behind(&self) -> bool {
-        self.last_not_offered > self.offered
+        self.last_left_in_log > self.loaded_through
     }
 
     /// When the oldest delivery in memory was stored, whether it is claimed, ready, due, or waits for its ordering
@@ -156,10 +157,10 @@ impl Window {
         }
         self.backlog += 1;
         if self.is_behind() || self.ready.len() >= READY_LIMIT {
-            self.last_not_offered = logged.position;
+            self.last_left_in_log = logged.position;
         } else {
             self.ready.push_back(PendingDelivery::new(logged.clone(), &self.definition));
-            self.offered = logged.position;
+            self.loaded_through = logged.position;
         }
         true
     }
@@ -174,11 +175,11 @@ impl Window {
         self.is_behind() && self.ready.len() + PAGE <= READY_LIMIT
     }
 
-    /// Adds events that were read from the log: all matching ones after `offered`, up to `through`.
+    /// Adds events that were read from the log: all matching ones after `loaded_through`, up to `through`.
     pub(crate) fn refill(&mut self, events: Vec<LoggedEvent>, through: Position) {
         let definition = Arc::clone(&self.definition);
         self.ready.extend(events.into_iter().map(|logged| PendingDelivery::new(logged, &definition)));
-        self.offered = self.offered.max(through);
+        self.loaded_through = self.loaded_through.max(through);
     }
 
     /// Begins a read. The caller must call [`Window::end_read`], even if the read fails.
@@ -204,11 +205,11 @@ impl Window {
 
     /// Adds rows that a read has found, except those that are already in memory or were settled since the read began.
     pub(crate) fn take_due(&mut self, rows: Vec<PendingDelivery>) {
-        let mut known: HashSet<Position> = self.rows_in_memory().collect();
+        let mut excluded: HashSet<Position> = self.rows_in_memory().collect();
         // A ready delivery may have just got its row. It becomes due when that commit is applied in memory.
-        known.extend(self.ready.iter().map(|delivery| delivery.logged.position));
-        known.extend(self.read.iter().flat_map(|read| &read.settled));
-        self.due.extend(rows.into_iter().filter(|row| !known.contains(&row.logged.position)));
+        excluded.extend(self.ready.iter().map(|delivery| delivery.logged.position));
+        excluded.extend(self.read.iter().flat_map(|read| &read.settled));
+        self.due.extend(rows.into_iter().filter(|row| !excluded.contains(&row.logged.position)));
     }
 
     /// Adds the row that was read for a released key. If the commit that made the row is not applied yet, the key is
@@ -231,9 +232,9 @@ impl Window {
         self.claimed.remove(&position)
     }
 
-    /// Takes the next delivery. Retries that are due go before new events. A delivery with an ordering key waits
-    /// until the earlier ones of its key are done.
-    pub(crate) fn next_step(&mut self, now: Timestamp) -> ClaimStep {
+    /// Claims the next delivery, if there is one in memory. Retries that are due go before new events. A delivery with
+    /// an ordering key waits until the earlier ones of its key are done.
+    pub(crate) fn try_claim(&mut self, now: Timestamp) -> ClaimStep {
         if self.deleted || self.frozen || self.pause != Pause::default() {
             return ClaimStep::Wait(None);
         }
@@ -269,7 +270,7 @@ impl Window {
         }
         self.keys.take_turn(&delivery);
         self.claimed.insert(delivery.logged.position, delivery.clone());
-        ClaimStep::Deliver(delivery)
+        ClaimStep::Claimed(delivery)
     }
 
     /// Gives a claim back, to be delivered again as the same attempt.
@@ -284,20 +285,23 @@ impl Window {
         }
     }
 
-    /// The open deliveries up to a position that have no row. They need one before the cursor may move there.
+    /// The pending deliveries up to a position that have no row. They need one before the cursor may move there.
     /// Deliveries that are being settled are omitted.
-    pub(crate) fn gaps(&self, to: Position, settled: &HashSet<Position>) -> Vec<Gap> {
-        let claimed =
-            self.claimed.range(..=to).map(|(_, delivery)| Gap { delivery: delivery.clone(), awaits_turn: false });
-        // Deliveries that were given back or wait for their key may be before the cursor.
+    pub(crate) fn rowless_up_to(&self, to: Position, settled: &HashSet<Position>) -> Vec<RowlessDelivery> {
+        let claimed = self
+            .claimed
+            .range(..=to)
+            .map(|(_, delivery)| RowlessDelivery { delivery: delivery.clone(), awaits_turn: false });
+        // Those that were given back or wait for their ordering keys stay behind when the cursor moves.
         let ready = self.ready.iter().take_while(|delivery| delivery.logged.position <= to);
-        let ready =
-            ready.map(|delivery| Gap { delivery: delivery.clone(), awaits_turn: !self.keys.has_turn(delivery) });
-        let open = claimed.chain(ready).filter(|gap| !gap.delivery.has_row);
-        open.filter(|gap| !settled.contains(&gap.delivery.logged.position)).collect()
+        let ready = ready
+            .map(|delivery| RowlessDelivery { delivery: delivery.clone(), awaits_turn: !self.keys.has_turn(delivery) });
+        let rowless = claimed.chain(ready).filter(|one| !one.delivery.has_row);
+        rowless.filter(|one| !settled.contains(&one.delivery.logged.position)).collect()
     }
 
-    /// Removes ready events, except those to keep. A removed one that had been given back releases its key's turn.
+    /// Removes ready events, except those to keep. If a removed event was claimed and given back, it still has the turn
+    /// of its key, and releases it.
     fn retain_ready(&mut self, keeps: impl Fn(&PendingDelivery) -> bool) {
         let (kept, dropped) = std::mem::take(&mut self.ready).into_iter().partition::<VecDeque<_>, _>(keeps);
         self.ready = kept;
@@ -320,13 +324,13 @@ impl Window {
         due.chain(waiting).chain(self.claimed.keys().copied())
     }
 
-    /// The position up to which this subscription needs no event from the log. Each earlier event does not match, or
-    /// its delivery is done or has a row.
-    pub(crate) fn safe_floor(&self, head: Position) -> Position {
-        let offered = if self.is_behind() { self.offered } else { head };
+    /// The position up to which the subscription no longer needs the log: each event does not match, or its delivery is
+    /// done or has a row.
+    pub(crate) fn done_or_stored_through(&self, head: Position) -> Position {
+        let examined = if self.is_behind() { self.loaded_through } else { head };
         let ready = self.ready.front().map(|delivery| delivery.logged.position);
         let claimed = self.claimed.iter().find(|(_, delivery)| !delivery.has_row).map(|(position, _)| *position);
-        let open = ready.into_iter().chain(claimed).min();
-        open.map_or(offered, |open| offered.min(Position(open.0 - 1)))
+        let first_without_row = ready.into_iter().chain(claimed).min();
+        first_without_row.map_or(examined, |first| examined.min(Position(first.0 - 1)))
     }
 }

@@ -4,8 +4,8 @@
 //! events of the key wait. The event at the head of a key keeps its turn until it is handled or dead-lettered, even
 //! if an earlier event is redriven in the meantime.
 //!
-//! Waiting deliveries stay in the window while there is room. Beyond that, they are spilled to rows in the store,
-//! which are due on their turn, and read when it comes.
+//! Waiting deliveries stay in the window while there is room. Beyond that, they are spilled to rows in the store. A
+//! spilled row has no due time: it is read when its turn comes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -21,16 +21,16 @@ pub(crate) struct OrderingKeys {
     released: BTreeSet<Key>,
 }
 
-/// Whose turn an ordering key has, from the view of one of its events.
+/// Which event has the turn of an ordering key, as seen from one of the key's events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// The event itself has it, or nothing else has.
+    /// This event has the turn, or no event has it.
     Own,
-    /// Another event has it.
+    /// Another event has the turn.
     HeldBy(Position),
     /// A dead letter parks the key.
     Parked,
-    /// It passes to the first event of the key, which is being read.
+    /// The turn passes to the first event of the key, which is being read.
     PassedOn,
 }
 
@@ -60,7 +60,7 @@ impl OrderingKeys {
         keys
     }
 
-    /// Whose turn it is, for an event with a key.
+    /// Which event has the turn of a key, as seen from the key's event at a position.
     pub(crate) fn turn(&self, key: &Key, position: Position) -> Turn {
         match self.busy.get(key) {
             None => Turn::Own,
@@ -168,7 +168,7 @@ impl OrderingKeys {
         }
         let busy = self.busy.get_mut(key)?;
         let Some(FirstRow { delivery, awaits_turn }) = first else {
-            // A row that was added during the read is found by the next one.
+            // If a row was added during the read, the next read finds it.
             if !busy.has_rows {
                 self.released.remove(key);
                 self.busy.remove(key);

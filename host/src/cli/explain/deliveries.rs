@@ -43,7 +43,7 @@ pub(super) fn of_cause(cause: Cause) -> Explanation {
         ),
         Cause::Conflict => (
             "Other invocations kept changing the state that the handler had read.",
-            "Many deliveries change the same key. Each attempt ran 32 times without a commit.",
+            "Many deliveries change the same key. Each attempt was rerun 32 times without a commit.",
             "Use `add` for counters, or an ordering key.",
         ),
         Cause::Webhook => (
@@ -68,8 +68,8 @@ pub(super) fn of_cause(cause: Cause) -> Explanation {
         ),
         Cause::Collision => (
             "The handler published an event whose source and id another event in the log has. Nothing was stored.",
-            "The handler chose an id that it had used for another event.",
-            "Find out who published the other event, and let the handler choose unique ids.",
+            "Somebody has published an event with the source and the id that the host generates for this one.",
+            "Find out who published the other event. The ids cannot be guessed, so this should not happen; please report it.",
         ),
     };
     Explanation { kind: Kind::Failure, code: cause.as_str(), statuses: &[], meaning, cause: usual, remedy }

@@ -423,14 +423,14 @@ pub(super) const STORE: &[Explanation] = &[
         "collision",
         &[500],
         "Another event in the log has the same source and id. Nothing was stored.",
-        "The handler chose an id that it had used for another event.",
-        "Let the handler choose unique ids.",
+        "Somebody has published an event with the source and the id that the host generates for this one.",
+        "Find out who published the other event. The ids cannot be guessed, so this should not happen; please report it.",
     ),
     problem(
         "conflict",
         &[503],
         "Other invocations kept changing the state that the handler had read.",
-        "Many requests change the same key. The handler ran 32 times without a commit.",
+        "Many requests change the same key. The handler was rerun 32 times without a commit.",
         "Use `add` for counters, or spread the data over several keys.",
     ),
     problem(
@@ -555,6 +555,13 @@ pub(super) const ADMIN: &[Explanation] = &[
         "Another backup has not ended.",
         "Two clients make a backup at the same time, or a slow one still downloads the previous backup.",
         "Repeat the request when the other one has ended.",
+    ),
+    problem(
+        "backup-of-database",
+        &[409],
+        "The store is a database, which has backups of its own.",
+        "The URL `[bus] url` is that of a PostgreSQL database. A backup by the host would lack the events.",
+        "Back up the database with its own tools, such as `pg_dump` or continuous archiving, and copy the data directory and the plugin folder.",
     ),
     problem(
         "canary-failed",
@@ -716,6 +723,13 @@ pub(super) const ADMIN: &[Explanation] = &[
         "The plugin has no such archived generation.",
         "The plugin has run one component only, or the archive no longer has the named one.",
         "Run `sandbus plugins show NAME` to see the generations.",
+    ),
+    problem(
+        "no-response",
+        &[504],
+        "The route did not respond in time to a request that was sent through the admin interface. Its effects may be committed later.",
+        "The handler is slow, or waits for a reply to an event.",
+        "Look at the plugin's requests in the dashboard or with `sandbus tail`, or send the request again with a longer `timeout`.",
     ),
     problem(
         "not-found",

@@ -1,42 +1,12 @@
-//! Finds scenario files, and the plugins that they are for.
+//! Finds the plugins that scenario files are for.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-use super::plugins::{Candidate, add_candidate, files_with_extension};
+use super::plugins::{Candidate, add_candidate};
 use crate::projects::join_names;
 use crate::scenario::ScenarioFile;
-
-/// Files of other tools in test directories.
-const NOT_SCENARIOS: [&str; 5] = ["Cargo.toml", "package.json", "package-lock.json", "pyproject.toml", "tsconfig.json"];
-
-/// The scenario files at a path.
-pub(super) fn scenario_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    if path.is_dir() {
-        let files = files_with_extension(path, &["toml", "json"])?;
-        // A test directory may be a project itself.
-        Ok(files.into_iter().filter(|file| !NOT_SCENARIOS.iter().any(|other| file.ends_with(other))).collect())
-    } else {
-        Ok(path.is_file().then(|| path.to_owned()).into_iter().collect())
-    }
-}
-
-/// The scenario files of a directory of plugins, which are for several of them: `scenarios.toml`, and those in `tests`.
-/// Other files are ignored there, since the directory may be anything.
-pub(super) fn shared_files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    if !directory.is_dir() {
-        return Ok(Vec::new());
-    }
-    let tests = directory.join("tests");
-    let mut found = ["scenarios.toml", "scenarios.json"].map(|name| directory.join(name)).to_vec();
-    found.extend(if tests.is_dir() { scenario_files(&tests)? } else { Vec::new() });
-    found.retain(|file| {
-        let text = std::fs::read_to_string(file).unwrap_or_default();
-        text.contains("[[scenario]]") || text.contains("\"scenario\"")
-    });
-    Ok(found)
-}
 
 /// The plugins of a scenario file for several plugins, as indices of candidates. Plugins at other paths are built, and
 /// become candidates.

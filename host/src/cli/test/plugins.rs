@@ -8,7 +8,7 @@ use sandbus_toolchain::{Artifact, BuildProfile, BuildUnit, Project, sidecar_text
 use crate::console;
 use crate::plugin::Sidecar;
 use crate::projects::{self, SourcePaths, display_path, join_names};
-use crate::scenario::{Preloader, ScenarioError};
+use crate::scenario::{Preloader, ScenarioError, files_with_extension, project_scenarios};
 use crate::telemetry;
 
 /// A plugin and the location of its scenarios.
@@ -169,13 +169,7 @@ fn preload(preloader: &Preloader, name: &str, wasm: &Path) -> Result<(), String>
 fn candidate(project: &Project, artifact: &Artifact) -> Candidate {
     console::print_hints(project, artifact);
     let script = project.script().map(Path::to_owned);
-    let mut scenarios = vec![project.home().join("tests")];
-    // A directory with several scripts may have a scenario file for each.
-    scenarios.extend(
-        script
-            .iter()
-            .flat_map(|script| ["scenarios.toml", "scenarios.json"].map(|extension| script.with_extension(extension))),
-    );
+    let scenarios = project_scenarios(project.home(), script.as_deref());
     Candidate {
         name: project.stem(),
         wasm: artifact.path.clone(),
@@ -185,19 +179,4 @@ fn candidate(project: &Project, artifact: &Artifact) -> Candidate {
         sources: SourcePaths::of(project),
         script,
     }
-}
-
-/// The files in a directory with one of the extensions, sorted.
-pub(super) fn files_with_extension(directory: &Path, extensions: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry.with_context(|| format!("cannot read {}", directory.display()))?.path();
-        let ends_so = path.extension().is_some_and(|extension| extensions.iter().any(|one| extension == *one));
-        if ends_so && path.is_file() {
-            found.push(path);
-        }
-    }
-    found.sort();
-    Ok(found)
 }

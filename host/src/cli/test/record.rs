@@ -215,8 +215,8 @@ impl Recording {
             format!("# These stand for values that the host keeps secret.\n{}.config = {config}\n", self.given(plugin))
         };
         // A subscription that received the event may be deleted since.
-        let known = self.responses.config.iter().filter(|(plugin, _)| self.plugins.contains(*plugin));
-        let config: String = known.map(line).collect();
+        let of_plugins = self.responses.config.iter().filter(|(plugin, _)| self.plugins.contains(*plugin));
+        let config: String = of_plugins.map(line).collect();
         config + &self.responses.to_toml()
     }
 

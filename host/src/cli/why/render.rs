@@ -48,8 +48,8 @@ impl<'a> TreeWriter<'a> {
     }
 
     fn write(&mut self) {
-        let known: HashSet<Identity<'a>> = self.tree.events.iter().map(identity).collect();
-        let is_root = |event: &&TreeEventView| cause(event).is_none_or(|cause| !known.contains(&cause));
+        let in_tree: HashSet<Identity<'a>> = self.tree.events.iter().map(identity).collect();
+        let is_root = |event: &&TreeEventView| cause(event).is_none_or(|cause| !in_tree.contains(&cause));
         let mut roots: Vec<_> = self.tree.events.iter().filter(is_root).collect();
         for request in &self.tree.requests {
             self.line("", &describe_request(request));

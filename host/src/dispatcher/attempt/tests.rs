@@ -100,7 +100,7 @@ fn runner(reports: &Arc<Reports>) -> AttemptRunner {
     AttemptRunner {
         definition: Arc::new(definition("a.b", 3)),
         hop_limit: 8,
-        holds_failures: false,
+        holds_failed_deliveries: false,
         jitter: || 1.0,
         reporter: Arc::clone(reports) as Arc<dyn AttemptReporter>,
         cancelled: CancellationToken::new(),
@@ -112,7 +112,7 @@ async fn nobody_waits_for_a_handler_whose_claim_is_lost() {
     let (reports, lost) = (Arc::default(), CancellationToken::new());
     lost.cancel();
     let runner = runner(&reports);
-    let run = runner.run(claim(CommitError::NotClaimed, &lost), Permits::default(), &Hanging);
+    let run = runner.run(claim(CommitError::NotClaimed, &lost), SubscriptionPermits::default(), &Hanging);
     tokio::time::timeout(Duration::from_secs(10), run).await.expect("the attempt ends with its claim");
     assert_eq!(reports.all(), ["lost"]);
 }
@@ -120,7 +120,9 @@ async fn nobody_waits_for_a_handler_whose_claim_is_lost() {
 #[tokio::test]
 async fn an_outcome_that_comes_too_late_is_discarded_and_not_retried() {
     let (reports, handler) = (Arc::default(), Acknowledging::default());
-    runner(&reports).run(claim(CommitError::NotClaimed, &CancellationToken::new()), Permits::default(), &handler).await;
+    runner(&reports)
+        .run(claim(CommitError::NotClaimed, &CancellationToken::new()), SubscriptionPermits::default(), &handler)
+        .await;
     assert_eq!(reports.all(), ["lost"]);
     assert_eq!(handler.0.into_inner(), 1);
 }
@@ -131,7 +133,8 @@ async fn a_delivery_that_no_store_can_settle_is_not_claimed_again_at_once() {
     for error in [CommitError::Closed("a test".to_owned()), CommitError::DiskFull, CommitError::InDoubt, unavailable] {
         let (reports, handler): (Arc<Reports>, _) = (Arc::default(), Acknowledging::default());
         let runner = runner(&reports);
-        let mut run = pin!(runner.run(claim(error.clone(), &CancellationToken::new()), Permits::default(), &handler));
+        let mut run =
+            pin!(runner.run(claim(error.clone(), &CancellationToken::new()), SubscriptionPermits::default(), &handler));
         tokio::select! {
             biased;
             () = &mut run => panic!("{error}: the claim was dropped at once"),

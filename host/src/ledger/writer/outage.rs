@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::database::LedgerError;
 use super::super::shared::{Outage, Shared};
-use super::super::store::StoreError;
 use crate::clock::Timestamp;
 
 /// How long to wait before the next attempt to write, after a failure.
@@ -68,8 +68,8 @@ impl OutageTracker {
     }
 
     /// Notes that writing failed.
-    pub(super) fn begin(&mut self, error: &StoreError) {
-        let is_final = matches!(error, StoreError::Version(_));
+    pub(super) fn begin(&mut self, error: &LedgerError) {
+        let is_final = matches!(error, LedgerError::Version(_));
         let advice = match is_final {
             true => "run the Sandbus that wrote it, or move the file away and restart the host",
             false => "the host tries again every few seconds",

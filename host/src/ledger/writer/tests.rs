@@ -1,5 +1,5 @@
-mod exchanges;
 mod minutes;
+mod recorded_responses;
 
 use std::fs;
 use std::path::Path;
@@ -26,13 +26,13 @@ async fn all(reader: &LedgerReader) -> usize {
 #[allow(clippy::needless_pass_by_value, reason = "tests make the settings in place")]
 fn work(data: &Path, config: LedgerConfig) -> Work {
     let shared = Arc::new(Shared::of(&config, Clock::manual(NOW)));
-    Work::new(data.join(super::super::store::FILE), shared, Box::new(|_, _| Some(3)))
+    Work::new(data.join(super::super::database::FILE), shared, Box::new(|_, _| Some(3)))
 }
 
 /// A reader that does not wait for a writer.
 fn reader(data: &Path) -> LedgerReader {
     let shared = Arc::new(Shared::of(&LedgerConfig::default(), Clock::manual(NOW)));
-    LedgerReader::new(data.join(super::super::store::FILE), shared)
+    LedgerReader::new(data.join(super::super::database::FILE), shared)
 }
 
 fn of_plugin(plugin: &str) -> RequestFilter {
@@ -177,11 +177,11 @@ async fn a_ledger_that_cannot_be_opened_is_tried_again() {
     let mut work = work(data.path(), LedgerConfig::default());
     work.shared.push(failed(1));
     work.step();
-    assert!(work.store.is_none() && work.shared.outage().is_some());
+    assert!(work.database.is_none() && work.shared.outage().is_some());
     fs::remove_dir(&path).unwrap();
     work.shared.push(failed(2));
     work.step();
-    assert!(work.store.is_none(), "it waits before it tries again");
+    assert!(work.database.is_none(), "it waits before it tries again");
     advance(&work, 2);
     work.step();
     assert_eq!(all(&reader(data.path())).await, 2, "they waited in the queue");
@@ -234,7 +234,7 @@ async fn a_lock_is_one_outage_from_its_begin_to_a_stable_end() {
 async fn a_full_disk_is_one_outage_although_small_writes_work() {
     let data = tempfile::tempdir().unwrap();
     let mut work = work(data.path(), LedgerConfig::default());
-    let limit = |work: &Work, pages| work.store.as_ref().unwrap().limit_pages(pages);
+    let limit = |work: &Work, pages| work.database.as_ref().unwrap().limit_pages(pages);
     limit(&work, 30);
     let mut outages = Vec::new();
     for second in 0..40 {

@@ -1,4 +1,4 @@
-//! Validates the attributes of events (CloudEvents 1.0, section 3.1), wherever they come from.
+//! Validates the attributes of all events, of any origin (CloudEvents 1.0, section 3.1).
 
 use super::{Data, Event};
 use crate::clock::Timestamp;

@@ -1,9 +1,14 @@
 //! The host's data for the contract's resources.
 
-/// The only bucket of a plugin.
-#[derive(Clone, Copy, Debug)]
+use std::sync::Arc;
+
+/// A part of the plugin's state.
+#[derive(Clone, Debug, Default)]
 #[allow(unreachable_pub, reason = "the generated bindings export it again")]
-pub struct Bucket;
+pub struct Bucket {
+    /// What its keys begin with in the state; nothing for the whole state.
+    pub(crate) prefix: Arc<str>,
+}
 
 /// A compare-and-swap in progress.
 #[derive(Clone, Debug)]

@@ -94,7 +94,7 @@ impl Run {
         let now = self.environment.clock.now();
         let due = due(message.due, now)?;
         let mut extensions = self.extensions(message.extensions)?;
-        // A trace does not stay open until a distant time.
+        // The delivery of an event that is due much later starts a trace of its own.
         let is_sampled = self.trace.is_some_and(|trace| trace.is_sampled);
         if is_sampled && due.is_some_and(|due| due.since(now) > LINK_AFTER) {
             mark_published(&mut extensions, now);

@@ -18,7 +18,7 @@ use crate::plugin::invocation::wasi_state::FIELDS_BYTES;
 use crate::secrecy;
 use crate::usage::OutboundCall;
 
-/// The context of its log lines.
+/// The context of the log lines of this interface.
 const CONTEXT: &str = "client";
 
 /// Links the interface.
@@ -36,15 +36,15 @@ impl client::Host for InvocationContext {
             Err(error) => return Ok(Err(error)),
         };
         let (outbound, settings, log) = (&run.environment.outbound, &run.settings, &run.log);
-        let exchange = log.exchanges.begin(request.uri());
+        let recording = log.response_recorder.begin(request.uri());
         let (method, url) = (request.method().clone(), request.uri().clone());
         let span = log.client.begin(request.headers_mut(), &method, &url);
         let host = url.host().unwrap_or_default().to_owned();
         let sending = async {
             let _permit = run.connections.acquire().await;
             let response = outbound.send(request, &settings.http).await.map_err(error_of)?;
-            if let Some(exchange) = &exchange {
-                exchange.headers(response.headers());
+            if let Some(recording) = &recording {
+                recording.headers(response.headers());
             }
             answer_of(response, settings.limits.memory_bytes).await
         };
@@ -55,13 +55,13 @@ impl client::Host for InvocationContext {
         if let Some(span) = span {
             span.end(result.as_ref().copied().map_err(String::as_str));
         }
-        if let (Some(exchange), Ok(answer)) = (&exchange, &sent) {
-            exchange.append(&answer.body);
-            exchange.complete();
+        if let (Some(recording), Ok(answer)) = (&recording, &sent) {
+            recording.append(&answer.body);
+            recording.complete();
         }
         let (method_name, took) = (method.to_string(), started.elapsed());
-        let call = OutboundCall { method: method_name, host: host.clone(), result, took, exchange: None };
-        log.record_call(call, exchange.filter(|_| was_sent(&sent)));
+        let call = OutboundCall { method: method_name, host: host.clone(), result, took, recorded_response: None };
+        log.record_call(call, recording.filter(|_| was_sent(&sent)));
         match &sent {
             Ok(answer) => {
                 log.add(Level::Debug, CONTEXT, &format!("{method} to {host} returned {}", answer.status));
@@ -74,7 +74,7 @@ impl client::Host for InvocationContext {
     }
 }
 
-/// Whether the request was sent. The others have no grant, or are malformed.
+/// Whether the request was sent. A request that was not sent has no grant, or is malformed.
 fn was_sent(sent: &Result<client::Answer, client::Error>) -> bool {
     matches!(sent, Ok(_) | Err(client::Error::Unreachable(_) | client::Error::Timeout))
 }

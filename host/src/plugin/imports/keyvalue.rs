@@ -1,4 +1,6 @@
-//! `wasi:keyvalue`: the plugin's state, in one bucket.
+//! `wasi:keyvalue`: the plugin's state, as one bucket. An import with a label has a bucket with a part of it.
+
+use std::sync::Arc;
 
 use wasmtime::component::{HasSelf, Linker, Resource};
 
@@ -12,39 +14,72 @@ pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<(
     atomics::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)
 }
 
-impl store::Host for InvocationContext {
-    fn open(&mut self, identifier: String) -> wasmtime::Result<Result<Resource<Bucket>, store::Error>> {
-        self.run()?;
-        if !identifier.is_empty() && identifier != "default" {
+impl InvocationContext {
+    /// Opens the bucket of the imports without a label, or that of a label. Its name is `default` or empty, or equals the
+    /// label.
+    pub(super) fn open_bucket(
+        &mut self,
+        identifier: &str,
+        label: Option<&str>,
+    ) -> wasmtime::Result<Result<Resource<Bucket>, store::Error>> {
+        let run = self.run()?;
+        if !identifier.is_empty() && identifier != "default" && Some(identifier) != label {
             return Ok(Err(store::Error::NoSuchStore));
         }
-        Ok(Ok(self.table.push(Bucket)?))
+        let prefix = label.map(|label| run.settings.imports.prefix(label)).unwrap_or_default();
+        Ok(Ok(self.table.push(Bucket { prefix: prefix.into() })?))
+    }
+
+    /// A key of a bucket, as it is in the state.
+    fn key(&self, bucket: &Resource<Bucket>, key: String) -> wasmtime::Result<String> {
+        let prefix = &self.table.get(bucket)?.prefix;
+        Ok(if prefix.is_empty() { key } else { format!("{prefix}{key}") })
+    }
+}
+
+impl store::Host for InvocationContext {
+    fn open(&mut self, identifier: String) -> wasmtime::Result<Result<Resource<Bucket>, store::Error>> {
+        self.open_bucket(&identifier, None)
     }
 }
 
 impl store::HostBucket for InvocationContext {
-    fn get(&mut self, _: Resource<Bucket>, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, store::Error>> {
+    fn get(
+        &mut self,
+        bucket: Resource<Bucket>,
+        key: String,
+    ) -> wasmtime::Result<Result<Option<Vec<u8>>, store::Error>> {
+        let key = self.key(&bucket, key)?;
         Ok(self.run()?.buffer.get(&key).map_err(other))
     }
 
-    fn set(&mut self, _: Resource<Bucket>, key: String, value: Vec<u8>) -> wasmtime::Result<Result<(), store::Error>> {
+    fn set(
+        &mut self,
+        bucket: Resource<Bucket>,
+        key: String,
+        value: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), store::Error>> {
+        let key = self.key(&bucket, key)?;
         Ok(self.run()?.buffer.set(key, value).map_err(other))
     }
 
-    fn delete(&mut self, _: Resource<Bucket>, key: String) -> wasmtime::Result<Result<(), store::Error>> {
+    fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> wasmtime::Result<Result<(), store::Error>> {
+        let key = self.key(&bucket, key)?;
         Ok(self.run()?.buffer.delete(key).map_err(other))
     }
 
-    fn exists(&mut self, _: Resource<Bucket>, key: String) -> wasmtime::Result<Result<bool, store::Error>> {
+    fn exists(&mut self, bucket: Resource<Bucket>, key: String) -> wasmtime::Result<Result<bool, store::Error>> {
+        let key = self.key(&bucket, key)?;
         Ok(self.run()?.buffer.get(&key).map(|value| value.is_some()).map_err(other))
     }
 
     fn list_keys(
         &mut self,
-        _: Resource<Bucket>,
+        bucket: Resource<Bucket>,
         cursor: Option<String>,
     ) -> wasmtime::Result<Result<store::KeyResponse, store::Error>> {
-        let page = self.run()?.buffer.keys(cursor.as_deref()).map_err(other);
+        let prefix = Arc::clone(&self.table.get(&bucket)?.prefix);
+        let page = self.run()?.buffer.keys_with_prefix(&prefix, cursor.as_deref()).map_err(other);
         Ok(page.map(|(keys, cursor)| store::KeyResponse { keys, cursor }))
     }
 
@@ -68,7 +103,8 @@ impl InvocationContext {
 }
 
 impl atomics::HostCas for InvocationContext {
-    fn new(&mut self, _: Resource<Bucket>, key: String) -> wasmtime::Result<Result<Resource<Cas>, store::Error>> {
+    fn new(&mut self, bucket: Resource<Bucket>, key: String) -> wasmtime::Result<Result<Resource<Cas>, store::Error>> {
+        let key = self.key(&bucket, key)?;
         match self.run()?.buffer.get(&key) {
             Ok(current) => Ok(Ok(self.begin_swap(Cas { key, current })?)),
             Err(error) => Ok(Err(other(error))),
@@ -87,10 +123,11 @@ impl atomics::HostCas for InvocationContext {
 impl atomics::Host for InvocationContext {
     fn increment(
         &mut self,
-        _: Resource<Bucket>,
+        bucket: Resource<Bucket>,
         key: String,
         delta: i64,
     ) -> wasmtime::Result<Result<i64, store::Error>> {
+        let key = self.key(&bucket, key)?;
         Ok(self.run()?.buffer.increment(key, delta).map_err(other))
     }
 

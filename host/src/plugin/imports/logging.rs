@@ -21,6 +21,14 @@ fn reported(context: &str, was_refused: bool) -> Option<Cause> {
     }
 }
 
+impl InvocationContext {
+    /// The context of a line that is logged through an import with a label. Such a line reports no cause of a failure.
+    pub(super) fn labelled_context(&self, label: &str, context: &str) -> String {
+        let own = self.run.as_ref().map_or(label, |run| run.settings.imports.context(label));
+        if context.is_empty() { own.to_owned() } else { format!("{own}/{context}") }
+    }
+}
+
 impl logging::Host for InvocationContext {
     fn log(&mut self, level: logging::Level, context: String, message: String) -> wasmtime::Result<()> {
         if matches!(level, logging::Level::Critical) {
@@ -30,12 +38,12 @@ impl logging::Host for InvocationContext {
                 self.reported = Some(cause);
                 return Ok(());
             }
-            // The runtime of a script reports this way why the script could not be loaded.
+            // The runtime of a script also reports this way, if the script cannot be loaded. The message is the reason.
             if context == "load" {
                 self.load_error = Some(message.chars().take(4_000).collect());
                 return Ok(());
             }
-            // An SDK also reports a panic this way, which becomes the reason of the trap that follows.
+            // An SDK also reports a panic this way. The message becomes the reason of the trap that follows.
             self.panic = Some(message.chars().take(1_000).collect());
         }
         if let Some(run) = &self.run {

@@ -2,10 +2,12 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use super::interfaces::{ImportName, Platform, import_fix};
+
 /// Imports of a component that the host does not offer.
 #[derive(Debug)]
 pub struct MissingImportsError {
-    pub(super) imports: Vec<String>,
+    pub(super) imports: Vec<ImportName>,
     /// The engine's error, if the name of every import is known but one of them has another type.
     pub(super) mismatch: Option<wasmtime::Error>,
 }
@@ -15,39 +17,38 @@ impl Display for MissingImportsError {
         if let Some(error) = &self.mismatch {
             return write!(formatter, "{error:#}; this host offers the interface in another form");
         }
-        for (index, import) in self.imports.iter().enumerate() {
+        for (index, (fix, imports)) in by_fix(&self.imports).iter().enumerate() {
             let separator = if index > 0 { "; " } else { "" };
-            write!(formatter, "{separator}`{import}` ({})", remedy(import))?;
+            write!(formatter, "{separator}{} ({fix})", imports.join(", "))?;
         }
         Ok(())
     }
 }
 
-/// How to avoid or provide an import.
-fn remedy(import: &str) -> &'static str {
-    let (interface, version) = import.split_once('@').unwrap_or((import, ""));
-    if interface.starts_with("wasi:") && version.starts_with("0.3.") {
-        return "this host offers WASI 0.2; build the component for it";
+/// Groups imports by their fix. Some SDKs import every interface of their platform, so there may be dozens.
+fn by_fix(imports: &[ImportName]) -> Vec<(String, Vec<String>)> {
+    let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+    for import in imports {
+        let fix = import_fix(import, Platform::Sandbus);
+        match groups.iter_mut().find(|(other, _)| *other == fix) {
+            Some((_, group)) => group.push(import.to_string()),
+            None => groups.push((fix, vec![import.to_string()])),
+        }
     }
-    let (package, name) = interface.split_once('/').unwrap_or(("", interface));
-    match (package, name) {
-        ("wasi:http", _) => "this host offers WASI 0.2; build the component for it",
-        ("sandbus:runtime", _) => "only prepared runtimes import it; build the plugin with `sandbus build`",
-        ("sandbus:plugin", _) => {
-            "this host offers versions 0.1.0 and 0.2.0 of the contract; upgrade the host, or build the component with the SDK of this host"
-        }
-        ("wasi:cli" | "wasi:clocks" | "wasi:filesystem" | "wasi:io" | "wasi:random" | "wasi:sockets", _) => {
-            "this host offers WASI 0.2; build the component for it"
-        }
-        ("wasi:config" | "wasi:keyvalue" | "wasi:logging", _) => "this host offers other drafts, see wit/plugin.wit",
-        ("wasi:messaging", "request-reply") => {
-            "a handler cannot wait for a reply, because its messages are published when it ends; use `producer`"
-        }
-        ("wasi:messaging", _) => "this host offers version 0.2.0-draft",
-        ("wasmcloud:messaging", _) => "this host offers version 0.2.0",
-        ("wasi:snapshot-preview1", _) | ("", "wasi_snapshot_preview1") => {
-            "this host offers WASI 0.2, and adapts core modules of WASI 0.1, but not components"
-        }
-        _ => "this host does not provide it; build the component without it",
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imports_with_the_same_fix_share_its_text() {
+        let imports = ["spin:mqtt/mqtt@3.0.0", "spin:sqlite/sqlite@3.1.0", "spin:redis/redis@3.0.0"];
+        let imports = imports.map(|name| ImportName { name: name.to_owned(), implements: None }).to_vec();
+        let error = MissingImportsError { imports, mismatch: None }.to_string();
+        let begin = "`spin:mqtt/mqtt@3.0.0`, `spin:redis/redis@3.0.0` (this host opens no connections";
+        assert!(error.starts_with(begin) && error.contains("; `spin:sqlite/sqlite@3.1.0` ("), "{error}");
+        assert_eq!(error.matches("opens no connections").count(), 1, "{error}");
     }
 }

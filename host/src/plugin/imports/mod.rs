@@ -7,14 +7,18 @@ mod bus;
 mod client;
 mod config;
 mod draft_interfaces;
+pub(super) mod interfaces;
 mod keyvalue;
+pub(super) mod labelled;
 pub(super) mod linkers;
 mod logging;
 pub(super) mod messaging;
 pub(super) mod missing;
 mod numbers;
+mod otel;
 mod program;
 mod random;
+mod spin;
 mod wall_clock;
 pub(super) mod wasi;
 
@@ -29,14 +33,19 @@ type Link = fn(&mut Linker<InvocationContext>) -> wasmtime::Result<()>;
 const CONTRACT: [Link; 6] = [bus::link, client::link, config::link, keyvalue::link, logging::link, numbers::link];
 
 /// The clock and random numbers for plugins built with an SDK. `describe` may not call them.
-const PURE: [Link; 2] = [random::link, wall_clock::link];
+const CLOCK_AND_RANDOM: [Link; 2] = [random::link, wall_clock::link];
 
-/// Further interfaces for language runtimes: WASI, with its own clock and random numbers, and the interfaces of other
-/// hosts.
-const RUNTIMES: [Link; 3] = [draft_interfaces::link, messaging::link, wasi::link];
+/// Interfaces of other hosts, for all other components.
+const OTHER_HOSTS: [Link; 4] = [draft_interfaces::link, messaging::link, otel::link, spin::link];
+
+/// WASI, with its own clock and random numbers, for synchronous calls.
+const SYNCHRONOUS: [Link; 1] = [wasi::link];
+
+/// WASI, and asynchronous interfaces of other hosts, for concurrent calls.
+const CONCURRENT: [Link; 3] = [wasi::link_concurrent, messaging::link_concurrent, spin::link_concurrent];
 
 /// Additional imports of prepared runtimes.
 const PREPARED: [Link; 1] = [program::link];
 
-/// Later versions of interfaces in [`RUNTIMES`] that have the same names.
-const LATER: [Link; 1] = [draft_interfaces::link_later];
+/// Later drafts of interfaces in [`OTHER_HOSTS`] that have the same names.
+const LATER_DRAFTS: [Link; 1] = [draft_interfaces::link_later];

@@ -201,8 +201,8 @@ impl Buffer {
         if delta == 0 { Ok(()) } else { self.write(key, write) }
     }
 
-    /// The total that this invocation adds to a key. Whether it can be added is checked here if possible, and in any
-    /// case by the commit.
+    /// The total that this invocation adds to a key. The sum is checked against the value that is visible now; the
+    /// commit checks it again.
     fn merged(&mut self, key: &str, delta: i64) -> Result<i64, BufferError> {
         let before = if let Some(Write::Add(before)) = self.effects.writes.get(key) { *before } else { 0 };
         let error = |error| BufferError::Add(key.to_owned(), error);
@@ -262,7 +262,8 @@ impl Buffer {
     pub(crate) fn keys(&mut self, after: Option<&str>) -> Result<(Vec<String>, Option<String>), BufferError> {
         let (below, listing) = self.state.keys(after, PAGE)?;
         self.effects.reads.listing = Some(listing);
-        // After a full page, the state may have keys that come before the invocation's own.
+        // If the page is full, the state may have more keys. Then the invocation's own keys beyond this page belong to
+        // a later page.
         let end = (below.len() == PAGE).then(|| below.last().cloned()).flatten();
         let mut keys: std::collections::BTreeSet<String> = below.into_iter().collect();
         for (key, write) in &self.effects.writes {
@@ -274,6 +275,26 @@ impl Buffer {
             }
         }
         Ok((keys.into_iter().collect(), end))
+    }
+
+    /// A page of the keys that begin with a prefix, without it. The cursor is such a key, too.
+    pub(crate) fn keys_with_prefix(
+        &mut self,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<(Vec<String>, Option<String>), BufferError> {
+        if prefix.is_empty() {
+            return self.keys(after);
+        }
+        let (page, next) = self.keys(Some(&format!("{prefix}{}", after.unwrap_or_default())))?;
+        let mut keys: Vec<_> = page.iter().filter_map(|key| key.strip_prefix(prefix)).map(str::to_owned).collect();
+        // The empty key equals the prefix, and so is not behind it.
+        if after.is_none() && self.get(prefix)?.is_some() {
+            keys.insert(0, String::new());
+        }
+        // Keys are sorted, so no key after this one has the prefix.
+        let next = next.and_then(|key| key.strip_prefix(prefix).map(str::to_owned));
+        Ok((keys, next))
     }
 }
 
@@ -337,6 +358,30 @@ mod tests {
         let reads = buffer.into_effects().reads;
         assert_eq!(reads.keys.keys().collect::<Vec<_>>(), ["a"], "a blind write reads nothing");
         assert!(reads.listing.is_some());
+    }
+
+    #[test]
+    fn keys_with_a_prefix_are_listed_without_it() {
+        let many: Vec<_> = (0..2 * PAGE).map(|number| format!("b/{number:04}")).collect();
+        let mut pairs: Vec<_> = many.iter().map(|key| (key.as_str(), "")).collect();
+        pairs.extend([("a/1", ""), ("b", ""), ("b/", ""), ("b-2/1", ""), ("c/1", "")]);
+        let mut buffer = buffer(&pairs);
+        buffer.set("b/9999".into(), Vec::new()).unwrap();
+        buffer.set("d".into(), Vec::new()).unwrap();
+        let (mut found, mut cursor) = (Vec::new(), None);
+        loop {
+            let (keys, next) = buffer.keys_with_prefix("b/", cursor.as_deref()).unwrap();
+            found.extend(keys);
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        let expected: Vec<_> = many.iter().map(|key| key["b/".len()..].to_owned()).collect();
+        assert_eq!(found, [vec![String::new()], expected, vec!["9999".to_owned()]].concat());
+        assert_eq!(buffer.keys_with_prefix("a/", None).unwrap(), (vec!["1".to_owned()], None));
+        assert_eq!(buffer.keys_with_prefix("x/", None).unwrap(), (Vec::new(), None));
+        assert_eq!(buffer.keys_with_prefix("", Some("c")).unwrap(), buffer.keys(Some("c")).unwrap());
     }
 
     #[test]

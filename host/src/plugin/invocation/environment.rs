@@ -7,9 +7,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock::{Clock, Timestamp};
 use crate::event::Event;
-use crate::exchange::ExchangeMemory;
 use crate::otlp::Tracer;
 use crate::outbound::Outbound;
+use crate::recorded_response::ResponseMemory;
 
 /// The largest number of random bytes per call. More would let a guest fill the host's memory.
 pub(crate) const RANDOM_LIMIT_BYTES: u64 = 64 << 10;
@@ -21,8 +21,8 @@ pub struct Environment {
     pub clock: Clock,
     /// Sends the requests that plugins are allowed to make.
     pub outbound: Outbound,
-    /// The memory for what other services answer, if the host keeps that.
-    pub exchanges: Option<ExchangeMemory>,
+    /// The memory for recorded responses of other services, if the host keeps them.
+    pub response_memory: Option<ResponseMemory>,
     /// Traces the requests of handlers.
     pub tracer: Tracer,
     pub(crate) randomness: Randomness,
@@ -35,10 +35,10 @@ impl Environment {
         Self { clock, outbound, ..Self::default() }
     }
 
-    /// This environment, in which the answers of other services are kept.
+    /// This environment, in which the responses of other services are recorded.
     #[must_use]
-    pub fn recording(self, exchanges: Option<ExchangeMemory>) -> Self {
-        Self { exchanges, ..self }
+    pub fn recording_responses(self, response_memory: Option<ResponseMemory>) -> Self {
+        Self { response_memory, ..self }
     }
 
     /// This environment, in which the requests of handlers are traced.

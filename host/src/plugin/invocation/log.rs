@@ -3,14 +3,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::exchanges::{ExchangeRecorder, OpenExchange};
+use super::response_recorder::{ResponseRecorder, ResponseRecording};
 use crate::event::Event;
-use crate::otlp::ClientTrace;
+use crate::otlp::{ClientTrace, GuestSpan};
 use crate::plugin::bindings::wasi::logging::logging::Level;
 use crate::plugin::manifest::descriptor::Route;
+use crate::plugin::manifest::settings::Settings;
 use crate::printable;
 use crate::request_id::RequestId;
-use crate::secrecy::{SecretMask, Values};
+use crate::secrecy::SecretMask;
 use crate::span_context::SpanContext;
 use crate::usage::{LogLevel, OutboundCall, OutboundCalls, RecordedLog};
 
@@ -39,7 +40,7 @@ pub(crate) struct InvocationLog {
     /// The first lines.
     lines: Mutex<RecordedLog>,
     mask: SecretMask,
-    pub(crate) exchanges: ExchangeRecorder,
+    pub(crate) response_recorder: ResponseRecorder,
     /// The span of the invocation, if it is sampled.
     span: Option<SpanContext>,
     /// Traces the requests.
@@ -50,12 +51,17 @@ pub(crate) struct InvocationLog {
 #[derive(Default)]
 struct Calls {
     recorded: OutboundCalls,
-    /// The exchanges that are being recorded, by the index of the request.
-    open: Vec<(usize, OpenExchange)>,
+    /// The responses that are being recorded, by the index of the request.
+    recordings: Vec<(usize, ResponseRecording)>,
 }
 
 impl InvocationLog {
-    pub(crate) fn new(plugin: Arc<str>, trigger: Trigger, limit_bytes: usize, exchanges: ExchangeRecorder) -> Self {
+    pub(crate) fn new(
+        plugin: Arc<str>,
+        trigger: Trigger,
+        limit_bytes: usize,
+        response_recorder: ResponseRecorder,
+    ) -> Self {
         let (last_error, dropped_error, calls, lines, mask, client) = Default::default();
         let bytes_left = AtomicUsize::new(limit_bytes);
         Self {
@@ -67,7 +73,7 @@ impl InvocationLog {
             calls,
             lines,
             mask,
-            exchanges,
+            response_recorder,
             span: None,
             client,
         }
@@ -112,7 +118,7 @@ impl InvocationLog {
         *self.dropped_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
     }
 
-    /// Logs the last error that the limit has dropped, beyond the limit.
+    /// Logs the last error that was dropped because of the limit. This line may exceed the limit.
     pub(crate) fn emit_dropped_error(&self) {
         let dropped = self.dropped_error.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((context, message)) = dropped {
@@ -125,24 +131,44 @@ impl InvocationLog {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Records a request that has a response or has failed. Its exchange may go on until the calls are taken.
-    pub(crate) fn record_call(&self, call: OutboundCall, exchange: Option<OpenExchange>) {
+    /// Records a request that has a response or has failed. The recording of its response may go on until the calls are
+    /// taken.
+    pub(crate) fn record_call(&self, call: OutboundCall, recording: Option<ResponseRecording>) {
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         let index = calls.recorded.recorded.len();
         calls.recorded.add(call);
         if calls.recorded.recorded.len() > index {
-            calls.open.extend(exchange.map(|exchange| (index, exchange)));
+            calls.recordings.extend(recording.map(|recording| (index, recording)));
         }
     }
 
-    /// Takes the recorded requests. Secrets of the configuration are hidden in their exchanges.
-    pub(crate) fn take_calls(&self, config: &Values) -> OutboundCalls {
-        let Calls { mut recorded, open } =
+    /// Takes the recorded requests. Secrets of the settings are hidden in their recorded responses.
+    pub(crate) fn take_calls(&self, settings: &Settings) -> OutboundCalls {
+        let Calls { mut recorded, recordings } =
             std::mem::take(&mut *self.calls.lock().unwrap_or_else(PoisonError::into_inner));
-        for (index, exchange) in open {
-            recorded.recorded[index].exchange = exchange.close(config);
+        for (index, recording) in recordings {
+            recorded.recorded[index].recorded_response =
+                recording.close(&settings.config, settings.imports.all_values());
         }
         recorded
+    }
+
+    /// Exports a span of the guest as part of the invocation's trace, without secrets.
+    pub(crate) fn report_span(&self, mut span: GuestSpan) {
+        let context = span.context;
+        let masked = || {
+            let attributes = span.events.iter_mut().flat_map(|event| &mut event.attributes);
+            for (name, value) in span.attributes.iter_mut().chain(attributes) {
+                self.mask.apply(name);
+                self.mask.apply(value);
+            }
+            let events = span.events.iter_mut().map(|event| &mut event.name);
+            for text in [&mut span.name, &mut span.scope].into_iter().chain(&mut span.failure).chain(events) {
+                self.mask.apply(text);
+            }
+            span
+        };
+        self.client.report(masked, context);
     }
 
     /// Takes the first lines.

@@ -1,12 +1,14 @@
 //! The data of one invocation: what it may access, what it has requested so far, and what the host holds for it.
 //!
-//! Nothing here has side effects: reads come from a snapshot of the state, and everything else is buffered as effects.
+//! Reads come from a snapshot of the state. What an invocation publishes, writes or subscribes to is buffered as effects.
+//! Log lines, outgoing requests and numbers drawn from sequences take effect at once.
 
 pub(super) mod buffer;
 pub(super) mod environment;
-pub(super) mod exchanges;
+pub(super) mod guest_call;
 pub(super) mod log;
 mod meter;
+pub(super) mod response_recorder;
 pub(super) mod wasi_state;
 
 use std::collections::BTreeMap;
@@ -159,8 +161,8 @@ impl InvocationContext {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::exchanges::ExchangeRecorder;
     use super::log::Trigger;
+    use super::response_recorder::ResponseRecorder;
     use super::*;
     use crate::outcome::{Listing, NextNumber, StateError, StateView, Version};
     use crate::pattern::Pattern;
@@ -217,7 +219,7 @@ pub(crate) mod tests {
                 "p".into(),
                 Trigger::Request { route, request: crate::request_id::RequestId::unique() },
                 0,
-                ExchangeRecorder::new(None),
+                ResponseRecorder::new(None),
             )),
             reply: None,
             trace: None,

@@ -57,14 +57,16 @@ impl CodeCache {
     /// # Errors
     /// If no thread can be started.
     pub(crate) fn new(directory: PathBuf, engine: Engine) -> Result<Self, ThreadPoolBuildError> {
-        use std::hash::{Hash as _, Hasher as _};
-        let mut hasher = std::hash::DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut hasher);
         let name = |number| format!("compiler-{number}");
         let compilers =
             ThreadPoolBuilder::new().thread_name(name).start_handler(|_| threads::lower_compiler_priority()).build()?;
-        let engine_key = format!("{:016x}", hasher.finish());
+        let engine_key = key_of(&engine);
         Ok(Self { directory, engine_key, engine, compilers: Arc::new(compilers) })
+    }
+
+    /// A cache for another engine, in the same directory and with the same compilers.
+    pub(crate) fn for_engine(&self, engine: Engine) -> Self {
+        Self { engine_key: key_of(&engine), engine, ..self.clone() }
     }
 
     /// A cache in another directory, with the same compilers.
@@ -72,26 +74,32 @@ impl CodeCache {
         Self { directory, ..self.clone() }
     }
 
-    /// The component of a file: from the cache, or else compiled and added to the cache. Compiling takes seconds, so
-    /// the component is screened first.
-    pub(crate) fn component<E: From<CompileError>>(
-        &self,
-        bytes: &[u8],
-        digest: &Digest,
-        screen: impl FnOnce(&[u8]) -> Result<(), E>,
-    ) -> Result<Component, E> {
-        let path = self.directory.join(format!("{}-{}.code", digest.as_str(), self.engine_key));
-        if let Some(component) = self.load(&path) {
-            return Ok(component);
+    /// The component of a file: from the cache, or else compiled and added to the cache.
+    pub(crate) fn component(&self, bytes: &[u8], digest: &Digest) -> Result<Component, CompileError> {
+        match self.cached(digest) {
+            Some(component) => Ok(component),
+            None => self.compile(&as_component(bytes)?, digest),
         }
-        let component = as_component(bytes)?;
-        screen(&component)?;
-        let compiled = self.compilers.install(|| Component::new(&self.engine, &component));
-        let component = compiled.map_err(|error| unsupported(bytes).unwrap_or(CompileError::Invalid(error)))?;
-        if let Err(error) = self.store(&path, &component) {
+    }
+
+    /// The component of a file with this digest, if its code is in the cache.
+    pub(crate) fn cached(&self, digest: &Digest) -> Option<Component> {
+        self.load(&self.code_path(digest))
+    }
+
+    /// Compiles the component of a file with this digest, and adds it to the cache. This takes seconds.
+    pub(crate) fn compile(&self, component: &[u8], digest: &Digest) -> Result<Component, CompileError> {
+        let compiled = self.compilers.install(|| Component::new(&self.engine, component));
+        let compiled = compiled.map_err(|error| unsupported(component).unwrap_or(CompileError::Invalid(error)))?;
+        let path = self.code_path(digest);
+        if let Err(error) = self.store(&path, &compiled) {
             tracing::warn!(path = %path.display(), %error, "compiled code could not be cached; the next start compiles the component again");
         }
-        Ok(component)
+        Ok(compiled)
+    }
+
+    fn code_path(&self, digest: &Digest) -> PathBuf {
+        self.directory.join(format!("{}-{}.code", digest.as_str(), self.engine_key))
     }
 
     /// Reads code from the cache. A damaged file, or one of another engine, is a miss.
@@ -161,6 +169,14 @@ impl CodeCache {
     }
 }
 
+/// Differs between engines whose code is incompatible.
+fn key_of(engine: &Engine) -> String {
+    use std::hash::{Hash as _, Hasher as _};
+    let mut hasher = std::hash::DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
 #[allow(clippy::disallowed_methods, reason = "modification times follow the system's clock")]
 fn now() -> SystemTime {
     SystemTime::now()
@@ -217,7 +233,7 @@ mod tests {
     }
 
     fn component(cache: &CodeCache, bytes: &[u8]) -> Component {
-        cache.component::<CompileError>(bytes, &Digest::of(bytes), |_| Ok(())).unwrap()
+        cache.component(bytes, &Digest::of(bytes)).unwrap()
     }
 
     #[test]

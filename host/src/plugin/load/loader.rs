@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use tokio::sync::Semaphore;
-use wasmtime::Engine;
 
-use super::compile::{CodeCache, CompileError};
+use super::compile::{CompileError, as_component};
+use super::engines::{EngineContext, Engines};
 use super::program::{PreparedRuntimePaths, PreparedRuntimes, Program, ProgramError};
 use super::screening::ComponentInterface;
-use crate::plugin::imports::linkers::Linkers;
 use crate::plugin::invocation::environment::Environment;
 use crate::plugin::manifest::descriptor::Descriptor;
 use crate::plugin::manifest::digest::Digest;
@@ -19,15 +18,14 @@ use crate::plugin::manifest::settings::{HostSettings, Settings};
 use crate::plugin::manifest::sidecar::{DescriptionSource, Sidecar};
 use crate::plugin::manifest::sidecar_error::SidecarError;
 use crate::plugin::run::admission::ConcurrencyLimiter;
-use crate::plugin::run::engine::{self, EngineConfig, EngineError};
+use crate::plugin::run::engine::{EngineConfig, EngineError};
 use crate::plugin::run::generation::{Generation, LoadedFile};
-use crate::plugin::run::instance_pool::InstancePool;
+use crate::plugin::run::idle_instances::IdleInstances;
 use crate::plugin::run::linked::{LinkError, LinkedComponent};
 
 /// Loads generations.
 pub struct Loader {
-    linkers: Linkers,
-    cache: CodeCache,
+    engines: Engines,
     /// The runtimes of scripts' programs, in development.
     runtimes: Option<PreparedRuntimes>,
     host: RwLock<Arc<HostSettings>>,
@@ -36,8 +34,6 @@ pub struct Loader {
     limiters: Mutex<HashMap<String, Arc<ConcurrencyLimiter>>>,
     /// Permits for idle instances.
     idle: Arc<Semaphore>,
-    /// Keeps the ticker running.
-    _engine: Engine,
 }
 
 impl std::fmt::Debug for Loader {
@@ -58,6 +54,19 @@ pub enum LoadError {
     /// The component cannot run as a plugin.
     #[error(transparent)]
     Link(#[from] LinkError),
+    /// The component needs WASI 0.3, which the operator has switched off.
+    #[error(
+        "it is built for WASI 0.3, which this host has switched off; set `[sandbox] wasi_0_3 = true`, or build it for WASI 0.2"
+    )]
+    SwitchedOff,
+    /// The component labels imports, which the operator has switched off.
+    #[error(
+        "it imports interfaces under labels, which this host has switched off; set `[sandbox] labelled_imports = true`, or build it with one import of each interface"
+    )]
+    LabelsSwitchedOff,
+    /// The engine for components of WASI 0.3 could not be started.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// The component is another plugin than expected.
     #[error("the component is the plugin `{0}`")]
     OtherPlugin(String),
@@ -69,10 +78,10 @@ pub enum LoadError {
     Sidecar(#[from] SidecarError),
 }
 
-/// A secret that cannot be read is no fault of the sidecar.
+/// A secret that cannot be read does not make the sidecar invalid.
 fn sidecar_message(error: &SidecarError) -> String {
     match error {
-        SidecarError::Secret(..) => error.to_string(),
+        SidecarError::Secret(..) | SidecarError::ImportSecret(..) => error.to_string(),
         _ => format!("its sidecar is invalid: {error}"),
     }
 }
@@ -85,7 +94,12 @@ impl LoadError {
             Self::Compile(_) | Self::Program(_) => true,
             // A sidecar may describe a component that has no descriptor.
             Self::Link(error) => !matches!(error, LinkError::NoDescriptor | LinkError::NoHandler(..)),
-            Self::OtherPlugin(_) | Self::SidecarSyntax(_) | Self::Sidecar(_) => false,
+            Self::SwitchedOff
+            | Self::LabelsSwitchedOff
+            | Self::Engine(_)
+            | Self::OtherPlugin(_)
+            | Self::SidecarSyntax(_)
+            | Self::Sidecar(_) => false,
         }
     }
 
@@ -100,28 +114,24 @@ impl LoadError {
 }
 
 impl Loader {
-    /// Starts the engine. Compiled code is cached in a directory.
+    /// Starts the engines. Compiled code is cached in a directory.
     ///
     /// # Errors
-    /// If the engine cannot be started.
+    /// If an engine cannot be started.
     pub fn new(
         config: EngineConfig,
         cache: PathBuf,
         host: impl Into<HostSettings>,
         environment: Environment,
     ) -> Result<Self, EngineError> {
-        let engine = engine::start(config)?;
-        let linkers = Linkers::new(&engine)?;
-        let cache = CodeCache::new(cache, engine.clone()).map_err(EngineError::compilers)?;
+        let engines = Engines::new(config, cache)?;
         let idle = Arc::new(Semaphore::new(config.concurrency));
         Ok(Self {
-            linkers,
-            cache,
+            engines,
             host: RwLock::new(Arc::new(host.into())),
             environment,
             limiters: Mutex::default(),
             idle,
-            _engine: engine,
             runtimes: None,
         })
     }
@@ -129,7 +139,8 @@ impl Loader {
     /// Lets the loader run programs of scripts on the prepared runtimes of this machine.
     #[must_use]
     pub fn with_runtimes(self, paths: PreparedRuntimePaths) -> Self {
-        let runtimes = Some(PreparedRuntimes::new(paths.runtimes, self.cache.in_directory(paths.code)));
+        let runtimes =
+            Some(PreparedRuntimes::new(paths.runtimes, self.engines.synchronous.cache.in_directory(paths.code)));
         Self { runtimes, ..self }
     }
 
@@ -153,10 +164,7 @@ impl Loader {
         let digest = Digest::of(bytes);
         let linked = match Program::parse(bytes)? {
             Some(program) => self.link_program(&program)?,
-            None => {
-                let component = self.cache.component(bytes, &digest, |component| self.screen(component))?;
-                LinkedComponent::new(&component, &self.linkers)?
-            }
+            None => self.link(bytes, &digest)?,
         };
         let source = linked.description_source();
         let descriptor = match source {
@@ -164,10 +172,11 @@ impl Loader {
             DescriptionSource::Sidecar { .. } => linked.described_by(sidecar, self.environment.clock.now())?,
         };
         sidecar.check_description(source)?;
+        sidecar.check_imports(linked.labelled_imports())?;
         linked.check_handlers(&descriptor)?;
         let settings = Settings::new(&descriptor, sidecar, &self.host_settings())?;
         let limiter = self.limiter(&descriptor.name, settings.concurrency.get() as usize);
-        let idle = InstancePool::new(Arc::clone(&self.idle));
+        let idle = IdleInstances::new(Arc::clone(&self.idle));
         let file = LoadedFile { digest, size_bytes: bytes.len() as u64, load_time: started.elapsed() };
         Ok(Generation::new(file, Arc::new(descriptor), settings, limiter, linked, self.environment.clone(), idle))
     }
@@ -176,14 +185,27 @@ impl Loader {
     fn link_program(&self, program: &Program) -> Result<LinkedComponent, LoadError> {
         let runtimes = self.runtimes.as_ref().ok_or(ProgramError::NotInDevelopment)?;
         let component = runtimes.component(program)?;
-        Ok(LinkedComponent::for_program(&component, &self.linkers, Arc::clone(&program.source))?)
+        Ok(LinkedComponent::for_program(&component, &self.engines.synchronous.linkers, Arc::clone(&program.source))?)
     }
 
-    /// Checks everything that needs no compiler: whether there is a handler to call, and whether every import is known.
-    fn screen(&self, component: &[u8]) -> Result<(), LoadError> {
-        let exterior = ComponentInterface::of(component).map_err(CompileError::Unsuitable)?;
-        self.linkers.check_names(&exterior.imports).map_err(LinkError::Imports)?;
-        Ok(exterior.check_exports().map_err(CompileError::Unsuitable)?)
+    /// Links a component, with the engine that it needs.
+    fn link(&self, bytes: &[u8], digest: &Digest) -> Result<LinkedComponent, LoadError> {
+        let synchronous = &self.engines.synchronous;
+        if let Some(component) = synchronous.cache.cached(digest) {
+            return Ok(LinkedComponent::new(&component, &synchronous.linkers)?);
+        }
+        let component = as_component(bytes)?;
+        let interface = ComponentInterface::of(&component).map_err(CompileError::Unsuitable)?;
+        if interface.has_labels() && !self.engines.link_labels() {
+            return Err(LoadError::LabelsSwitchedOff);
+        }
+        match interface.needs_concurrency(&component) {
+            false => link_with(synchronous, &component, &interface, digest),
+            true => {
+                let concurrent = self.engines.concurrent()?.ok_or(LoadError::SwitchedOff)?;
+                link_with(&concurrent, &component, &interface, digest)
+            }
+        }
     }
 
     /// Loads a generation that could replace the running one, with the running one's sidecar.
@@ -200,13 +222,14 @@ impl Loader {
 
     /// The descriptor. `describe` is called once for each digest.
     fn descriptor(&self, linked: &LinkedComponent, digest: &Digest) -> Result<Descriptor, LinkError> {
-        let cached = self.cache.cached_descriptor(digest).and_then(|text| serde_json::from_str(&text).ok());
+        let cached =
+            self.engines.synchronous.cache.cached_descriptor(digest).and_then(|text| serde_json::from_str(&text).ok());
         if let Some(descriptor) = cached {
             return Ok(descriptor);
         }
         let descriptor = linked.describe(self.environment.clock.now())?;
         match serde_json::to_string(&descriptor) {
-            Ok(text) => self.cache.cache_descriptor(digest, &text),
+            Ok(text) => self.engines.synchronous.cache.cache_descriptor(digest, &text),
             Err(error) => tracing::warn!(%error, "a descriptor could not be cached"),
         }
         Ok(descriptor)
@@ -221,4 +244,23 @@ impl Loader {
         limiters.insert(plugin.to_owned(), Arc::clone(&limiter));
         limiter
     }
+}
+
+/// Links a component with an engine. Everything that needs no compiler is checked first: whether there is a handler to call,
+/// and whether every import is known.
+fn link_with(
+    engine: &EngineContext,
+    component: &[u8],
+    interface: &ComponentInterface,
+    digest: &Digest,
+) -> Result<LinkedComponent, LoadError> {
+    let compiled = match engine.cache.cached(digest) {
+        Some(compiled) => compiled,
+        None => {
+            engine.linkers.check_names(&interface.imports).map_err(LinkError::Imports)?;
+            interface.check().map_err(CompileError::Unsuitable)?;
+            engine.cache.compile(component, digest)?
+        }
+    };
+    Ok(LinkedComponent::new(&compiled, &engine.linkers)?)
 }

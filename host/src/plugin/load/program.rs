@@ -38,7 +38,7 @@ pub enum ProgramError {
     /// The section is malformed.
     #[error("it is a malformed program; build it again")]
     Malformed,
-    /// The runtime is missing, or is another than the program was made for.
+    /// The runtime is missing, or differs from the one that the program was made for.
     #[error("its runtime `{0}` is missing or has changed; build the plugin again")]
     Runtime(String),
     /// The runtime does not compile.
@@ -105,7 +105,7 @@ impl PreparedRuntimes {
         if digest.as_str() != program.digest {
             return Err(missing());
         }
-        let component = self.cache.component::<CompileError>(&bytes, &digest, |_| Ok(()))?;
+        let component = self.cache.component(&bytes, &digest)?;
         compiled.insert(program.digest.clone(), component.clone());
         Ok(component)
     }

@@ -1,5 +1,5 @@
-//! Screens a file before it is compiled, which takes seconds: whether it is something else than a plugin, needs parts
-//! of WebAssembly that this host does not run, or has no handler to call.
+//! Screens a file before it is compiled, because compiling takes seconds. Refuses files that are not plugins, that need
+//! WebAssembly features this host does not support, or that have no handler to call.
 
 mod features;
 mod functions;
@@ -16,6 +16,7 @@ pub(crate) use self::features::features;
 pub(crate) use self::interface::ComponentInterface;
 pub(crate) use self::module::BuildTools;
 pub(crate) use self::outline::check_outline;
+use crate::plugin::manifest::labelled_imports::MAX_LABELS;
 
 /// Why a file cannot be a plugin.
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +45,9 @@ pub enum ScreeningError {
         /// The tools that built it.
         maker: BuildTools,
     },
-    /// The file exports a handler of a later version of WASI.
-    #[error("it exports `{0}` of WASI 0.3, but this host supports WASI 0.2; build it for WASI 0.2")]
-    Later(String),
+    /// The file exports an interface of a draft of WASI 0.3.
+    #[error("it exports `{0}`, a draft of WASI 0.3, but this host supports WASI 0.3.0; build it with current tools")]
+    Draft(String),
     /// The file imports what only another host provides.
     #[error("it is a core module{maker} that imports `{import}`, which {origin}")]
     Foreign {
@@ -71,6 +72,9 @@ pub enum ScreeningError {
         instances::LIMIT
     )]
     TooManyInstances,
+    /// The component has too many labelled imports, each of which is linked on its own.
+    #[error("it has more than {MAX_LABELS} labelled imports; import some of the interfaces once")]
+    TooManyLabels,
     /// The file has too many functions, each of which costs the compiler memory.
     #[error(
         "it has {0} functions, and a plugin has at most {limit}; split it into several plugins, or build it without what it does not use",
@@ -79,7 +83,7 @@ pub enum ScreeningError {
     TooManyFunctions(u64),
     /// The file exports no handler that this host calls.
     #[error(
-        "it does not export `sandbus:plugin/descriptor`, `wasi:http/incoming-handler` or `wasi:messaging/incoming-handler`; build it with a Sandbus SDK, or see wit/plugin.wit"
+        "it does not export `sandbus:plugin/descriptor`, `wasi:http/incoming-handler`, `wasi:http/handler` or `wasi:messaging/incoming-handler`; build it with a Sandbus SDK, or see wit/plugin.wit"
     )]
     NoDescriptor,
 }
@@ -117,6 +121,7 @@ mod tests {
     use wasmtime::component::{Component, Linker};
 
     use super::*;
+    use crate::plugin::invocation::guest_call::CallModel;
     use crate::plugin::run::engine::{self, EngineConfig};
 
     fn wasm(text: &str) -> Vec<u8> {
@@ -126,8 +131,14 @@ mod tests {
     /// A file that passes and cannot run would be compiled first, which takes seconds.
     #[test]
     fn unsupported_features_are_refused_before_compiling() {
-        let engine =
-            engine::start(EngineConfig { concurrency: 1, memory_bytes: 1 << 20, source_lines: false }).unwrap();
+        let engine = EngineConfig {
+            concurrency: 1,
+            memory_bytes: 1 << 20,
+            source_lines: false,
+            wasi_0_3: true,
+            labelled_imports: true,
+        };
+        let engine = engine::start(engine, CallModel::Synchronous).unwrap();
         let linker = Linker::<()>::new(&engine);
         let runs = |bytes: &[u8]| {
             let component = Component::new(&engine, bytes)?;
@@ -150,9 +161,7 @@ mod tests {
                 (i64.add128 (local.get 0) (local.get 1) (local.get 2) (local.get 3)))",
             "(memory 1 (pagesize 1))",
         ];
-        let of_components = ["(import \"f\" (func async))", "(type (stream u8))", "(type (future))"];
-        let of_components = of_components.map(|text| wasm(&format!("(component {text})")));
-        for bytes in refused.map(in_component).into_iter().chain(of_components) {
+        for bytes in refused.map(in_component) {
             let error = check(&bytes).unwrap_err().to_string();
             assert!(error.starts_with("it uses ") && error.contains("; "), "{error}");
         }

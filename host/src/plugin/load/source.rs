@@ -1,5 +1,5 @@
-//! Reads files that may be anything. Never reads more than a limit, never blocks on a pipe, and reads a plugin's file
-//! only once its outline shows that it can be a component.
+//! Reads untrusted files. Never reads more than a limit, never blocks on a pipe, and reads a plugin's file only once
+//! its outline shows that it can be a component.
 
 use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, Read as _, Seek as _};

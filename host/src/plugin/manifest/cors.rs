@@ -1,4 +1,4 @@
-//! The operator's CORS rules: pages of which other origins may use a plugin's routes from a browser.
+//! The operator's CORS rules: which origins' pages may use a plugin's routes from a browser.
 
 use std::time::Duration;
 
@@ -46,11 +46,11 @@ pub struct CorsPolicy {
     pub routes: Vec<Route>,
     /// The origins.
     pub origins: AllOrSome<HeaderValue>,
-    /// The headers of requests. If they are all, there are no credentials.
+    /// The headers of requests. [`AllOrSome::All`] excludes credentials.
     pub headers: AllOrSome<HeaderName>,
-    /// The headers of responses. If they are all, there are no credentials.
+    /// The headers of responses. [`AllOrSome::All`] excludes credentials.
     pub expose_headers: AllOrSome<HeaderName>,
-    /// Whether browsers send credentials. If they do, the origins are not all.
+    /// Whether browsers send credentials. They exclude [`AllOrSome::All`] for the origins.
     pub credentials: bool,
     /// How long browsers remember the answer to a preflight request.
     pub max_age: Option<Duration>,
@@ -89,7 +89,9 @@ pub enum CorsError {
     #[error("browsers do not write an origin as `{0}`; write \"{1}\"")]
     OriginForm(String, String),
     /// The origin is `null`.
-    #[error("the origin `null` is that of every sandboxed page, whoever wrote it; name an origin with a host")]
+    #[error(
+        "browsers send the origin `null` for every sandboxed page, including those of other sites; name an origin with a host"
+    )]
     NullOrigin,
     /// An origin has a wildcard.
     #[error("the origin `{0}` contains a `*`; name each origin, or write \"*\" alone for all")]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::config_value::ConfigValue;
 use super::cors::CorsPolicy;
 use super::descriptor::{self, Descriptor, Route};
+use super::labelled_imports::ImportSettings;
 use super::limits::{Limits, MAX_TIMEOUT, MIN_MEMORY_BYTES};
 use super::sidecar::{Sidecar, SubscriptionOverrides};
 use super::sidecar_error::SidecarError;
@@ -56,7 +57,7 @@ pub struct Settings {
     pub concurrency: NonZeroU32,
     /// How many invocations one instance may serve.
     pub calls_per_instance: NonZeroU32,
-    /// How many deliveries one instance may handle in a row, by subscription, where more than one.
+    /// How many deliveries one instance may handle in a row, for the subscriptions for which it is more than one.
     pub deliveries_per_instance: BTreeMap<String, NonZeroU32>,
     /// Event types that it may publish.
     pub publish: Vec<Pattern>,
@@ -76,6 +77,8 @@ pub struct Settings {
     pub rollback: Option<RollbackRule>,
     /// The values of its configuration.
     pub config: Values,
+    /// The settings of its labelled imports.
+    pub(crate) imports: ImportSettings,
     /// Hides the secrets of its configuration in log lines and reasons of failures.
     pub mask: SecretMask,
     /// Its declared subscriptions, and those schedules whose events it may publish.
@@ -129,6 +132,7 @@ impl Settings {
         };
         let networks = networks(sidecar, &host.networks)?;
         let config = config(descriptor, sidecar, &host.secrets)?;
+        let imports = ImportSettings::new(&sidecar.imports, &host.secrets)?;
         Ok(Self {
             limits,
             concurrency: sidecar.limits.concurrency.unwrap_or(defaults.plugin_concurrency),
@@ -143,8 +147,9 @@ impl Settings {
             sidecar: sidecar.clone(),
             canary: sidecar.canary,
             rollback: sidecar.rollback,
-            mask: config.mask(),
+            mask: SecretMask::of(std::iter::once(&config).chain(imports.all_values())),
             config,
+            imports,
             declared,
         })
     }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::config_value::{ConfigValue, ConfigValues};
 use super::cors::CorsRule;
 use super::descriptor::METHODS;
+use super::labelled_imports::{self, ImportRules, LabelledImport};
 use super::limits::MIN_MEMORY_BYTES;
 use super::sidecar_error::SidecarError;
 use super::subscription_rules;
@@ -19,6 +20,7 @@ use crate::pattern::Pattern;
 use crate::percent::Percent;
 use crate::plugin::bindings::exports::sandbus::plugin::descriptor as wire;
 use crate::secrecy::placeholder;
+use crate::secrets::SecretSource;
 use crate::subscription::{DeadLetterPolicy, RetryPolicy};
 use crate::toml_file;
 
@@ -37,6 +39,8 @@ pub struct Sidecar {
     /// Values for its configuration keys: texts, or where secrets are read from.
     #[schemars(with = "BTreeMap<String, super::config_value::ConfigValueForm>")]
     pub config: ConfigValues,
+    /// The settings of imports that the component has given a label of its own, by label.
+    pub imports: BTreeMap<String, ImportRules>,
     /// Limits of the plugin.
     pub limits: LimitOverrides,
     /// Grants of the plugin.
@@ -101,15 +105,15 @@ pub struct Grants {
     pub subscribe: Option<Vec<Pattern>>,
     /// Routes that may take requests from other plugins' routes, such as `GET /hello`. Defaults to none.
     pub routes: Vec<String>,
-    /// Hosts that its webhooks may address, as `host`, `host:port` or `*.domain`. Defaults to none.
+    /// Servers that its webhooks may address, as `host`, `host:port` or `*.domain`. Defaults to none.
     #[serde(deserialize_with = "crate::endpoint::deserialize_grants")]
     #[schemars(inner(regex(pattern = crate::endpoint::GRANT_PATTERN)))]
     pub webhooks: Vec<String>,
-    /// Hosts that it may send requests to, as `host`, `host:port` or `*.domain`. Defaults to none.
+    /// Servers that it may send requests to, as `host`, `host:port` or `*.domain`. Defaults to none.
     #[serde(deserialize_with = "crate::endpoint::deserialize_grants")]
     #[schemars(inner(regex(pattern = crate::endpoint::GRANT_PATTERN)))]
     pub http: Vec<String>,
-    /// Private networks to which the names of these hosts may resolve: ranges such as `10.0.0.0/8`, or names in
+    /// Private networks to which the names of these servers may resolve: ranges such as `10.0.0.0/8`, or names in
     /// `[outbound.networks]` of sandbus.toml. Defaults to none.
     #[schemars(with = "Vec<String>")]
     pub networks: Vec<NetworkGrant>,
@@ -189,6 +193,11 @@ impl SubscriptionOverrides {
 }
 
 impl Sidecar {
+    /// Checks that the settings of imports fit the labelled imports of the component.
+    pub(crate) fn check_imports(&self, imports: &[LabelledImport]) -> Result<(), SidecarError> {
+        labelled_imports::check(&self.imports, imports)
+    }
+
     /// The JSON Schema of a sidecar.
     pub(crate) fn schema() -> serde_json::Value {
         toml_file::schema::<Self>("Sandbus sidecar")
@@ -216,7 +225,8 @@ impl Sidecar {
     /// of secrets.
     #[must_use]
     pub fn without_host(mut self) -> Self {
-        for (name, value) in self.config.iter_mut() {
+        let of_imports = self.imports.values_mut().filter_map(|rules| rules.config.as_mut());
+        for (name, value) in std::iter::once(&mut self.config).chain(of_imports).flat_map(|config| config.iter_mut()) {
             if matches!(value, ConfigValue::Secret(_)) {
                 *value = ConfigValue::Text(placeholder(name));
             }
@@ -225,8 +235,14 @@ impl Sidecar {
         self
     }
 
-    /// Merges another sidecar into this one, which takes precedence. Configuration and subscriptions are merged key by
-    /// key.
+    /// Where the secrets in its values come from.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &SecretSource> {
+        let of_imports = self.imports.values().filter_map(|rules| rules.config.as_ref());
+        std::iter::once(&self.config).chain(of_imports).flat_map(ConfigValues::secrets)
+    }
+
+    /// Merges another sidecar into this one, which takes precedence. Configuration, imports and subscriptions are merged
+    /// key by key.
     #[must_use]
     pub fn over(mut self, under: &Self) -> Self {
         fn part<T: Clone + Default + PartialEq>(own: T, under: &T) -> T {
@@ -234,7 +250,9 @@ impl Sidecar {
         }
         let config = under.config.iter().map(|(key, value)| (key.clone(), value.clone()));
         let rules = under.subscriptions.iter().map(|(name, rules)| (name.clone(), rules.clone()));
+        let imports = under.imports.iter().map(|(label, rules)| (label.clone(), rules.clone()));
         self.config = config.chain(self.config).collect();
+        self.imports = imports.chain(self.imports).collect();
         self.subscriptions = rules.chain(self.subscriptions).collect();
         Self {
             enabled: part(self.enabled, &under.enabled),
@@ -298,7 +316,11 @@ impl Sidecar {
                 rules.pattern = None;
                 rules.ordering_key = None;
             }),
-            SidecarError::NoRoutes | SidecarError::NoSubscriptions => {}
+            SidecarError::UnknownImport(label, _)
+            | SidecarError::ImportKey(label, ..)
+            | SidecarError::ImportPrefix(label, _)
+            | SidecarError::ImportSecret(label, ..) => drop(rest.imports.remove(label)),
+            SidecarError::NoRoutes | SidecarError::NoSubscriptions | SidecarError::NoImportValues(..) => {}
         }
         (rest != *self).then_some(rest)
     }

@@ -76,6 +76,21 @@ pub enum SidecarError {
     /// The canary would take too long.
     #[error("canary.events is {0}; the limit is {max}", max = CanaryRule::MAX_EVENTS)]
     TooManyEvents(usize),
+    /// The sidecar has settings for a labelled import that the component does not have. The labels that it has follow.
+    #[error("it has settings for [imports.{0}], and the component has no labelled import `{0}`; {known}", known = labels(.1))]
+    UnknownImport(String, Vec<String>),
+    /// The sidecar sets a key of a labelled import that its interface does not have.
+    #[error("[imports.{0}] has `{1}`, which `{2}` does not have; remove it")]
+    ImportKey(String, &'static str, String),
+    /// The prefix of a labelled import is too long: its label, and the limit in bytes.
+    #[error("the prefix of [imports.{0}] may have at most {1} bytes; shorten it")]
+    ImportPrefix(String, usize),
+    /// The secret of a labelled import cannot be read: its label, the key and the reason.
+    #[error("its key `{1}` of [imports.{0}.config]: {2}")]
+    ImportSecret(String, String, SecretError),
+    /// A labelled import of a configuration has no values.
+    #[error("its import `{0}` of `{1}` has no values; add [imports.{0}.config] to the sidecar")]
+    NoImportValues(String, String),
     /// A rule of a subscription is invalid.
     #[error("subscription `{0}`: {1}")]
     Rule(String, subscription_rules::ValidationError),
@@ -85,6 +100,14 @@ impl SidecarError {
     /// Whether the plugin only needs a sidecar.
     #[must_use]
     pub fn wants_sidecar(&self) -> bool {
-        matches!(self, Self::NoRoutes | Self::NoSubscriptions)
+        matches!(self, Self::NoRoutes | Self::NoSubscriptions | Self::NoImportValues(..))
+    }
+}
+
+/// Names the labels that a component has.
+fn labels(labels: &[String]) -> String {
+    match labels {
+        [] => "it has no labelled imports, so remove [imports]".to_owned(),
+        _ => format!("its labels are `{}`", labels.join("`, `")),
     }
 }

@@ -26,7 +26,7 @@ pub struct ConcurrencyLimiter {
     limit: usize,
 }
 
-/// The right to run one invocation.
+/// What an admitted invocation holds: its permits and its ticket for a thread.
 #[derive(Debug)]
 pub struct Admission {
     /// The ticket for a thread.

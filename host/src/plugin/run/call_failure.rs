@@ -9,7 +9,7 @@ use crate::plugin::invocation::InvocationContext;
 
 /// The longest reason. It is stored with each attempt.
 pub(super) const REASON_CHARACTERS: usize = 4_000;
-/// What is said of a call that needed more memory.
+/// The reason for the failure of a call that needed more memory.
 const OUT_OF_MEMORY: &str = "it needs more memory than its limit allows";
 /// The longest function name that is shown. The plugin chooses the names.
 const NAME_CHARACTERS: usize = 200;

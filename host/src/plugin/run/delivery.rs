@@ -19,9 +19,9 @@ use crate::span_context::SpanContext;
 use crate::threads::LatencyTracker;
 use crate::usage::Usage;
 
-/// The arguments of an event handler.
+/// An invocation of an event handler.
 #[derive(Clone, Copy, Debug)]
-pub struct Call<'a> {
+pub struct EventInvocation<'a> {
     /// The event and its position in the log.
     pub logged: &'a LoggedEvent,
     /// The subscription's name.
@@ -36,9 +36,9 @@ pub struct Call<'a> {
     pub trace: Option<SpanContext>,
 }
 
-/// The result of an event handler.
+/// The result of an invocation of an event handler.
 #[derive(Debug)]
-pub struct HandlerResult {
+pub struct EventResult {
     /// The outcome.
     pub outcome: Outcome,
     /// The effects, which are committed with an ack.
@@ -47,22 +47,22 @@ pub struct HandlerResult {
     pub usage: Usage,
 }
 
-impl HandlerResult {
+impl EventResult {
     /// An outcome without effects.
     #[must_use]
-    pub fn without(outcome: Outcome) -> Self {
+    pub fn without_effects(outcome: Outcome) -> Self {
         Self { outcome, effects: Effects::default(), usage: Usage::default() }
     }
 }
 
-/// The result of an event handler in a canary.
+/// The result of an invocation of an event handler in a canary.
 #[derive(Debug)]
 pub struct CanaryResult {
     /// The outcome, and the effects, which are not committed.
-    pub handled: HandlerResult,
-    /// The duration of the call.
+    pub handled: EventResult,
+    /// The duration of the invocation.
     pub took: Duration,
-    /// The peak of linear memory; `None` if the call failed.
+    /// The peak of linear memory; `None` if the invocation failed.
     pub memory_bytes: Option<usize>,
 }
 
@@ -72,16 +72,16 @@ impl Generation {
     #[must_use]
     pub fn handle_event(
         &self,
-        call: &Call<'_>,
+        invocation: &EventInvocation<'_>,
         timeout: Duration,
         state: Box<dyn StateView>,
         instance: &mut Option<Instance>,
-    ) -> HandlerResult {
+    ) -> EventResult {
         if instance.is_none() {
             *instance = self.idle.take();
         }
         let handled =
-            self.handle_event_in(&self.environment, call, timeout, state, instance, Some(&self.limiter.latency));
+            self.handle_event_in(&self.environment, invocation, timeout, state, instance, Some(&self.limiter.latency));
         self.health.note(handled.outcome != Outcome::Ack);
         handled
     }
@@ -92,14 +92,14 @@ impl Generation {
     #[must_use]
     pub fn handle_for_canary(
         &self,
-        call: &Call<'_>,
+        invocation: &EventInvocation<'_>,
         timeout: Duration,
         state: Box<dyn StateView>,
         now: Timestamp,
     ) -> CanaryResult {
-        let environment = Environment::for_canary(now, &call.logged.event);
+        let environment = Environment::for_canary(now, &invocation.logged.event);
         let (started, mut instance) = (Instant::now(), None);
-        let handled = self.handle_event_in(&environment, call, timeout, state, &mut instance, None);
+        let handled = self.handle_event_in(&environment, invocation, timeout, state, &mut instance, None);
         CanaryResult {
             handled,
             took: started.elapsed(),
@@ -110,32 +110,32 @@ impl Generation {
     fn handle_event_in(
         &self,
         environment: &Environment,
-        call: &Call<'_>,
+        invocation: &EventInvocation<'_>,
         timeout: Duration,
         state: Box<dyn StateView>,
         instance: &mut Option<Instance>,
         latency: Option<&LatencyTracker>,
-    ) -> HandlerResult {
-        let Call { logged, subscription, attempt, replay, ids, trace } = *call;
+    ) -> EventResult {
+        let EventInvocation { logged, subscription, attempt, replay, ids, trace } = *invocation;
         let event = &logged.event;
         let trigger = Trigger::Delivery { event: Arc::clone(event), subscription: subscription.to_owned(), attempt };
         let mut inherited = event.inherited();
-        // Events of a trace that is not sampled derive its id again, and so get the same decision.
+        // If the trace is not sampled, published events do not carry it. The same trace id is derived for them again, so
+        // they are not sampled either.
         trace.filter(|trace| trace.is_sampled).iter().for_each(|trace| trace.put_into(&mut inherited));
         let run = self.new_run(environment, state, ids, inherited, trigger, trace);
         let linked = match &self.code {
             Code::Component(linked) if linked.handles_events() => linked,
             Code::Component(_) => {
                 let reason = format!("plugin `{}` exports no event handler", self.name);
-                return HandlerResult::without(Outcome::Reject(Failure { cause: Cause::NoHandler, reason }));
+                return EventResult::without_effects(Outcome::Reject(Failure { cause: Cause::NoHandler, reason }));
             }
             Code::Native(handler) => return run_native(*handler, event, run),
         };
         let timeout = timeout.min(self.settings.limits.timeout);
         let result = self.call(linked, run, timeout, instance, latency, |instance| {
             if let Some(handler) = linked.message_handler() {
-                let failure = |reason| wire::Failure::Retry(wire::Retry { delay_ms: None, reason });
-                return Ok(instance.receive(handler, event)?.map_err(|reason| outcome_of(failure(reason), None)));
+                return Ok(instance.receive(handler, event)?.map_err(|failure| outcome_of(failure, None)));
             }
             let extensions = pairs(&event.extensions);
             let delivery = wire::Delivery {
@@ -154,16 +154,15 @@ impl Generation {
                 attempt,
                 replay,
             };
-            let (events, store) = instance.events(linked)?;
-            let handled = events.call_handle(&mut *store, delivery)?;
-            Ok(handled.map_err(|failure| outcome_of(failure, store.data().reported)))
+            let handled = instance.handle_event(linked, delivery)?;
+            Ok(handled.map_err(|failure| outcome_of(failure, instance.store.data().reported)))
         });
         let (outcome, effects) = match result.returned {
             Ok(Ok(())) => (Outcome::Ack, result.effects),
             Ok(Err(outcome)) => (self.masked(outcome), Effects::default()),
             Err(failure) => (Outcome::Retry { after: None, failure }, Effects::default()),
         };
-        HandlerResult { outcome, effects, usage: result.usage }
+        EventResult { outcome, effects, usage: result.usage }
     }
 }
 
@@ -178,14 +177,14 @@ impl Generation {
     }
 }
 
-fn run_native(handler: NativeHandler, event: &Event, run: Run) -> HandlerResult {
+fn run_native(handler: NativeHandler, event: &Event, run: Run) -> EventResult {
     let mut invocation = InvocationContext::new(0);
     invocation.begin(run);
     let outcome = handler(event, &mut |event_type, json| invocation.publish_json(event_type, json));
     let (effects, _) = invocation.end();
     match outcome {
-        Outcome::Ack => HandlerResult { outcome, effects, usage: Usage::default() },
-        _ => HandlerResult::without(outcome),
+        Outcome::Ack => EventResult { outcome, effects, usage: Usage::default() },
+        _ => EventResult::without_effects(outcome),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The wasmtime engine of the process: its settings, its pool, and the ticker that interrupts guests whose time is up.
+//! The wasmtime engines of the process: their settings, their pools, and the tickers that interrupt guests whose time is
+//! up.
 
 use std::thread;
 use std::time::Duration;
@@ -6,6 +7,11 @@ use std::time::Duration;
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails,
 };
+
+use crate::plugin::invocation::guest_call::CallModel;
+
+/// The core instances that a component may have. Those of language runtimes have dozens.
+const CORE_INSTANCES: u32 = 64;
 
 /// How often running guests check whether their time is up.
 const TICK: Duration = Duration::from_millis(10);
@@ -20,6 +26,10 @@ pub struct EngineConfig {
     /// Whether backtraces name source lines, where the component has them. A host that runs other people's components
     /// leaves this off, because parsing their debug information is one more attack surface.
     pub source_lines: bool,
+    /// Whether components of WASI 0.3 may run.
+    pub wasi_0_3: bool,
+    /// Whether components may import an interface several times, under labels of their own.
+    pub labelled_imports: bool,
 }
 
 /// The engine could not be created.
@@ -36,21 +46,42 @@ impl EngineError {
     }
 }
 
-/// Creates the engine.
+/// Creates an engine.
 ///
 /// # Errors
 /// If the pool's memory cannot be reserved.
-pub(crate) fn start(config: EngineConfig) -> Result<Engine, EngineError> {
-    let engine = Engine::new(&settings(config))?;
+pub(crate) fn start(config: EngineConfig, model: CallModel) -> Result<Engine, EngineError> {
+    let engine = Engine::new(&match model {
+        CallModel::Synchronous => settings(config),
+        CallModel::Concurrent => concurrent_settings(config),
+    })?;
     tick(&engine)?;
     Ok(engine)
 }
 
-/// The engine's settings. Public so that a benchmark can compare the host with a bare engine.
+/// The settings of the engine for synchronous calls. Public so that a benchmark can compare the host with a bare engine.
 #[must_use]
 pub fn settings(config: EngineConfig) -> Config {
-    /// The parts that a component may have. Those of language runtimes have dozens of core instances.
-    const CORE_INSTANCES: u32 = 64;
+    // Besides the `concurrency` running instances, equally many idle ones may wait for another call.
+    let mut settings = common_settings(config, config.concurrency.saturating_mul(2), 0);
+    settings.concurrency_support(false);
+    settings
+}
+
+/// The settings of the engine for concurrent calls. Its instances serve one call each, so it needs no slots for idle ones.
+fn concurrent_settings(config: EngineConfig) -> Config {
+    /// The stacks of one instance. Each nested component may have a call that waits in the host, and that call keeps a
+    /// stack. Each component that runs code has a core instance, so the limit on core instances also limits these
+    /// stacks. One more stack polls the tasks.
+    const STACKS: u32 = CORE_INSTANCES + 2;
+    let mut settings = common_settings(config, config.concurrency, STACKS);
+    settings.concurrency_support(true);
+    settings
+}
+
+/// The settings that the engines share, for a number of instances besides those that run `describe`.
+fn common_settings(config: EngineConfig, instances: usize, stacks_per_instance: u32) -> Config {
+    /// The other parts that a component may have.
     const MEMORIES: u32 = 4;
     const TABLES: u32 = 16;
     /// Components that run `describe` at the same time, besides the invocations.
@@ -60,16 +91,15 @@ pub fn settings(config: EngineConfig) -> Config {
     const RESIDENT_BYTES: usize = 1 << 20;
     const RESIDENT_TABLE_BYTES: usize = 16 << 10;
 
-    // Besides the `concurrency` running instances, equally many idle ones may wait for another call. Each slot fits the
-    // largest component, so that an invocation permit covers every resource of an instance. Unused reservations cost
-    // only address space.
-    let slots = config.concurrency.saturating_mul(2).saturating_add(MAX_DESCRIBES);
-    let slots = u32::try_from(slots).unwrap_or(u32::MAX);
+    // Each slot fits the largest component, so that an invocation permit covers every resource of an instance. Unused
+    // reservations cost only address space.
+    let slots = u32::try_from(instances.saturating_add(MAX_DESCRIBES)).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
         .total_core_instances(slots.saturating_mul(CORE_INSTANCES))
         .total_memories(slots.saturating_mul(MEMORIES))
         .total_tables(slots.saturating_mul(TABLES))
+        .total_stacks(slots.saturating_mul(stacks_per_instance))
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(MEMORIES)
         .max_tables_per_component(TABLES)
@@ -94,7 +124,9 @@ pub fn settings(config: EngineConfig) -> Config {
         } else {
             WasmBacktraceDetails::Disable
         })
-        .wasm_component_model(true);
+        .wasm_component_model(true)
+        .wasm_component_model_implements(config.labelled_imports)
+        .wasm_component_model_map(true);
     settings
 }
 

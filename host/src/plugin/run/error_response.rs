@@ -7,7 +7,7 @@ use crate::outcome::{Cause, Failure};
 
 /// The code of the problem with which an SDK responds after an exception. The reason is in the log only.
 const HANDLER_FAILED: &str = "handler-failed";
-/// What an SDK logs before the reason of an exception, after `the handler` or the route.
+/// The text that separates the subject (`the handler` or the route) from the reason in the log line of an SDK.
 const FAILED: &str = " failed: ";
 
 /// The members of a problem (RFC 9457) that say why a request failed.
@@ -43,7 +43,7 @@ pub(super) fn failure_in(
     Some(Failure { cause, reason: reason.chars().take(REASON_CHARACTERS).collect() })
 }
 
-/// A reason without the handler or the route, which the record has.
+/// The reason without its subject (the handler or the route), because the record already names the subject.
 fn without_subject(reason: &str) -> &str {
     match reason.split_once(FAILED) {
         Some((subject, rest)) if subject == "the handler" || subject.starts_with("route ") => rest,

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::call_failure::CallFailure;
 use super::health::Health;
-use super::instance_pool::InstancePool;
+use super::idle_instances::IdleInstances;
 use super::linked::{Instance, LinkedComponent, give_time};
 use crate::event::{Event, IdSeed};
 use crate::otlp::ClientTrace;
@@ -16,8 +16,8 @@ use crate::outcome::{Effects, Failure, Outcome, StateView};
 use crate::plugin::invocation::Run;
 use crate::plugin::invocation::buffer::Buffer;
 use crate::plugin::invocation::environment::Environment;
-use crate::plugin::invocation::exchanges::ExchangeRecorder;
 use crate::plugin::invocation::log::{InvocationLog, Trigger};
+use crate::plugin::invocation::response_recorder::ResponseRecorder;
 use crate::plugin::manifest::descriptor::Descriptor;
 use crate::plugin::manifest::digest::Digest;
 use crate::plugin::manifest::settings::Settings;
@@ -36,7 +36,7 @@ pub struct Generation {
     /// The size of the component's file, in bytes.
     pub size_bytes: u64,
     /// How long it took from the file to a generation that can be called: compiling or reading compiled code from the
-    /// cache, linking, and reading the descriptor. The supervisor includes the time to read the file.
+    /// cache, linking, and reading the descriptor. The reconciler adds the time to read the file.
     pub load_time: Duration,
     /// The descriptor of the plugin.
     pub descriptor: Arc<Descriptor>,
@@ -48,7 +48,7 @@ pub struct Generation {
     pub(super) environment: Environment,
     pub(super) health: Health,
     /// Instances for reuse, if the operator asks for that.
-    pub(super) idle: InstancePool,
+    pub(super) idle: IdleInstances,
 }
 
 /// The file that a generation was loaded from.
@@ -64,8 +64,8 @@ pub(super) enum Code {
     Native(NativeHandler),
 }
 
-/// The result of a call.
-pub(super) struct CallResult<T> {
+/// The result of a call into a guest.
+pub(super) struct GuestCallResult<T> {
     /// The value that the guest returned.
     pub(super) returned: Result<T, Failure>,
     /// The effects. A failed call has none.
@@ -75,7 +75,7 @@ pub(super) struct CallResult<T> {
     pub(super) usage: Usage,
 }
 
-impl<T> CallResult<T> {
+impl<T> GuestCallResult<T> {
     fn failed(failure: Failure, usage: Usage) -> Self {
         Self { returned: Err(failure), effects: Effects::default(), reply: None, usage }
     }
@@ -104,7 +104,7 @@ impl Generation {
         limiter: Arc<ConcurrencyLimiter>,
         linked: LinkedComponent,
         environment: Environment,
-        idle: InstancePool,
+        idle: IdleInstances,
     ) -> Self {
         let name = descriptor.name.as_str().into();
         let code = Code::Component(linked);
@@ -127,12 +127,12 @@ impl Generation {
             code: Code::Native(handler),
             environment: self.environment.clone(),
             health: Health::default(),
-            idle: InstancePool::new(Arc::new(Semaphore::new(0))),
+            idle: IdleInstances::new(Arc::new(Semaphore::new(0))),
         }
     }
 
-    /// The reason why the rule in the sidecar demands a rollback, if it does. `age` is the time since the generation
-    /// took over.
+    /// The reason for a rollback by the rule in the sidecar. `None` if the rule does not apply. `age` is the time since
+    /// the generation took over.
     #[must_use]
     pub fn rollback_reason(&self, age: Duration) -> Option<String> {
         self.health.rollback_reason(self.settings.rollback.as_ref()?, age)
@@ -150,8 +150,9 @@ impl Generation {
         self.settings.deliveries_per_instance.get(subscription).map_or(1, |number| number.get())
     }
 
-    /// Calls the given instance, or a new one, and leaves it in the slot. After a failed call the slot is empty. The
-    /// latency is recorded if a tracker is given. The usage includes the creation of the instance.
+    /// Calls the instance in the slot if it is reusable, or a new one. A successful call leaves the instance in the slot; a
+    /// failed call leaves it empty. The usage includes the creation of the instance. The latency is recorded if a tracker
+    /// is given.
     pub(super) fn call<T>(
         &self,
         linked: &LinkedComponent,
@@ -160,24 +161,24 @@ impl Generation {
         slot: &mut Option<Instance>,
         latency: Option<&LatencyTracker>,
         call: impl FnOnce(&mut Instance) -> wasmtime::Result<T>,
-    ) -> CallResult<T> {
+    ) -> GuestCallResult<T> {
         let cpu_timer = CpuTimer::start();
         let log = Arc::clone(&run.log);
         let usage = |memory_bytes: usize| Usage {
             queued: Duration::ZERO,
             cpu_time: cpu_timer.elapsed(),
             memory_bytes: memory_bytes as u64,
-            calls: log.take_calls(&self.settings.config),
+            calls: log.take_calls(&self.settings),
             log: log.take_lines(),
         };
-        let mut instance = match slot.take() {
+        let mut instance = match slot.take().filter(Instance::is_reusable) {
             Some(mut instance) => {
                 give_time(&mut instance.store, timeout);
                 instance
             }
             None => match linked.instantiate(self.settings.limits.memory_bytes, timeout) {
                 Ok(instance) => instance,
-                Err(failure) => return CallResult::failed(failure, usage(0)),
+                Err(failure) => return GuestCallResult::failed(failure, usage(0)),
             },
         };
         instance.store.data_mut().begin(run);
@@ -193,26 +194,29 @@ impl Generation {
                 let (effects, reply) = instance.store.data_mut().end();
                 let usage = usage(instance.memory_bytes());
                 *slot = Some(instance);
-                CallResult { returned: Ok(value), effects, reply, usage }
+                GuestCallResult { returned: Ok(value), effects, reply, usage }
             }
             Err(error) => {
                 let mut failure = CallFailure::of(&error, instance.store.data()).failure(timeout);
                 self.settings.mask.apply(&mut failure.reason);
-                CallResult::failed(failure, usage(instance.memory_bytes()))
+                GuestCallResult::failed(failure, usage(instance.memory_bytes()))
             }
         }
     }
 
-    /// Returns an instance to the pool, if the operator asks for reuse.
-    pub fn return_instance(&self, instance: Option<Instance>) {
-        if let Some(instance) = instance.filter(|instance| instance.calls < self.settings.calls_per_instance.get()) {
+    /// Keeps an instance for another invocation, if the operator asks for reuse.
+    pub fn keep_instance(&self, instance: Option<Instance>) {
+        let is_reusable =
+            |instance: &Instance| instance.is_reusable() && instance.calls < self.settings.calls_per_instance.get();
+        if let Some(instance) = instance.filter(is_reusable) {
             self.idle.put(instance);
         }
     }
 
     fn new_log(&self, environment: &Environment, trigger: Trigger) -> InvocationLog {
-        let exchanges = ExchangeRecorder::new(environment.exchanges.clone());
-        let log = InvocationLog::new(Arc::clone(&self.name), trigger, self.settings.limits.log_bytes, exchanges);
+        let response_recorder = ResponseRecorder::new(environment.response_memory.clone());
+        let log =
+            InvocationLog::new(Arc::clone(&self.name), trigger, self.settings.limits.log_bytes, response_recorder);
         log.masked(self.settings.mask.clone())
     }
 

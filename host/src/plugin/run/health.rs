@@ -21,12 +21,12 @@ impl Health {
         }
     }
 
-    /// The reason why a rule demands a rollback, if it does. `age` is the time since the generation took over, which is
-    /// not the time since it was loaded: a restart and a changed sidecar load it again.
+    /// The reason for a rollback by a rule. `None` if the rule does not apply. `age` is the time since the generation
+    /// took over, which is not the time since it was loaded: a restart and a changed sidecar load it again.
     pub(crate) fn rollback_reason(&self, rule: &RollbackRule, age: Duration) -> Option<String> {
         let (ended, failed) = (self.ended.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed));
-        let share = u64::from(failed) * 100;
-        let bad = ended >= rule.min_invocations.max(1) && share >= u64::from(ended) * u64::from(rule.failures_percent);
+        let is_failing = u64::from(failed) * 100 >= u64::from(ended) * u64::from(rule.failures_percent);
+        let bad = ended >= rule.min_invocations.max(1) && is_failing;
         (bad && age <= rule.window).then(|| format!("{failed} of its {ended} invocations failed"))
     }
 }

@@ -1,4 +1,4 @@
-//! Running: the engine, a generation of a plugin with its instances, and the calls of its handlers.
+//! Running: the engines, a generation of a plugin with its instances, and the calls of its handlers.
 
 pub(super) mod admission;
 pub(super) mod call_failure;
@@ -7,7 +7,7 @@ pub(super) mod engine;
 mod error_response;
 pub(super) mod generation;
 pub(super) mod health;
-pub(super) mod instance_pool;
+pub(super) mod idle_instances;
 pub(super) mod linked;
 #[cfg(test)]
 mod pool_reset_tests;

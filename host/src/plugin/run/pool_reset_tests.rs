@@ -179,7 +179,13 @@ fn fresh_digests() -> Vec<i64> {
 
 #[test]
 fn no_invocation_sees_what_another_one_left() {
-    let config = EngineConfig { concurrency: 1, memory_bytes: 64 << 16, source_lines: false };
+    let config = EngineConfig {
+        concurrency: 1,
+        memory_bytes: 64 << 16,
+        source_lines: false,
+        wasi_0_3: true,
+        labelled_imports: true,
+    };
     let engine = Engine::new(&settings(config)).unwrap();
     let component = component(&engine);
     let fresh_digests = fresh_digests();

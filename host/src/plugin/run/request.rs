@@ -2,21 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
 
+use hyper::Uri;
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName};
-use hyper::{StatusCode, Uri};
+use wasmtime::component::Accessor;
+use wasmtime_wasi_http::p3::bindings::exports::wasi::http::handler as handler_0_3;
 
 use super::call_failure::out_of_memory;
 use super::error_response::failure_in;
 use super::generation::{Code, Generation};
+use super::linked::Instance;
 use super::pairs;
 use crate::event::{IdSeed, trace_of};
 use crate::outcome::{Cause, Effects, Failure, StateView};
 use crate::plugin::bindings::exports::sandbus::plugin::http_handler;
-use crate::plugin::imports::wasi::Exchange;
+use crate::plugin::imports::wasi::{Exchange, ExchangeOutcome};
 use crate::plugin::invocation::log::Trigger;
+use crate::plugin::invocation::{InvocationContext, guest_call};
 use crate::plugin::manifest::descriptor::Route;
 use crate::reply::ReplyTo;
 use crate::request_id::RequestId;
@@ -109,16 +112,16 @@ impl Generation {
                 headers: &request.shown_headers(),
                 body: &request.body,
             };
-            let (http, store) = instance.http(linked)?;
-            let answer = http.call_handle(&mut *store, request)?;
+            let answer = instance.handle_request(linked, request)?;
+            let invocation = instance.store.data();
             if status_of(&answer) >= 500 {
-                store.data().log_dropped_error();
+                invocation.log_dropped_error();
             }
-            let reported = store.data().reported;
-            let last_error = answer.is_err().then(|| store.data().take_last_error()).flatten();
+            let reported = invocation.reported;
+            let last_error = answer.is_err().then(|| invocation.take_last_error()).flatten();
             Ok((answer, reported, last_error))
         });
-        self.return_instance(instance);
+        self.keep_instance(instance);
         self.health.note(match &result.returned {
             Ok((answer, ..)) => status_of(answer) >= 500,
             Err(_) => true,
@@ -163,26 +166,54 @@ impl Generation {
         let inherited = inherited(exchange.request.headers(), exchange.trace);
         let run = self.new_run(&self.environment, state, ids, inherited, trigger, exchange.trace);
         let (timeout, mut instance) = (self.settings.limits.timeout, self.idle.take());
-        let status = Arc::new(AtomicU16::new(StatusCode::BAD_GATEWAY.as_u16()));
-        let noted = Arc::clone(&status);
+        let outcome = Arc::new(ExchangeOutcome::default());
         let result = self.call(linked, run, timeout, &mut instance, Some(&self.limiter.latency), |instance| {
-            let (service, store) = instance.service(linked)?;
-            let (request, response) = store.data_mut().exchange(exchange, noted)?;
-            service.call_handle(&mut *store, request, response)?;
-            if status.load(Ordering::Relaxed) >= 500 {
-                store.data().log_dropped_error();
+            match linked.service_0_3() {
+                Some(service) => serve_0_3(instance, service, exchange, &outcome)?,
+                None => {
+                    let (request, response) = instance.store.data_mut().exchange(exchange, &outcome)?;
+                    instance.serve(linked, request, response)?;
+                }
+            }
+            if outcome.is_server_error() {
+                instance.store.data().log_dropped_error();
             }
             Ok(())
         });
-        self.return_instance(instance);
-        // As with other routes, the status that the client sees counts.
-        self.health.note(result.returned.is_err() || status.load(Ordering::Relaxed) >= 500);
+        self.keep_instance(instance);
+        // As with other routes, the status that the client sees counts. A body that breaks off is the client's fault.
+        let has_failed = result.returned.is_err() || outcome.is_server_error();
+        self.health.note(has_failed && !outcome.has_broken_off());
         (result.returned.map(|()| result.effects), result.usage)
     }
 }
 
-/// The attributes that events inherit from a request: the trace. It is that of the request's own span, if the request is
-/// traced, also if it is not sampled: otherwise the events would be sampled again.
+/// Lets a `wasi:http` handler of WASI 0.3 serve a request. The handler may return its response early: the call ends when
+/// all its tasks have ended and its response has been read.
+fn serve_0_3(
+    instance: &mut Instance,
+    service: &handler_0_3::GuestIndices,
+    exchange: Exchange,
+    outcome: &Arc<ExchangeOutcome>,
+) -> wasmtime::Result<()> {
+    let service = service.load(&mut instance.store, &instance.instance)?;
+    let (request, answer) = instance.store.data_mut().exchange_0_3(exchange, outcome)?;
+    let call = async |accessor: &Accessor<InvocationContext>| {
+        let returned = service.call_handle(accessor, request).await?;
+        let body_read = accessor.with(|store| answer.send_returned(store, returned))?;
+        guest_call::tasks_ended(accessor).await;
+        let _ = body_read.await;
+        match outcome.has_broken_off() {
+            true => Err(wasmtime::Error::msg("the client's body ended early or is too large")),
+            false => Ok(()),
+        }
+    };
+    let deadline = instance.store.data().until;
+    guest_call::drive(deadline, instance.store.run_concurrent(call))??
+}
+
+/// The attributes that events inherit from a request: the trace. If the host traces the request, events get the context
+/// of the host's span, even if the span is not sampled, so that no new sampling decision is made for them.
 fn inherited(headers: &HeaderMap, trace: Option<SpanContext>) -> BTreeMap<String, String> {
     let mut inherited = trace_of(headers).into_iter().collect();
     trace.iter().for_each(|trace| trace.put_into(&mut inherited));

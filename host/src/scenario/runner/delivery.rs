@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 use super::{Runner, run_on_thread};
-use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, DeliveryStatus, Embedded, PluginState as _};
+use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, DeliveryStatus, DurableBus, PluginState as _};
 use crate::dispatcher::attempt::{AttemptReporter, AttemptRunner, DeliveryHandler, InvocationResult};
-use crate::dispatcher::permits::Permits;
+use crate::dispatcher::permits::SubscriptionPermits;
 use crate::dispatcher::plugin_handler::invoke_plugin;
 use crate::dispatcher::trace::AttemptSpan;
 use crate::otlp::Tracer;
@@ -23,7 +23,7 @@ const HOP_LIMIT: u32 = 64;
 
 /// Invokes a plugin of the scenario, and captures its log lines.
 struct ScenarioHandler<'a> {
-    bus: &'a Embedded,
+    bus: &'a DurableBus,
     draws: &'a DrawRecorder,
     generation: &'a Arc<Generation>,
     definition: Arc<Definition>,
@@ -84,12 +84,12 @@ impl Runner {
     ) -> Result<(), ScenarioError> {
         let reports = Arc::new(Reports::default());
         let cancelled = CancellationToken::new();
-        // A claim that cannot be settled is returned without a pause: the time is virtual.
+        // A claim that cannot be settled is given back without a pause: the time is virtual.
         cancelled.cancel();
         let path = AttemptRunner {
             definition: Arc::clone(&definition),
             hop_limit: HOP_LIMIT,
-            holds_failures: false,
+            holds_failed_deliveries: false,
             // Without jitter, the delays are exactly those of the policy.
             jitter: || 1.0,
             reporter: Arc::clone(&reports) as Arc<dyn AttemptReporter>,
@@ -98,7 +98,7 @@ impl Runner {
         let handler =
             ScenarioHandler { bus: &self.bus, draws: &self.draws, generation, definition, lines: Mutex::default() };
         let answered = self.outbound.answered();
-        path.run(claim, Permits::default(), &handler).await;
+        path.run(claim, SubscriptionPermits::default(), &handler).await;
         self.take_back(answered);
         let lines = handler.lines.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.record_invocation(&generation.name, &lines);

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::{Runner, json_or_text, limit_timeout, run_on_thread};
 use crate::bus::{EventLog as _, PendingReply, PluginState as _};
 use crate::event::{Event, IdSeed, is_json};
-use crate::ingress::{reply, respond, routes};
+use crate::ingress::{handler_responses, reply, routes};
 use crate::outcome::{Effects, StateView};
 use crate::plugin::{Generation, Request, RequestResult, Route, RouteMatch};
 use crate::problem::Problem;
@@ -82,14 +82,14 @@ impl Runner {
         self.record_invocation(&generation.name, &lines);
         let (response, mut effects, reply_to) = match answered {
             RequestResult::Commit(response, effects, reply_to) => (response, effects, reply_to),
-            RequestResult::Discard(response, _) => return Ok(respond::to_http(&generation.name, response)),
+            RequestResult::Discard(response, _) => return Ok(handler_responses::to_http(&generation.name, response)),
             RequestResult::Failed(failure) => {
                 let (cause, reason) = (failure.cause.as_str(), &failure.reason);
                 self.record_line(&generation.name, format!("error request failed ({cause}): {reason}"));
-                return Ok(Err(respond::failure_problem(generation, &request.route, &request.id, &failure)));
+                return Ok(Err(handler_responses::failure_problem(generation, &request.route, &request.id, &failure)));
             }
         };
-        let response = match respond::to_http(&generation.name, response) {
+        let response = match handler_responses::to_http(&generation.name, response) {
             Ok(response) => response,
             Err(problem) => return Ok(Err(problem)),
         };

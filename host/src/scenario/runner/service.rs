@@ -13,7 +13,7 @@ use super::Runner;
 use super::request::invalid_request;
 use crate::bus::EventLog as _;
 use crate::event::IdSeed;
-use crate::ingress::respond;
+use crate::ingress::handler_responses;
 use crate::plugin::{self, Exchange, Generation, ResponseHead};
 use crate::problem::Problem;
 use crate::scenario::{ScenarioError, internal_error, logs};
@@ -40,7 +40,7 @@ impl Runner {
             Err(failure) => {
                 let (cause, reason) = (failure.cause.as_str(), &failure.reason);
                 self.record_line(&generation.name, format!("error request failed ({cause}): {reason}"));
-                return Ok(Err(respond::failure_problem(generation, route, &request.id, &failure)));
+                return Ok(Err(handler_responses::failure_problem(generation, route, &request.id, &failure)));
             }
         };
         let response = match response {

@@ -15,7 +15,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::Semaphore;
 
 use super::activity::{Activity, OpenStream};
-use crate::server::front::Front;
+use crate::server::public_listener::PublicListener;
 use crate::server::{HttpLimits, refusal};
 
 /// The largest part of a response that is handed to the connection at once. The next part is asked for when the client
@@ -25,7 +25,7 @@ const PART_BYTES: usize = 16 << 10;
 /// Answers the requests of a connection.
 pub(super) struct Streams {
     router: TowerToHyperService<Router>,
-    front: Option<Front>,
+    public: Option<PublicListener>,
     activity: Activity,
     permits: Arc<Semaphore>,
     limits: HttpLimits,
@@ -34,12 +34,12 @@ pub(super) struct Streams {
 impl Streams {
     pub(super) fn new(
         router: Router,
-        front: Option<Front>,
+        public: Option<PublicListener>,
         activity: Activity,
         permits: Arc<Semaphore>,
         limits: HttpLimits,
     ) -> Self {
-        Self { router: TowerToHyperService::new(router), front, activity, permits, limits }
+        Self { router: TowerToHyperService::new(router), public, activity, permits, limits }
     }
 }
 
@@ -49,8 +49,8 @@ impl Service<Request<Incoming>> for Streams {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        if let Some(front) = &self.front {
-            front.prepare(&mut request);
+        if let Some(public) = &self.public {
+            public.prepare(&mut request);
         }
         let permit = Arc::clone(&self.permits).try_acquire_owned().ok();
         let answering = permit.is_some().then(|| self.router.call(request));

@@ -12,7 +12,7 @@ pub(super) struct Alert {
     pub(super) summary: &'static str,
     /// What to do.
     action: &'static str,
-    /// Series with values per minute for which the alert fires, the one that it names first.
+    /// Series for which the alert fires, with one value per minute. The first is the series that the alert names.
     pub(super) fires: &'static [(&'static str, &'static str)],
     /// Series for which it does not.
     pub(super) quiet: &'static [(&'static str, &'static str)],

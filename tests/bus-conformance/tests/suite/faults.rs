@@ -3,15 +3,15 @@
 use std::any::Any;
 use std::thread;
 
-use sandbus_bus_conformance::{Fault, FaultyEngine};
+use sandbus_bus_conformance::{Fault, FaultyFixture};
 use sandbus_host::bus::conformance::Case;
 
 /// Runs a case. An error has its message.
-fn run(name: &'static str, engine: FaultyEngine) -> Result<(), String> {
+fn run(name: &'static str, fixture: FaultyFixture) -> Result<(), String> {
     let case = Case::find(name).unwrap_or_else(|| panic!("there is no case `{name}`"));
     let running = thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(case.run(&engine));
+        runtime.block_on(case.run(&fixture));
     });
     running.join().map_err(|panic| found(&*panic))
 }
@@ -41,10 +41,10 @@ fn every_broken_promise_is_noticed() {
 #[expect(clippy::print_stdout, reason = "with `--nocapture` it shows the message of the suite for each fault")]
 fn missed(fault: Fault) -> Option<String> {
     let case = fault.caught_by();
-    if let Err(found) = run(case, FaultyEngine(None)) {
+    if let Err(found) = run(case, FaultyFixture(None)) {
         return Some(format!("{case} fails without a fault: {found}"));
     }
-    match run(case, FaultyEngine(Some(fault))) {
+    match run(case, FaultyFixture(Some(fault))) {
         Ok(()) => Some(format!("{case} does not detect {fault:?}")),
         Err(found) => {
             println!("{fault:?}: {case}: {}", found.lines().next().unwrap_or_default());

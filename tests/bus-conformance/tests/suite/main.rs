@@ -1,13 +1,15 @@
-//! The conformance suite on the embedded bus, and proof that it detects faults.
+//! The conformance suite on the embedded bus and on PostgreSQL, and proof that it detects faults.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 mod faults;
+mod on_postgres;
 
 use proptest::prelude::*;
-use sandbus_host::bus::EmbeddedEngine;
-use sandbus_host::bus::conformance::{self, Action};
+use sandbus_bus_conformance::PostgresFixture;
+use sandbus_host::bus::EmbeddedFixture;
+use sandbus_host::bus::conformance::{self, Action, BusFixture};
 
-sandbus_host::bus_conformance!(EmbeddedEngine);
+sandbus_host::bus_conformance!(EmbeddedFixture);
 
 fn actions() -> impl Strategy<Value = Vec<Action>> {
     let number = any::<u8>;
@@ -36,18 +38,31 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
 }
 
 /// The number of runs against the model. `PROPTEST_CASES` overrides it.
-fn cases() -> ProptestConfig {
+fn cases(usual_cases: u32) -> ProptestConfig {
     let usual = ProptestConfig { failure_persistence: None, max_shrink_iters: 500, ..ProptestConfig::default() };
-    if std::env::var_os("PROPTEST_CASES").is_some() { usual } else { ProptestConfig { cases: 64, ..usual } }
+    if std::env::var_os("PROPTEST_CASES").is_some() { usual } else { ProptestConfig { cases: usual_cases, ..usual } }
+}
+
+fn run_against_model(fixture: &dyn BusFixture, actions: Vec<Action>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(conformance::run_against_model(fixture, actions));
 }
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(cases(64))]
 
     /// Random actions in random order have the same effects on the bus as on the model.
     #[test]
     fn the_bus_does_what_the_model_does(actions in actions()) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(conformance::run_against_model(&EmbeddedEngine, actions));
+        run_against_model(&EmbeddedFixture, actions);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(16))]
+
+    #[test]
+    fn the_bus_on_postgres_does_what_the_model_does(actions in actions()) {
+        run_against_model(&PostgresFixture, actions);
     }
 }

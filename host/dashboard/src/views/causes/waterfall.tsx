@@ -3,6 +3,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Schemas } from "../../api/client";
 import { Time } from "../../components/time";
 import { causeRows, findRow, placeRows, rangeOf, type CauseRow, type PlacedRow } from "../../model/cause_rows";
+import { utc } from "../../model/time";
 import { micros } from "../../model/format";
 import { Row } from "./waterfall_row";
 import { useTreeKeys } from "./use_tree_keys";
@@ -19,7 +20,7 @@ const ROW = 40;
 /** A cause tree on a time axis. The arrow keys move, collapse and expand, as in a file tree. */
 export function Waterfall({ tree, id }: Props) {
   const now = useMemo(() => Date.now(), [tree]);
-  const rows = useMemo(() => causeRows(tree, now), [tree, now]);
+  const rows = useMemo(() => causeRows(tree, now), [tree, now, utc.value]);
   const [collapsed, setCollapsed] = useState<ReadonlySet<string>>(new Set());
   const [active, setActive] = useState<string | null>(null);
   const [zoom, setZoom] = useState<string | null>(null);

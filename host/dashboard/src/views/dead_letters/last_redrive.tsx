@@ -8,11 +8,11 @@ import { Time } from "../../components/time";
 import { count, counted } from "../../model/format";
 import { keepRedrive, lastRedrive, readOutcome, type RedriveOutcome, type Redrive } from "../../model/redrives";
 
-/** How often the outcome of a redrive is read while some of its deliveries are open, in milliseconds. */
+/** How often the outcome of a redrive is read while some of its deliveries are pending, in milliseconds. */
 const REFRESH_OUTCOME = 3_000;
 
 function isSettled(outcome: RedriveOutcome | undefined): boolean {
-  return outcome !== undefined && outcome.open === 0 && outcome.retrying === 0;
+  return outcome !== undefined && outcome.pending === 0 && outcome.retrying === 0;
 }
 
 function Outcomes({ redrive }: { redrive: Redrive }) {
@@ -32,7 +32,7 @@ function Outcomes({ redrive }: { redrive: Redrive }) {
           ["Handled", data && count(data.handled)],
           ["Dead letters again", data && count(data.dead)],
           ["Failed, waiting for a retry", data && count(data.retrying)],
-          ["No recorded attempt yet", data && count(data.open)],
+          ["No recorded attempt yet", data && count(data.pending)],
         ]}
       />
       {data?.isPartial === true && (

@@ -13,7 +13,7 @@ import { Invocation } from "./invocation";
 /** How many attempts are read at first, and how many the API gives at most: without and with responses. */
 const FIRST = 50;
 const MOST = 1_000;
-const MOST_WITH_EXCHANGES = 20;
+const MOST_WITH_RESPONSES = 20;
 
 interface Props {
   id: string;
@@ -25,12 +25,14 @@ interface Props {
 /** The recorded attempts at the deliveries of an event, newest first. */
 export function Attempts({ id, source, refresh }: Props) {
   const [limit, setLimit] = useState(FIRST);
-  const [exchanges, setExchanges] = useState(false);
-  const query = exchanges ? { event: id, source, limit: MOST_WITH_EXCHANGES, exchanges } : { event: id, source, limit };
-  const attempts = useGet("/v1/attempts", { params: { query } }, { refresh: exchanges ? 0 : refresh });
+  const [showsResponses, setShowsResponses] = useState(false);
+  const query = showsResponses
+    ? { event: id, source, limit: MOST_WITH_RESPONSES, exchanges: true }
+    : { event: id, source, limit };
+  const attempts = useGet("/v1/attempts", { params: { query } }, { refresh: showsResponses ? 0 : refresh });
   const hasCalls = attempts.data?.attempts.some(({ calls }) => calls.length > 0) ?? false;
   const toggle = hasCalls && access.value?.hide_payloads === false && (
-    <button type="button" aria-pressed={exchanges} onClick={() => setExchanges(!exchanges)}>
+    <button type="button" aria-pressed={showsResponses} onClick={() => setShowsResponses(!showsResponses)}>
       Show recorded responses
     </button>
   );
@@ -47,12 +49,12 @@ export function Attempts({ id, source, refresh }: Props) {
             {list.map((attempt, index) => (
               <Attempt key={keyOf(attempt)} attempt={attempt} isOpen={index === 0} />
             ))}
-            {next !== null && !exchanges && limit < MOST && (
+            {next !== null && !showsResponses && limit < MOST && (
               <button type="button" onClick={() => setLimit(limit === FIRST ? 4 * FIRST : MOST)}>
                 Show older attempts
               </button>
             )}
-            {next !== null && (exchanges || limit >= MOST) && (
+            {next !== null && (showsResponses || limit >= MOST) && (
               <p class="muted">Older attempts are not shown. The API has them, by page.</p>
             )}
           </>

@@ -3,10 +3,10 @@ import { Link } from "wouter-preact";
 import { call, urlOf, type ApiError, type Schemas } from "../../api/client";
 import { useShownCall } from "../../api/calls";
 import { useGet } from "../../api/use";
+import { CanaryDifferences } from "../../components/canary_differences";
 import { Choice } from "../../components/fields";
 import { Empty, Facts, Section } from "../../components/page";
 import { Loaded, Problem } from "../../components/problem";
-import { Comparison } from "./comparison";
 import { pluginsOf } from "../../model/event_state";
 import { bytes, count, micros, short } from "../../model/format";
 import { timeText, utc } from "../../model/time";
@@ -115,9 +115,7 @@ function Result({ canary }: { canary: Schemas["CanaryView"] }) {
           ["Memory", `${bytes(memory_bytes.running)} running, ${bytes(memory_bytes.new)} other`],
         ]}
       />
-      {canary.differences.map((delivery) => (
-        <Comparison key={delivery.subscription} delivery={delivery} />
-      ))}
+      <CanaryDifferences report={canary} other="Other" />
       {different === 0 && <p>Both generations have the same result.</p>}
     </div>
   );

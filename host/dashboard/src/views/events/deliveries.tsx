@@ -10,7 +10,7 @@ import { Time } from "../../components/time";
 import { isOpen, marksOf, remarksOf, stateOf } from "../../model/event_state";
 import { count, counted } from "../../model/format";
 import { subscriptionPath } from "../../model/paths";
-import { timeText, utc } from "../../model/time";
+import { timeText, utc, withTimes } from "../../model/time";
 
 type TreeDelivery = Schemas["TreeDeliveryView"];
 type Pending = Schemas["DeliveryView"];
@@ -83,7 +83,7 @@ function Delivery(props: { delivery: TreeDelivery; pending: Pending | undefined;
       {pending !== undefined && <PendingFacts pending={pending} />}
       {delivery.waits_for.map((reason) => (
         <p key={reason.code + reason.detail}>
-          {reason.detail}
+          {withTimes(reason.detail, utc.value)}
           {reason.until !== null && (
             <>
               , until <Time at={reason.until} />

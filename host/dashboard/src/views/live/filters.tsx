@@ -9,8 +9,8 @@ export function LiveFilters() {
   const query = useQuery();
   // A token of one plugin must name it.
   const only = access.value?.plugin ?? undefined;
-  const plugins = useGet(only === undefined ? "/v1/plugins" : null, {}, { refresh: 0 });
-  const subscriptions = useGet("/v1/subscriptions", { params: { query: { plugin: only } } }, { refresh: 0 });
+  const plugins = useGet(only === undefined ? "/v1/plugins" : null, {}, { refresh: 10_000 });
+  const subscriptions = useGet("/v1/subscriptions", { params: { query: { plugin: only } } }, { refresh: 10_000 });
   const names = only === undefined ? (plugins.data?.plugins ?? []).flatMap(({ name }) => name ?? []) : [only];
   const ids = new Set((subscriptions.data?.subscriptions ?? []).map(({ id }) => id));
   return (

@@ -60,7 +60,7 @@ export default function Live() {
       {stream.error !== undefined && <Problem error={stream.error} />}
       <Section title="Attempts and requests, newest first">
         <Status stream={stream} paused={paused} />
-        <LiveTable rows={rows} empty={<Nothing isFiltered={text !== undefined && shown.rows.length > 0} />} />
+        <LiveTable rows={rows} empty={<Nothing isFiltered={text !== undefined && shown.rows.length > 0} correlation={correlation} />} />
       </Section>
     </Page>
   );
@@ -96,9 +96,16 @@ function Status({ stream, paused }: { stream: Stream; paused: Picture | null }) 
   );
 }
 
-function Nothing({ isFiltered }: { isFiltered: boolean }) {
+function Nothing({ isFiltered, correlation }: { isFiltered: boolean; correlation: string | undefined }) {
   if (isFiltered) {
     return <Empty title="No message has this text.">Change the text filter. New messages are searched, too.</Empty>;
+  }
+  if (correlation !== undefined) {
+    return (
+      <Empty title="Nothing of this cause tree has ended since the page was opened.">
+        It may have ended before. <Link href={causePath(correlation)}>The whole tree</Link> has what is recorded.
+      </Empty>
+    );
   }
   return (
     <Empty title="Nothing has ended since the page was opened.">

@@ -34,34 +34,56 @@ function pictureOf(buffer: LiveBuffer): Picture {
   };
 }
 
-/** Follows the stream. With a correlation id, only messages of this cause tree count. */
+/** What is followed: everything, or one cause tree. */
+interface Followed {
+  all: LiveBuffer;
+  tree: { correlation: string; buffer: LiveBuffer } | null;
+}
+
+function shownOf({ all, tree }: Followed): LiveBuffer {
+  return tree?.buffer ?? all;
+}
+
+/**
+ * Follows the stream. With a correlation id, only messages of this cause tree are shown, also those that have come before.
+ * The others are kept, for when the reader follows everything again.
+ */
 export function useStream(query: StreamQuery, correlation: string | undefined): Stream {
   const url = urlOf("/v1/stream", { params: { query } });
   useShownCall(`GET ${url}`);
-  const buffer = useRef(new LiveBuffer());
-  const [picture, setPicture] = useState(() => pictureOf(buffer.current));
+  const followed = useRef<Followed>({ all: new LiveBuffer(), tree: null });
+  const [picture, setPicture] = useState(() => pictureOf(shownOf(followed.current)));
   const [connection, setConnection] = useState<{ state: StreamState; error?: ApiError }>({ state: "connecting" });
   useEffect(() => {
-    const current = new LiveBuffer();
-    buffer.current = current;
-    setPicture(pictureOf(current));
+    const { tree } = followed.current;
+    const restarted = tree && { ...tree, buffer: new LiveBuffer() };
+    const current: Followed = { all: new LiveBuffer(), tree: restarted };
+    followed.current = current;
+    setPicture(pictureOf(shownOf(current)));
     return follow(query, {
       message: (message) => {
-        if (correlation === undefined || belongsTo(message, correlation)) {
-          current.add(message, performance.now());
+        const now = performance.now();
+        current.all.add(message, now);
+        if (current.tree !== null && belongsTo(message, current.tree.correlation)) {
+          current.tree.buffer.add(message, now);
         }
       },
       state: (state, error) => setConnection({ state, error }),
     });
     // The query is compared by its text.
-  }, [url, correlation]);
+  }, [url]);
+  useEffect(() => {
+    const { all } = followed.current;
+    followed.current.tree = correlation === undefined ? null : { correlation, buffer: all.of(correlation) };
+    setPicture(pictureOf(shownOf(followed.current)));
+  }, [correlation]);
   useEffect(() => {
     const timer = setInterval(() => {
       if (document.hidden) {
         return;
       }
       setPicture((shown) => {
-        const next = pictureOf(buffer.current);
+        const next = pictureOf(shownOf(followed.current));
         const isSame = shown.received === next.received && shown.sampling.rate === next.sampling.rate;
         return isSame ? shown : next;
       });

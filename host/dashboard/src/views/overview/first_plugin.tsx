@@ -2,13 +2,20 @@ import { Link } from "wouter-preact";
 import { may } from "../../api/access";
 import { useGet } from "../../api/use";
 import { Copy } from "../../components/copy";
+import { quote } from "../../model/shell";
 import { Upload } from "../plugins/upload";
 
 const CREATE = "sandbus new greeter --lang js --on user.registered\nsandbus build greeter";
-const PUBLISH = `sandbus publish user.registered '{"name":"Ada"}'`;
 
-/** Leads from an empty host to the first plugin that runs. */
-export function FirstPlugin() {
+/** The command that publishes the first event, to the host that shows this page. */
+function publishCommand(): string {
+  const isDefault = location.origin === "http://127.0.0.1:8081" || location.origin === "http://localhost:8081";
+  const admin = isDefault ? "" : ` --admin ${quote(location.origin)}`;
+  return `sandbus publish${admin} user.registered '{"name":"Ada"}'`;
+}
+
+/** Leads from an empty host to the first plugin that runs. `onChoice` says whether a file is chosen and not uploaded yet. */
+export function FirstPlugin({ onChoice }: { onChoice: (isChosen: boolean) => void }) {
   const configuration = useGet("/v1/configuration", undefined, { refresh: 0 });
   const folder = configuration.data?.settings.find((setting) => setting.key === "plugins")?.value;
   return (
@@ -34,11 +41,11 @@ export function FirstPlugin() {
             )}
             {may("upload_plugin") ? ", or upload it here:" : "."}
           </p>
-          {may("upload_plugin") && <Upload />}
+          {may("upload_plugin") && <Upload onChoice={onChoice} />}
         </li>
         <li class="card stack">
           <h2>Send it an event</h2>
-          <Command text={PUBLISH} />
+          <Command text={publishCommand()} />
           <p class="muted">
             {may("publish_events") && (
               <>

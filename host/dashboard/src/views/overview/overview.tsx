@@ -1,3 +1,4 @@
+import { useState } from "preact/hooks";
 import { Page } from "../../components/page";
 import { Charts } from "./charts";
 import { FirstPlugin } from "./first_plugin";
@@ -10,11 +11,14 @@ import { useFacts } from "./use_facts";
 export default function Overview() {
   const health = useFacts();
   const { plugins, folderError } = health.facts;
-  const isEmpty = plugins !== undefined && !folderError && plugins.every((plugin) => plugin.status === "ignored");
+  const [isUploading, setUploading] = useState(false);
+  const hasNone = plugins !== undefined && !folderError && plugins.every((plugin) => plugin.status === "ignored");
+  // Another plugin may appear while the reader is about to upload the first one.
+  const isEmpty = hasNone || isUploading;
   return (
     <Page title={isEmpty ? "Welcome to Sandbus" : "Overview"}>
-      {isEmpty && <FirstPlugin />}
-      {(!isEmpty || plugins.length > 0) && <Problems health={health} />}
+      {isEmpty && <FirstPlugin onChoice={setUploading} />}
+      {(!isEmpty || (plugins ?? []).length > 0) && <Problems health={health} />}
       {!isEmpty && plugins !== undefined && (
         <>
           <Charts health={health} />

@@ -4,6 +4,7 @@ import { Section } from "../../components/page";
 import { Problem as Failure } from "../../components/problem";
 import { counted } from "../../model/format";
 import { problemsOf, type Problem } from "../../model/overview_problems";
+import { utc, withTimes } from "../../model/time";
 import type { Health } from "./use_facts";
 
 /** How many problems are shown before the reader asks for more. */
@@ -57,14 +58,15 @@ function List({ problems }: { problems: Problem[] }) {
 }
 
 function Item({ problem }: { problem: Problem }) {
+  const title = withTimes(problem.title, utc.value);
   return (
     <li class={`overview-problem overview-problem-${problem.severity}`}>
       <Badge tone={problem.severity}>{problem.severity === "bad" ? "Error" : "Warning"}</Badge>
       <div>
-        <p class="overview-problem-title">{problem.title}</p>
+        <p class="overview-problem-title">{title}</p>
         {problem.detail !== undefined && <p class="muted overview-problem-detail">{problem.detail}</p>}
       </div>
-      <Link href={problem.href} class="button" aria-label={`${problem.action}: ${problem.title}`}>
+      <Link href={problem.href} class="button" aria-label={`${problem.action}: ${title}`}>
         {problem.action}
       </Link>
     </li>

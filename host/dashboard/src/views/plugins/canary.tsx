@@ -1,11 +1,9 @@
 import { useState } from "preact/hooks";
-import { Link } from "wouter-preact";
 import { useShownCall } from "../../api/calls";
 import { ApiError, type Schemas } from "../../api/client";
+import { CanaryDifferences } from "../../components/canary_differences";
 import { Facts } from "../../components/page";
-import { PlainTable } from "../../components/plain_table";
 import { Problem } from "../../components/problem";
-import { eventPath } from "../../model/event_paths";
 import { bytes, count, micros, short } from "../../model/format";
 import { canaryCall, runCanary, type CanarySource } from "../../model/plugin_calls";
 
@@ -90,59 +88,7 @@ function CanaryReport({ report, other }: ReportProps) {
           Inconclusive results are equal, but a handler read state that has changed since the event was stored.
         </p>
       )}
-      {report.differences.length > 0 && <Differences report={report} other={other} />}
+      <CanaryDifferences report={report} other={other === "new" ? "New" : "Archived"} />
     </div>
-  );
-}
-
-function Differences({ report, other }: ReportProps) {
-  return (
-    <>
-      {report.differences.length < report.different && (
-        <p class="muted">
-          The first {count(report.differences.length)} of {count(report.different)} different deliveries:
-        </p>
-      )}
-      <PlainTable label="Differences" class="canary-table" columns={["Path", "Running", other === "new" ? "New" : "Archived"]}>
-        {report.differences.map((delivery) => (
-          <tbody key={`${delivery.subscription} ${delivery.event}`}>
-            <tr>
-              <th scope="rowgroup" colSpan={3}>
-                <Link href={eventPath(delivery.event)}>{delivery.type}</Link>
-                <span class="muted"> for {delivery.subscription}</span>
-              </th>
-            </tr>
-            {delivery.differs.map((difference) => (
-              <tr key={difference.path}>
-                <td>
-                  <code>{difference.path}</code>
-                </td>
-                <td>
-                  <Value value={difference.running} />
-                </td>
-                <td>
-                  <Value value={difference.new} />
-                </td>
-              </tr>
-            ))}
-            {delivery.differs.length === 0 && (
-              <tr>
-                <td colSpan={3} class="muted">
-                  Your role does not show the differences.
-                </td>
-              </tr>
-            )}
-          </tbody>
-        ))}
-      </PlainTable>
-    </>
-  );
-}
-
-function Value({ value }: { value: unknown }) {
-  return value === undefined || value === null ? (
-    <span class="muted">none</span>
-  ) : (
-    <code class="plugin-value">{typeof value === "string" ? value : JSON.stringify(value)}</code>
   );
 }

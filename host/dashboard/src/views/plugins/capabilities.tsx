@@ -2,16 +2,7 @@ import type { Schemas } from "../../api/client";
 import { Badge } from "../../components/badge";
 import { Section } from "../../components/page";
 import { PlainTable } from "../../components/plain_table";
-import { capabilitiesOf, type Capability } from "../../model/plugin_texts";
-
-/** What each kind permits. */
-const KINDS: Record<Capability["kind"], string> = {
-  publish: "Publish",
-  subscribe: "Subscribe at run time",
-  http: "Send requests to",
-  networks: "Reach private network",
-  webhooks: "Deliver webhooks to",
-};
+import { CAPABILITY_KINDS, capabilitiesOf, type Capability } from "../../model/plugin_texts";
 
 /** What a plugin requests, and what it is granted, side by side. */
 export function Capabilities({ plugin }: { plugin: Schemas["PluginView"] }) {
@@ -45,7 +36,7 @@ export function Capabilities({ plugin }: { plugin: Schemas["PluginView"] }) {
 function Row({ capability: { kind, pattern, isRequested, isGranted } }: { capability: Capability }) {
   return (
     <tr>
-      <th scope="row">{KINDS[kind]}</th>
+      <th scope="row">{CAPABILITY_KINDS[kind]}</th>
       <td>{isRequested ? <code>{pattern}</code> : <span class="muted">–</span>}</td>
       <td>
         {!isGranted && <Badge tone="warn">withheld</Badge>}

@@ -12,6 +12,7 @@ import { MINUTE } from "../../model/minutes";
 import { errorsIn, spansOf, type GenerationSpans, type Span } from "../../model/plugin_generations";
 import { useQuery } from "../../model/query";
 import { Canary } from "./canary";
+import { CapabilityDiff } from "./capability_diff";
 
 type Plugin = Schemas["PluginView"];
 
@@ -51,6 +52,7 @@ export function Generations({ name, plugin }: { name: string; plugin: Plugin }) 
           minutes in which only this generation ran. The counts are complete, as far as the ledger reaches back.
         </p>
       </Section>
+      <CapabilityDiff generations={plugin.generations} />
       {compared !== undefined && isArchived && may("run_canary") && (
         <Section title={`Canary of ${short(compared)}`}>
           <Canary key={compared} name={name} source={{ generation: compared }} />
@@ -118,9 +120,9 @@ function Failures({ name, span }: { name: string; span: Span | null }) {
     until: new Date((span?.to ?? MINUTE) - MINUTE).toISOString(),
     limit: LIMIT,
   };
-  const minutes = useGet(span === null ? null : "/v1/statistics/minutes", { params: { query } }, { refresh: 0 });
+  const minutes = useGet(span === null ? null : "/v1/statistics/minutes", { params: { query } }, { refresh: 10_000 });
   if (span === null) {
-    return <span class="muted">no whole minute</span>;
+    return <span class="muted">no whole minute yet</span>;
   }
   if (minutes.error !== undefined) {
     return <span title={minutes.error.message}>{minutes.error.code}</span>;
@@ -133,7 +135,7 @@ function Failures({ name, span }: { name: string; span: Span | null }) {
   }
   const { failures, total } = errorsIn(minutes.data.minutes);
   if (total === 0) {
-    return <span class="muted">nothing recorded</span>;
+    return <span class="muted">no attempts or requests</span>;
   }
   return (
     <span class="figure plugin-figure">

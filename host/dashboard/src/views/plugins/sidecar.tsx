@@ -3,6 +3,7 @@ import { may } from "../../api/access";
 import { ApiError, call } from "../../api/client";
 import { useTagged } from "../../api/use";
 import { confirmChange } from "../../components/confirm";
+import { notifyFailure } from "../../components/notice";
 import { Empty, Section } from "../../components/page";
 import { Problem } from "../../components/problem";
 import { counted } from "../../model/format";
@@ -77,16 +78,12 @@ function Editor({ name, text, tag }: { name: string; text: string; tag: string |
   };
   const attempt = async (change: () => Promise<void>, done: string) => {
     setError(null);
-    try {
-      await change();
-    } catch (failure) {
-      setError(failure instanceof ApiError ? failure : null);
-      throw failure;
-    }
+    await change();
     setDraft(null);
     return done;
   };
-  const save = () => draft !== null && confirmSave(name, draft, attempt);
+  const fail = (failure: unknown) => (failure instanceof ApiError ? setError(failure) : notifyFailure(failure));
+  const save = () => draft !== null && confirmSave(name, draft, attempt, fail);
   return (
     <div class="stack">
       <div class="field">
@@ -111,7 +108,7 @@ function Editor({ name, text, tag }: { name: string; text: string; tag: string |
           Discard draft
         </button>
         {tag !== null && may("remove_sidecar") && (
-          <button type="button" class="danger" onClick={() => confirmRemove(name, tag, attempt)}>
+          <button type="button" class="danger" onClick={() => confirmRemove(name, tag, attempt, fail)}>
             Remove sidecar
           </button>
         )}
@@ -122,7 +119,7 @@ function Editor({ name, text, tag }: { name: string; text: string; tag: string |
 
 type Attempt = (change: () => Promise<void>, done: string) => Promise<string>;
 
-function confirmSave(name: string, draft: Draft, attempt: Attempt) {
+function confirmSave(name: string, draft: Draft, attempt: Attempt, onFailure: (error: unknown) => void) {
   const { added, removed } = changedLines(draft.base, draft.text);
   const lines = `Adds ${counted(added, "line")} and removes ${counted(removed, "line")}.`;
   confirmChange({
@@ -130,15 +127,17 @@ function confirmSave(name: string, draft: Draft, attempt: Attempt) {
     effect: `${lines} The host loads ${name} with the new sidecar. If that fails, the present one stays.`,
     call: `PUT /v1/plugins/${encodeURIComponent(name)}/sidecar`,
     run: () => attempt(() => putSidecar(name, draft.text, draft.tag), `${name} runs with the sidecar.`),
+    onFailure,
   });
 }
 
-function confirmRemove(name: string, tag: string, attempt: Attempt) {
+function confirmRemove(name: string, tag: string, attempt: Attempt, onFailure: (error: unknown) => void) {
   confirmChange({
     title: "Remove sidecar",
     effect: `Deletes the sidecar of ${name}. The host loads ${name} with the defaults: without configuration and grants.`,
     call: `DELETE /v1/plugins/${encodeURIComponent(name)}/sidecar`,
     isDestructive: true,
+    onFailure,
     run: () => {
       const remove = async () => {
         await call("delete", "/v1/plugins/{name}/sidecar", { params: { path: { name }, header: ifMatch(tag) } });

@@ -9,6 +9,7 @@ import { Time } from "../../components/time";
 import { bytes, count, micros, seconds, short } from "../../model/format";
 import { pluginPath, subscriptionPath } from "../../model/paths";
 import { corsOf, corsText } from "../../model/plugin_texts";
+import { utc, withTimes } from "../../model/time";
 import { Capabilities } from "./capabilities";
 
 type Plugin = Schemas["PluginView"];
@@ -142,7 +143,7 @@ const SUBSCRIPTION_COLUMNS: Column<Subscription>[] = [
     title: "Status",
     width: "6rem",
     cell: ({ status, waits_for: reason }) => (
-      <span title={reason ?? undefined}>
+      <span title={reason === null ? undefined : withTimes(reason, utc.value)}>
         <Badge tone={toneOf(status)}>{status}</Badge>
       </span>
     ),

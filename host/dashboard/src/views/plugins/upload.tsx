@@ -10,22 +10,34 @@ import { canaryText, nameOfFile, uploadText } from "../../model/plugin_texts";
 import { Canary } from "./canary";
 import "./plugins.css";
 
-/** Uploads a build. For a plugin that runs, it offers a canary first. */
-export function Upload({ plugin }: { plugin?: string }) {
-  const [installed, setInstalled] = useState(0);
-  return <Choice key={installed} plugin={plugin} onInstalled={() => setInstalled((number) => number + 1)} />;
-}
-
-interface Props {
+interface UploadProps {
   /** The plugin, if the page knows it. */
   plugin?: string;
+  /** Called when the reader has chosen a file, and when no file is chosen any more. */
+  onChoice?: (isChosen: boolean) => void;
+}
+
+/** Uploads a build. For a plugin that runs, it offers a canary first. */
+export function Upload({ plugin, onChoice }: UploadProps) {
+  const [installed, setInstalled] = useState(0);
+  const next = () => {
+    setInstalled((number) => number + 1);
+    onChoice?.(false);
+  };
+  return <Choice key={installed} plugin={plugin} onChoice={onChoice} onInstalled={next} />;
+}
+
+interface Props extends UploadProps {
   onInstalled: () => void;
 }
 
-function Choice({ plugin, onInstalled }: Props) {
+function Choice({ plugin, onChoice, onInstalled }: Props) {
   const [file, setFile] = useState<File | null>(null);
   const [isOver, setOver] = useState(false);
-  const choose = (chosen: File | null | undefined) => setFile(chosen ?? null);
+  const choose = (chosen: File | null | undefined) => {
+    setFile(chosen ?? null);
+    onChoice?.(chosen != null);
+  };
   const drop = (event: DragEvent) => {
     event.preventDefault();
     setOver(false);

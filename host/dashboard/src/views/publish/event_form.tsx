@@ -4,7 +4,7 @@ import { confirmChange } from "../../components/confirm";
 import { documentOf, faultsOf, queryOf, type Draft, type When } from "../../model/draft";
 import { newId } from "../../model/event_copies";
 import { localOf, rfc3339Of } from "../../model/local_time";
-import { utc, zoneName } from "../../model/time";
+import { utc, withTimes, zoneName } from "../../model/time";
 import { Field } from "./field";
 import { Receivers, effectOf, useReceivers } from "./receivers";
 import { Result, type Published } from "./result";
@@ -100,7 +100,7 @@ function publish(draft: Draft, effect: string, done: (published: Published) => v
   const event = documentOf(draft, newId());
   confirmChange({
     title: "Publish",
-    effect: <p>{effect}</p>,
+    effect: <p>{withTimes(effect, utc.value)}</p>,
     call: `POST ${urlOf("/v1/events", { params: { query } })}`,
     run: async () => {
       const result = (await call("post", "/v1/events", {

@@ -7,9 +7,10 @@ import { useQuery } from "../../model/query";
 import { useEvents } from "../events/use_events";
 import { EventForm } from "./event_form";
 import { Routes } from "./routes";
+import { ScenarioFaults } from "./scenario_samples";
 import "./publish.css";
 
-/** Sends events, and shows how to call the routes of plugins. */
+/** Sends events, and calls the routes of plugins. */
 export default function Publish() {
   const template = useQuery().get("template");
   return (
@@ -26,6 +27,7 @@ export default function Publish() {
       <Section title="Call a route">
         <Routes />
       </Section>
+      {(may("publish_events") || may("send_request")) && <ScenarioFaults />}
     </Page>
   );
 }

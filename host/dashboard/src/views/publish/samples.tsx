@@ -4,6 +4,7 @@ import { draftLike, type Draft } from "../../model/draft";
 import { isReservedType } from "../../model/event_copies";
 import { isPattern } from "../../model/pattern";
 import { timeText, utc } from "../../model/time";
+import { ScenarioChoice, useScenarios } from "./scenario_samples";
 
 /** How many recent events are offered. */
 const OFFERED = 20;
@@ -18,8 +19,26 @@ export function useTypes(): string[] {
   return [...new Set([...exact, ...types])].filter((type) => !isReservedType(type)).sort();
 }
 
+/** Events to begin with: from scenarios, and from the log. */
+export function Samples(props: { type: string; onChoose: (draft: Draft) => void }) {
+  const { data } = useScenarios();
+  // The form has no binary data.
+  const events = (data?.samples ?? []).filter(({ event }) => event !== null && event.data_base64 === undefined);
+  return (
+    <div class="publish-beginnings">
+      <RecentEvents {...props} />
+      <ScenarioChoice
+        label="Begin with an event of a scenario"
+        samples={events}
+        textOf={({ event }) => event?.type ?? ""}
+        onChoose={({ event }) => event !== null && props.onChoose(draftLike(event))}
+      />
+    </div>
+  );
+}
+
 /** Recent events to begin with: of the type in the form, or of any. */
-export function Samples({ type, onChoose }: { type: string; onChoose: (draft: Draft) => void }) {
+function RecentEvents({ type, onChoose }: { type: string; onChoose: (draft: Draft) => void }) {
   const id = useId();
   const query = { type: isPattern(type) ? type : undefined, limit: OFFERED };
   const recent = useGet("/v1/events", { params: { query } }, { refresh: 0 });

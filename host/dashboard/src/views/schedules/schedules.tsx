@@ -8,11 +8,13 @@ import { Badge } from "../../components/badge";
 import { confirmChange } from "../../components/confirm";
 import { notifyFailure } from "../../components/notice";
 import { Empty, Facts, Page, Section } from "../../components/page";
+import { PlainTable } from "../../components/plain_table";
 import { Problem } from "../../components/problem";
 import { Table, type Column } from "../../components/table";
 import { Time } from "../../components/time";
-import { loadWords, timeInZone, type InWords } from "../../model/cron";
+import { loadWords, offsetInZone, timeInZone, type InWords } from "../../model/cron";
 import { partsOf } from "../../model/paths";
+import { utc, zoneName } from "../../model/time";
 
 type Schedule = Schemas["ScheduleView"];
 type Delayed = Schemas["ScheduledView"];
@@ -45,7 +47,6 @@ function ScheduleList() {
       )}
       {list.items.length > 0 && (
         <>
-          <p class="muted">Each schedule shows its next occurrence only.</p>
           <ul class="stack">
             {list.items.map((schedule) => (
               <ScheduleCard key={schedule.id} schedule={schedule} inWords={inWords} />
@@ -70,7 +71,7 @@ const MISSED: Record<string, string> = {
 };
 
 function ScheduleCard({ schedule, inWords }: { schedule: Schedule; inWords: InWords | null }) {
-  const { id, cron, timezone, next, paused, missed, type } = schedule;
+  const { id, cron, timezone, upcoming, paused, missed, type } = schedule;
   const { owner } = partsOf(id);
   const zone = timezone ?? "UTC";
   const words = inWords?.(cron) ?? null;
@@ -87,15 +88,34 @@ function ScheduleCard({ schedule, inWords }: { schedule: Schedule; inWords: InWo
             ["In words", inWords !== null && words === null ? "not available" : words],
             ["Cron expression", <code>{cron}</code>],
             ["Time zone", zone],
-            [`Next, in ${zone}`, next === null ? "never" : <span class="figure">{timeInZone(next, zone) ?? next}</span>],
-            ["Next, in your zone", next === null ? null : <Time at={next} />],
+            ["Next", upcoming.length === 0 ? "never" : null],
             ["For missed times", MISSED[missed] === undefined ? missed : `${missed}: ${MISSED[missed]}`],
             ["Event type", <Link href={`/events?type=${encodeURIComponent(type)}`}>{type}</Link>],
             ["Plugin", <Link href={`/plugins/${encodeURIComponent(owner)}`}>{owner}</Link>],
           ]}
         />
+        {upcoming.length > 0 && <Upcoming id={id} times={upcoming} zone={zone} />}
       </article>
     </li>
+  );
+}
+
+/** The next times of a schedule, in its zone and in the reader's. */
+function Upcoming({ id, times, zone }: { id: string; times: string[]; zone: string }) {
+  return (
+    <PlainTable label={`Next times of ${id}`} columns={[`Next times in ${zone}`, "Offset", `In ${zoneName(utc.value)}`]}>
+      <tbody>
+        {times.map((time) => (
+          <tr key={time}>
+            <td class="figure">{timeInZone(time, zone) ?? "unknown to the browser"}</td>
+            <td class="figure">{offsetInZone(time, zone) ?? ""}</td>
+            <td>
+              <Time at={time} />
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </PlainTable>
   );
 }
 
@@ -170,8 +190,8 @@ function columns(): Column<Delayed>[] {
 function confirmCancel({ due, event }: Delayed): void {
   const { source, id, type } = event;
   confirmChange({
-    // The dialog has a button "Cancel", which closes it.
     title: "Cancel the event",
+    decline: "Keep the event",
     effect: (
       <>
         Deletes 1 delayed event of the type {type}, which is due at <Time at={due} />. It never enters the log.

@@ -20,15 +20,14 @@ interface Props {
 
 /** What can be done about a subscription. */
 export function SubscriptionActions({ subscription, open, setSecret, deleted }: Props) {
-  const { id, status, target, held_back_until } = subscription;
+  const { id, resumable, target } = subscription;
   const isOperators = partsOf(id).owner === "operator";
-  const canResume = status === "paused" || held_back_until !== null;
   return (
     <>
-      {status === "active" && may("pause_subscription") && (
+      {!resumable && may("pause_subscription") && (
         <Action act={() => confirmPause(subscription)}>Pause</Action>
       )}
-      {canResume && may("resume_subscription") && (
+      {resumable && may("resume_subscription") && (
         <Action look="primary" act={() => confirmResume(subscription)}>
           Resume
         </Action>

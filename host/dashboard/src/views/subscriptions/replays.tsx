@@ -10,6 +10,7 @@ import { count, counted } from "../../model/format";
 import { partsOf, subscriptionPath } from "../../model/paths";
 import { EMPTY_REPLAY, replayEffect, replayRequestOf, type ReplayDraft } from "../../model/replay";
 import { keepTotal, totalOf } from "../../model/replay_totals";
+import { utc, withTimes } from "../../model/time";
 import { Choice, Field, FormActions } from "../../components/fields";
 
 type View = Schemas["SubscriptionView"];
@@ -157,7 +158,7 @@ function Bounds({ draft, change }: { draft: ReplayDraft; change: (changes: Parti
 function confirmReplay({ id, cursor }: View, request: Schemas["ReplayRequest"], close: () => void): void {
   confirmChange({
     title: "Replay",
-    effect: replayEffect(id, request, cursor),
+    effect: withTimes(replayEffect(id, request, cursor), utc.value),
     call: `POST /v1${subscriptionPath(id)}/replay ${JSON.stringify(request)}`,
     run: async () => {
       const { replay, events } = await call("post", "/v1/subscriptions/{owner}/{name}/replay", {

@@ -12,6 +12,7 @@ import { count, seconds } from "../../model/format";
 import { partsOf } from "../../model/paths";
 import { useQuery } from "../../model/query";
 import { filterInWords, rulesInWords } from "../../model/rules";
+import { utc, withTimes } from "../../model/time";
 import { SubscriptionActions } from "./actions";
 import { Deliveries } from "./deliveries";
 import { SubscriptionForm } from "./form";
@@ -97,7 +98,7 @@ function Status({ view }: { view: View }) {
       <Facts
         rows={[
           ["Status", <Badge tone={toneOf(status)}>{status}</Badge>],
-          ["Does not deliver because", waits_for],
+          ["Does not deliver because", waits_for && withTimes(waits_for, utc.value)],
           ["Endpoint on hold until", held_back_until && <Time at={held_back_until} />],
           ["Backlog", count(view.backlog)],
           ["Lag", lag_seconds === null ? "none" : seconds(lag_seconds)],

@@ -11,6 +11,7 @@ import { count, counted, seconds } from "../../model/format";
 import { subscriptionPath } from "../../model/paths";
 import { useQuery, type QueryValues } from "../../model/query";
 import { SHOWN, isShown, blockOf, type SubscriptionFilter } from "../../model/waiting";
+import { utc, withTimes } from "../../model/time";
 import { SubscriptionForm } from "./form";
 
 type Subscription = Schemas["SubscriptionView"];
@@ -67,7 +68,10 @@ const COLUMNS: Column<Subscription>[] = [
     title: "Reason",
     width: "minmax(8rem, 2fr)",
     isSecondary: true,
-    cell: (subscription) => <span title={blockOf(subscription) ?? undefined}>{blockOf(subscription) ?? ""}</span>,
+    cell: (subscription) => {
+      const block = withTimes(blockOf(subscription) ?? "", utc.value);
+      return <span title={block}>{block}</span>;
+    },
   },
 ];
 

@@ -5,144 +5,99 @@ use rusqlite::{Connection, params};
 
 use super::super::schema::GROUP_MARK_SUMMED;
 use super::dead_letters::LAST_DIGEST;
-use super::{signed, unsigned};
+use super::unsigned;
+use crate::bus::engine::store::encoding::{decode_group_status, encode_group_status, signed};
+use crate::bus::engine::store::*;
 use crate::bus::{DeadLetterFilter, DeadLetterGroup, DeadLetterId, GroupStatus, StoreError};
 use crate::clock::Timestamp;
 use crate::subscription::SubscriptionId;
 
-/// With at most this many marks, stale ones are not looked for, because that reads all dead letters.
-const FEW_MARKS: i64 = if cfg!(test) { 1 } else { 1_000 };
-/// The most marks that are deleted at a time.
-const STALE_LIMIT: u32 = 100;
-
-/// The number that stands for a status.
-const fn number_of(status: GroupStatus) -> i64 {
-    match status {
-        GroupStatus::Open => 0,
-        GroupStatus::Resolved => 1,
-        GroupStatus::Ignored => 2,
-    }
-}
-
 impl ToSql for GroupStatus {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(number_of(*self).into())
+        Ok(encode_group_status(*self).into())
     }
 }
 
 impl FromSql for GroupStatus {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        match value.as_i64()? {
-            0 => Ok(Self::Open),
-            1 => Ok(Self::Resolved),
-            2 => Ok(Self::Ignored),
-            other => Err(FromSqlError::OutOfRange(other)),
-        }
+        let number = value.as_i64()?;
+        decode_group_status(number).ok_or(FromSqlError::OutOfRange(number))
     }
 }
 
-/// The mark of a group.
-pub(in super::super) struct GroupMark<'a> {
-    pub(in super::super) subscription: i64,
-    pub(in super::super) cause: &'a str,
-    pub(in super::super) signature: &'a str,
-    pub(in super::super) digest: Option<&'a str>,
-    pub(in super::super) status: GroupStatus,
-    pub(in super::super) since: Timestamp,
-    pub(in super::super) by: &'a str,
-}
-
-/// Writes the mark of a group, in place of an earlier one.
-pub(in super::super) fn put_group_mark(connection: &Connection, mark: &GroupMark<'_>) -> Result<(), StoreError> {
-    let GroupMark { subscription, cause, signature, digest, status, since, by } = mark;
-    let digest = digest.unwrap_or_default();
-    connection
-        .prepare_cached(
+impl GroupMarkRows for Connection {
+    fn put_group_mark(&self, mark: &GroupMark<'_>) -> Result<(), StoreError> {
+        let GroupMark { subscription, cause, signature, digest, status, since, by } = mark;
+        let digest = digest.unwrap_or_default();
+        self.prepare_cached(
             "INSERT INTO group_marks (subscription, cause, signature, digest, status, since, set_by, newest, sum)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, (SELECT ifnull(max(number), 0) FROM dead_letters), 0)
              ON CONFLICT (subscription, cause, signature, digest) DO UPDATE
              SET status = excluded.status, since = excluded.since, set_by = excluded.set_by, newest = excluded.newest",
         )?
         .execute(params![subscription, cause, signature, digest, status, signed(since.0), by])?;
-    connection
-        .prepare_cached(&format!(
+        self.prepare_cached(&format!(
             "UPDATE group_marks SET sum = checksum({GROUP_MARK_SUMMED})
              WHERE subscription = ?1 AND cause = ?2 AND signature = ?3 AND digest = ?4"
         ))?
         .execute(params![subscription, cause, signature, digest])?;
-    Ok(())
-}
-
-/// Marks that are no longer needed.
-#[derive(Default)]
-pub(in super::super) struct StaleMarks {
-    /// The number of each, and since when it is there.
-    marks: Vec<(i64, i64)>,
-    /// The newest dead letter when they were found.
-    newest: i64,
-}
-
-/// Marks of groups without dead letters, if there are many marks: those that have no effect, and those of groups that were
-/// ignored before a time. A bounded number of them.
-pub(in super::super) fn stale_group_marks(
-    connection: &Connection,
-    ignored_before: Timestamp,
-) -> Result<StaleMarks, StoreError> {
-    let moment = connection.unchecked_transaction()?;
-    let count: i64 = moment.query_row("SELECT count(*) FROM group_marks", [], |row| row.get(0))?;
-    if count <= FEW_MARKS {
-        return Ok(StaleMarks::default());
+        Ok(())
     }
-    let newest = moment.query_row("SELECT ifnull(max(number), 0) FROM dead_letters", [], |row| row.get(0))?;
-    // One scan computes the groups of all dead letters.
-    let sql = format!(
-        "WITH present AS MATERIALIZED (
+
+    fn stale_group_marks(&self, ignored_before: Timestamp) -> Result<StaleMarks, StoreError> {
+        let moment = self.unchecked_transaction()?;
+        let count: i64 = moment.query_row("SELECT count(*) FROM group_marks", [], |row| row.get(0))?;
+        if count <= FEW_MARKS {
+            return Ok(StaleMarks::default());
+        }
+        let newest = moment.query_row("SELECT ifnull(max(number), 0) FROM dead_letters", [], |row| row.get(0))?;
+        // One scan computes the groups of all dead letters.
+        let sql = format!(
+            "WITH present AS MATERIALIZED (
            SELECT DISTINCT d.subscription AS subscription, d.cause AS cause, failure_signature(d.reason) AS signature,
              ifnull({LAST_DIGEST}, '') AS digest FROM dead_letters d)
          SELECT m.number, m.since FROM group_marks m LEFT JOIN present p ON p.subscription = m.subscription
            AND p.cause = m.cause AND p.signature = m.signature AND p.digest = m.digest
-         WHERE p.subscription IS NULL AND (m.status IS NOT ?1 OR m.since < ?2) ORDER BY m.number LIMIT {STALE_LIMIT}"
-    );
-    let mut statement = moment.prepare_cached(&sql)?;
-    let marks = statement
-        .query_map(params![GroupStatus::Ignored, signed(ignored_before.0)], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let marks = marks.collect::<Result<_, _>>()?;
-    Ok(StaleMarks { marks, newest })
-}
-
-/// Deletes marks, unless they have changed since they were found, or a dead letter may have joined their groups.
-pub(in super::super) fn delete_group_marks(connection: &Connection, stale: &StaleMarks) -> Result<(), StoreError> {
-    let mut delete = connection.prepare_cached(
-        "DELETE FROM group_marks WHERE number = ?1 AND since = ?2 AND NOT EXISTS (
-           SELECT 1 FROM dead_letters d WHERE d.number > ?3 AND d.subscription = group_marks.subscription)",
-    )?;
-    for (number, since) in &stale.marks {
-        delete.execute([*number, *since, stale.newest])?;
+         WHERE p.subscription IS NULL AND (m.status IS NOT ?1 OR m.since < ?2) ORDER BY m.number LIMIT {STALE_MARKS_LIMIT}"
+        );
+        let mut statement = moment.prepare_cached(&sql)?;
+        let marks = statement
+            .query_map(params![GroupStatus::Ignored, signed(ignored_before.0)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let marks = marks.collect::<Result<_, _>>()?;
+        Ok(StaleMarks { marks, newest })
     }
-    Ok(())
-}
 
-/// Deletes the marks of a subscription.
-pub(in super::super) fn delete_group_marks_of(connection: &Connection, subscription: i64) -> Result<(), StoreError> {
-    connection.prepare_cached("DELETE FROM group_marks WHERE subscription = ?1")?.execute([subscription])?;
-    Ok(())
-}
+    fn delete_group_marks(&self, stale: &StaleMarks) -> Result<(), StoreError> {
+        let mut delete = self.prepare_cached(
+            "DELETE FROM group_marks WHERE number = ?1 AND since = ?2 AND NOT EXISTS (
+           SELECT 1 FROM dead_letters d WHERE d.number > ?3 AND d.subscription = group_marks.subscription)",
+        )?;
+        for (number, since) in &stale.marks {
+            delete.execute([*number, *since, stale.newest])?;
+        }
+        Ok(())
+    }
 
-/// Groups of dead letters that failed alike, the largest first.
-pub(in super::super) fn dead_letter_groups(
-    connection: &Connection,
-    filter: &DeadLetterFilter,
-    status: Option<GroupStatus>,
-    limit: usize,
-) -> Result<Vec<DeadLetterGroup>, StoreError> {
-    let (conditions, mut values) = super::dead_letters::conditions(filter);
-    let (wanted, limit_at) = (values.len() + 1, values.len() + 2);
-    values.push(status.map_or(Value::Null, |status| number_of(status).into()));
-    values.push(signed(limit as u64).into());
-    // A dead letter that is newer than the mark of a resolved group opens it again. One scan computes the groups.
-    let has_recurred = format!("m.status IS {} AND g.sample > m.newest", number_of(GroupStatus::Resolved));
-    let sql = format!(
-        "WITH letters AS MATERIALIZED (
+    fn delete_group_marks_of(&self, subscription: i64) -> Result<(), StoreError> {
+        self.prepare_cached("DELETE FROM group_marks WHERE subscription = ?1")?.execute([subscription])?;
+        Ok(())
+    }
+
+    fn dead_letter_groups(
+        &self,
+        filter: &DeadLetterFilter,
+        status: Option<GroupStatus>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetterGroup>, StoreError> {
+        let (conditions, mut values) = super::dead_letters::conditions(filter);
+        let (wanted, limit_at) = (values.len() + 1, values.len() + 2);
+        values.push(status.map_or(Value::Null, |status| encode_group_status(status).into()));
+        values.push(signed(limit as u64).into());
+        // A dead letter that is newer than the mark of a resolved group opens it again. One scan computes the groups.
+        let has_recurred =
+            format!("m.status IS {} AND g.sample > m.newest", encode_group_status(GroupStatus::Resolved));
+        let sql = format!(
+            "WITH letters AS MATERIALIZED (
            SELECT d.subscription AS subscription, s.owner AS owner, s.name AS name, d.cause AS cause,
              failure_signature(d.reason) AS signature, {LAST_DIGEST} AS digest, d.number AS number,
              d.buried_at AS buried_at
@@ -162,23 +117,24 @@ pub(in super::super) fn dead_letter_groups(
          FROM groups g LEFT JOIN group_marks m ON m.number = g.mark
          WHERE ?{wanted} IS NULL OR present = ?{wanted}
          ORDER BY g.count DESC, g.sample DESC LIMIT ?{limit_at}"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(rusqlite::params_from_iter(values), |row| {
-        let status_since: Option<i64> = row.get(10)?;
-        Ok(DeadLetterGroup {
-            subscription: SubscriptionId { owner: row.get(0)?, name: row.get(1)? },
-            cause: row.get(2)?,
-            signature: row.get(3)?,
-            digest: row.get(4)?,
-            count: unsigned(row, 5)?,
-            first: Timestamp(unsigned(row, 6)?),
-            last: Timestamp(unsigned(row, 7)?),
-            sample: DeadLetterId::new(row.get(8)?),
-            status: row.get(9)?,
-            status_since: status_since.and_then(|since| u64::try_from(since).ok()).map(Timestamp),
-            status_by: row.get(11)?,
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+        );
+        let mut statement = self.prepare_cached(&sql)?;
+        let rows = statement.query_map(rusqlite::params_from_iter(values), |row| {
+            let status_since: Option<i64> = row.get(10)?;
+            Ok(DeadLetterGroup {
+                subscription: SubscriptionId { owner: row.get(0)?, name: row.get(1)? },
+                cause: row.get(2)?,
+                signature: row.get(3)?,
+                digest: row.get(4)?,
+                count: unsigned(row, 5)?,
+                first: Timestamp(unsigned(row, 6)?),
+                last: Timestamp(unsigned(row, 7)?),
+                sample: DeadLetterId::new(row.get(8)?),
+                status: row.get(9)?,
+                status_since: status_since.and_then(|since| u64::try_from(since).ok()).map(Timestamp),
+                status_by: row.get(11)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
 }

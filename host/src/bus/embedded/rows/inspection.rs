@@ -1,66 +1,22 @@
 //! What operators see of deliveries and cause trees.
 
-use std::collections::BTreeMap;
-
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::events::{EVENT_COLUMNS, EVENT_WIDTH, EVENTS, logged, query};
-use super::pending::{PENDING, due_from_column, waiting};
-use super::{from_json_column, signed};
-use crate::bus::window::{Due, PendingDelivery};
+use super::from_json_column;
+use super::pending::{PENDING, waiting};
+use crate::bus::engine::store::encoding::{decode_due, signed};
+use crate::bus::engine::store::*;
 use crate::bus::{DeadLetterId, FailedAttempt, StoreError};
 use crate::event::{CauseTreeId, LoggedEvent, Position};
-
-/// The event at a position.
-pub(in super::super) fn event_at(
-    connection: &Connection,
-    position: Position,
-) -> Result<Option<LoggedEvent>, StoreError> {
-    Ok(query(connection, "WHERE e.position = ?1", [signed(position.0)])?.pop())
-}
-
-/// The events of a cause tree after a position, in order.
-pub(in super::super) fn events_in_tree(
-    connection: &Connection,
-    tree: &CauseTreeId,
-    after: Option<Position>,
-    limit: usize,
-) -> Result<Vec<LoggedEvent>, StoreError> {
-    let after = signed(after.unwrap_or_default().0);
-    let mut found = query(
-        connection,
-        "WHERE e.id = ?1 AND e.source = ?2 AND e.extensions ->> '$.correlationid' IS NULL AND e.position > ?3",
-        params![tree.id, tree.source, after],
-    )?;
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT {EVENT_COLUMNS} FROM {} WHERE e.extensions ->> '$.correlationid' IS NOT NULL
-         AND e.extensions ->> '$.correlationid' = ?1 AND e.position > ?3
-         AND e.extensions ->> '$.correlationsource' IS ?2 ORDER BY e.position LIMIT ?4",
-        by_correlation()
-    ))?;
-    let rows = statement.query_map(params![tree.id, tree.source, after, signed(limit as u64)], logged)?;
-    found.extend(rows.collect::<Result<Vec<_>, _>>()?);
-    // The first event was stored before those that it caused, unless its producer named a tree that had begun.
-    found.sort_by_key(|logged| logged.position);
-    found.truncate(limit);
-    Ok(found)
-}
 
 /// The events, by the index of cause trees.
 pub(super) fn by_correlation() -> String {
     EVENTS.replacen("events e", "events e INDEXED BY events_by_correlation", 1)
 }
 
-/// A delivery that has a row.
-pub(in super::super) struct StoredDelivery {
-    pub(in super::super) delivery: PendingDelivery,
-    pub(in super::super) due: Due,
-    /// The last failed attempt.
-    pub(in super::super) last: Option<FailedAttempt>,
-}
-
 fn stored(row: &Row<'_>) -> rusqlite::Result<StoredDelivery> {
-    let due = due_from_column(row.get(EVENT_WIDTH + 5)?);
+    let due = decode_due(row.get(EVENT_WIDTH + 5)?);
     let history: String = row.get(EVENT_WIDTH + 6)?;
     let mut history: Vec<FailedAttempt> = from_json_column(EVENT_WIDTH + 6, &history)?;
     Ok(StoredDelivery { delivery: waiting(row)?, due, last: history.pop() })
@@ -80,72 +36,74 @@ fn stored_deliveries(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The deliveries of an event that have rows, by subscription.
-pub(in super::super) fn pending_of_event(
-    connection: &Connection,
-    position: Position,
-) -> Result<BTreeMap<i64, StoredDelivery>, StoreError> {
-    let rows = stored_deliveries(connection, "p.position = ?1", [signed(position.0)])?;
-    Ok(rows.into_iter().collect())
-}
-
-/// The deliveries of a subscription that have rows, from a position on, in order.
-pub(in super::super) fn pending_from(
-    connection: &Connection,
-    subscription: i64,
-    from: Position,
-    limit: usize,
-) -> Result<Vec<StoredDelivery>, StoreError> {
-    let rows = stored_deliveries(
-        connection,
-        "p.subscription = ?1 AND p.position >= ?2 ORDER BY p.position LIMIT ?3",
-        params![subscription, signed(from.0), signed(limit as u64)],
-    )?;
-    Ok(rows.into_iter().map(|(_, stored)| stored).collect())
-}
-
-/// The position of the first row of a key, in the order of the log.
-pub(in super::super) fn first_position_of_key(
-    connection: &Connection,
-    subscription: i64,
-    key: &str,
-) -> Result<Option<Position>, StoreError> {
-    let mut statement =
-        connection.prepare_cached("SELECT min(position) FROM pending WHERE subscription = ?1 AND key = ?2")?;
-    let first: Option<i64> = statement.query_row(params![subscription, key], |row| row.get(0))?;
-    Ok(first.map(|first| Position(u64::try_from(first).unwrap_or(0))))
-}
-
-/// A dead letter of an event.
-pub(in super::super) struct LetterOfEvent {
-    pub(in super::super) number: DeadLetterId,
-    pub(in super::super) subscription: i64,
-    pub(in super::super) replay: bool,
-}
-
-/// The dead letters of an event, oldest first.
-pub(in super::super) fn dead_letters_of_event(
-    connection: &Connection,
-    position: Position,
-) -> Result<Vec<LetterOfEvent>, StoreError> {
+fn event_dead_letters(connection: &Connection, position: Position) -> Result<Vec<EventDeadLetter>, StoreError> {
     let mut statement = connection
         .prepare_cached("SELECT number, subscription, replay FROM dead_letters WHERE position = ?1 ORDER BY number")?;
     let rows = statement.query_map([signed(position.0)], |row| {
-        Ok(LetterOfEvent { number: DeadLetterId::new(row.get(0)?), subscription: row.get(1)?, replay: row.get(2)? })
+        Ok(EventDeadLetter { number: DeadLetterId::new(row.get(0)?), subscription: row.get(1)?, replay: row.get(2)? })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The oldest dead letter that parks a key.
-pub(in super::super) fn parking_letter(
-    connection: &Connection,
-    subscription: i64,
-    key: &str,
-) -> Result<Option<DeadLetterId>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT number FROM dead_letters WHERE subscription = ?1 AND parks AND key = ?2 ORDER BY number LIMIT 1",
-    )?;
-    Ok(statement.query_row(params![subscription, key], |row| row.get(0)).optional()?.map(DeadLetterId::new))
+impl InspectionRows for Connection {
+    fn event_at(&self, position: Position) -> Result<Option<LoggedEvent>, StoreError> {
+        Ok(query(self, "WHERE e.position = ?1", [signed(position.0)])?.pop())
+    }
+
+    fn events_in_tree(
+        &self,
+        tree: &CauseTreeId,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<LoggedEvent>, StoreError> {
+        let after = signed(after.unwrap_or_default().0);
+        let mut found = query(
+            self,
+            "WHERE e.id = ?1 AND e.source = ?2 AND e.extensions ->> '$.correlationid' IS NULL AND e.position > ?3",
+            params![tree.id, tree.source, after],
+        )?;
+        let mut statement = self.prepare_cached(&format!(
+            "SELECT {EVENT_COLUMNS} FROM {} WHERE e.extensions ->> '$.correlationid' IS NOT NULL
+         AND e.extensions ->> '$.correlationid' = ?1 AND e.position > ?3
+         AND e.extensions ->> '$.correlationsource' IS ?2 ORDER BY e.position LIMIT ?4",
+            by_correlation()
+        ))?;
+        let rows = statement.query_map(params![tree.id, tree.source, after, signed(limit as u64)], logged)?;
+        found.extend(rows.collect::<Result<Vec<_>, _>>()?);
+        // The first event was stored before those that it caused, unless its producer named a tree that had begun.
+        found.sort_by_key(|logged| logged.position);
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    fn delivery_rows(&self, position: Position) -> Result<EventDeliveryRows, StoreError> {
+        let moment = self.unchecked_transaction()?;
+        let pending = stored_deliveries(&moment, "p.position = ?1", [signed(position.0)])?.into_iter().collect();
+        Ok(EventDeliveryRows { pending, letters: event_dead_letters(&moment, position)? })
+    }
+
+    fn pending_from(&self, subscription: i64, from: Position, limit: usize) -> Result<Vec<StoredDelivery>, StoreError> {
+        let rows = stored_deliveries(
+            self,
+            "p.subscription = ?1 AND p.position >= ?2 ORDER BY p.position LIMIT ?3",
+            params![subscription, signed(from.0), signed(limit as u64)],
+        )?;
+        Ok(rows.into_iter().map(|(_, stored)| stored).collect())
+    }
+
+    fn first_position_of_key(&self, subscription: i64, key: &str) -> Result<Option<Position>, StoreError> {
+        let mut statement =
+            self.prepare_cached("SELECT min(position) FROM pending WHERE subscription = ?1 AND key = ?2")?;
+        let first: Option<i64> = statement.query_row(params![subscription, key], |row| row.get(0))?;
+        Ok(first.map(|first| Position(u64::try_from(first).unwrap_or(0))))
+    }
+
+    fn parking_letter(&self, subscription: i64, key: &str) -> Result<Option<DeadLetterId>, StoreError> {
+        let mut statement = self.prepare_cached(
+            "SELECT number FROM dead_letters WHERE subscription = ?1 AND parks AND key = ?2 ORDER BY number LIMIT 1",
+        )?;
+        Ok(statement.query_row(params![subscription, key], |row| row.get(0)).optional()?.map(DeadLetterId::new))
+    }
 }
 
 #[cfg(test)]

@@ -16,23 +16,10 @@ mod state;
 mod subscriptions;
 mod usage;
 
-pub(super) use dead_letters::*;
-pub(super) use events::*;
-pub(super) use group_marks::*;
-pub(super) use holds::*;
-pub(super) use inspection::*;
-pub(super) use pending::*;
-pub(super) use scheduled::*;
-pub(super) use searches::*;
-pub(super) use sequences::*;
-pub(super) use state::*;
-pub(super) use subscriptions::*;
-pub(super) use usage::*;
-
 use rusqlite::{Connection, Row};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::error::EngineError;
+use super::error::EmbeddedError;
 use crate::bus::StoreError;
 
 /// Begins or ends a transaction, by a statement that is compiled once for each connection.
@@ -41,20 +28,12 @@ pub(super) fn transact(connection: &Connection, statement: &str) -> Result<(), S
     Ok(())
 }
 
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
 fn unsigned(row: &Row<'_>, index: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(index).map(|number| u64::try_from(number).unwrap_or(0))
 }
 
 fn parse<T: for<'a> Deserialize<'a>>(text: &str) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(|error| EngineError::Damaged(format!("`{text}`: {error}")).into())
-}
-
-pub(super) fn to_json<T: Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("the bus's own types have string keys and cannot fail to be written")
+    serde_json::from_str(text).map_err(|error| EmbeddedError::Damaged(format!("`{text}`: {error}")).into())
 }
 
 fn from_json_column<T: for<'a> Deserialize<'a>>(index: usize, text: &str) -> rusqlite::Result<T> {

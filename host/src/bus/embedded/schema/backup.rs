@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::super::error::EngineError;
+use super::super::error::EmbeddedError;
 use crate::bus::StoreError;
 use crate::clock::Timestamp;
 use crate::files;
@@ -23,7 +23,7 @@ pub(super) fn make(connection: &Connection, store: &Path, version: i64, now: Tim
     }
     let time = now.to_string().replace(['-', ':'], "");
     let path = directory.join(format!("{}{time}.db", prefix(version)));
-    let failed = |error| EngineError::Backup { path: path.clone(), error: Box::new(error) };
+    let failed = |error| EmbeddedError::Backup { path: path.clone(), error: Box::new(error) };
     check_space(size_of(connection)?, files::disk_space(directory).map_err(|error| failed(error.into()))?.free)?;
     copy(connection, &path).map_err(failed)?;
     Ok(path)
@@ -46,7 +46,7 @@ pub(super) fn copy_into(connection: &Connection, path: &Path) -> Result<(), Stor
     let directory = directory_of(path);
     let (needed, free) = (size_of(connection)?.saturating_add(SPARE_BYTES), files::disk_space(directory)?.free);
     if free < needed {
-        return Err(EngineError::NoSpaceForCopy { directory: directory.to_owned(), needed, free }.into());
+        return Err(EmbeddedError::NoSpaceForCopy { directory: directory.to_owned(), needed, free }.into());
     }
     write(connection, path)
 }
@@ -100,7 +100,7 @@ fn write(connection: &Connection, path: &Path) -> Result<(), StoreError> {
 /// The copy is at most as large as the store, and so are the changes of the upgrade.
 fn check_space(size: u64, free: u64) -> Result<(), StoreError> {
     let needed = size.saturating_mul(2).saturating_add(SPARE_BYTES);
-    if free < needed { Err(EngineError::NoSpaceForBackup { needed, free }.into()) } else { Ok(()) }
+    if free < needed { Err(EmbeddedError::NoSpaceForBackup { needed, free }.into()) } else { Ok(()) }
 }
 
 fn size_of(connection: &Connection) -> Result<u64, StoreError> {

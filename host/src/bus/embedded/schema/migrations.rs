@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
-use super::super::error::EngineError;
+use super::super::error::EmbeddedError;
 use super::{FIRST_TABLES, backup};
 use crate::bus::StoreError;
 use crate::bus::embedded::{foreign, integrity};
@@ -195,15 +195,15 @@ pub(super) fn version(connection: &Connection) -> Result<i64, StoreError> {
 
 /// Refuses a store of another program, and one for which there are no steps.
 pub(super) fn check(connection: &Connection, path: &Path, migrations: &[Migration]) -> Result<(), StoreError> {
-    let (found, known) = (version(connection)?, newest(migrations));
+    let (found, newest) = (version(connection)?, newest(migrations));
     foreign::check_tables(connection, found)?;
-    if found > known {
+    if found > newest {
         let writer = writer(connection, found);
-        let backup = backup::newest_of(path, known);
-        return Err(EngineError::Newer { found, known, own: OWN, writer, backup }.into());
+        let backup = backup::newest_of(path, newest);
+        return Err(EmbeddedError::Newer { found, newest, own: OWN, writer, backup }.into());
     }
     if found != 0 && found < FIRST {
-        return Err(EngineError::Older { found, first: FIRST, own: OWN }.into());
+        return Err(EmbeddedError::Older { found, first: FIRST, own: OWN }.into());
     }
     Ok(())
 }

@@ -216,7 +216,7 @@ fn text(text: &str) -> String {
 }
 
 /// The headers by name, without the content type that `json` implies. Values of one name are joined (RFC 9110, section
-/// 5.3), except cookies, of which the last one is kept. Also returns the name of the cookies' header, if it is repeated.
+/// 5.3), except cookies: only the last one is kept. Also returns the name of the cookies' header, if it is repeated.
 fn merged(headers: &[HeaderView], has_json: bool) -> (Map<String, Value>, Option<&'static str>) {
     const COOKIE: &str = "set-cookie";
     let mut merged: BTreeMap<&str, String> = BTreeMap::new();

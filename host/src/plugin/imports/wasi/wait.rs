@@ -20,17 +20,19 @@ const ERROR: &str = "wasi:io/error@0.2.12";
 
 /// Replaces `wasi:io/poll` and `wasi:io/streams`, which would wait without a limit.
 pub(super) fn link(linker: &mut Linker<InvocationContext>) -> Result<()> {
-    linker.allow_shadowing(true);
     poll::add_to_linker::<_, DeadlineView>(linker, waiting)?;
     streams::add_to_linker::<_, DeadlineView>(linker, waiting)?;
-    // A guest must not see the host's backtrace.
+    Ok(())
+}
+
+/// Replaces the text of an error, because a guest must not see the host's backtrace.
+pub(super) fn link_errors(linker: &mut Linker<InvocationContext>) -> Result<()> {
     linker.instance(ERROR)?.func_wrap(
         "[method]error.to-debug-string",
         |store: StoreContextMut<'_, InvocationContext>, (error,): (Resource<IoError>,)| {
             Ok((format!("{:#}", store.data().table.get(&error)?),))
         },
     )?;
-    linker.allow_shadowing(false);
     Ok(())
 }
 

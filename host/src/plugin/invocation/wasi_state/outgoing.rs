@@ -17,12 +17,12 @@ use super::{BODY_CHUNK_BYTES, FIELDS_BYTES};
 use crate::outbound::{self, Fault, Outbound, SendError};
 use crate::plugin::bindings::wasi::logging::logging::Level;
 use crate::plugin::invocation::Run;
-use crate::plugin::invocation::exchanges::OpenExchange;
 use crate::plugin::invocation::log::InvocationLog;
+use crate::plugin::invocation::response_recorder::ResponseRecording;
 use crate::plugin::manifest::settings::Settings;
 use crate::usage::OutboundCall;
 
-/// The context of its log lines.
+/// The context of the log lines of this interface.
 const CONTEXT: &str = "wasi:http";
 /// How long a request waits for its response, and for each part of it, unless the component sets a timeout. The
 /// invocation's deadline ends it sooner.
@@ -64,6 +64,10 @@ impl WasiHttpHooks for Outgoing {
         BODY_CHUNK_BYTES
     }
 
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK_BYTES
+    }
+
     fn send_request(
         &mut self,
         request: Request<WasiBody>,
@@ -81,7 +85,7 @@ impl WasiHttpHooks for Outgoing {
 
 impl RequestContext {
     async fn send(self, mut request: Request<WasiBody>, options: RequestOptions) -> Result<Response<WasiBody>, Error> {
-        let exchange = self.log.exchanges.begin(request.uri());
+        let recording = self.log.response_recorder.begin(request.uri());
         let (method, url) = (request.method().clone(), request.uri().clone());
         let host = url.host().unwrap_or_default().to_owned();
         let span = self.log.client.begin(request.headers_mut(), &method, &url);
@@ -93,38 +97,38 @@ impl RequestContext {
         let wait = options.connect_timeout.unwrap_or_default() + options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT);
         let sending = self.outbound.send_within(request.map(body), &self.settings.http, options.connect_timeout);
         let started = Instant::now();
-        let record = |result: Result<u16, String>, exchange: Option<OpenExchange>| {
+        let record = |result: Result<u16, String>, recording: Option<ResponseRecording>| {
             if let Some(span) = span {
                 span.end(result.as_ref().copied().map_err(String::as_str));
             }
             let (method, host, took) = (method.to_string(), host.clone(), started.elapsed());
-            self.log.record_call(OutboundCall { method, host, result, took, exchange: None }, exchange);
+            self.log.record_call(OutboundCall { method, host, result, took, recorded_response: None }, recording);
         };
         let response = match timeout(wait, sending).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
-                // The others have no grant, or are malformed.
+                // A request that was not sent has no grant, or is malformed.
                 let was_sent = matches!(error, SendError::Unreachable(..) | SendError::Broken(..));
-                record(Err(error.to_string()), exchange.filter(|_| was_sent));
+                record(Err(error.to_string()), recording.filter(|_| was_sent));
                 self.log.add(Level::Warn, CONTEXT, &format!("{method} to {host} failed: {error}"));
                 return Err(code(&error));
             }
             Err(_) => {
-                record(Err("timed out".to_owned()), exchange);
+                record(Err("timed out".to_owned()), recording);
                 self.log.add(Level::Warn, CONTEXT, &format!("{method} to {host} timed out"));
                 return Err(Error::HttpResponseTimeout);
             }
         };
-        if let Some(exchange) = &exchange {
-            exchange.headers(response.headers());
+        if let Some(recording) = &recording {
+            recording.headers(response.headers());
         }
-        record(Ok(response.status().as_u16()), exchange.clone());
+        record(Ok(response.status().as_u16()), recording.clone());
         let response = bounded(response)?;
         let status = response.status().as_u16();
         self.log.add(Level::Debug, CONTEXT, &format!("{method} to {host} returned {status}"));
         let between = options.between_bytes_timeout.unwrap_or(DEFAULT_TIMEOUT);
         Ok(response.map(|body| {
-            let incoming = Incoming { body, between, late: Box::pin(sleep(between)), exchange, _permit: permit };
+            let incoming = Incoming { body, between, late: Box::pin(sleep(between)), recording, _permit: permit };
             incoming.record_end();
             incoming.boxed_unsync()
         }))
@@ -152,7 +156,8 @@ fn code(error: &SendError) -> Error {
         SendError::Denied(_) => Error::HttpRequestDenied,
         SendError::Own(_) => Error::LoopDetected,
         SendError::Malformed(_) => Error::HttpRequestUriInvalid,
-        // The standard has a text for the answer of a name server, which tells the author what to grant.
+        // The standard's error for a failed name lookup has a text. It carries the reason, which tells the author what
+        // to grant.
         SendError::Unreachable(Fault::Name, reason) => {
             let reason = reason.rsplit(": ").next().unwrap_or(reason).to_owned();
             Error::DnsError { rcode: Some(reason), info_code: None }
@@ -186,30 +191,30 @@ struct Incoming {
     between: Duration,
     late: Pin<Box<Sleep>>,
     /// Records what the component reads.
-    exchange: Option<OpenExchange>,
+    recording: Option<ResponseRecording>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Incoming {
     /// Records a part that the component reads.
     fn record<E>(&self, frame: Option<&Result<Frame<Bytes>, E>>) {
-        let Some(exchange) = &self.exchange else { return };
+        let Some(recording) = &self.recording else { return };
         match frame {
             Some(Ok(frame)) => {
                 if let Some(part) = frame.data_ref() {
-                    exchange.append(part);
+                    recording.append(part);
                 }
                 self.record_end();
             }
-            None => exchange.complete(),
-            Some(Err(_)) => exchange.fail(),
+            None => recording.complete(),
+            Some(Err(_)) => recording.fail(),
         }
     }
 
-    /// Records the end, if the last part has been read. A component may not ask for more.
+    /// Records the end if the last part has been read, because a component may stop reading there.
     fn record_end(&self) {
-        if let Some(exchange) = self.exchange.as_ref().filter(|_| self.body.is_end_stream()) {
-            exchange.complete();
+        if let Some(recording) = self.recording.as_ref().filter(|_| self.body.is_end_stream()) {
+            recording.complete();
         }
     }
 }
@@ -224,7 +229,7 @@ impl Body for Incoming {
         if let Poll::Ready(frame) = &polled {
             this.record(frame.as_ref());
         }
-        let Self { between, late, exchange, .. } = this;
+        let Self { between, late, recording, .. } = this;
         match polled {
             Poll::Ready(frame) => {
                 late.as_mut().reset(Instant::now() + *between);
@@ -234,7 +239,7 @@ impl Body for Incoming {
                 Poll::Ready(frame.map(|frame| frame.map_err(broken)))
             }
             Poll::Pending => late.as_mut().poll(cx).map(|()| {
-                exchange.iter().for_each(OpenExchange::fail);
+                recording.iter().for_each(ResponseRecording::fail);
                 Some(Err(Error::ConnectionReadTimeout))
             }),
         }

@@ -1,9 +1,13 @@
 //! The output of a guest: each line becomes a log line, and the end of its standard error explains a failure.
 
 use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
 use hyper::body::Bytes;
+use tokio::io::AsyncWrite;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
@@ -110,7 +114,7 @@ impl State {
     }
 }
 
-/// How many of the bytes are complete UTF-8 characters; the last one may be incomplete.
+/// The length of the bytes without an incomplete UTF-8 character at the end.
 fn whole_characters(bytes: &[u8]) -> usize {
     let Some(back) = bytes.iter().rev().take(4).position(|byte| !is_continuation(*byte)) else { return bytes.len() };
     let start = bytes.len() - 1 - back;
@@ -128,6 +132,7 @@ fn is_continuation(byte: u8) -> bool {
 }
 
 /// One of the two output streams of a guest. Writing never blocks.
+#[derive(Clone)]
 struct Stream {
     output: Output,
     channel: Channel,
@@ -140,13 +145,27 @@ impl IsTerminal for Stream {
 }
 
 impl StdoutStream for Stream {
-    /// Not used: the interfaces of WASI 0.2 use the stream below.
-    fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
-        Box::new(tokio::io::sink())
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(Self { output: self.output.clone(), channel: self.channel })
+        Box::new(self.clone())
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.output.state().write(self.channel, bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which parts of WebAssembly a file needs that this host does not run.
+//! Finds the WebAssembly features that a file needs and this host does not support.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -22,13 +22,23 @@ const COMMON: WasmFeatures = WasmFeatures::WASM1
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::COMPONENT_MODEL);
 
-/// Features that the engine may also support; it decides itself. A module has one memory, because the pool has space
-/// for one.
+/// Proposals of the component model that the engines support. Asynchronous functions have an engine of their own.
+const COMPONENT_MODEL: WasmFeatures =
+    WasmFeatures::CM_ASYNC.union(WasmFeatures::CM_IMPLEMENTS).union(WasmFeatures::CM_MAP);
+
+/// Features that screening accepts. For those that are not common, the engine decides whether it supports them. A
+/// module has one memory, because the pool has space for one.
 pub(super) const SUPPORTED: WasmFeatures =
-    COMMON.union(WasmFeatures::MEMORY64).union(WasmFeatures::FUNCTION_REFERENCES);
+    COMMON.union(COMPONENT_MODEL).union(WasmFeatures::MEMORY64).union(WasmFeatures::FUNCTION_REFERENCES);
+
+/// Whether a valid component has asynchronous functions, streams or futures.
+pub(super) fn has_async_functions(component: &[u8]) -> bool {
+    let features = SUPPORTED.difference(WasmFeatures::CM_ASYNC);
+    Validator::new_with_features(features).validate_all(component).is_err()
+}
 
 /// The names of features, and how to avoid them.
-const FEATURES: [(WasmFeatures, &str, &str); 17] = [
+const FEATURES: [(WasmFeatures, &str, &str); 16] = [
     (
         WasmFeatures::GC,
         "garbage collection (WebAssembly GC)",
@@ -57,19 +67,14 @@ const FEATURES: [(WasmFeatures, &str, &str); 17] = [
     (WasmFeatures::WIDE_ARITHMETIC, "wide arithmetic", "build it without the target feature `wide-arithmetic`"),
     (WasmFeatures::CUSTOM_PAGE_SIZES, "memory pages of another size", "build it with pages of 64 KiB"),
     (
-        WasmFeatures::CM_ASYNC,
-        "asynchronous functions of the component model (WASI 0.3)",
-        "build it for WASI 0.2, with synchronous handlers",
-    ),
-    (
         WasmFeatures::CM_ASYNC_STACKFUL,
-        "asynchronous functions of the component model (WASI 0.3)",
-        "build it for WASI 0.2, with synchronous handlers",
+        "asynchronous functions of the component model without a callback",
+        "build it with tools that pass a callback, as wit-bindgen does",
     ),
     (
         WasmFeatures::CM_MORE_ASYNC_BUILTINS,
-        "asynchronous functions of the component model (WASI 0.3)",
-        "build it for WASI 0.2, with synchronous handlers",
+        "asynchronous forms of the component model's built-in functions",
+        "build it for WASI 0.3.0, or for WASI 0.2 with synchronous handlers",
     ),
     (WasmFeatures::CM_THREADING, "threads of the component model", "build it without them"),
     (WasmFeatures::CM_ERROR_CONTEXT, "error contexts of the component model", "build it for WASI 0.2"),
@@ -98,14 +103,14 @@ fn name_of(feature: WasmFeatures) -> String {
     format!("the proposal `{}`", names.join(", "))
 }
 
-/// The uncommon features that a file needs, so that it is invalid without any one of them. `None` if it is invalid in
-/// any case, or needs no uncommon feature.
+/// The uncommon features that a file needs: if a single one of them is missing, the file is invalid. `None` if the file
+/// is invalid in any case, or needs no uncommon feature.
 pub(crate) fn features(bytes: &[u8]) -> Option<Features> {
     let is_valid = |features| Validator::new_with_features(features).validate_all(bytes).is_ok();
     if !is_valid(WasmFeatures::all()) {
         return None;
     }
-    let uncommon = WasmFeatures::all().difference(COMMON).iter();
+    let uncommon = WasmFeatures::all().difference(COMMON.union(COMPONENT_MODEL)).iter();
     let without = |feature: WasmFeatures| {
         // Garbage collection includes typed function references.
         let is_part = feature == WasmFeatures::FUNCTION_REFERENCES;
@@ -148,9 +153,6 @@ mod tests {
                 "wide arithmetic",
             ),
             ("(module (memory 1 (pagesize 1)))", "pages of another size"),
-            ("(component (import \"f\" (func async)))", "asynchronous functions"),
-            ("(component (type (stream u8)))", "asynchronous functions"),
-            ("(component (type (future)))", "asynchronous functions"),
             ("(component (core module (memory 1 1 shared)))", "threads"),
             ("(component (core module (type (array i8))))", "garbage collection"),
         ] {
@@ -169,6 +171,11 @@ mod tests {
             "(module (func (result v128) (v128.const i64x2 0 0)))",
             "(module (func (return_call 0)))",
             "(component (core module (func)))",
+            "(component (import \"f\" (func async)))",
+            "(component (type (stream u8)))",
+            "(component (type (future)))",
+            "(component (type (map string u32)))",
+            "(component (import \"a\" (implements \"wasi:io/poll@0.2.0\") (instance)))",
         ] {
             assert_eq!(features(&wasm(text)), None, "{text}");
         }

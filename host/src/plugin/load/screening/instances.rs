@@ -9,7 +9,8 @@ use wasmparser::{
 
 use super::ScreeningError;
 
-/// How many instances of modules and components a component may make. Other limits allow fewer of modules.
+/// How many instances of modules and components a component may make. Other limits allow fewer instances of
+/// modules.
 pub(super) const LIMIT: u64 = 1_000;
 /// The count of a component that is not defined in the file: it may make any number of instances.
 const UNKNOWN: u64 = u64::MAX;

@@ -3,13 +3,16 @@
 use wasmparser::{ComponentTypeRef, Encoding, Parser, Payload};
 
 use super::ScreeningError;
+use super::features::has_async_functions;
 use super::module::BuildTools;
+use crate::plugin::imports::interfaces::ImportName;
+use crate::plugin::manifest::labelled_imports::MAX_LABELS;
 
 /// The names of a component's imports and exports.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ComponentInterface {
     /// The imports, without types, which need nothing from the host.
-    pub(crate) imports: Vec<String>,
+    pub(crate) imports: Vec<ImportName>,
     /// The exports, of any kind.
     pub(crate) exports: Vec<String>,
 }
@@ -30,7 +33,10 @@ impl ComponentInterface {
                 Payload::ComponentImportSection(section) if depth == 1 => {
                     let imports = section.into_iter().flatten();
                     let imports = imports.filter(|import| !matches!(import.ty, ComponentTypeRef::Type(_)));
-                    exterior.imports.extend(imports.map(|import| import.name.name.to_owned()));
+                    exterior.imports.extend(imports.map(|import| ImportName {
+                        name: import.name.name.to_owned(),
+                        implements: import.name.implements.map(str::to_owned),
+                    }));
                 }
                 Payload::ComponentExportSection(section) if depth == 1 => {
                     exterior.exports.extend(section.into_iter().flatten().map(|export| export.name.name.to_owned()));
@@ -41,24 +47,43 @@ impl ComponentInterface {
         Ok(exterior)
     }
 
-    /// Checks that there is a handler to call.
-    pub(crate) fn check_exports(&self) -> Result<(), ScreeningError> {
-        const CALLED: [&str; 4] = [
+    /// Whether the component needs concurrent calls: for WASI 0.3, or for asynchronous functions of its own.
+    pub(crate) fn needs_concurrency(&self, component: &[u8]) -> bool {
+        let is_of_wasi_0_3 = |name: &str| name.starts_with("wasi:") && name.contains("@0.3.");
+        let imports = self.imports.iter().map(ImportName::interface);
+        imports.chain(self.exports.iter().map(String::as_str)).any(is_of_wasi_0_3) || has_async_functions(component)
+    }
+
+    /// Whether it imports an interface under a label of its own.
+    pub(crate) fn has_labels(&self) -> bool {
+        self.imports.iter().any(|import| import.implements.is_some())
+    }
+
+    /// Checks that there is a handler to call, and that the number of labels is limited.
+    pub(crate) fn check(&self) -> Result<(), ScreeningError> {
+        const CALLED: [&str; 5] = [
             "sandbus:plugin/descriptor",
+            "wasi:http/handler",
             "wasi:http/incoming-handler",
             "wasi:messaging/incoming-handler",
             "wasmcloud:messaging/handler",
         ];
+        let draft = self.exports.iter().find(|export| export.starts_with("wasi:") && export.contains("@0.3.0-"));
+        if let Some(draft) = draft {
+            return Err(ScreeningError::Draft(draft.clone()));
+        }
+        if self.imports.iter().filter(|import| import.implements.is_some()).count() > MAX_LABELS {
+            return Err(ScreeningError::TooManyLabels);
+        }
         let has = |interface: &str| self.exports.iter().find(|export| export.split('@').next() == Some(interface));
         if CALLED.iter().any(|interface| has(interface).is_some()) {
             return Ok(());
         }
-        if let Some(later) = self.exports.iter().find(|export| export.starts_with("wasi:") && export.contains("@0.3."))
-        {
-            return Err(ScreeningError::Later(later.clone()));
-        }
         Err(match has("wasi:cli/run") {
-            Some(_) => ScreeningError::Command { version: "0.2", maker: BuildTools::default() },
+            Some(run) => {
+                let version = if run.contains("@0.3.") { "0.3" } else { "0.2" };
+                ScreeningError::Command { version, maker: BuildTools::default() }
+            }
             None => ScreeningError::NoDescriptor,
         })
     }
@@ -74,20 +99,38 @@ mod tests {
             "(component
                 (import \"wasi:io/error@0.2.0\" (instance $io))
                 (import \"t\" (type (sub resource)))
+                (import \"cache\" (implements \"wasi:keyvalue/store@0.2.0-draft2\") (instance))
                 (component (import \"inner\" (instance $inner)) (export \"sandbus:plugin/descriptor\" (instance $inner)))
                 (core module (import \"x\" \"y\" (func)))
                 (export \"wasi:cli/run@0.2.3\" (instance $io)))",
         )
         .unwrap();
         let exterior = ComponentInterface::of(&component).unwrap();
-        assert_eq!(exterior.imports, ["wasi:io/error@0.2.0"]);
+        let imports: Vec<_> = exterior.imports.iter().map(ImportName::interface).collect();
+        assert_eq!(imports, ["wasi:io/error@0.2.0", "wasi:keyvalue/store@0.2.0-draft2"]);
+        assert!(exterior.has_labels());
+        let label =
+            |number| ImportName { name: format!("a{number}"), implements: Some("wasi:logging/logging".to_owned()) };
+        for (count, is_accepted) in [(MAX_LABELS, true), (MAX_LABELS + 1, false)] {
+            let exports = vec!["wasi:http/handler@0.3.0".to_owned()];
+            let interface = ComponentInterface { imports: (0..count).map(label).collect(), exports };
+            assert_eq!(interface.check().is_ok(), is_accepted, "{count} labels");
+        }
         assert_eq!(exterior.exports, ["wasi:cli/run@0.2.3"]);
         let exporting = |names: &[&str]| {
             let exports = names.iter().map(|name| (*name).to_owned()).collect();
-            ComponentInterface { imports: Vec::new(), exports }.check_exports().map_err(|error| error.to_string())
+            ComponentInterface { imports: Vec::new(), exports }.check().map_err(|error| error.to_string())
         };
+        let needs_concurrency = |text: &str| {
+            let component = wat::parse_str(text).unwrap();
+            ComponentInterface::of(&component).unwrap().needs_concurrency(&component)
+        };
+        assert!(!needs_concurrency("(component (import \"wasi:io/error@0.2.0\" (instance)))"));
+        assert!(needs_concurrency("(component (import \"wasi:random/random@0.3.0\" (instance)))"));
+        assert!(needs_concurrency("(component (import \"f\" (func async)))"));
         for called in [
             "sandbus:plugin/descriptor@0.1.0",
+            "wasi:http/handler@0.3.0",
             "wasi:http/incoming-handler@0.2.4",
             "wasi:messaging/incoming-handler@0.2.0-draft",
             "wasmcloud:messaging/handler@0.2.0",
@@ -96,8 +139,8 @@ mod tests {
         }
         for (names, words) in [
             (&["wasi:cli/run@0.2.3"][..], "command of WASI 0.2"),
-            (&["wasi:http/handler@0.3.0"], "WASI 0.3"),
-            (&["wasi:cli/run@0.3.0-rc-2025-09-16"], "WASI 0.3"),
+            (&["wasi:cli/run@0.3.0"], "command of WASI 0.3"),
+            (&["wasi:http/handler@0.3.0-rc-2026-03-15"], "draft of WASI 0.3"),
             (&["acme:paint/brush"], "does not export"),
             (&[], "does not export"),
         ] {

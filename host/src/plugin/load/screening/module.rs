@@ -78,7 +78,7 @@ fn foreign(module: &str) -> Option<&'static str> {
             "the JavaScript of Emscripten or AssemblyScript provides, or a linker left unresolved; link everything into it, or build it for wasm32-unknown-unknown or WASI",
         ),
         "go" | "gojs" => Some(
-            "the JavaScript of Go or TinyGo provides; build it with GOOS=wasip1 and component types, as guest-sdk/without-an-sdk.md shows",
+            "the JavaScript of Go or TinyGo provides; build it with the SDK for Go, or with GOOS=wasip1 and component types, as guest-sdk/without-an-sdk.md shows",
         ),
         "wasix_32v1" | "wasix_64v1" => Some("only Wasmer provides (WASIX); build it for WASI"),
         _ if module.starts_with("./") || module.ends_with(".js") || module.ends_with(".mjs") => {

@@ -25,18 +25,18 @@ impl Descriptor {
         if !is_name(&raw.name) {
             return Err(ValidationError::Name(raw.name.chars().take(64).collect()));
         }
-        short("version", &raw.version)?;
-        prose("description", raw.description.as_deref().unwrap_or_default())?;
-        few("routes", raw.routes.len())?;
-        few("subscriptions", raw.subscriptions.len())?;
-        few("schedules", raw.schedules.len())?;
-        few("configuration keys", raw.config.len())?;
-        few("patterns to publish", raw.publishes.len())?;
-        few("patterns to subscribe to", raw.subscribes.len())?;
+        check_line("version", &raw.version)?;
+        check_text("description", raw.description.as_deref().unwrap_or_default())?;
+        check_count("routes", raw.routes.len())?;
+        check_count("subscriptions", raw.subscriptions.len())?;
+        check_count("schedules", raw.schedules.len())?;
+        check_count("configuration keys", raw.config.len())?;
+        check_count("patterns to publish", raw.publishes.len())?;
+        check_count("patterns to subscribe to", raw.subscribes.len())?;
         for key in &raw.config {
-            short("configuration", &key.name)?;
-            prose("configuration", key.default.as_deref().unwrap_or_default())?;
-            prose("configuration", key.description.as_deref().unwrap_or_default())?;
+            check_line("configuration", &key.name)?;
+            check_text("configuration", key.default.as_deref().unwrap_or_default())?;
+            check_text("configuration", key.description.as_deref().unwrap_or_default())?;
         }
 
         let descriptor = Self {
@@ -54,10 +54,10 @@ impl Descriptor {
                 .collect(),
             name: raw.name,
         };
-        once(descriptor.routes.iter().map(ToString::to_string))?;
-        apart(&descriptor.routes)?;
-        once(descriptor.subscriptions.iter().map(|subscription| subscription.name.clone()))?;
-        once(descriptor.schedules.iter().map(|(name, _)| name.clone()))?;
+        check_unique(descriptor.routes.iter().map(ToString::to_string))?;
+        check_distinct_paths(&descriptor.routes)?;
+        check_unique(descriptor.subscriptions.iter().map(|subscription| subscription.name.clone()))?;
+        check_unique(descriptor.schedules.iter().map(|(name, _)| name.clone()))?;
         Ok(descriptor)
     }
 }
@@ -71,14 +71,14 @@ fn is_name(name: &str) -> bool {
 }
 
 /// Checks a single-line text.
-fn short(what: &'static str, text: &str) -> Result<(), ValidationError> {
+fn check_line(what: &'static str, text: &str) -> Result<(), ValidationError> {
     if text.len() > TEXT_LIMIT {
         return Err(ValidationError::TooLong(what, TEXT_LIMIT));
     }
-    printed(what, text)
+    check_printable(what, text)
 }
 
-fn printed(what: &'static str, text: &str) -> Result<(), ValidationError> {
+fn check_printable(what: &'static str, text: &str) -> Result<(), ValidationError> {
     match text.chars().find(|character| printable::is_unprintable(*character)) {
         Some(character) => Err(ValidationError::Unprintable(what, character.into())),
         None => Ok(()),
@@ -86,18 +86,18 @@ fn printed(what: &'static str, text: &str) -> Result<(), ValidationError> {
 }
 
 /// Checks a text that may have several lines.
-fn prose(what: &'static str, text: &str) -> Result<(), ValidationError> {
+fn check_text(what: &'static str, text: &str) -> Result<(), ValidationError> {
     if text.len() > TEXT_LIMIT {
         return Err(ValidationError::TooLong(what, TEXT_LIMIT));
     }
-    text.split(['\n', '\t']).try_for_each(|part| printed(what, part.trim_end_matches('\r')))
+    text.split(['\n', '\t']).try_for_each(|part| check_printable(what, part.trim_end_matches('\r')))
 }
 
-fn few(what: &'static str, count: usize) -> Result<(), ValidationError> {
+fn check_count(what: &'static str, count: usize) -> Result<(), ValidationError> {
     if count <= COUNT_LIMIT { Ok(()) } else { Err(ValidationError::TooMany(count, what, COUNT_LIMIT)) }
 }
 
-fn once(names: impl Iterator<Item = String>) -> Result<(), ValidationError> {
+fn check_unique(names: impl Iterator<Item = String>) -> Result<(), ValidationError> {
     let mut seen = std::collections::HashSet::new();
     for name in names {
         if !seen.insert(name.clone()) {
@@ -108,7 +108,7 @@ fn once(names: impl Iterator<Item = String>) -> Result<(), ValidationError> {
 }
 
 /// Checks that the router can hold all routes. It refuses two routes that match the same paths.
-fn apart(routes: &[Route]) -> Result<(), ValidationError> {
+fn check_distinct_paths(routes: &[Route]) -> Result<(), ValidationError> {
     let conflict = |one: &Route, other: &Route| {
         let mut router = matchit::Router::new();
         router.insert(one.path.as_str(), ()).is_ok() && router.insert(other.path.as_str(), ()).is_err()
@@ -124,15 +124,15 @@ fn apart(routes: &[Route]) -> Result<(), ValidationError> {
 
 fn patterns(texts: &[String]) -> Result<Vec<Pattern>, ValidationError> {
     let pattern = |text: &String| {
-        printed("list of patterns", text)?;
+        check_printable("list of patterns", text)?;
         Ok(Pattern::parse(text)?)
     };
     texts.iter().map(pattern).collect()
 }
 
 fn route(raw: wire::Route) -> Result<Route, ValidationError> {
-    short("route", &raw.method)?;
-    short("route", &raw.path)?;
+    check_line("route", &raw.method)?;
+    check_line("route", &raw.path)?;
     let route = Route { method: raw.method, path: raw.path };
     if !METHODS.contains(&route.method.as_str()) {
         return Err(ValidationError::Method(route));
@@ -147,9 +147,9 @@ fn subscription(raw: wire::Subscription) -> Result<Subscription, ValidationError
     if !subscription::is_valid_name(&raw.name) {
         return Err(ValidationError::SubscriptionName(raw.name.chars().take(128).collect()));
     }
-    printed("subscription's pattern", &raw.pattern)?;
-    printed("subscription's filters", raw.filters.as_deref().unwrap_or_default())?;
-    printed("subscription's ordering key", raw.ordering_key.as_deref().unwrap_or_default())?;
+    check_printable("subscription's pattern", &raw.pattern)?;
+    check_printable("subscription's filters", raw.filters.as_deref().unwrap_or_default())?;
+    check_printable("subscription's ordering key", raw.ordering_key.as_deref().unwrap_or_default())?;
     let name = raw.name.clone();
     rules_of(raw).map_err(|invalid| ValidationError::Rule(name, invalid))
 }
@@ -195,10 +195,10 @@ fn schedule(raw: wire::Schedule, now: Timestamp) -> Result<(String, Schedule), V
     if !subscription::is_valid_name(&raw.name) {
         return Err(ValidationError::SubscriptionName(raw.name.chars().take(128).collect()));
     }
-    short("cron expression", &raw.cron)?;
-    short("schedule's type", &raw.type_)?;
-    short("time zone", raw.timezone.as_deref().unwrap_or_default())?;
-    short("media type", raw.datacontenttype.as_deref().unwrap_or_default())?;
+    check_line("cron expression", &raw.cron)?;
+    check_line("schedule's type", &raw.type_)?;
+    check_line("time zone", raw.timezone.as_deref().unwrap_or_default())?;
+    check_line("media type", raw.datacontenttype.as_deref().unwrap_or_default())?;
     if raw.data.as_ref().is_some_and(|data| data.len() > DATA_LIMIT) {
         return Err(ValidationError::TooLong("schedule's data", DATA_LIMIT));
     }

@@ -14,7 +14,8 @@ pub(crate) use rules::RESERVED;
 /// # Errors
 /// The fault, and what to write instead.
 pub(crate) fn check(path: &str) -> Result<(), String> {
-    // Before the router sees the parameters: it names them by the letters from a to z, and panics after these.
+    // Checks the number of parameters before the router sees them: the router names parameters by the letters a to z,
+    // and panics if there are more.
     rules::check(path)?;
     matchit::Router::new().insert(path, ()).map_err(|error| error.to_string())
 }

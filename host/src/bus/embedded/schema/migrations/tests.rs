@@ -138,7 +138,7 @@ fn a_process_that_ends_within_a_step_leaves_the_old_store() {
         std::fs::copy(old.directory.path().join(name), copy.path().join(name)).unwrap();
     }
     let path = copy.path().join("bus.db");
-    integrity::check_log(&path).unwrap();
+    integrity::check_wal(&path).unwrap();
     let mut again = open(&path);
     assert_eq!((version(&again).unwrap(), value(&again)), (FIRST, b"1".to_vec()));
     migrate(&mut again, &path, MIGRATIONS, NOW).unwrap();
@@ -201,10 +201,10 @@ fn a_newer_store_is_refused_with_its_writer_and_the_backup_to_restore() {
 #[test]
 fn no_message_tells_anyone_to_give_data_up() {
     let errors = [
-        EngineError::Newer { found: 9, known: 3, own: OWN, writer: None, backup: None },
-        EngineError::Older { found: 1, first: FIRST, own: OWN },
-        EngineError::NoSpaceForBackup { needed: 2, free: 1 },
-        EngineError::Damaged("a row".to_owned()),
+        EmbeddedError::Newer { found: 9, newest: 3, own: OWN, writer: None, backup: None },
+        EmbeddedError::Older { found: 1, first: FIRST, own: OWN },
+        EmbeddedError::NoSpaceForBackup { needed: 2, free: 1 },
+        EmbeddedError::Damaged("a row".to_owned()),
     ];
     for error in errors.map(|error| error.to_string()) {
         for word in ["new data directory", "delete", "discard", "remove", "begin anew"] {

@@ -1,0 +1,3 @@
+module sandbus
+
+go 1.24

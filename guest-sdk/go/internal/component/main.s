@@ -1,0 +1,1 @@
+// This file lets exports.go declare a function without a body.

@@ -1,0 +1,195 @@
+//! The lease of a host on the schema.
+//!
+//! Each transaction of a host first updates the host's row in the table `hosts`. A host that takes over ends the row of
+//! the former host: from then on, no transaction of the former host commits. Leases expire by the database's clock.
+
+use std::fmt::{self, Display, Formatter};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::connection::PgConnection;
+use super::error::PostgresError;
+use super::server::Server;
+use super::session::{Columns as _, Role};
+use crate::bus::StoreError;
+
+/// How long a host keeps a lease that it does not renew.
+pub(super) const LEASE: Duration = Duration::from_secs(10);
+/// How often a host renews its lease.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(2);
+/// How often a host that waits for the lease of another one looks again.
+const POLL: Duration = Duration::from_millis(250);
+
+/// The recorded reason when a stopped host ends its lease.
+const STOPPED: &str = "it was stopped";
+
+/// The lease of this run of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lease {
+    /// The number of the host's row.
+    pub(super) number: i64,
+}
+
+/// The other host that has the lease.
+#[derive(Debug)]
+pub(super) struct Holder {
+    number: i64,
+    name: String,
+    /// When it last renewed the lease, in milliseconds before now.
+    age: i64,
+}
+
+impl Display for Holder {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let Self { number, name, age } = self;
+        let seconds = age / 1_000;
+        write!(formatter, "the host {name} (number {number}) uses it, and has renewed its lease {seconds} s ago")
+    }
+}
+
+impl Lease {
+    /// Takes the lease for the host with an identity. A former run of this host has ended; another host that has stopped
+    /// without ending its lease keeps it until it expires.
+    ///
+    /// # Errors
+    /// If another host has the lease and is alive, or the store cannot be written.
+    pub(super) fn take(connection: &PgConnection, identity: &str) -> Result<Self, TakeError> {
+        let started = Instant::now();
+        loop {
+            match Self::try_take(connection, identity)? {
+                Ok(lease) => return Ok(lease),
+                // A host that is alive has renewed its lease within this time.
+                Err(holder) if started.elapsed() > LEASE + HEARTBEAT => {
+                    return Err(TakeError::InUse(format!(
+                        "{holder}; stop that host, or name another schema with `?schema=NAME` in the URL"
+                    )));
+                }
+                Err(holder) => {
+                    if started.elapsed() < POLL {
+                        tracing::info!(
+                            host = holder.name,
+                            "waiting until the lease of another host on the schema expires"
+                        );
+                    }
+                    // The server waits, so that its clock counts.
+                    connection.query("SELECT pg_sleep($1)", &[&POLL.as_secs_f64()])?;
+                }
+            }
+        }
+    }
+
+    fn try_take(connection: &PgConnection, identity: &str) -> Result<Result<Self, Holder>, StoreError> {
+        connection.run("BEGIN")?;
+        let taken = Self::take_in_transaction(connection, identity);
+        connection.run(if matches!(taken, Ok(Ok(_))) { "COMMIT" } else { "ROLLBACK" })?;
+        taken
+    }
+
+    fn take_in_transaction(connection: &PgConnection, identity: &str) -> Result<Result<Self, Holder>, StoreError> {
+        // One host at a time looks, so that two do not take the lease together.
+        // A host that hangs in a transaction holds it up for some seconds.
+        connection.run("SET LOCAL lock_timeout TO '15s'; LOCK TABLE hosts IN SHARE ROW EXCLUSIVE MODE")?;
+        if let Some(holder) = Self::holder_except(connection, Some(identity))? {
+            return Ok(Err(holder));
+        }
+        let sql =
+            "UPDATE hosts SET ended = CASE WHEN identity = $1 THEN 'the host was started again' ELSE 'it was not renewed in time' END
+             WHERE ended IS NULL";
+        connection.execute(sql, &[&identity])?;
+        let sql = "INSERT INTO hosts (identity, name, version, joined, seen, commits)
+             VALUES ($1, $2, $3, clock_timestamp(), clock_timestamp(), 0) RETURNING number";
+        let row = connection.query_one(sql, &[&identity, &host_name(), &env!("CARGO_PKG_VERSION")])?;
+        let number = row.map_or(Ok(0), |row| row.column(0))?;
+        Ok(Ok(Self { number }))
+    }
+
+    /// The host that has the lease on the schema, if any.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub(super) fn holder(connection: &PgConnection) -> Result<Option<Holder>, StoreError> {
+        Self::holder_except(connection, None)
+    }
+
+    /// The host that has the lease, unless it has the given identity.
+    fn holder_except(connection: &PgConnection, identity: Option<&str>) -> Result<Option<Holder>, StoreError> {
+        let sql = "SELECT number, name, (extract(epoch FROM clock_timestamp() - seen) * 1000)::bigint FROM hosts
+             WHERE ended IS NULL AND identity IS DISTINCT FROM $2::text
+               AND seen > clock_timestamp() - make_interval(secs => $1)
+             ORDER BY seen DESC LIMIT 1";
+        let row = connection.query_one(sql, &[&LEASE.as_secs_f64(), &identity])?;
+        let holder =
+            |row: tokio_postgres::Row| Ok(Holder { number: row.column(0)?, name: row.column(1)?, age: row.column(2)? });
+        row.map(holder).transpose()
+    }
+
+    /// Gives the lease back, so that another host need not wait.
+    pub(super) fn end(self, connection: &PgConnection) -> Result<(), StoreError> {
+        let sql = "UPDATE hosts SET ended = $2 WHERE number = $1 AND ended IS NULL";
+        connection.execute(sql, &[&self.number, &STOPPED]).map(drop)
+    }
+
+    /// Renews the lease from time to time, through a connection of its own, while the sender of `wanted` exists. Calls `lost`
+    /// if another host has taken over. Blocks.
+    pub(super) fn keep(self, server: &Arc<Server>, wanted: &Receiver<()>, lost: impl FnOnce(StoreError)) {
+        let mut connection = None;
+        while wanted.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
+            let opened = match connection.take() {
+                Some(open) => Ok(open),
+                None => PgConnection::open(Arc::clone(server), Role::Writer),
+            };
+            // An outage is noticed by the writer and by the readers.
+            let Ok(open) = opened else { continue };
+            let sql = "UPDATE hosts SET seen = clock_timestamp() WHERE number = $1 AND ended IS NULL";
+            match open.execute(sql, &[&self.number]) {
+                Ok(0) => match self.end_reason(&open) {
+                    Ok(reason) if reason == STOPPED => return,
+                    Ok(reason) => return lost(Self::fenced(server, reason)),
+                    Err(_) => {}
+                },
+                Ok(_) => connection = Some(open),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Why the lease has ended.
+    fn end_reason(self, connection: &PgConnection) -> Result<String, StoreError> {
+        let row = connection.query_one("SELECT ended FROM hosts WHERE number = $1", &[&self.number])?;
+        let reason: Option<String> = row.map_or(Ok(None), |row| row.column(0))?;
+        Ok(reason.unwrap_or_else(|| "its row is gone".to_owned()))
+    }
+
+    /// The error of a host whose lease has ended.
+    fn fenced(server: &Server, reason: String) -> StoreError {
+        PostgresError::Fenced { schema: server.url.schema.clone(), reason }.into()
+    }
+
+    /// The error of a host whose lease has ended, with the reason if it can be read.
+    pub(super) fn lost(self, connection: &PgConnection) -> StoreError {
+        let reason = self.end_reason(connection).unwrap_or_else(|_| "another host has taken over".to_owned());
+        Self::fenced(&connection.server, reason)
+    }
+}
+
+/// Why a lease was not taken.
+#[derive(Debug)]
+pub(super) enum TakeError {
+    /// Another host has it.
+    InUse(String),
+    /// The store failed.
+    Store(StoreError),
+}
+
+impl From<StoreError> for TakeError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// The name of this machine and the number of the process, for people.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}:{}", name.trim(), std::process::id())
+}

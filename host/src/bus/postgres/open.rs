@@ -1,0 +1,127 @@
+//! Opens the bus on a database: the checks, the tables, the lease, the connections.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+
+use super::PostgresUrl;
+use super::connection::PgConnection;
+use super::error::{PostgresError, open_error};
+use super::lease::{Lease, TakeError};
+use super::readers::{PgReaders, ReaderPool};
+use super::schema;
+use super::server::Server;
+use super::session::{Columns as _, Role};
+use crate::bus::engine::{DurableBus, EngineState, OpenedStore};
+use crate::bus::{OpenError, OpenErrorKind, Settings, StoreError, StoreErrorKind};
+use crate::clock::Clock;
+use crate::files;
+
+/// The oldest server: 14, as `server_version_num` gives it.
+const OLDEST_SERVER: i32 = 140_000;
+
+/// Opens the bus on a database. Must be called in a tokio runtime. Blocks.
+///
+/// # Errors
+/// If the database cannot be reached or used, or another host uses the schema.
+pub(in crate::bus) fn open(
+    url: &PostgresUrl,
+    data: &Path,
+    clock: Clock,
+    settings: Settings,
+) -> Result<DurableBus, OpenError> {
+    let unusable = |error: StoreError| open_error(url, &error);
+    let server = Arc::new(Server::new(url.clone()).map_err(unusable)?);
+    let connection = PgConnection::open(Arc::clone(&server), Role::Writer).map_err(unusable)?;
+    check_server(&connection).map_err(unusable)?;
+    schema::prepare(&connection).map_err(unusable)?;
+    let identity = host_identity(data).map_err(unusable)?;
+    let lease = Lease::take(&connection, &identity).map_err(|error| match error {
+        TakeError::InUse(holder) => {
+            OpenError::new(OpenErrorKind::InUse, format!("cannot use {url}: another host has the lease: {holder}"))
+        }
+        TakeError::Store(error) => unusable(error),
+    })?;
+    // The start may take longer than a lease.
+    let (alive, wanted) = mpsc::channel();
+    let (started, engine) = mpsc::channel::<Arc<EngineState>>();
+    let kept = Arc::clone(&server);
+    let heartbeat_thread = std::thread::Builder::new().name("postgres-lease".to_owned()).spawn(move || {
+        lease.keep(&kept, &wanted, |error| {
+            // If the start fails, the sender is dropped, and no engine arrives.
+            if let Ok(engine) = engine.recv() {
+                engine.fail(error.to_string());
+            }
+        });
+    });
+    heartbeat_thread.map_err(|error| {
+        unusable(StoreError::new(StoreErrorKind::Failed, format!("no thread for the lease: {error}")))
+    })?;
+    let readers = Arc::new(ReaderPool(Arc::new(PgReaders::new(server))));
+    let writer = Box::new(connection.with_lease(lease.number));
+    let store = OpenedStore { readers, writer, held: Box::new(alive) };
+    let bus = DurableBus::start(store, clock, settings).map_err(unusable)?;
+    // The thread has ended if the lease was lost already; then the first commit fails.
+    drop(started.send(Arc::clone(bus.shared())));
+    Ok(bus)
+}
+
+/// The identity of this host, which does not depend on its machine, user or process: a random text in its data
+/// directory. Only one process uses the directory at a time.
+fn host_identity(data: &Path) -> Result<String, StoreError> {
+    let path = data.join("host-id");
+    let unusable = |error: std::io::Error| PostgresError::Local(format!("cannot use {}: {error}", path.display()));
+    match files::read_text(&path, 100) {
+        Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(unusable(error).into()),
+        Ok(_) | Err(_) => {}
+    }
+    let identity = uuid::Uuid::new_v4().to_string();
+    files::make_directory(data).and_then(|()| files::write_durably(&path, identity.as_bytes())).map_err(unusable)?;
+    Ok(identity)
+}
+
+/// Refuses a server that is too old, cannot be written, or does not make commits durable.
+pub(super) fn check_server(connection: &PgConnection) -> Result<(), StoreError> {
+    let sql = "SELECT current_setting('server_version'), current_setting('server_version_num')::int,
+         pg_is_in_recovery(), current_setting('fsync'), current_setting('full_page_writes'),
+         current_setting('data_checksums'), current_setting('synchronous_standby_names'),
+         current_setting('default_transaction_read_only'), current_setting('server_encoding')";
+    let row = connection.query_one(sql, &[])?;
+    let row = row.ok_or_else(|| PostgresError::Unusable("the server does not report its settings".to_owned()))?;
+    let setting = |index: usize| row.column::<String>(index);
+    let (version, number): (String, i32) = (row.column(0)?, row.column(1)?);
+    let refuse = |reason: String| Err(PostgresError::Unusable(reason).into());
+    if number < OLDEST_SERVER {
+        return refuse(format!(
+            "the server is PostgreSQL {version}, and Sandbus needs 14 or newer; upgrade the server"
+        ));
+    }
+    if row.column::<bool>(2)? || setting(7)? == "on" {
+        return refuse("the server is a standby or read-only; name the primary in the URL, or all servers".to_owned());
+    }
+    for (index, name) in [(3, "fsync"), (4, "full_page_writes")] {
+        if setting(index)? != "on" {
+            return refuse(format!(
+                "the server has `{name} = off` and can lose or damage commits in a power failure; set `{name} = on`"
+            ));
+        }
+    }
+    let encoding = setting(8)?;
+    if encoding != "UTF8" {
+        return refuse(format!(
+            "the database has the encoding {encoding}, which lacks characters; create it with `ENCODING 'UTF8'`"
+        ));
+    }
+    if setting(5)? != "on" {
+        tracing::warn!(
+            "the database has no data checksums, so damage of its files is not noticed; enable them with pg_checksums"
+        );
+    }
+    if setting(6)?.is_empty() {
+        tracing::warn!(
+            "the database waits for no standby (`synchronous_standby_names` is empty): if it fails over to an asynchronous one, acknowledged events can be lost"
+        );
+    }
+    Ok(())
+}
