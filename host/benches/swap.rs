@@ -53,9 +53,9 @@ async fn measure() {
     };
     let loader = Loader::new(engine, home.path().join("other-cache"), defaults, Environment::default()).unwrap();
 
-    let host = Host::start(config, Observer::default(), Otlp::default()).await.unwrap();
-    let (bus, registry) = (host.bus(), host.registry());
     let stop = CancellationToken::new();
+    let host = Host::start(config, Observer::default(), Otlp::default(), &stop).await.unwrap().unwrap();
+    let (bus, registry) = (host.bus(), host.registry());
     let running = tokio::spawn(host.run(stop.clone()));
     let file = home.path().join("plugins/poison.wasm");
 

@@ -144,6 +144,9 @@ pub struct ProbeConfig {
 pub struct BusConfig {
     /// The URL of the store, which selects the engine.
     pub url: bus::StoreUrl,
+    /// Whether the host stands by while another host uses the store, and takes over when that host stops or dies. Only
+    /// for a database.
+    pub standby: bool,
     /// The largest backlog of a subscription without its own limit. Beyond it, publishers get 429. No limit by default.
     pub max_backlog: Option<u64>,
     /// The largest size of all events in the log. Beyond it, publishers get 503.
@@ -179,6 +182,7 @@ impl Default for BusConfig {
     fn default() -> Self {
         Self {
             url: bus::StoreUrl::default(),
+            standby: false,
             max_backlog: None,
             max_log_bytes: None,
             max_plugin_backlog: bus::Settings::default().max_plugin_backlog,
@@ -356,6 +360,20 @@ pub struct Overrides {
     /// Keep the store and compiled code in DIRECTORY [default: data]
     #[arg(long, env = "SANDBUS_DATA", value_name = "DIRECTORY")]
     pub data: Option<PathBuf>,
+    /// Keep the bus in this store, such as `postgres://USER@HOST/DATABASE` [default: the data directory]
+    #[arg(id = "bus.url", long = "bus", env = "SANDBUS_BUS", value_name = "URL", value_parser = bus::StoreUrl::parse)]
+    pub bus_url: Option<bus::StoreUrl>,
+    /// Stand by while another host uses the database, and take over when it stops or dies [default: false]
+    #[arg(
+        id = "bus.standby",
+        long = "standby",
+        env = "SANDBUS_STANDBY",
+        value_name = "BOOLEAN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub standby: Option<bool>,
     /// Serve HTTP on this address [default: 127.0.0.1:8080]
     #[arg(long, env = "SANDBUS_LISTEN", value_name = "ADDRESS:PORT", value_parser = listen_address)]
     pub listen: Option<SocketAddr>,
@@ -520,7 +538,11 @@ impl Config {
             admin_tls: file.admin.tls,
             admin_socket: file.admin.socket,
             http: file.http,
-            bus: file.bus,
+            bus: BusConfig {
+                url: given.bus_url.unwrap_or(file.bus.url),
+                standby: given.standby.unwrap_or(file.bus.standby),
+                ..file.bus
+            },
             sandbox: file.sandbox,
             ledger: file.ledger,
             access: AccessConfig {

@@ -20,7 +20,7 @@ use crate::access::{AuditLog, TokenStore};
 use crate::admin::{Access, Admin};
 use crate::api::{ConfigurationView, SettingView};
 use crate::backup::BackupSource;
-use crate::bus::{self, SharedBus};
+use crate::bus::{self, LeaseWait, OpenErrorKind, SharedBus};
 use crate::canary::{Canary, CanarySelection};
 use crate::clock::Clock;
 use crate::config::{Config, EffectiveSetting, ensure_folder};
@@ -110,6 +110,28 @@ fn lock_data(data: &Path, store: Option<&Path>) -> anyhow::Result<Option<Locked>
     lock.map(Some).ok_or_else(|| {
         anyhow!("the data directory {shown} is in use by another process; stop that process, or choose another directory with --data")
     })
+}
+
+/// Opens the bus. A standby tells clients that another host is active until it takes over. None if `stop` is cancelled
+/// during the wait.
+async fn open_bus(
+    config: &Config,
+    clock: &Clock,
+    listeners: &BoundListeners,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<SharedBus>> {
+    let wait = if config.bus.standby { LeaseWait::standby } else { LeaseWait::for_expiry };
+    let wait = wait(stop.clone());
+    let holder = wait.holder();
+    let opening = bus::open(&config.bus.url, &config.data, clock.clone(), config.bus.settings(), wait);
+    let opened = match config.bus.standby {
+        true => listeners.answer_standby(holder, opening).await,
+        false => opening.await,
+    };
+    match opened {
+        Err(error) if error.kind() == OpenErrorKind::Cancelled => Ok(None),
+        opened => Ok(Some(opened?)),
+    }
 }
 
 /// The effective configuration in the API's form.
@@ -247,14 +269,19 @@ impl CanaryRunner for HostServices {
 
 impl Host {
     /// Builds a host: opens the bus, binds the addresses and loads the plugin folder. The observer sees every attempt, and
-    /// telemetry is exported by `otlp`.
+    /// telemetry is exported by `otlp`. None if `stop` is cancelled while the host waits for the lease of another host.
     ///
     /// # Errors
     /// If a part cannot start: what failed, and what to do.
-    pub async fn start(config: Config, observer: Observer, otlp: Otlp) -> anyhow::Result<Self> {
+    pub async fn start(
+        config: Config,
+        observer: Observer,
+        otlp: Otlp,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Option<Self>> {
         // Bind first: a second host with the same addresses must not touch the data.
         let listeners = BoundListeners::bind(&config).await?;
-        Self::start_on(listeners, config, observer, otlp).await
+        Self::start_on(listeners, config, observer, otlp, stop).await
     }
 
     /// As [`Self::start`], on listeners that are bound already.
@@ -266,15 +293,14 @@ impl Host {
         config: Config,
         observer: Observer,
         otlp: Otlp,
-    ) -> anyhow::Result<Self> {
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Option<Self>> {
         catch_file_size_signal()?;
         let hangups = config.reloads_on_hangup().then(|| signal(SignalKind::hangup())).transpose()?;
         let clock = Clock::System;
         let producers = Producers::load(config.events.clone()).context("[ingress] events")?;
         let producers = Arc::new(ArcSwap::from_pointee(producers));
         let own = Listeners::new(listeners.addresses()?);
-        let BoundListeners { ingress: listener, admin: admin_listener, admin_socket, probe, connections, .. } =
-            listeners;
         let sandbox = &config.sandbox;
         ensure_folder(&config.plugins)?;
         if !config.data.exists() {
@@ -282,7 +308,9 @@ impl Host {
         }
         let store = config.bus.url.directory(&config.data);
         let lock = lock_data(&config.data, store.as_deref())?;
-        let bus = bus::open(&config.bus.url, &config.data, clock.clone(), config.bus.settings()).await?;
+        let Some(bus) = open_bus(&config, &clock, &listeners, stop).await? else { return Ok(None) };
+        let BoundListeners { ingress: listener, admin: admin_listener, admin_socket, probe, connections, .. } =
+            listeners;
 
         let concurrency = sandbox.concurrency.get() as usize;
         let client = outbound::Client::new(own.clone(), &config.outbound)
@@ -372,7 +400,7 @@ impl Host {
             configuration: view,
             scenarios: ScenarioPaths::of_directory(&config.plugins),
         };
-        Ok(Self {
+        Ok(Some(Self {
             bus,
             registry,
             reconciler,
@@ -393,7 +421,7 @@ impl Host {
             ledger,
             otlp,
             exporter,
-        })
+        }))
     }
 
     /// The same host with its scenarios in other places than the plugin folder.

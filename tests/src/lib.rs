@@ -130,6 +130,19 @@ impl Setup {
         Host { directory, process, agent: agent() }
     }
 
+    /// Starts a host with `--standby`, without waiting until it takes over.
+    #[must_use]
+    pub fn start_standby(self) -> StandbyHost {
+        let Self { directory, config, environment, shares_code } = self;
+        if shares_code {
+            share_code(directory.path());
+        }
+        put(&directory.path().join("sandbus.toml"), with_open_ingress(&config).as_bytes());
+        let launch = Launch::serve(directory.path()).args(["--standby", "--log", "debug,hyper=info"]);
+        let launch = environment.iter().fold(launch, |launch, (name, value)| launch.env(name, value));
+        StandbyHost { starting: launch.spawn(), directory }
+    }
+
     /// Starts the host with its own `/etc/hosts`. Only root may do so.
     #[must_use]
     pub fn start_with_hosts(self, hosts: &Path) -> Host {
@@ -192,6 +205,23 @@ impl Setup {
     #[must_use]
     pub fn path(&self) -> &Path {
         self.directory.path()
+    }
+}
+
+/// A host that runs with `--standby` and has not taken over yet.
+#[derive(Debug)]
+pub struct StandbyHost {
+    /// Its process.
+    pub starting: Starting,
+    directory: TempDir,
+}
+
+impl StandbyHost {
+    /// Waits until the host has taken over.
+    #[must_use]
+    pub fn wait_until_active(self) -> Host {
+        let process = self.starting.wait().unwrap_or_else(|log| panic!("the standby does not take over:\n{log}"));
+        Host { directory: self.directory, process, agent: agent() }
     }
 }
 

@@ -166,10 +166,38 @@ impl Starting {
         }
     }
 
+    /// Waits until a host that runs with `--standby` stands by, and returns the addresses of its ingress and its admin
+    /// interface.
+    #[must_use]
+    pub fn wait_until_standing_by(&self) -> (String, String) {
+        let record = crate::eventually("the host stands by", || {
+            let log = self.log();
+            let records = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let mut standing_by =
+                records.filter(|record| record["message"].as_str().is_some_and(|text| text.starts_with("standing by")));
+            standing_by.next()
+        });
+        let text = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
+        (text("address"), text("admin"))
+    }
+
+    /// Sends a signal and waits until the host ends. Returns its status.
+    #[must_use]
+    pub fn end_with(mut self, signal: &str) -> ExitStatus {
+        send_signal(self.guard.0.id(), signal);
+        crate::eventually("the host ends", || self.guard.0.try_wait().expect("it is a child"))
+    }
+
     /// Kills the host during its start.
     pub fn kill(self) {
         drop(self.guard);
     }
+}
+
+/// Sends a signal, such as `-TERM`, to a process that runs.
+fn send_signal(process: u32, signal: &str) {
+    let status = Command::new("kill").args([signal, &process.to_string()]).status();
+    assert!(status.is_ok_and(|status| status.success()), "the host runs");
 }
 
 /// A running host.
@@ -251,8 +279,7 @@ impl Process {
 
     /// Sends a signal.
     pub fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([signal, &self.guard.0.id().to_string()]).status();
-        assert!(status.is_ok_and(|status| status.success()), "the host runs");
+        send_signal(self.id(), signal);
     }
 
     /// Its exit status, if it has ended.

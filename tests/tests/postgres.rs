@@ -8,7 +8,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use sandbus_tests::{Host, PostgresServer, Setup, agent, binary, eventually, put, send, with_open_ingress};
+use sandbus_tests::{
+    Host, PostgresServer, Setup, StandbyHost, agent, binary, eventually, put, send, with_open_ingress,
+};
 use serde_json::{Value, json};
 
 /// The configuration of a host on a schema.
@@ -174,6 +176,91 @@ fn a_second_host_is_refused_while_the_first_one_lives() {
     let second = Setup::new().plugin("ledger").config(&on(server, "two_hosts")).start();
     second.wait_until_idle();
     assert_eq!(second.get("/ledger").json()["booked"], 1, "the state is in the database");
+}
+
+/// Starts a standby of a host with the plugin `ledger`.
+fn standby(server: &PostgresServer, schema: &str) -> StandbyHost {
+    let setup = Setup::new().plugin("ledger").env("SANDBUS_BUS", &server.url(schema));
+    setup.config("[probe]\nlisten = \"127.0.0.1:0\"").start_standby()
+}
+
+#[test]
+fn a_standby_takes_over_from_a_host_that_dies_and_loses_nothing() {
+    let server = PostgresServer::shared();
+    let active = Setup::new().plugin("ledger").config(&on(server, "failover")).start();
+    let standby = standby(server, "failover");
+    let (ingress, admin) = standby.starting.wait_until_standing_by();
+    let probe = eventually("the probe listener answers", || {
+        let log = standby.starting.log();
+        let line = log.lines().find(|line| line.contains("the probe listener answers"))?.to_owned();
+        Some(serde_json::from_str::<Value>(&line).unwrap()["address"].as_str().unwrap().to_owned())
+    });
+    let get = |url: String| send(&agent(), "GET", &url, &[], b"").unwrap();
+    for url in
+        [format!("http://{ingress}/ledger"), format!("http://{admin}/v1/plugins"), format!("http://{probe}/readyz")]
+    {
+        let answer = get(url);
+        assert_eq!((answer.status, answer.problem().as_str()), (503, "standby"), "{}", answer.body);
+        assert_eq!(answer.headers["retry-after"], "1");
+    }
+    assert_eq!(get(format!("http://{probe}/livez")).status, 200);
+
+    let (acknowledged, sent) = publish_while(&active, |sent| {
+        wait_for_load(sent, 200);
+        active.signal("-KILL");
+    });
+    let host = standby.wait_until_active();
+    assert!(acknowledged.len() > 100, "{} of {sent} were acknowledged", acknowledged.len());
+    assert_nothing_lost(&host, server, "failover", &acknowledged, sent);
+    assert_eq!(get(format!("http://{probe}/readyz")).status, 200);
+    assert_eq!(host.publish("ledger.entry", "after", json!(1)).status, 202);
+}
+
+#[test]
+fn a_standby_takes_over_from_a_host_that_stops() {
+    let server = PostgresServer::shared();
+    let active = Setup::new().plugin("ledger").config(&on(server, "handover")).start();
+    let standby = standby(server, "handover");
+    drop(standby.starting.wait_until_standing_by());
+    assert_eq!(active.publish("ledger.entry", "1", json!(1)).status, 202);
+    active.wait_until_idle();
+    let (is_success, log) = active.terminate();
+    assert!(is_success, "{log}");
+    let host = standby.wait_until_active();
+    assert_eq!(host.get("/ledger").json()["booked"], 1, "the state is in the database");
+    assert_eq!(server.execute("SELECT ended FROM handover.hosts WHERE ended IS NOT NULL"), "it was stopped");
+}
+
+#[test]
+fn a_standby_that_is_stopped_ends_at_once_and_leaves_the_active_host_alone() {
+    let server = PostgresServer::shared();
+    let active = Setup::new().plugin("ledger").config(&on(server, "stopped_standby")).start();
+    let standby = standby(server, "stopped_standby");
+    drop(standby.starting.wait_until_standing_by());
+    assert!(standby.starting.end_with("-TERM").success());
+    assert_eq!(active.publish("ledger.entry", "1", json!(1)).status, 202);
+}
+
+#[test]
+fn a_standby_waits_through_an_outage_of_the_database() {
+    let mut server = PostgresServer::start();
+    let active = Setup::new().plugin("ledger").config(&on(&server, "outage")).start();
+    let standby = standby(&server, "outage");
+    drop(standby.starting.wait_until_standing_by());
+    assert_eq!(active.publish("ledger.entry", "1", json!(1)).status, 202);
+    active.wait_until_idle();
+    server.crash();
+    eventually("the standby notices", || standby.starting.log().contains("has lost its connection").then_some(()));
+    active.signal("-KILL");
+    server.start_again();
+    let host = standby.wait_until_active();
+    assert_eq!(host.get("/ledger").json()["booked"], 1);
+}
+
+#[test]
+fn a_standby_needs_a_database() {
+    let refused = Setup::new().config("[bus]\nstandby = true").start_refused();
+    assert!(refused.contains("bus.standby") && refused.contains("bus.url"), "{refused}");
 }
 
 #[test]

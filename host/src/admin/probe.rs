@@ -1,6 +1,7 @@
 //! The probe listener: health and metrics for orchestrators and monitoring. It may have any address, because nothing on
 //! it changes the host or shows data of clients.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use axum::extract::{Request, State};
@@ -21,12 +22,14 @@ const RUNNING: usize = 2;
 #[derive(Clone, Debug)]
 pub struct Probes {
     started: Arc<OnceLock<Admin>>,
+    /// Whether the host stands by while another host is active.
+    standby: Arc<AtomicBool>,
     running: Arc<Semaphore>,
 }
 
 impl Default for Probes {
     fn default() -> Self {
-        Self { started: Arc::default(), running: Arc::new(Semaphore::new(RUNNING)) }
+        Self { started: Arc::default(), standby: Arc::default(), running: Arc::new(Semaphore::new(RUNNING)) }
     }
 }
 
@@ -35,6 +38,11 @@ impl Probes {
     pub fn set_started(&self, admin: Admin) {
         // A host starts once.
         drop(self.started.set(admin));
+    }
+
+    /// Sets whether the host stands by while another host is active.
+    pub fn set_standby(&self, is_standby: bool) {
+        self.standby.store(is_standby, Ordering::Relaxed);
     }
 
     /// The router of the probe listener.
@@ -51,8 +59,13 @@ impl Probes {
     }
 
     fn host(&self) -> Result<Admin, Problem> {
-        let starting = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", "the host is starting");
-        self.started.get().cloned().ok_or_else(|| starting().retry_after(1))
+        self.started.get().cloned().ok_or_else(|| {
+            let (code, detail) = match self.standby.load(Ordering::Relaxed) {
+                true => ("standby", "the host stands by while another host is active"),
+                false => ("starting", "the host is starting"),
+            };
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(1)
+        })
     }
 }
 

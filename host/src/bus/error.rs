@@ -105,6 +105,8 @@ pub enum OpenErrorKind {
     Forbidden,
     /// The engine admits one process at a time, and another one has the store open.
     InUse,
+    /// The host stopped while it waited for the lease of another host.
+    Cancelled,
     /// The store was reached but cannot be used. A store of another version and settings that are not durable are
     /// [`StoreErrorKind::Incompatible`].
     Store(StoreErrorKind),

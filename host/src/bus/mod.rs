@@ -23,6 +23,7 @@ mod future;
 mod group_commit;
 mod ids;
 mod inspection;
+mod lease_wait;
 mod migration;
 mod notification;
 mod overview;
@@ -66,6 +67,7 @@ pub use inspection::{
     DeliveryCursor, DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryState, DeliveryStateKind, EventFilter,
     EventPage,
 };
+pub use lease_wait::LeaseWait;
 pub use migration::{CopiedTable, MigrationError, migrate};
 pub use notification::DEAD_LETTER_TYPE;
 pub use overview::{EndpointHold, Overview, ReplayOverview};
@@ -249,15 +251,21 @@ impl PendingReply {
 /// Opens the bus that a URL selects, for a host with a data directory. Must be called in a tokio runtime.
 ///
 /// # Errors
-/// If the store cannot be reached or used.
-pub async fn open(url: &StoreUrl, data: &Path, clock: Clock, settings: Settings) -> Result<SharedBus, OpenError> {
+/// If the store cannot be reached or used, or the wait for another host's lease is cancelled.
+pub async fn open(
+    url: &StoreUrl,
+    data: &Path,
+    clock: Clock,
+    settings: Settings,
+    wait: LeaseWait,
+) -> Result<SharedBus, OpenError> {
     match url {
         StoreUrl::Directory(directory) => {
             Ok(Arc::new(open_embedded(&StoreUrl::resolve(directory, data), clock, settings)?))
         }
         StoreUrl::Postgres(url) => {
             let (url, data) = (url.clone(), data.to_owned());
-            let opened = tokio::task::spawn_blocking(move || postgres::open(&url, &data, clock, settings)).await;
+            let opened = tokio::task::spawn_blocking(move || postgres::open(&url, &data, clock, settings, &wait)).await;
             let aborted = |error: tokio::task::JoinError| {
                 OpenError::new(OpenErrorKind::Store(StoreErrorKind::Failed), format!("the start of the bus: {error}"))
             };

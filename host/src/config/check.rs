@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Config, ConfigSource, File, FileKeys, MAX_FILE_BYTES, Overrides, SandboxConfig, check_folder};
+use crate::bus::StoreUrl;
 use crate::files;
 use crate::ingress::{EventsRule, Producers};
 use crate::login::OidcConfig;
@@ -75,6 +76,11 @@ impl Config {
         {
             let what = "admin.socket is not a path that a Unix socket may have; give it a path of 1 to 107 bytes";
             faults.push(("admin.socket", what.to_owned()));
+        }
+        if self.bus.standby && matches!(self.bus.url, StoreUrl::Directory(_)) {
+            let what =
+                "bus.standby needs a store that another host can use; set bus.url to a database, or remove bus.standby";
+            faults.push(("bus.standby", what.to_owned()));
         }
         if self.sandbox.memory_bytes > self.sandbox.max_memory_bytes {
             let what = "sandbox.memory_bytes exceeds sandbox.max_memory_bytes; lower the first or raise the second";

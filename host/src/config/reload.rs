@@ -91,6 +91,7 @@ impl Config {
         self.ingress_rules = new.ingress_rules;
         self.bus = BusConfig {
             url: self.bus.url.clone(),
+            standby: self.bus.standby,
             hop_limit: self.bus.hop_limit,
             webhook_origin: self.bus.webhook_origin.clone(),
             ..new.bus

@@ -102,8 +102,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let builder = listeners.answer_starting(building).await?;
 
     let (observer, observed) = Observer::channel();
-    let host = Host::start_on(listeners, config, observer, otlp).await?.with_scenarios(scenarios);
     let asked = stop_signal()?;
+    let Some(host) = Host::start_on(listeners, config, observer, otlp, &asked).await? else { return Ok(()) };
+    let host = host.with_scenarios(scenarios);
     host.announce()?;
     if open {
         open_dashboard(&host.dashboard_url()?);

@@ -2,14 +2,18 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::http::StatusCode;
 use futures_util::future::OptionFuture;
+use sd_notify::NotifyState;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::systemd;
 use crate::admin::{Admin, Probes};
 use crate::config::Config;
 use crate::descriptors::{self, Connections};
@@ -69,13 +73,67 @@ impl BoundListeners {
     pub async fn answer_starting<T>(&self, preparation: impl Future<Output = T>) -> T {
         let detail = "the host is starting; try again in a moment";
         let starting = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail).retry_after(1);
-        tokio::select! {
-            result = preparation => result,
-            never = server::refuse_all(&self.ingress, self.limits, &starting) => match never {},
-            never = server::refuse_all(&self.admin, self.limits, &starting) => match never {},
-            Some(never) = OptionFuture::from(self.admin_socket.as_ref().map(|socket| server::refuse_all(socket, self.limits, &starting))) => match never {},
+        self.answer_all(&starting, preparation).await
+    }
+
+    /// Answers every request with 503 until the preparation of a standby is complete: `standby` while another host is
+    /// active, and `starting` before and after that.
+    pub(super) async fn answer_standby<T>(
+        &self,
+        mut holder: watch::Receiver<Option<String>>,
+        preparation: impl Future<Output = T>,
+    ) -> T {
+        let mut preparation = pin!(preparation);
+        let mut told_supervisor = false;
+        loop {
+            let active = holder.borrow_and_update().clone();
+            let is_standby = active.is_some();
+            if let (Some(active), Ok(address), Ok(admin)) = (active, self.ingress.address(), self.admin.address()) {
+                tracing::info!(active, %address, %admin, "standing by until the lease of the active host ends");
+            }
+            self.probe.iter().for_each(|probe| probe.probes.set_standby(is_standby));
+            // The supervisor need not wait for the takeover.
+            if is_standby && !std::mem::replace(&mut told_supervisor, true) {
+                systemd::notify(&[NotifyState::Ready, NotifyState::Status("standby")]);
+            }
+            let changed = async {
+                if holder.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            let until = async {
+                tokio::select! {
+                    biased;
+                    result = &mut preparation => Some(result),
+                    () = changed => None,
+                }
+            };
+            let answered = match is_standby {
+                true => self.answer_all(&standby(), until).await,
+                false => self.answer_starting(until).await,
+            };
+            if let Some(result) = answered {
+                return result;
+            }
         }
     }
+
+    /// Answers every request with a problem until the preparation is complete.
+    async fn answer_all<T>(&self, problem: &Problem, preparation: impl Future<Output = T>) -> T {
+        let socket = self.admin_socket.as_ref().map(|socket| server::refuse_all(socket, self.limits, problem));
+        tokio::select! {
+            result = preparation => result,
+            never = server::refuse_all(&self.ingress, self.limits, problem) => match never {},
+            never = server::refuse_all(&self.admin, self.limits, problem) => match never {},
+            Some(never) = OptionFuture::from(socket) => match never {},
+        }
+    }
+}
+
+/// The problem with which a standby answers.
+fn standby() -> Problem {
+    let detail = "this host stands by while another host is active; send the request to the active host";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "standby", detail).retry_after(1)
 }
 
 /// Binds the Unix socket of the admin interface, in a directory that is created if it does not exist.

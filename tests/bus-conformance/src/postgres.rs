@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sandbus_host::bus::conformance::{BusFixture, BusHost, START};
-use sandbus_host::bus::{BoxFuture, Settings, SharedBus, StoreUrl, open};
+use sandbus_host::bus::{BoxFuture, LeaseWait, Settings, SharedBus, StoreUrl, open};
 use sandbus_host::clock::Clock;
 use sandbus_tests::PostgresServer;
 use tempfile::TempDir;
@@ -38,7 +38,7 @@ struct PostgresHost {
 impl PostgresHost {
     async fn open(schema: String, data: TempDir, clock: Clock, settings: Settings) -> Box<dyn BusHost> {
         let url = StoreUrl::parse(&PostgresServer::shared().url(&schema)).expect("the server has a URL");
-        let bus = open(&url, data.path(), clock.clone(), settings.clone()).await;
+        let bus = open(&url, data.path(), clock.clone(), settings.clone(), LeaseWait::default()).await;
         let bus = bus.expect("the database can be used");
         Box::new(Self { bus, clock, settings, schema, data })
     }

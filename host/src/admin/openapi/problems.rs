@@ -32,6 +32,7 @@ const ANY: &[Code] = &[
     (500, "internal"),
     (501, "method-not-implemented"),
     (501, "transfer-encoding"),
+    (503, "standby"),
     (503, "starting"),
     (503, "stopping"),
     (503, "too-many-connections"),

@@ -12,7 +12,7 @@ use super::connection::PgConnection;
 use super::error::PostgresError;
 use super::server::Server;
 use super::session::{Columns as _, Role};
-use crate::bus::StoreError;
+use crate::bus::{LeaseWait, StoreError};
 
 /// How long a host keeps a lease that it does not renew.
 pub(super) const LEASE: Duration = Duration::from_secs(10);
@@ -53,29 +53,35 @@ impl Lease {
     /// without ending its lease keeps it until it expires.
     ///
     /// # Errors
-    /// If another host has the lease and is alive, or the store cannot be written.
-    pub(super) fn take(connection: &PgConnection, identity: &str) -> Result<Self, TakeError> {
+    /// If another host has the lease and is alive, unless this is a standby. If the wait is cancelled, or the store cannot
+    /// be written.
+    pub(super) fn take(connection: &PgConnection, identity: &str, wait: &LeaseWait) -> Result<Self, TakeError> {
         let started = Instant::now();
+        let mut known_holder = None;
         loop {
-            match Self::try_take(connection, identity)? {
+            let holder = match Self::try_take(connection, identity)? {
                 Ok(lease) => return Ok(lease),
-                // A host that is alive has renewed its lease within this time.
-                Err(holder) if started.elapsed() > LEASE + HEARTBEAT => {
-                    return Err(TakeError::InUse(format!(
-                        "{holder}; stop that host, or name another schema with `?schema=NAME` in the URL"
-                    )));
-                }
-                Err(holder) => {
-                    if started.elapsed() < POLL {
-                        tracing::info!(
-                            host = holder.name,
-                            "waiting until the lease of another host on the schema expires"
-                        );
-                    }
-                    // The server waits, so that its clock counts.
-                    connection.query("SELECT pg_sleep($1)", &[&POLL.as_secs_f64()])?;
-                }
+                Err(holder) => holder,
+            };
+            // A host that is alive has renewed its lease within this time.
+            if !wait.is_standby() && started.elapsed() > LEASE + HEARTBEAT {
+                return Err(TakeError::InUse(format!(
+                    "{holder}; stop that host, run this one as its standby with `--standby`, or name another schema with `?schema=NAME` in the URL"
+                )));
             }
+            if known_holder != Some(holder.number) {
+                known_holder = Some(holder.number);
+                if !wait.is_standby() {
+                    let host = &holder.name;
+                    tracing::info!(host, "waiting until the lease of another host on the schema expires");
+                }
+                wait.note_holder(Some(&holder.name));
+            }
+            if wait.is_cancelled() {
+                return Err(TakeError::Cancelled);
+            }
+            // The server waits, so that its clock counts.
+            connection.query("SELECT pg_sleep($1)", &[&POLL.as_secs_f64()])?;
         }
     }
 
@@ -178,6 +184,8 @@ impl Lease {
 pub(super) enum TakeError {
     /// Another host has it.
     InUse(String),
+    /// The host stopped while it waited.
+    Cancelled,
     /// The store failed.
     Store(StoreError),
 }

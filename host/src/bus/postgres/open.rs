@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use super::PostgresUrl;
 use super::connection::PgConnection;
@@ -13,35 +14,38 @@ use super::schema;
 use super::server::Server;
 use super::session::{Columns as _, Role};
 use crate::bus::engine::{DurableBus, EngineState, OpenedStore};
-use crate::bus::{OpenError, OpenErrorKind, Settings, StoreError, StoreErrorKind};
+use crate::bus::{LeaseWait, OpenError, OpenErrorKind, Settings, StoreError, StoreErrorKind};
 use crate::clock::Clock;
 use crate::files;
 
 /// The oldest server: 14, as `server_version_num` gives it.
 const OLDEST_SERVER: i32 = 140_000;
 
+/// How long a standby that has lost its connection waits before it connects again.
+const RECONNECT_AFTER: Duration = Duration::from_millis(500);
+
 /// Opens the bus on a database. Must be called in a tokio runtime. Blocks.
 ///
 /// # Errors
-/// If the database cannot be reached or used, or another host uses the schema.
+/// If the database cannot be reached or used, or another host uses the schema and `wait` ends before that host.
 pub(in crate::bus) fn open(
     url: &PostgresUrl,
     data: &Path,
     clock: Clock,
     settings: Settings,
+    wait: &LeaseWait,
 ) -> Result<DurableBus, OpenError> {
     let unusable = |error: StoreError| open_error(url, &error);
     let server = Arc::new(Server::new(url.clone()).map_err(unusable)?);
-    let connection = PgConnection::open(Arc::clone(&server), Role::Writer).map_err(unusable)?;
-    check_server(&connection).map_err(unusable)?;
-    schema::prepare(&connection).map_err(unusable)?;
     let identity = host_identity(data).map_err(unusable)?;
-    let lease = Lease::take(&connection, &identity).map_err(|error| match error {
+    let (connection, lease) = take_lease(&server, &identity, wait).map_err(|error| match error {
         TakeError::InUse(holder) => {
             OpenError::new(OpenErrorKind::InUse, format!("cannot use {url}: another host has the lease: {holder}"))
         }
+        TakeError::Cancelled => OpenError::new(OpenErrorKind::Cancelled, "the host was stopped"),
         TakeError::Store(error) => unusable(error),
     })?;
+    wait.note_holder(None);
     // The start may take longer than a lease.
     let (alive, wanted) = mpsc::channel();
     let (started, engine) = mpsc::channel::<Arc<EngineState>>();
@@ -64,6 +68,33 @@ pub(in crate::bus) fn open(
     // The thread has ended if the lease was lost already; then the first commit fails.
     drop(started.send(Arc::clone(bus.shared())));
     Ok(bus)
+}
+
+/// Connects, prepares the schema, and takes the lease. A standby that loses its connection connects again.
+fn take_lease(server: &Arc<Server>, identity: &str, wait: &LeaseWait) -> Result<(PgConnection, Lease), TakeError> {
+    let mut was_reachable = false;
+    loop {
+        let taken = PgConnection::open(Arc::clone(server), Role::Writer).map_err(TakeError::Store);
+        let taken = taken.and_then(|connection| {
+            was_reachable = true;
+            check_server(&connection)?;
+            schema::prepare(&connection)?;
+            let lease = Lease::take(&connection, identity, wait)?;
+            Ok((connection, lease))
+        });
+        match taken {
+            Err(TakeError::Store(error))
+                if wait.is_standby() && was_reachable && error.kind() == StoreErrorKind::Unavailable =>
+            {
+                tracing::warn!(%error, "the standby has lost its connection to the database, and connects again");
+                if wait.is_cancelled() {
+                    return Err(TakeError::Cancelled);
+                }
+                std::thread::sleep(RECONNECT_AFTER);
+            }
+            taken => return taken,
+        }
+    }
 }
 
 /// The identity of this host, which does not depend on its machine, user or process: a random text in its data

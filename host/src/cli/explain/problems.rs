@@ -135,6 +135,13 @@ pub(super) const REQUESTS: &[Explanation] = &[
         "Send the whole request.",
     ),
     problem(
+        "standby",
+        &[503],
+        "The host is a standby, and another host is active.",
+        "The request was sent to a host that runs with `bus.standby` and does not have the lease on the store.",
+        "Send the request to the active host. Let the load balancer choose a host by `/readyz` of the probe listeners.",
+    ),
+    problem(
         "starting",
         &[503],
         "The host is starting.",

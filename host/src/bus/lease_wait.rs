@@ -1,0 +1,58 @@
+//! The wait for a store that another host uses.
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// How a host waits while another host has the lease on its store.
+#[derive(Clone, Debug)]
+pub struct LeaseWait {
+    is_standby: bool,
+    cancelled: CancellationToken,
+    holder: watch::Sender<Option<String>>,
+}
+
+impl Default for LeaseWait {
+    /// A wait for expiry that is not cancelled.
+    fn default() -> Self {
+        Self::for_expiry(CancellationToken::new())
+    }
+}
+
+impl LeaseWait {
+    /// A wait for the lease of a host that has died. It fails if that host proves to be alive.
+    #[must_use]
+    pub fn for_expiry(cancelled: CancellationToken) -> Self {
+        Self { is_standby: false, cancelled, holder: watch::Sender::new(None) }
+    }
+
+    /// The wait of a standby. It lasts until the other host stops or dies, however long that takes.
+    #[must_use]
+    pub fn standby(cancelled: CancellationToken) -> Self {
+        Self { is_standby: true, ..Self::for_expiry(cancelled) }
+    }
+
+    /// The host that has the lease, while a standby waits for it.
+    #[must_use]
+    pub fn holder(&self) -> watch::Receiver<Option<String>> {
+        self.holder.subscribe()
+    }
+
+    pub(super) fn is_standby(&self) -> bool {
+        self.is_standby
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled.is_cancelled()
+    }
+
+    /// Notes which host has the lease.
+    pub(super) fn note_holder(&self, name: Option<&str>) {
+        self.holder.send_if_modified(|holder| {
+            let is_new = holder.as_deref() != name;
+            if is_new {
+                *holder = name.map(str::to_owned);
+            }
+            is_new
+        });
+    }
+}
