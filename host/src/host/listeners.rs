@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::systemd;
+use super::{ANNOUNCEMENT, systemd};
 use crate::admin::{Admin, Probes};
 use crate::config::Config;
 use crate::descriptors::{self, Connections};
@@ -89,7 +89,7 @@ impl BoundListeners {
             let active = holder.borrow_and_update().clone();
             let is_standby = active.is_some();
             if let (Some(active), Ok(address), Ok(admin)) = (active, self.ingress.address(), self.admin.address()) {
-                tracing::info!(active, %address, %admin, "standing by until the lease of the active host ends");
+                tracing::info!(target: ANNOUNCEMENT, active, %address, %admin, "standing by until the lease of the active host ends");
             }
             self.probe.iter().for_each(|probe| probe.probes.set_standby(is_standby));
             // The supervisor need not wait for the takeover.

@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
-use sandbus_tests::{Answer, Launch, Process, agent, digest, guest, pause_for, put, send, with_open_ingress};
+use sandbus_tests::{Answer, Launch, Process, Starting, agent, digest, guest, pause_for, put, send, with_open_ingress};
 use serde_json::{Value, json};
 
 use crate::report::FaultReport;
@@ -121,7 +121,12 @@ pub(crate) struct HostProcess {
 impl HostProcess {
     /// Starts a host and waits until it listens. If it exits instead, its log is the error.
     pub(crate) fn start(launch: &Launch) -> anyhow::Result<Self> {
-        let process = launch.spawn().wait().map_err(|log| anyhow!("the host does not start:\n{}", last_lines(&log)))?;
+        Self::from_starting(launch.spawn())
+    }
+
+    /// Waits until a host listens. If it exits instead, its log is the error.
+    pub(crate) fn from_starting(starting: Starting) -> anyhow::Result<Self> {
+        let process = starting.wait().map_err(|log| anyhow!("the host does not start:\n{}", last_lines(&log)))?;
         let target = Target { ingress: process.address.clone(), admin: process.admin.clone() };
         Ok(Self { process, target })
     }

@@ -18,6 +18,7 @@ mod damage;
 mod disk;
 mod event_loop;
 mod exclusive;
+mod failover;
 mod fan_out;
 mod handlers;
 mod host;
@@ -65,6 +66,11 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "read-only", what: "writes fail: nothing is acknowledged any more", run: disk::read_only },
     Scenario { name: "clock", what: "the wall clock jumps an hour forward and back", run: clock::run },
     Scenario { name: "two-processes", what: "a second host on the same data is refused", run: exclusive::run },
+    Scenario {
+        name: "failover",
+        what: "kill -9 of the active host of a database: its standby takes over",
+        run: failover::run,
+    },
     Scenario {
         name: "truncated-file",
         what: "a store's file is cut short while the host is down",
