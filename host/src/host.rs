@@ -547,7 +547,7 @@ impl Host {
         }
         other_tasks.spawn(server::serve(admin_listener, admin.router(), limits(connections.admin), stops.rest.clone()));
 
-        systemd::notify(&[NotifyState::Ready]);
+        systemd::notify(&[NotifyState::Ready, NotifyState::Status("active")]);
         let end = tokio::select! {
             () = stop.cancelled() => End::Stopped,
             reason = bus.failed() => End::StoreFailed(reason),

@@ -113,6 +113,7 @@ impl BoundListeners {
                 false => self.answer_starting(until).await,
             };
             if let Some(result) = answered {
+                self.probe.iter().for_each(|probe| probe.probes.set_standby(false));
                 return result;
             }
         }
