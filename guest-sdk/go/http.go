@@ -54,7 +54,7 @@ func (request *Request) JSON(into any) error {
 		return &Problem{Status: 415, Detail: "the body must be JSON, not " + mediaType}
 	}
 	if err := payload.Unmarshal(request.Body, into); err != nil {
-		return &Problem{Status: 422, Detail: "the body does not fit: " + err.Error()}
+		return &Problem{Status: 422, Detail: "the body is invalid: " + err.Error()}
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ func On[T any](
 		data, err := payload.Decode[T](delivery.Data, delivery.ContentType)
 		if err != nil {
 			// The next attempt would get the same data.
-			return &RejectError{"the event's data does not fit: " + err.Error()}
+			return &RejectError{"the event's data is invalid: " + err.Error()}
 		}
 		return handler(data, event)
 	}

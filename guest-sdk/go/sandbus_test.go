@@ -50,7 +50,7 @@ func TestDataHasTheTypeOfTheHandler(t *testing.T) {
 	expect(t, seen, order{ID: math.MaxInt64})
 	for _, misfit := range []any{nil, []int{1}, map[string]any{"id": "7"}, map[string]any{"id": 1.5}} {
 		outcome := host.Deliver("thing", misfit)
-		if outcome.Outcome != "reject" || !strings.HasPrefix(outcome.Reason, "the event's data does not fit: ") {
+		if outcome.Outcome != "reject" || !strings.HasPrefix(outcome.Reason, "the event's data is invalid: ") {
 			t.Errorf("%v: %v", misfit, outcome)
 		}
 	}

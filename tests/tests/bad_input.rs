@@ -157,7 +157,7 @@ fn an_event_with_data_that_does_not_fit_is_rejected() {
     assert_eq!(host.send("POST", &host.url("/events"), &headers, b"{garbage").status, 202);
     let letters = eventually("it is a dead letter", || Some(host.dead_letters()).filter(|all| all.len() == 1));
     assert_eq!((&letters[0]["cause"], &letters[0]["attempts"]), (&json!("rejected"), &json!(1)));
-    assert!(letters[0]["reason"].as_str().unwrap().contains("does not fit"), "{}", letters[0]);
+    assert!(letters[0]["reason"].as_str().unwrap().contains("is invalid"), "{}", letters[0]);
 }
 
 #[test]

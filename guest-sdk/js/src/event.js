@@ -41,7 +41,7 @@ export class Event {
       return isText(mediaType) ? decode(this.bytes) : this.bytes;
     } catch (error) {
       // Another attempt would fail on the same data.
-      throw reject(`the event's data does not fit: ${error.message}`);
+      throw reject(`the event's data is invalid: ${error.message}`);
     }
   }
 }

@@ -37,5 +37,5 @@ function refuse(misfits) {
   if (misfits.length === 0) return;
   const named = misfits.slice(0, NAMED).map(({ path, message }) => (path === "" ? message : `${path}: ${message}`));
   const more = misfits.length > NAMED ? `; and ${misfits.length - NAMED} more` : "";
-  throw reject(`the event's data does not fit: ${named.join("; ")}${more}`);
+  throw reject(`the event's data is invalid: ${named.join("; ")}${more}`);
 }

@@ -27,7 +27,7 @@ test("data that a Standard Schema refuses is rejected, and the handler gets the 
   assert.deepEqual(delivered(schema, { order_id: 7 }), { outcome: "ack", seen: [{ id: 7 }] });
   assert.deepEqual(delivered(schema, { order_id: "x" }), {
     outcome: "reject",
-    reason: "the event's data does not fit: /order_id: expected an integer; /a~1b/0: odd",
+    reason: "the event's data is invalid: /order_id: expected an integer; /a~1b/0: odd",
     seen: [],
   });
 });
@@ -52,10 +52,10 @@ test("data that a JSON Schema refuses is rejected with all misfits", () => {
   assert.equal(delivered(schema, { order_id: 1, lines: [{ article: "bread" }] }).outcome, "ack");
   assert.equal(
     delivered(schema, { order_id: "x", lines: [{}] }).reason,
-    "the event's data does not fit: /order_id: must be integer, not string; " +
+    "the event's data is invalid: /order_id: must be integer, not string; " +
       "/lines/0: the property `article` is missing",
   );
-  assert.equal(delivered(schema, undefined).reason, "the event's data does not fit: must be object, not undefined");
+  assert.equal(delivered(schema, undefined).reason, "the event's data is invalid: must be object, not undefined");
   const many = delivered({ items: { type: "string" } }, Array.from({ length: 20 }, (_, index) => index));
   assert.match(many.reason, /\/7: must be string, not number; and 12 more$/);
 });

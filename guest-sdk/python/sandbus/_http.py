@@ -59,7 +59,7 @@ class Request:
         try:
             return shape(loads(self.body), wanted)
         except (ValueError, RecursionError) as error:
-            raise Problem(422, f"the body does not fit: {error}") from None
+            raise Problem(422, f"the body is invalid: {error}") from None
 
 
 class Problem(Exception):

@@ -286,7 +286,7 @@ def _with_data(handler: Callable[..., Any]) -> Callable[[Event], object]:
             data = shape(decode(event.bytes, event.content_type), wanted)
         except (ValueError, RecursionError) as error:
             # The next attempt would get the same data.
-            raise Reject(f"the event's data does not fit: {error}") from None
+            raise Reject(f"the event's data is invalid: {error}") from None
         return handler(*(data, event)[: len(parameters)])
 
     return call

@@ -281,7 +281,7 @@ class Handlers(unittest.TestCase):
             sandbus.publish("other")
 
         for data, reason in [
-            (b"{", "does not fit"),
+            (b"{", "is invalid"),
             ([], "Order must be an object"),
             ({}, "`id`"),
             ({"id": 1}, "does not declare `other`"),

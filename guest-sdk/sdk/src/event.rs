@@ -63,7 +63,7 @@ impl Payload for serde_json::Value {
 /// A rejection if the data does not fit `T`.
 #[doc(hidden)]
 pub fn decode_json<T: DeserializeOwned>(data: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(data).map_err(|error| Failure::reject(format!("the event's data does not fit: {error}")))
+    serde_json::from_slice(data).map_err(|error| Failure::reject(format!("the event's data is invalid: {error}")))
 }
 
 /// An event with its attributes and its delivery, for handlers that need more than the data.

@@ -66,7 +66,7 @@ impl Request {
         if !json::is_media_type(media_type) {
             return Err(Problem::new(415, format!("the body must be JSON, and is {media_type}")));
         }
-        serde_json::from_slice(&self.body).map_err(|error| Problem::new(422, format!("the body does not fit: {error}")))
+        serde_json::from_slice(&self.body).map_err(|error| Problem::new(422, format!("the body is invalid: {error}")))
     }
 }
 

@@ -32,7 +32,7 @@ func plugin() *sandbus.Plugin {
 func handle(data events.{{Type}}, event *sandbus.Event) error {
 [[end]]
 [[untyped]]
-// handle accepts any data. If its parameter is a struct, data that does not fit is rejected.
+// handle accepts any data. If its parameter is a struct, data that does not match is rejected.
 func handle(data any, event *sandbus.Event) error {
 [[end]]
 	slog.Info("handling "+event.Type, "data", data)

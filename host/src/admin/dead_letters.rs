@@ -84,7 +84,7 @@ pub(super) async fn list(
     Ok(Json(DeadLetterPage { dead_letters: page.views(view)?, next }))
 }
 
-/// Group dead letters that failed alike, the largest groups first
+/// Group dead letters by failure, the largest groups first
 ///
 /// The dead letters of a group have the subscription, the cause, the signature of the reason and the component of the last
 /// attempt in common.

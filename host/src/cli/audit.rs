@@ -25,7 +25,7 @@ pub(super) struct Verify {
     /// Check the audit log in this data directory
     #[arg(long, value_name = "DIRECTORY", default_value = "data")]
     data: PathBuf,
-    /// Require an entry with this hash, which an earlier check printed
+    /// Fail unless an entry has this hash, which an earlier check printed
     #[arg(long, value_name = "HASH")]
     expect: Option<String>,
 }

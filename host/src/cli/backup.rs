@@ -43,7 +43,7 @@ struct Make {
     /// Include the ledger
     #[arg(long)]
     ledger: bool,
-    /// Back up this data directory, without a running host
+    /// Back up this data directory of a stopped host
     #[arg(long, value_name = "DIRECTORY", requires = "plugins")]
     data: Option<PathBuf>,
     /// With --data, include the plugins in this folder

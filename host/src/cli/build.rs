@@ -20,7 +20,7 @@ pub(super) struct Arguments {
     /// Put components into this folder [default: dist in each project]
     #[arg(long, alias = "out", value_name = "FOLDER")]
     output: Option<PathBuf>,
-    /// Show all interfaces that the components import, and the directories that were skipped
+    /// Show all imports of the components, and expected skips: roots of workspaces, and directories of tools
     #[arg(long)]
     verbose: bool,
     /// Print JSON: an object for one project, a list for several

@@ -18,21 +18,21 @@ pub(super) struct Arguments {
     /// The component of the new build
     #[arg(required_unless_present = "generation", conflicts_with = "generation")]
     file: Option<PathBuf>,
-    /// Compare with an archived generation instead of a file, by its digest or the beginning of it
+    /// Compare an archived generation instead of a file, by its digest or the beginning of it
     #[arg(long, value_name = "DIGEST", requires = "plugin")]
     generation: Option<String>,
-    /// Compare this many recent deliveries
+    /// Compare the results of this many recent deliveries
     #[arg(long, value_name = "N", default_value_t = CanaryRule::default().events)]
     events: usize,
     /// Compare the deliveries of the event with this id instead
     #[arg(long, value_name = "ID", conflicts_with = "events")]
     event: Option<String>,
-    /// The source of the event, if events of several sources have the id
+    /// Choose the event of this source, if several events have the id
     #[arg(long, value_name = "SOURCE", requires = "event")]
     source: Option<String>,
     #[arg(long, hide = true, value_parser = super::renamed("--events"))]
     last: Option<String>,
-    /// Compare with this plugin [default: the name in the component]
+    /// Compare with the running generation of this plugin [default: the name in the component]
     #[arg(long, value_name = "NAME", add = live::plugins())]
     plugin: Option<String>,
     #[command(flatten)]

@@ -23,7 +23,7 @@ use output::{Output, cell, digest, table, truncate};
 pub(super) enum Command {
     /// List dead letters
     List(ListArguments),
-    /// Group dead letters that failed alike, the largest groups first
+    /// Group dead letters by failure, the largest groups first
     Groups(GroupArguments),
     /// Show a dead letter and its attempts
     Show {
@@ -35,20 +35,20 @@ pub(super) enum Command {
     Redrive(Redrive),
     /// Delete dead letters
     Drop(Selection),
-    /// Mark the group of a dead letter as resolved; it is open again when another one joins it
+    /// Mark the group of a dead letter as resolved, until another dead letter joins the group
     Resolve(GroupSample),
-    /// Mark the group of a dead letter as ignored; it stays ignored when another one joins it
+    /// Mark the group of a dead letter as ignored, even when other dead letters join the group
     Ignore(GroupSample),
-    /// Open the group of a dead letter again
+    /// Reopen the group of a dead letter
     Reopen(GroupSample),
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct GroupSample {
-    /// The number of a dead letter of the group, such as its sample
+    /// The number of any dead letter in the group, such as its sample
     #[arg(value_parser = parse_number, add = live::dead_letters())]
     number: i64,
-    /// The subscription of the dead letter, OWNER/NAME; a token of one plugin needs it
+    /// The subscription of the dead letter; required with a token that is restricted to one plugin
     #[arg(long, value_name = "ID", add = live::subscriptions())]
     subscription: Option<String>,
 }
@@ -89,7 +89,7 @@ pub(super) struct Filter {
 
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct GroupMember {
-    /// Select the dead letters that failed like this one, such as the sample of a group
+    /// Select all dead letters in the group of this one
     #[arg(long, value_name = "NUMBER", value_parser = parse_number, conflicts_with_all = ["subscription", "cause"], add = live::dead_letters())]
     like: Option<i64>,
 }
@@ -114,7 +114,7 @@ pub(super) struct Selection {
 pub(super) struct Redrive {
     #[command(flatten)]
     which: Selection,
-    /// Deliver the data in this file instead, for one dead letter; the event in the log stays as it is
+    /// Deliver one dead letter with the data in this file; the event in the log does not change
     #[arg(long, value_name = "FILE", conflicts_with_all = ["all", "like", "subscription", "cause"])]
     data: Option<PathBuf>,
 }

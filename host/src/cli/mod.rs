@@ -67,25 +67,25 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Create a plugin project that builds, passes its tests and runs
+    /// Create a plugin project with a handler, tests and the SDK, or a workspace
     New(new::Arguments),
     /// Build plugins, and check that this host accepts them
     Build(build::Arguments),
     /// Show what a component exports, imports and declares
     Inspect(inspect::Arguments),
-    /// Replace the SDKs in projects with those of this version
+    /// Upgrade the SDKs in projects to this version
     Upgrade(upgrade::Arguments),
-    /// Check the configuration, the sidecars and the plugins, without a host
+    /// Check the configuration, the sidecars and the plugins, without a running host
     Check(check::Arguments),
     /// Run the host on a plugin folder
     Serve(serve::Arguments),
     /// Build and run plugins, and rebuild each one when its source changes
     Dev(dev::Arguments),
-    /// Run a plugin's scenarios in the real sandbox, without a host
+    /// Run the scenarios of plugins in the real sandbox, without a running host
     Test(test::Arguments),
     /// Publish an event, now or later
     Publish(publish::Arguments),
-    /// List plugins and files that are not loaded; show, upload, remove, enable, disable or drain a plugin
+    /// List plugins, and files that are not loaded; show, upload, remove, enable, disable or drain a plugin
     Plugins(plugins::Arguments),
     /// Compare a new build with the running plugin on past events, without side effects
     Canary(canary::Arguments),
@@ -101,7 +101,7 @@ enum Command {
     DeadLetters(Group<dead_letters::Command>),
     /// Show or change the state of a plugin
     State(state::Arguments),
-    /// Show what an event or a request led to, and why deliveries wait
+    /// Show what an event or a request caused, and why deliveries wait
     Why(why::Arguments),
     /// Follow attempts and requests as they end
     Tail(tail::Arguments),
@@ -111,11 +111,11 @@ enum Command {
     Attempts(records::AttemptArguments),
     /// List recorded requests for plugins' routes, newest first
     Requests(records::RequestArguments),
-    /// List throughput, errors and latency of each subscription and plugin in past minutes
+    /// List throughput, errors and latency of each subscription and plugin, for each past minute
     Minutes(records::MinuteArguments),
     /// List schedules and delayed events, or cancel a delayed event
     Schedules(Group<schedules::Command>),
-    /// Show the effective configuration of a running host, and the origin of each setting
+    /// Show the effective configuration of a running host, with the origin of each setting
     Config(config::Arguments),
     /// Create, list or revoke the tokens of the admin interface
     Token(token::Arguments),
@@ -125,15 +125,15 @@ enum Command {
     Backup(backup::Arguments),
     /// Restore a backup to a data directory
     Restore(restore::Arguments),
-    /// Copy the bus to another store, such as from a directory to PostgreSQL
+    /// Copy the bus to another store, for example from a directory to PostgreSQL
     Migrate(migrate::Arguments),
-    /// Explain an error code, or list all
+    /// Explain an error code, or list all codes
     Explain(explain::Arguments),
     /// Print the JSON Schema of a kind of TOML file, for editors
     Schema(schema::Arguments),
-    /// Print a script that completes commands in a shell, and also names from a running host
+    /// Print a completion script for a shell
     Completions(completions::Arguments),
-    /// Print the man page, or write the pages of all commands
+    /// Print the man page of `sandbus`, or write the man pages of all commands
     Man(man::Arguments),
     #[command(hide = true)]
     Compact(Renamed),

@@ -26,7 +26,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List plugins and files that are not loaded
+    /// List plugins, and files that are not loaded
     List,
     /// Show a plugin with the rules that apply to it
     Show {

@@ -71,7 +71,7 @@ struct Set {
     /// Read the new value from this file, or from standard input if it is -
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Change the value only if it has this version, which `get --json` shows; 0 stands for a missing value
+    /// Change the value only if it has this version, which `get --json` shows; 0 means that there is no value
     #[arg(long, value_name = "VERSION", value_parser = parse_version)]
     if_version: Option<u64>,
 }

@@ -28,17 +28,17 @@ pub(super) struct Arguments {
     /// A .wasm file, a plugin's project or script, or a directory of them; projects and scripts are built first
     #[arg(default_value = ".")]
     path: PathBuf,
-    /// Play this scenario file, or those in this directory [default: `tests` next to the plugin; for a script, also
+    /// Run this scenario file, or those in this directory [default: `tests` next to the plugin; for a script, also
     /// NAME.scenarios.toml]
     #[arg(long, value_name = "PATH")]
     scenarios: Option<PathBuf>,
-    /// Play only scenarios whose names contain this text
+    /// Run only scenarios whose names contain this text
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     filter: String,
-    /// Also play each scenario with simulated crashes, before and after each commit (at most 50 commits)
+    /// Also run each scenario with simulated crashes, before and after each commit (at most 50 commits)
     #[arg(long)]
     crash: bool,
-    /// Record a scenario of the event with this id, from a running host, instead of playing scenarios
+    /// Record the event with this id, from a running host, as a scenario; run no scenarios
     #[arg(long, value_name = "ID", conflicts_with_all = ["path", "scenarios", "filter", "crash", "junit", "json"])]
     record: Option<String>,
     /// Write the recorded scenario to this file [default: standard output]
@@ -50,7 +50,7 @@ pub(super) struct Arguments {
     /// Write the results to this file, as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Show the directories that were skipped
+    /// Also show expected skips: roots of workspaces, and directories of tools such as node_modules
     #[arg(long)]
     verbose: bool,
     /// Print JSON

@@ -13,7 +13,7 @@ pub(super) struct Arguments {
     /// Choose the event of this source, if several events have the id
     #[arg(long)]
     source: Option<String>,
-    /// Show at most N events, up to 10,000; the event and those that led to it are always shown
+    /// Show at most N events, up to 10,000, but always the given event and those that led to it
     #[arg(long, value_name = "N", default_value = "200", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     limit: u16,
     /// Show the log lines of handlers

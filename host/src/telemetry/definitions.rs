@@ -143,7 +143,7 @@ pub(super) const DEFINITIONS: &[Definition] = &[
         Unit::State,
         SUBSCRIPTION,
         Row::Subscriptions,
-        "1 if the subscription is paused, stopped (410) or its endpoint is on hold, else 0",
+        "1 if the subscription is paused or its endpoint is on hold, else 0",
     ),
     histogram("sandbus_handler_seconds", SUBSCRIPTION, Row::Handlers, "Run time of handlers"),
     counter(

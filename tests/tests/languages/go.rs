@@ -124,7 +124,7 @@ fn the_error_of_a_handler_in_go_decides_the_outcome() {
     assert_eq!(letter("o-reject"), ("rejected".to_owned(), "the order is refused".to_owned(), 1));
     let (cause, reason, attempts) = letter("misfit");
     assert_eq!((cause.as_str(), attempts), ("rejected", 1), "{reason}");
-    assert!(reason.starts_with("the event's data does not fit: "), "{reason}");
+    assert!(reason.starts_with("the event's data is invalid: "), "{reason}");
     // The subscription's policy does not retry exceptions.
     let (cause, reason, attempts) = letter("o-panic");
     assert_eq!((cause.as_str(), attempts), ("exception", 1), "{reason}");

@@ -170,7 +170,7 @@ fn check_failures(form: Form) {
     assert_eq!(letters.len(), 3, "{letters:?}");
     assert_eq!(letter("misfit")["cause"], "rejected");
     let reason = letter("misfit")["reason"].as_str().unwrap();
-    assert_eq!(reason, "the event's data does not fit: /order_id: must be integer, not string");
+    assert_eq!(reason, "the event's data is invalid: /order_id: must be integer, not string");
     let reason = letter("lone")["reason"].as_str().unwrap();
     assert!(reason.contains("a\u{fffd}b") && reason.contains("src/plugin.js:"), "{reason}");
     let reason = letter("deep")["reason"].as_str().unwrap();

@@ -10,8 +10,8 @@ const self = plugin();
 self.on("{{type}}", { schema: {{Type}}, retry: { maxAttempts: 5 } }, (data) => {
 [[end]]
 [[untyped]]
-// Any data is accepted. With the option `schema` (a JSON Schema, or a schema of zod or valibot), data that does not fit is
-// rejected.
+// Any data is accepted. With the option `schema` (a JSON Schema, or a schema of zod or valibot), data that does not match
+// is rejected.
 self.on("{{type}}", { retry: { maxAttempts: 5 } }, (data) => {
 [[end]]
   log.info(`handling ${JSON.stringify(data)}`);

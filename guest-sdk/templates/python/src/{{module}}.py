@@ -8,7 +8,7 @@ plugin = Plugin()
 
 
 [[untyped]]
-# Any data is accepted. If `data` is annotated with a dataclass, data that does not fit is rejected.
+# Any data is accepted. If `data` is annotated with a dataclass, data that does not match is rejected.
 [[end]]
 @plugin.on("{{type}}", retry=RetryPolicy(max_attempts=5))
 [[typed]]

@@ -5,7 +5,7 @@ use sandbus_sdk::prelude::*;
 [[on]]
 
 [[untyped]]
-// Takes any data. With a struct that derives `Event` and `Deserialize` instead, data that does not fit is rejected.
+// Accepts any data. With a struct that derives `Event` and `Deserialize`, data that does not match is rejected.
 [[end]]
 #[on_event("{{type}}", retry(max_attempts = 5))]
 [[typed]]

@@ -10,8 +10,8 @@ const self = plugin();
 self.on("{{type}}", { schema: {{Type}}, retry: { maxAttempts: 5 } }, (data) => {
 [[end]]
 [[untyped]]
-// Any data is accepted. With the option `schema` (a JSON Schema, or a schema of zod or valibot), data that does not fit is
-// rejected, and `data` has the schema's type.
+// Any data is accepted. With the option `schema` (a JSON Schema, or a schema of zod or valibot), data that does not match
+// is rejected, and `data` has the schema's type.
 self.on("{{type}}", { retry: { maxAttempts: 5 } }, (data) => {
 [[end]]
   log.info(`handling ${JSON.stringify(data)}`);

@@ -7,8 +7,8 @@ use crate::failure::Cause;
 pub(super) fn of_cause(cause: Cause) -> Explanation {
     let (meaning, usual, remedy) = match cause {
         Cause::Retry => (
-            "The handler asked for a retry in each of `max_attempts` attempts.",
-            "What the handler needs is not there yet, or a service does not work.",
+            "The handler asked for a retry. A dead letter with this cause had no attempts left.",
+            "Something that the handler needs is not there yet, or a service does not work.",
             "Fix what the reason names, then redrive the dead letter.",
         ),
         Cause::Exception => (
@@ -28,7 +28,7 @@ pub(super) fn of_cause(cause: Cause) -> Explanation {
         ),
         Cause::Trap => (
             "The handler trapped.",
-            "It panicked, or divided by zero, or overflowed its stack.",
+            "It panicked, divided by zero, or overflowed its stack.",
             "Fix the handler; the reason names the line. Then redrive the dead letter.",
         ),
         Cause::Timeout => (
@@ -49,22 +49,22 @@ pub(super) fn of_cause(cause: Cause) -> Explanation {
         Cause::Webhook => (
             "The endpoint responded with an error, or could not be reached.",
             "The endpoint does not work, or refuses the event.",
-            "Repair the endpoint, then redrive the dead letter.",
+            "Fix the endpoint, then redrive the dead letter.",
         ),
         Cause::NoHandler => (
             "The plugin has no handler for the event.",
             "The subscription delivers to a plugin without event handlers.",
-            "Let the subscription deliver to another plugin.",
+            "Change the target of the subscription to a plugin with event handlers.",
         ),
         Cause::HopLimit => (
-            "The cause tree is deeper than `hop_limit` of `[bus]`.",
+            "The cause tree is deeper than `hop_limit` in `[bus]`.",
             "Plugins trigger each other endlessly.",
             "Break the loop.",
         ),
         Cause::Limit => (
-            "The plugin has as many events, bytes or event types in the log as it may.",
-            "Nobody handles the events of the plugin, or the plugin publishes without bound.",
-            "Handle its events, or raise `max_backlog` or `max_log_bytes` of `[limits]` in its sidecar.",
+            "The plugin has reached its limit on events, bytes or event types in the log.",
+            "Nobody handles the events of the plugin, or the plugin publishes endlessly.",
+            "Handle its events, or raise `max_backlog` or `max_log_bytes` in `[limits]` of its sidecar.",
         ),
         Cause::Collision => (
             "The handler published an event whose source and id another event in the log has. Nothing was stored.",
@@ -101,7 +101,7 @@ pub(super) const WAITS: &[Explanation] = &[
     ),
     wait(
         "no-permit",
-        "The subscription, its plugin or the host runs as many invocations as it may.",
+        "The subscription, its plugin or the host has reached its limit on concurrent invocations.",
         "Handlers are slow, or there are more events than the host can handle.",
         "Wait. Raise the `concurrency` that the reason names if the host has capacity.",
     ),
@@ -119,21 +119,21 @@ pub(super) const WAITS: &[Explanation] = &[
     ),
     wait(
         "ordering-key",
-        "Another event with the same ordering key is not finished.",
-        "That event runs, waits for a retry, or waits itself.",
+        "Another event with the same ordering key comes first.",
+        "An attempt at that event is running, or that event waits, too.",
         "Run `sandbus why` on the event that the reason names.",
     ),
     wait(
         "parked-key",
         "A dead letter parks the ordering key.",
-        "An event with the same key failed, and the policy of the subscription keeps the order.",
+        "The delivery of an event with the same key failed, and the dead-letter policy of the subscription is `park`.",
         "Redrive or drop the dead letter that the reason names.",
     ),
     wait(
         "paused",
         "The subscription is paused.",
         "An operator paused it, its endpoint responded with 410, or its plugin no longer declares it.",
-        "Run `sandbus subscriptions resume ID`.",
+        "Run `sandbus subscriptions resume ID`, or load a version of the plugin that declares it.",
     ),
     wait(
         "retry",
@@ -143,8 +143,8 @@ pub(super) const WAITS: &[Explanation] = &[
     ),
     wait(
         "running",
-        "The delivery does not wait: an attempt runs, or its outcome is being committed.",
-        "The handler runs, or the disk is slow.",
+        "The delivery does not wait: an attempt is running, or its outcome is being committed.",
+        "The handler is still running, or the disk is slow.",
         "Wait.",
     ),
     wait(

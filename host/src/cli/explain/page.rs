@@ -6,7 +6,7 @@ use super::{Kind, Section, statuses};
 
 const HEAD: &str = "# Error codes
 
-`sandbus explain CODE` prints the entries of this page; without a code it lists all.
+`sandbus explain CODE` prints the entries for a code. Without a code, it lists all codes.
 
 ```console no-run
 $ sandbus explain backlog-full
@@ -15,11 +15,11 @@ backlog-full (response with status 429)
 ```
 
 Every error response has the type `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)), a
-stable `code` and a `detail` for people. It means that nothing was stored, with four exceptions. After `in-doubt`, the
-event may be stored. After `no-reply` and `malformed-reply`, it is stored. After `stopping`, it is stored if the
-response contains its id.
+stable `code` and a `detail` for people. An error response means that the host has stored nothing, with four exceptions.
+After `in-doubt`, the event may be stored. After `no-reply` and `malformed-reply`, it is stored. After `stopping`, it is
+stored if the response contains its id.
 
-A failed attempt and a dead letter have a cause, and `sandbus why` gives the reasons why a delivery waits.
+A failed attempt and a dead letter have a cause. `sandbus why` prints the reasons why a delivery waits.
 
 A test generates this page from the table in `host/src/cli/explain`.
 ";

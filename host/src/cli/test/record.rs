@@ -82,7 +82,7 @@ pub(super) async fn record(client: &Client, id: &str, output: Option<&Path>) -> 
     let path = output.display();
     console::print_line(&format!("wrote {path}"));
     console::print_status(&format!(
-        "play it with `sandbus test DIRECTORY --scenarios {path}`, where DIRECTORY contains {}\n{}",
+        "run it with `sandbus test DIRECTORY --scenarios {path}`, where DIRECTORY contains {}\n{}",
         recording.plugin_names(),
         recording.notes(),
     ));

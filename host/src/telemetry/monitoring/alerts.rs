@@ -71,7 +71,7 @@ pub(super) const ALERTS: &[Alert] = &[
         expression: "sandbus_subscription_lag_seconds > 600 and sandbus_subscription_paused == 0",
         minutes: 1,
         severity: "warning",
-        summary: "The oldest delivery of {{ $labels.subscription }} waits for more than ten minutes",
+        summary: "The oldest delivery of {{ $labels.subscription }} has waited for more than ten minutes",
         action: "Run `sandbus deliveries list --subscription NAME` to see what it waits for.",
         fires: &[
             ("sandbus_subscription_lag_seconds{subscription=\"mailer/welcome\"}", "0+30x120"),
@@ -87,7 +87,7 @@ pub(super) const ALERTS: &[Alert] = &[
         expression: "sandbus_subscription_backlog > 1000 and deriv(sandbus_subscription_backlog[15m]) > 0",
         minutes: 15,
         severity: "warning",
-        summary: "The backlog of {{ $labels.subscription }} is large and grows",
+        summary: "The backlog of {{ $labels.subscription }} is large and growing",
         action: "Run `sandbus top` to compare its throughput with what arrives; raise its concurrency, or make its handler faster.",
         fires: &[("sandbus_subscription_backlog{subscription=\"mailer/welcome\"}", "0+100x120")],
         quiet: &[("sandbus_subscription_backlog{subscription=\"mailer/welcome\"}", "12000-100x120")],
@@ -98,7 +98,7 @@ pub(super) const ALERTS: &[Alert] = &[
         minutes: 0,
         severity: "warning",
         summary: "Deliveries of {{ $labels.subscription }} became dead letters",
-        action: "Run `sandbus dead-letters list` to see why, and redrive them after the repair.",
+        action: "Run `sandbus dead-letters list` to see why. Fix the cause, and redrive them.",
         fires: &[("sandbus_attempts_total{subscription=\"mailer/welcome\",outcome=\"dead\"}", GROWS)],
         quiet: &[("sandbus_attempts_total{subscription=\"mailer/welcome\",outcome=\"handled\"}", GROWS)],
     },
@@ -118,7 +118,7 @@ pub(super) const ALERTS: &[Alert] = &[
         minutes: 60,
         severity: "info",
         summary: "{{ $labels.subscription }} is paused, or its endpoint is on hold",
-        action: "Run `sandbus subscriptions resume NAME` if nobody pauses it on purpose.",
+        action: "Run `sandbus subscriptions resume NAME` unless somebody paused it on purpose.",
         fires: &[("sandbus_subscription_paused{subscription=\"mailer/welcome\"}", ONE)],
         quiet: &[("sandbus_subscription_paused{subscription=\"mailer/welcome\"}", ZERO)],
     },
@@ -127,8 +127,8 @@ pub(super) const ALERTS: &[Alert] = &[
         expression: "increase(sandbus_endpoint_holds_total[15m]) > 3",
         minutes: 0,
         severity: "warning",
-        summary: "The endpoint of {{ $labels.subscription }} keeps asking for pauses",
-        action: "Ask its operator, or lower the subscription's concurrency.",
+        summary: "The endpoint of {{ $labels.subscription }} is often put on hold",
+        action: "Ask the operator of the endpoint, or lower the subscription's concurrency.",
         fires: &[("sandbus_endpoint_holds_total{subscription=\"operator/crm\"}", GROWS)],
         quiet: &[("sandbus_endpoint_holds_total{subscription=\"operator/crm\"}", ZERO)],
     },
@@ -137,7 +137,7 @@ pub(super) const ALERTS: &[Alert] = &[
         expression: "increase(sandbus_endpoint_gone_total[1h]) > 0",
         minutes: 0,
         severity: "warning",
-        summary: "The endpoint of {{ $labels.subscription }} is gone, and the subscription is stopped",
+        summary: "The endpoint of {{ $labels.subscription }} responded with 410 Gone, and the subscription is paused",
         action: "Change its URL, or resume it with `sandbus subscriptions resume NAME`.",
         fires: &[("sandbus_endpoint_gone_total{subscription=\"operator/crm\"}", GROWS)],
         quiet: &[("sandbus_endpoint_gone_total{subscription=\"operator/crm\"}", ZERO)],
@@ -198,7 +198,7 @@ pub(super) const ALERTS: &[Alert] = &[
         minutes: 0,
         severity: "warning",
         summary: "Events were refused, because others have their source and id",
-        action: "Read the host's log; a producer uses the source of a plugin.",
+        action: "Find the source and id in the host's log, and report them: generated ids should never collide.",
         fires: &[("sandbus_event_collisions_total", GROWS)],
         quiet: &[("sandbus_event_collisions_total", ZERO)],
     },
@@ -208,7 +208,7 @@ pub(super) const ALERTS: &[Alert] = &[
         minutes: 0,
         severity: "warning",
         summary: "Published events were dropped as duplicates although their content differs",
-        action: "Let producers give each event an id of its own.",
+        action: "Change the producers so that each event has an id of its own.",
         fires: &[("sandbus_differing_duplicates_total", GROWS)],
         quiet: &[("sandbus_differing_duplicates_total", ZERO)],
     },
@@ -282,9 +282,11 @@ pub(super) fn table() -> impl Iterator<Item = String> {
     ALERTS.iter().map(|alert| {
         let Alert { name, expression, minutes, severity, summary, action, .. } = alert;
         let lasts = if *minutes == 0 { String::new() } else { format!(" for {minutes} min") };
-        let summary = summary
-            .replace("{{ $labels.subscription }}", "a subscription")
-            .replace("{{ $labels.signal }}", "traces, metrics or logs");
+        let summary = match summary.strip_prefix("{{ $labels.subscription }}") {
+            Some(rest) => format!("A subscription{rest}"),
+            None => summary.replace("{{ $labels.subscription }}", "a subscription"),
+        };
+        let summary = summary.replace("{{ $labels.signal }}", "Traces, metrics or logs");
         format!("| `{name}` | {severity} | {summary} (`{expression}`{lasts}) | {action} |")
     })
 }

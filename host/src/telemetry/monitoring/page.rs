@@ -8,13 +8,13 @@ use super::alerts;
 const HEAD: &str = "\
 # Metrics and alerts
 
-The host serves its metrics at `/metrics`, and exports them by the OpenTelemetry Protocol if that is
-[configured](operating.md#telemetry). Prometheus gets the same names in both ways.
+The host serves its metrics at `/metrics`, and exports them over the OpenTelemetry Protocol if that is
+[configured](operating.md#telemetry). Prometheus gets the same names either way.
 
 The counters of losses exist from the start of the host, so that an alert can compare them with 0. The gauges of a
-subscription that was deleted are 0. The histograms have exemplars: the trace and the span of the last sampled
-attempt or request. `/metrics` has them in OpenMetrics, for which Prometheus asks by default; start Prometheus with
-`--enable-feature=exemplar-storage` to keep them.
+deleted subscription are 0. The histograms have exemplars: the trace and the span of the last sampled attempt or
+request. `/metrics` contains the exemplars in the OpenMetrics format, which Prometheus requests by default. To keep
+them, start Prometheus with `--enable-feature=exemplar-storage`.
 
 A test generates this page, the dashboard and the alerts from the table in `host/src/telemetry/definitions.rs`.
 

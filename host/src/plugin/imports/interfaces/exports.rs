@@ -28,7 +28,7 @@ pub(super) const EXPORTS: &[Interfaces] = &[
     Interfaces::new(
         "wasi:cli",
         &["run"],
-        "this host calls handlers, and not a `main`; let the component serve `wasi:http`, or build it with a Sandbus SDK",
+        "this host does not call `wasi:cli/run`; export a handler of `wasi:http`, or use a Sandbus SDK",
     )
     .wasmcloud(&["0.2.x", "0.3.x"])
     .wasi_0_3(&["0.3.x"]),
