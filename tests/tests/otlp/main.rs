@@ -157,6 +157,29 @@ fn named<'a>(trace: &'a [Span], name: &str) -> &'a Span {
 }
 
 #[test]
+fn spans_and_log_records_of_a_component_belong_to_the_trace_of_its_invocation() {
+    let collector = Collector::start();
+    let setup = Setup::new().plugin("traced").sidecar("traced", "routes = [\"GET /traced\"]\n");
+    let host = exporting(setup, &collector.address).start();
+    let headers = [("traceparent", &*traceparent("01"))];
+    assert_eq!(host.send("GET", &host.url("/traced"), &headers, b"").status, 204);
+
+    let trace = collector.trace(TRACE, 2);
+    let (request, own) = (named(&trace, "GET /traced"), named(&trace, "count the shelves"));
+    assert_eq!((own.parent.as_str(), own.id.as_str()), (request.id.as_str(), "00000000000000a1"));
+    assert_eq!((own.kind.as_str(), own.error.as_deref()), ("Client", Some("one is empty")));
+    assert_eq!(own.attributes["shelf"], "7");
+    let line = eventually("the log record", || collector.log("no bread"));
+    assert_eq!((line.trace.as_str(), line.severity.as_str()), (TRACE, "WARN"));
+    let logged = host.wait_for_log(&["no bread shelf=7"]);
+    assert_eq!((&logged["trace_id"], &logged["context"]), (&json!(TRACE), &json!("shelves")));
+
+    // Without a sampled trace, the span goes nowhere, and the log line stays.
+    assert_eq!(host.send("GET", &host.url("/traced"), &[("traceparent", &*traceparent("00"))], b"").status, 204);
+    assert_eq!(collector.spans().iter().filter(|span| span.name == "count the shelves").count(), 1);
+}
+
+#[test]
 fn a_collector_is_reached_over_tls_if_its_certificate_is_trusted() {
     let register = |host: &Host| {
         let headers = [("content-type", "application/json"), ("traceparent", &*traceparent("01"))];

@@ -323,83 +323,13 @@ mod tests {
     use crate::plugin::invocation::guest_call::CallModel;
     use crate::plugin::run::engine::{self, EngineConfig};
 
-    /// The interfaces, as far as their types concern the host.
-    const WIT: &str = "package sandbus:telemetry-tests;
-
-world guest {
-    import wasi:otel/tracing@0.2.0-rc.2;
-    import wasi:otel/logs@0.2.0-rc.2;
-    import wasi:otel/metrics@0.2.0-rc.2;
-}
-
-package wasi:clocks@0.2.0 {
-    interface wall-clock {
-        record datetime { seconds: u64, nanoseconds: u32 }
-    }
-}
-
-package wasi:otel@0.2.0-rc.2 {
-    interface types {
-        type key = string;
-        type value = string;
-        record key-value { key: key, value: value }
-        record %resource { attributes: list<key-value>, schema-url: option<string> }
-        record instrumentation-scope {
-            name: string, version: option<string>, schema-url: option<string>, attributes: list<key-value>,
-        }
-    }
-
-    interface tracing {
-        use wasi:clocks/wall-clock@0.2.0.{datetime};
-        use types.{key-value, instrumentation-scope};
-        type trace-id = string;
-        type span-id = string;
-        flags trace-flags { sampled }
-        type trace-state = list<tuple<string, string>>;
-        record span-context {
-            trace-id: trace-id, span-id: span-id, trace-flags: trace-flags, is-remote: bool, trace-state: trace-state,
-        }
-        enum span-kind { client, server, producer, consumer, internal }
-        record event { name: string, time: datetime, attributes: list<key-value> }
-        record link { span-context: span-context, attributes: list<key-value> }
-        variant status { unset, ok, error(string) }
-        record span-data {
-            span-context: span-context, parent-span-id: string, span-kind: span-kind, name: string,
-            start-time: datetime, end-time: datetime, attributes: list<key-value>, events: list<event>,
-            links: list<link>, status: status, instrumentation-scope: instrumentation-scope,
-            dropped-attributes: u32, dropped-events: u32, dropped-links: u32,
-        }
-        on-start: func(context: span-context);
-        on-end: func(span: span-data);
-        outer-span-context: func() -> span-context;
-    }
-
-    interface logs {
-        use types.{instrumentation-scope, %resource, value, key-value};
-        use tracing.{span-id, trace-id, trace-flags};
-        use wasi:clocks/wall-clock@0.2.0.{datetime};
-        record log-record {
-            timestamp: option<datetime>, observed-timestamp: option<datetime>, severity-text: option<string>,
-            severity-number: option<u8>, body: option<value>, attributes: option<list<key-value>>,
-            event-name: option<string>, %resource: option<%resource>,
-            instrumentation-scope: option<instrumentation-scope>, trace-id: option<trace-id>,
-            span-id: option<span-id>, trace-flags: option<trace-flags>,
-        }
-        on-emit: func(data: log-record);
-    }
-
-    interface metrics {
-        use types.{%resource};
-        type error = string;
-        %export: func(metrics: %resource) -> result<_, error>;
-    }
-}
-";
+    /// The interfaces, as the test guest `traced` imports them.
+    const WIT: &str = include_str!("../../../../tests/guests/telemetry/wasi-otel.wit");
 
     #[test]
     fn the_interfaces_of_spin_and_wasmcloud_link() {
         let mut resolve = Resolve::default();
-        let package = resolve.push_str("telemetry.wit", WIT).unwrap();
+        let package = resolve.push_str("wasi-otel.wit", WIT).unwrap();
         let world = resolve.select_world(&[package], Some("guest")).unwrap();
         let mut module = wat::parse_str(
             "(module
