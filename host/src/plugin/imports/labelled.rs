@@ -8,7 +8,7 @@ use wasmtime::component::{Component, Linker};
 use super::draft_interfaces::{
     BatchDraft, Cursors, link_atomics, link_batch, link_config, link_contract_atomics, link_logging, link_store,
 };
-use crate::plugin::invocation::InvocationContext;
+use crate::plugin::invocation::InstanceData;
 use crate::plugin::manifest::labelled_imports::{LabelledImport, LabelledKind};
 
 /// The labelled imports of a component that this host can link.
@@ -20,7 +20,7 @@ pub(in crate::plugin) fn imports_of(component: &Component) -> Vec<LabelledImport
 
 /// Links labelled imports. Their settings are looked up at each call.
 pub(super) fn link(
-    linker: &mut Linker<InvocationContext>,
+    linker: &mut Linker<InstanceData>,
     imports: &[LabelledImport],
     draft: BatchDraft,
 ) -> wasmtime::Result<()> {
