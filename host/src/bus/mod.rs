@@ -51,7 +51,7 @@ pub use contract::{
 };
 pub use crash_point::{CommitMoment, Crash, CrashPoint};
 pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterGroup, FailedAttempt, FailureKind, GroupStatus};
-pub use delivery::{Delivery, DeliveryKind, DeliveryStatus};
+pub use delivery::{Delivery, DeliveryKind, SettledStatus};
 #[cfg(any(test, feature = "conformance"))]
 pub use embedded::EmbeddedFixture;
 pub use embedded::{

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::permits::SubscriptionPermits;
 use super::trace::AttemptSpan;
-use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, DeliveryStatus, Settlement};
+use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, SettledStatus, Settlement};
 use crate::outcome::{Cause, EffectNames, Effects, Failure, Outcome};
 use crate::plugin::{Generation, RERUN_LIMIT};
 use crate::retry::{self, Verdict};
@@ -53,7 +53,7 @@ pub(crate) trait AttemptReporter: Send + Sync {
         false
     }
     /// An attempt was committed. The names are those in the effects, if they are needed.
-    fn settled(&self, record: &AttemptRecord, names: Option<EffectNames>, status: DeliveryStatus, span: AttemptSpan);
+    fn settled(&self, record: &AttemptRecord, names: Option<EffectNames>, status: SettledStatus, span: AttemptSpan);
     /// The handler runs again, because the state that it read under a key has changed.
     fn conflict(&self, delivery: &Delivery, key: &str);
     /// An attempt could not be committed. The event is delivered again.
@@ -217,7 +217,7 @@ impl AttemptRunner {
         retry::decide(&self.definition.retry, delivery.attempt, outcome, (self.jitter)())
     }
 
-    pub(super) fn report(&self, attempt: SubmittedAttempt, status: DeliveryStatus) {
+    pub(super) fn report(&self, attempt: SubmittedAttempt, status: SettledStatus) {
         self.reporter.settled(&attempt.record, attempt.names, status, attempt.span);
     }
 

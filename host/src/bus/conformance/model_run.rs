@@ -240,10 +240,10 @@ impl ModelRun {
         if let Some(number) = taken.replay {
             let again = self.replayed.insert((number, taken.id), 1);
             assert!(again.is_none());
-            if settled != DeliveryStatus::Handled {
+            if settled != SettledStatus::Handled {
                 // The model does not track the retries of a replay.
                 self.replayed.insert((number, taken.id), 0);
-                if matches!(settled, DeliveryStatus::Waiting(_)) {
+                if matches!(settled, SettledStatus::Waiting(_)) {
                     self.replayed.remove(&(number, taken.id));
                 }
             }
@@ -251,15 +251,15 @@ impl ModelRun {
         }
         let DeliveryState::InFlight { attempts } = self.model.fates[&(taken.name, taken.id)] else { unreachable!() };
         match settled {
-            DeliveryStatus::Handled => {
+            SettledStatus::Handled => {
                 self.model.done(taken.name, taken.id);
                 self.model.fates.insert((taken.name, taken.id), DeliveryState::Handled);
             }
-            DeliveryStatus::Waiting(_) => {
+            SettledStatus::Waiting(_) => {
                 assert!(attempts + 1 < 3);
                 self.model.fates.insert((taken.name, taken.id), DeliveryState::Unclaimed { attempts: attempts + 1 });
             }
-            DeliveryStatus::Dead => self.model.died(taken.name, taken.id),
+            SettledStatus::Dead => self.model.died(taken.name, taken.id),
         }
     }
 

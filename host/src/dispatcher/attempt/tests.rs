@@ -20,7 +20,7 @@ struct RefusingClaim {
 }
 
 impl ClaimHandle for RefusingClaim {
-    fn settle(&mut self, _: Settlement) -> BoxFuture<'_, Result<DeliveryStatus, CommitError>> {
+    fn settle(&mut self, _: Settlement) -> BoxFuture<'_, Result<SettledStatus, CommitError>> {
         Box::pin(std::future::ready(Err(self.error.clone())))
     }
 
@@ -52,7 +52,7 @@ impl Reports {
 }
 
 impl AttemptReporter for Reports {
-    fn settled(&self, _: &AttemptRecord, _: Option<EffectNames>, _: DeliveryStatus, _: AttemptSpan) {
+    fn settled(&self, _: &AttemptRecord, _: Option<EffectNames>, _: SettledStatus, _: AttemptSpan) {
         self.add("settled");
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 use super::{Runner, run_on_thread};
-use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, DeliveryStatus, DurableBus, PluginState as _};
+use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, DurableBus, PluginState as _, SettledStatus};
 use crate::dispatcher::attempt::{AttemptReporter, AttemptRunner, DeliveryHandler, InvocationResult};
 use crate::dispatcher::permits::SubscriptionPermits;
 use crate::dispatcher::plugin_handler::invoke_plugin;
@@ -59,7 +59,7 @@ impl Reports {
 }
 
 impl AttemptReporter for Reports {
-    fn settled(&self, record: &AttemptRecord, _: Option<EffectNames>, _: DeliveryStatus, _: AttemptSpan) {
+    fn settled(&self, record: &AttemptRecord, _: Option<EffectNames>, _: SettledStatus, _: AttemptSpan) {
         self.add(Ok(record.clone()));
     }
 
