@@ -230,7 +230,7 @@ pub struct PluginSchedule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Replay {
     /// The replay's feed. None if there was nothing to replay.
-    pub number: Option<FeedId>,
+    pub feed: Option<FeedId>,
     /// The number of events to replay.
     pub events: u64,
 }

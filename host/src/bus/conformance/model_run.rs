@@ -138,8 +138,8 @@ impl ModelRun {
                     .replay(id(chosen(which)), ReplayScope::from_start(Start::Beginning))
                     .await
                     .unwrap();
-                if let Replay { number: Some(number), events } = begun {
-                    self.replays.insert(number, events);
+                if let Replay { feed: Some(feed), events } = begun {
+                    self.replays.insert(feed, events);
                 }
             }
             Action::StopReplays(which) => {
@@ -200,7 +200,7 @@ impl ModelRun {
         while !self.model.log.contains(&number(&claim)) {
             self.read_log().await;
         }
-        let (id, replay) = (number(&claim), feed.overview().replay.map(|replay| replay.number));
+        let (id, replay) = (number(&claim), feed.overview().replay.map(|replay| replay.feed));
         match replay {
             None => self.model.claimed(name, id, claim.delivery().attempt),
             Some(number) => {
