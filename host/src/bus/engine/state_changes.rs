@@ -56,7 +56,7 @@ impl StateChangeLog {
 
     /// An upper bound of the log's head at the time of the change that a read observed. Each event after this position
     /// was stored after the change.
-    pub(super) fn up_to(&self, plugin: &str, read: StateRead) -> Position {
+    pub(super) fn changed_up_to(&self, plugin: &str, read: StateRead) -> Position {
         let changes = self.marks();
         let last = changes.plugins.get(plugin);
         match read {
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn a_change_is_known_by_where_the_log_ended() {
         let log = StateChangeLog::new(Position(10));
-        let of = |plugin: &str, read| log.up_to(plugin, read).0;
+        let of = |plugin: &str, read| log.changed_up_to(plugin, read).0;
         for read in [StateRead::Value(Version(5)), StateRead::Absence, StateRead::Listing] {
             assert_eq!(of("a", read), 10, "earlier changes count as made at the start");
         }
@@ -121,8 +121,8 @@ mod tests {
         }
         assert!(log.marks().marks.len() <= MARKS);
         for number in (1..=many).step_by(97) {
-            assert!(log.up_to("a", StateRead::Value(Version(number))).0 >= number);
+            assert!(log.changed_up_to("a", StateRead::Value(Version(number))).0 >= number);
         }
-        assert_eq!(log.up_to("a", StateRead::Value(Version(many))).0, many, "recent changes are known exactly");
+        assert_eq!(log.changed_up_to("a", StateRead::Value(Version(many))).0, many, "recent changes are known exactly");
     }
 }
