@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
-use super::permits::SubscriptionPermits;
+use super::permits::FeedPermits;
 use super::trace::AttemptSpan;
 use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, SettledStatus, Settlement};
 use crate::outcome::{Cause, EffectNames, Effects, Failure, Outcome};
@@ -105,7 +105,7 @@ struct Reruns {
 impl AttemptRunner {
     /// Makes one attempt at a delivery. After a conflict, the handler runs again as part of the same attempt. If no
     /// outcome can be committed, the claim is dropped, which gives the delivery back.
-    pub(crate) async fn run(&self, claim: Claim, permits: SubscriptionPermits, handler: &impl DeliveryHandler) {
+    pub(crate) async fn run(&self, claim: Claim, permits: FeedPermits, handler: &impl DeliveryHandler) {
         self.run_from(claim, permits, handler, Reruns::default(), None).await;
     }
 
@@ -113,7 +113,7 @@ impl AttemptRunner {
     pub(super) async fn settle(
         &self,
         claim: Claim,
-        permits: SubscriptionPermits,
+        permits: FeedPermits,
         handler: &impl DeliveryHandler,
         invocation: InvocationResult,
     ) {
@@ -124,7 +124,7 @@ impl AttemptRunner {
     pub(super) async fn resume(
         &self,
         claim: Claim,
-        permits: SubscriptionPermits,
+        permits: FeedPermits,
         handler: &impl DeliveryHandler,
         attempt: SubmittedAttempt,
         error: CommitError,
@@ -138,7 +138,7 @@ impl AttemptRunner {
     async fn run_from(
         &self,
         mut claim: Claim,
-        mut permits: SubscriptionPermits,
+        mut permits: FeedPermits,
         handler: &impl DeliveryHandler,
         mut reruns: Reruns,
         mut completed: Option<InvocationResult>,
