@@ -73,7 +73,7 @@ impl Claim {
     /// # Errors
     /// [`CommitError::Conflict`] if the handler must run again; [`CommitError::NotClaimed`] if the delivery was settled
     /// before or the claim is lost; otherwise if the store refuses. After any error but `NotClaimed` the delivery is
-    /// still in flight. After [`CommitError::InDoubt`] it must be dropped.
+    /// still in flight. After [`CommitError::InDoubt`] the claim must be dropped.
     pub async fn settle(&mut self, settlement: Settlement) -> Result<SettledStatus, CommitError> {
         self.handle.settle(settlement).await
     }

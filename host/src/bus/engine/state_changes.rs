@@ -1,5 +1,5 @@
-//! Tells a canary whether state has changed since an event was stored. For each change of a plugin's state it records an
-//! upper bound of the log's head at that moment: events after this position were stored after the change.
+//! Tells a canary whether state has changed since an event was stored. For each change of a plugin's state it records
+//! an upper bound of the log's head at that moment: events after this position were stored after the change.
 //!
 //! The log of changes begins with the host. Earlier changes count as made at its start.
 
@@ -20,8 +20,8 @@ pub(super) struct StateChangeLog(Mutex<ChangeMarks>);
 struct ChangeMarks {
     /// The head of the log when the host started.
     start: Position,
-    /// A mark stands for a range of versions, up to the next mark. It has the first of them, and an upper bound of the
-    /// log's head when they were written.
+    /// The marks, in order. Each has a version, and an upper bound of the log's head when this version and the later
+    /// ones, up to the next mark, were written.
     marks: Vec<(Version, Position)>,
     plugins: HashMap<String, LastChange>,
 }

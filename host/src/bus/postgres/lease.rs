@@ -44,13 +44,13 @@ impl Display for LeaseHolder {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         let Self { number, name, age } = self;
         let seconds = age / 1_000;
-        write!(formatter, "the host {name} (number {number}) uses it, and has renewed its lease {seconds} s ago")
+        write!(formatter, "the host {name} (number {number}), which renewed it {seconds} s ago")
     }
 }
 
 impl Lease {
-    /// Takes the lease for the host with an identity. A former run of this host has ended; another host that has stopped
-    /// without ending its lease keeps it until it expires.
+    /// Takes the lease for the host with an identity. A former run of this host has ended; another host that has
+    /// stopped without ending its lease keeps it until it expires.
     ///
     /// # Errors
     /// If another host has the lease and is alive, or the store cannot be written.

@@ -37,9 +37,10 @@ pub(in crate::bus) fn open(
     schema::prepare(&connection).map_err(unusable)?;
     let identity = host_identity(data).map_err(unusable)?;
     let lease = Lease::take(&connection, &identity).map_err(|error| match error {
-        TakeError::InUse(holder) => {
-            OpenError::new(OpenErrorKind::InUse, format!("cannot use {url}: another host has the lease: {holder}"))
-        }
+        TakeError::InUse(holder) => OpenError::new(
+            OpenErrorKind::InUse,
+            format!("cannot use {url}: another host has the lease on the schema: {holder}"),
+        ),
         TakeError::Store(error) => unusable(error),
     })?;
     // The start may take longer than a lease.

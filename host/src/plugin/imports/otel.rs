@@ -1,7 +1,8 @@
 //! `wasi:otel`: spans, log records and metrics of guests.
 //!
 //! A span becomes part of the invocation's trace, if the host exports traces and the trace is sampled. A log record
-//! becomes a log line. Metrics are accepted and dropped: their series would be the guest's choice, and each takes memory.
+//! becomes a log line. Metrics are accepted and dropped, because the guest would choose their series, and each series
+//! takes memory.
 
 use std::fmt::Write as _;
 
