@@ -2,7 +2,8 @@
 //! plugins' state.
 //!
 //! [`contract`] defines what every bus promises, and `conformance` tests it. `engine` keeps these promises on a store
-//! of rows and transactions. There are two stores: `embedded` is an SQLite file, and `postgres` is a schema of a database.
+//! of rows and transactions. There are two stores: `embedded` is an SQLite file, and `postgres` is a schema of a
+//! database.
 
 mod attempt;
 mod catalogue;

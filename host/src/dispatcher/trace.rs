@@ -1,7 +1,7 @@
 //! The spans of attempts.
 //!
-//! The id of an attempt's span is derived from the event, the subscription and the attempt, so that every host and every
-//! restart gives it the same one.
+//! The id of an attempt's span is derived from the event, the subscription and the attempt, so that every host and
+//! every restart gives it the same one.
 
 use std::time::Duration;
 

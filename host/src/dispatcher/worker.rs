@@ -145,8 +145,8 @@ impl Worker {
         }
     }
 
-    /// Waits for the target, the store, the permits and a delivery, in this order. The permits are the feed's own, so an
-    /// idle subscription holds nothing that others need. Dropping the future loses nothing.
+    /// Waits for the target, the store, the permits and a delivery, in this order. The permits are the feed's own, so
+    /// an idle subscription holds nothing that others need. Dropping the future loses nothing.
     async fn next(&mut self) -> (Claim, FeedPermits) {
         loop {
             self.wait_for_target().await;

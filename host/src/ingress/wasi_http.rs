@@ -323,8 +323,8 @@ async fn finish_handler(
     running.await
 }
 
-/// Reads a whole body of at most `limit` bytes. A body must have its declared length: otherwise the server would cut off
-/// the response after the effects are committed.
+/// Reads a whole body of at most `limit` bytes. A body must have its declared length: otherwise the server would cut
+/// off the response after the effects are committed.
 async fn collect(
     body: Body,
     limit: usize,
@@ -384,8 +384,8 @@ enum CommitStatus {
 }
 
 impl CommitStatus {
-    /// How many parts that are ready are still sent after a failure, so that the client gets what the handler wrote. The
-    /// number is limited, because another source of the body may always have a part ready.
+    /// How many parts that are ready are still sent after a failure, so that the client gets what the handler wrote.
+    /// The number is limited, because another source of the body may always have a part ready.
     const PARTS_AFTER_FAILURE: u8 = 16;
 
     /// Takes the result of the commit if it is there.

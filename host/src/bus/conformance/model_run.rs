@@ -365,8 +365,8 @@ impl ModelRun {
         assert!(listed.is_empty(), "{name}: {listed:?}");
     }
 
-    /// A subscription's overview, taken while no due event entered the log. A due event counts in the backlog just before
-    /// it is seen in the log, so a difference only counts if it stays.
+    /// A subscription's overview, taken while no due event entered the log. A due event counts in the backlog just
+    /// before it is seen in the log, so a difference only counts if it stays.
     async fn settled_overview(&mut self, name: &'static str) -> Overview {
         let started = Instant::now();
         loop {

@@ -15,8 +15,8 @@ pub(super) fn link(linker: &mut Linker<InstanceData>) -> wasmtime::Result<()> {
 }
 
 impl InstanceData {
-    /// Opens the bucket of the imports without a label, or that of a label. Its name is `default` or empty, or equals the
-    /// label.
+    /// Opens the bucket of the imports without a label, or that of a label. Its name is `default` or empty, or equals
+    /// the label.
     pub(super) fn open_bucket(
         &mut self,
         identifier: &str,

@@ -1,5 +1,6 @@
-//! Imports that a component has given a label of its own, so that it can import one interface several times. The name of
-//! such an import is the label, and an annotation has the name of the interface (`implements` of the component model).
+//! Imports that a component has given a label of its own, so that it can import one interface several times. The name
+//! of such an import is the label, and an annotation has the name of the interface (`implements` of the component
+//! model).
 
 use std::sync::Arc;
 

@@ -131,8 +131,8 @@ fn has(linker: &Linker<InstanceData>, name: &str) -> bool {
     linker.clone().root().resource(name, ResourceType::host::<()>(), |_, _| Ok(())).is_err()
 }
 
-/// The releases of WASI under whose names the interfaces are linked. The engine treats all releases with the same first two
-/// numbers alike.
+/// The releases of WASI under whose names the interfaces are linked. The engine treats all releases with the same first
+/// two numbers alike.
 const RELEASES: [&str; 2] = ["0.2.12", "0.3.0"];
 
 /// The name under which an interface of any release of WASI 0.2 or 0.3 is linked.

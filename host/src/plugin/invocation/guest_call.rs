@@ -43,8 +43,8 @@ where
     }
 }
 
-/// Runs a concurrent call on this thread until it ends. At the deadline the guest is interrupted, like one that runs too
-/// long: epochs interrupt only a guest that runs, but not one that waits.
+/// Runs a concurrent call on this thread until it ends. At the deadline the guest is interrupted, like one that runs
+/// too long: epochs interrupt only a guest that runs, but not one that waits.
 ///
 /// Imports that block use the runtime from within the call. The runtime forbids that within its own `block_on`, so the
 /// call is polled here.

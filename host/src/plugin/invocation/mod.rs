@@ -1,7 +1,7 @@
 //! The data of one invocation: what it may access, what it has requested so far, and what the host holds for it.
 //!
-//! Reads come from a snapshot of the state. What an invocation publishes, writes or subscribes to is buffered as effects.
-//! Log lines, outgoing requests and numbers drawn from sequences take effect at once.
+//! Reads come from a snapshot of the state. What an invocation publishes, writes or subscribes to is buffered as
+//! effects. Log lines, outgoing requests and numbers drawn from sequences take effect at once.
 
 pub(super) mod buffer;
 pub(super) mod environment;
@@ -29,8 +29,8 @@ use crate::plugin::manifest::settings::Settings;
 use crate::reply::ReplyTo;
 use crate::span_context::SpanContext;
 
-/// The data of an instance, in its wasmtime store. An instance may serve several calls in a row; `invocation` has the data
-/// of the call that runs.
+/// The data of an instance, in its wasmtime store. An instance may serve several calls in a row; `invocation` has the
+/// data of the call that runs.
 pub(crate) struct InstanceData {
     pub(crate) meter: MemoryMeter,
     pub(crate) table: ResourceTable,

@@ -126,8 +126,8 @@ impl Generation {
         let event = &logged.event;
         let trigger = Trigger::Delivery { event: Arc::clone(event), subscription: subscription.to_owned(), attempt };
         let mut inherited = event.inherited();
-        // If the trace is not sampled, published events do not carry it. The same trace id is derived for them again, so
-        // they are not sampled either.
+        // If the trace is not sampled, published events do not carry it. The same trace id is derived for them again,
+        // so they are not sampled either.
         trace.filter(|trace| trace.is_sampled).iter().for_each(|trace| trace.put_into(&mut inherited));
         let invocation = self.new_invocation(environment, state, ids, inherited, trigger, trace);
         let linked = match &self.code {

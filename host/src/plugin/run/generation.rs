@@ -150,9 +150,9 @@ impl Generation {
         self.settings.deliveries_per_instance.get(subscription).map_or(1, |number| number.get())
     }
 
-    /// Calls the instance in the slot if it is reusable, or a new one. A successful call leaves the instance in the slot; a
-    /// failed call leaves it empty. The usage includes the creation of the instance. The latency is recorded if a tracker
-    /// is given.
+    /// Calls the instance in the slot if it is reusable, or a new one. A successful call leaves the instance in the
+    /// slot; a failed call leaves it empty. The usage includes the creation of the instance. The latency is recorded if
+    /// a tracker is given.
     pub(super) fn call<T>(
         &self,
         linked: &LinkedComponent,

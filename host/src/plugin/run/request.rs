@@ -188,8 +188,8 @@ impl Generation {
     }
 }
 
-/// Lets a `wasi:http` handler of WASI 0.3 serve a request. The handler may return its response early: the call ends when
-/// all its tasks have ended and its response has been read.
+/// Lets a `wasi:http` handler of WASI 0.3 serve a request. The handler may return its response early: the call ends
+/// when all its tasks have ended and its response has been read.
 fn serve_0_3(
     instance: &mut Instance,
     service: &handler_0_3::GuestIndices,

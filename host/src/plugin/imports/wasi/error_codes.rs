@@ -1,5 +1,5 @@
-//! Bounds the error codes that a guest sends through futures of `wasi:http`. The host keeps such a code until its receiver
-//! takes it, and its text does not count as the instance's memory.
+//! Bounds the error codes that a guest sends through futures of `wasi:http`. The host keeps such a code until its
+//! receiver takes it, and its text does not count as the instance's memory.
 
 use std::fmt::{self, Write as _};
 use std::pin::Pin;

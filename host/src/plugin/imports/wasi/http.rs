@@ -80,8 +80,8 @@ impl ExchangeOutcome {
         self.status.load(Ordering::Relaxed) >= 500
     }
 
-    /// Whether the client's body ended early, or was too large. Only WASI 0.3 needs to know: a guest may take such a body
-    /// for a complete one, because its stream ends like any other.
+    /// Whether the client's body ended early, or was too large. Only WASI 0.3 needs to know: a guest may take such a
+    /// body for a complete one, because its stream ends like any other.
     pub(crate) fn has_broken_off(&self) -> bool {
         self.has_broken_off.load(Ordering::Relaxed)
     }
@@ -169,8 +169,8 @@ impl Answer {
         drop(self.sender.send(ResponseHead { response, has_effects }));
     }
 
-    /// Sends the head of the response that a handler of WASI 0.3 has returned. Returns a receiver that completes when the
-    /// host has read the whole body, or needs no more of it.
+    /// Sends the head of the response that a handler of WASI 0.3 has returned. Returns a receiver that completes when
+    /// the host has read the whole body, or needs no more of it.
     pub(crate) fn send_returned(
         self,
         mut store: impl AsContextMut<Data = InstanceData>,

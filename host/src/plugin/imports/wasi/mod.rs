@@ -1,6 +1,6 @@
-//! All of WASI 0.2 and 0.3, for components that were not built specifically for Sandbus, and for language runtimes. Clocks
-//! and random numbers work. There are no files, sockets, variables or arguments. Output becomes log lines, and HTTP
-//! requests may go to granted hosts.
+//! All of WASI 0.2 and 0.3, for components that were not built specifically for Sandbus, and for language runtimes.
+//! Clocks and random numbers work. There are no files, sockets, variables or arguments. Output becomes log lines, and
+//! HTTP requests may go to granted hosts.
 
 mod bounds;
 mod error_codes;
