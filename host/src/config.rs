@@ -277,8 +277,8 @@ impl Default for SandboxConfig {
 }
 
 impl SandboxConfig {
-    /// The largest number of concurrent invocations. Each reserves some 32 GiB of the address space, which has 128 TiB, and
-    /// half as much again if components of WASI 0.3 run.
+    /// The largest number of concurrent invocations. Each reserves some 32 GiB of the address space, which has 128 TiB,
+    /// and half as much again if components of WASI 0.3 run.
     pub(crate) const MAX_CONCURRENCY: u32 = 2_048;
 
     /// The configuration of the engines, for a number of concurrent invocations.

@@ -161,7 +161,8 @@ pub(crate) fn database_bytes(path: &Path) -> u64 {
     ["", "-wal", "-shm"].iter().map(size_of).sum()
 }
 
-/// Whether a directory has free space for a few blocks. Only a write can tell, since quotas and reserved blocks count too.
+/// Whether a directory has free space for a few blocks. Only a write can tell, since quotas and reserved blocks count
+/// too.
 pub(crate) fn has_free_space(directory: &Path) -> io::Result<bool> {
     /// About the size of the smallest commit.
     const BYTES: usize = 64 << 10;

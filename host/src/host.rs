@@ -60,7 +60,8 @@ type HostConfig = Arc<ArcSwap<Config>>;
 /// module.
 const ANNOUNCEMENT: &str = "sandbus_host::announcement";
 
-/// How long a shutdown exports the last telemetry: what is left of the grace period, but not less and not more than this.
+/// How long a shutdown exports the last telemetry: what is left of the grace period, but not less and not more than
+/// this.
 const MIN_EXPORT_TIME: Duration = Duration::from_millis(500);
 const MAX_EXPORT_TIME: Duration = Duration::from_secs(3);
 
@@ -268,8 +269,9 @@ impl CanaryRunner for HostServices {
 }
 
 impl Host {
-    /// Builds a host: opens the bus, binds the addresses and loads the plugin folder. The observer sees every attempt, and
-    /// telemetry is exported by `otlp`. None if `stop` is cancelled while the host waits for the lease of another host.
+    /// Builds a host: opens the bus, binds the addresses and loads the plugin folder. The observer sees every attempt,
+    /// and telemetry is exported by `otlp`. None if `stop` is cancelled while the host waits for the lease of another
+    /// host.
     ///
     /// # Errors
     /// If a part cannot start: what failed, and what to do.

@@ -3,13 +3,13 @@
 //! # The life of an event
 //! 1. [`ingress`] takes a request: CloudEvents for the bus, or a route of a plugin.
 //! 2. [`bus`] makes the event durable, and offers it to the subscriptions that match its type.
-//! 3. [`dispatcher`] claims the delivery when a permit is free.
+//! 3. [`dispatcher`] claims the delivery when the subscription's concurrency allows it, and waits for a permit.
 //! 4. [`plugin`] runs the handler in a fresh instance of the plugin's component, in a sandbox without access to the
 //!    system. Its publishes and writes are buffered as effects ([`outcome`]).
 //! 5. The dispatcher settles the delivery: verdict and effects go to the bus in one transaction. Published events
 //!    are then offered to their subscriptions, as in step 2.
 //!
-//! [`host`] connects the parts. `bus` and `plugin` do not know each other.
+//! [`host`] connects the parts. `bus` and `plugin` do not depend on each other.
 
 pub mod access;
 pub mod admin;

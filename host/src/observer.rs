@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::bus::{AttemptRecord, DeliveryStatus};
+use crate::bus::{AttemptRecord, SettledStatus};
 use crate::event::CauseTreeId;
 use crate::outcome::Effects;
 
@@ -35,7 +35,7 @@ pub enum Observation {
         /// The attempt.
         record: AttemptRecord,
         /// The status of the delivery after the attempt.
-        status: DeliveryStatus,
+        status: SettledStatus,
     },
 }
 

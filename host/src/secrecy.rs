@@ -40,8 +40,8 @@ fn unparsed(text: &str, fault: Option<usize>) -> String {
     format!("a text of {length} {unit}{fault}")
 }
 
-/// The first byte that prevents a text from being a URL with a host (RFC 3986, section 3), as far as that can be said of
-/// one byte.
+/// The first byte that prevents a text from being a URL with a host (RFC 3986, section 3), as far as that can be said
+/// of one byte.
 fn fault_in_url(text: &str) -> Option<usize> {
     let is_in_scheme = |index: usize, byte: u8| {
         byte.is_ascii_alphabetic() || index > 0 && (byte.is_ascii_digit() || b"+-.".contains(&byte))

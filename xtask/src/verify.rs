@@ -83,7 +83,7 @@ pub(crate) fn lint() -> anyhow::Result<()> {
 }
 
 /// Benchmarks that use the host as a library. The others, in `tests/benches`, run its binary.
-const WITHIN: [(&str, &str); 4] =
+const LIBRARY_BENCHMARKS: [(&str, &str); 4] =
     [("sandbox-tax", "sandbox_tax"), ("invoke", "invoke"), ("languages", "languages"), ("swap", "swap")];
 
 /// Runs all benchmarks, or the named ones.
@@ -94,10 +94,11 @@ pub(crate) fn bench(arguments: &Arguments) -> anyhow::Result<()> {
     let wanted = |name: &str| names.is_empty() || names.iter().any(|other| other == name);
     // With the profile of releases.
     step("building the host", || cargo(&["build", "--quiet", "--release", "--workspace", "--bins"], &[]))?;
-    for (_, target) in WITHIN.into_iter().filter(|(name, _)| wanted(name)) {
+    for (_, target) in LIBRARY_BENCHMARKS.into_iter().filter(|(name, _)| wanted(name)) {
         step("measuring", || cargo(&["bench", "--quiet", "--workspace", "--bench", target], &variables(&plugins)))?;
     }
-    let others = names.iter().map(String::as_str).filter(|name| WITHIN.iter().all(|(within, _)| within != name));
+    let others =
+        names.iter().map(String::as_str).filter(|name| LIBRARY_BENCHMARKS.iter().all(|(library, _)| library != name));
     let others: Vec<_> = others.collect();
     if names.is_empty() || !others.is_empty() {
         let bench = ["bench", "--quiet", "--workspace", "--bench", "bench", "--"];

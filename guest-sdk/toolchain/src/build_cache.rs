@@ -70,8 +70,8 @@ impl BuildCache {
         write_file(&self.directory.join(READ), &list.to_string())
     }
 
-    /// The hash of the project's files, and that of all files that the last build read, including imported files outside of
-    /// the project and installed packages.
+    /// The hash of the project's files, and that of all files that the last build read, including imported files
+    /// outside of the project and installed packages.
     fn inputs(&self) -> String {
         let paths = read_by_last_build(&self.directory);
         let mut hasher = DefaultHasher::new();

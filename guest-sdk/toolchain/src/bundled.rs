@@ -29,8 +29,8 @@ pub(crate) fn write(tree: Tree, directory: &Path) -> Result<(), Error> {
     tree.iter().try_for_each(|(path, text)| write_file(&directory.join(path), text))
 }
 
-/// Writes the Rust SDK into a directory, and its macros into a subdirectory. The written manifests do not inherit from a
-/// workspace, so that the crates build anywhere.
+/// Writes the Rust SDK into a directory, and its macros into a subdirectory. The written manifests do not inherit from
+/// a workspace, so that the crates build anywhere.
 pub(crate) fn write_rust_sdk(directory: &Path) -> Result<(), Error> {
     rust_sdk_files()?.iter().try_for_each(|(path, text)| write_file(&directory.join(path), text))
 }

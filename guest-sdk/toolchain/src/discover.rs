@@ -40,7 +40,7 @@ pub struct SkippedDirectory {
 }
 
 impl SkippedDirectory {
-    /// Whether nobody expects a plugin there.
+    /// Whether it is no surprise that the directory was left out, because nobody expects a plugin there.
     #[must_use]
     pub fn is_expected(&self) -> bool {
         let expected =

@@ -1,7 +1,7 @@
 //! Builds plugins: finds projects, and installs and runs the tools of their languages. Also makes new projects.
 //!
-//! `sandbus build`, `sandbus dev` and `cargo xtask` build guests through this crate. In a user's project it runs cargo and
-//! writes build results to `.sandbus`, and nothing else.
+//! `sandbus build`, `sandbus dev` and `cargo xtask` build guests through this crate. In a user's project it runs cargo
+//! and writes build results to `.sandbus`, and nothing else.
 
 mod artifact;
 mod build_cache;

@@ -17,8 +17,8 @@ pub fn overlay_of(sidecar: &Path) -> PathBuf {
 
 /// Reads the text of a sidecar for a profile. The result is `None` if there is no file.
 ///
-/// Only [`BuildProfile::Quick`] applies the overlay: tables are merged key by key, and other values replace those of the
-/// sidecar.
+/// Only [`BuildProfile::Quick`] applies the overlay: tables are merged key by key, and other values replace those of
+/// the sidecar.
 ///
 /// # Errors
 /// If a file cannot be read, or if there is an overlay and one of the two is not TOML.

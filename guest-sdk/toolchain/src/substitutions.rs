@@ -1,9 +1,9 @@
 //! Fills templates.
 //!
 //! Placeholders such as `{{name}}` in a template are replaced. Lines from `[[on]]` or `[[route]]` to `[[end]]` are for
-//! projects with such a handler, lines from `[[alone]]` for crates outside a workspace, lines from `[[shared]]` or `[[own]]`
-//! for plugins in a shared workspace or elsewhere, and lines from `[[typed]]` or `[[untyped]]` for event handlers with or
-//! without a shared event type.
+//! projects with such a handler, lines from `[[alone]]` for crates outside a workspace, lines from `[[shared]]` or
+//! `[[own]]` for plugins in a shared workspace or elsewhere, and lines from `[[typed]]` or `[[untyped]]` for event
+//! handlers with or without a shared event type.
 
 use crate::handler::{Handler, example};
 use crate::sdk::SdkPlace;

@@ -50,7 +50,8 @@ impl Template {
         }
     }
 
-    /// The command that runs a project's unit tests. The root of a shared workspace is given by its path from the project.
+    /// The command that runs a project's unit tests. The root of a shared workspace is given by its path from the
+    /// project.
     #[must_use]
     pub fn test_command(self, shared: Option<&str>) -> String {
         match (self, shared) {
@@ -120,8 +121,8 @@ impl Template {
     }
 
     /// Creates a project in a new directory. Its name is the plugin's: lower-case letters, digits and `-`. A crate
-    /// below a cargo workspace becomes a member if the workspace's patterns include it. In a shared workspace, the project
-    /// uses the SDK and the event types of the workspace.
+    /// below a cargo workspace becomes a member if the workspace's patterns include it. In a shared workspace, the
+    /// project uses the SDK and the event types of the workspace.
     ///
     /// # Errors
     /// If the directory exists or cannot be written, or if the workspace does not accept another member.

@@ -62,8 +62,8 @@ enum Kind {
 }
 
 impl Toolchain {
-    /// Finds the guest compiler, and sets it up if it is missing. `say` receives a line for each slow step. A repetition is
-    /// cheap, and resumes an interrupted set-up.
+    /// Finds the guest compiler, and sets it up if it is missing. `say` receives a line for each slow step. A
+    /// repetition is cheap, and resumes an interrupted set-up.
     ///
     /// # Errors
     /// If the compiler cannot be set up. The message says what was tried and what to do.

@@ -94,8 +94,8 @@ struct Writer {
 }
 
 impl AuditLog {
-    /// Opens the audit log of a data directory. An entry that a crash has cut off is removed; it belongs to a change that
-    /// had not begun.
+    /// Opens the audit log of a data directory. An entry that a crash has cut off is removed; it belongs to a change
+    /// that had not begun.
     ///
     /// # Errors
     /// If the files cannot be read or created.

@@ -1,7 +1,7 @@
 //! Who may use the admin API: tokens with roles, and the audit log of the changes that callers made.
 //!
-//! Tokens and the audit log are files of their own in the data directory. A command can create the first token without a
-//! running host, and both can be checked without the store.
+//! Tokens and the audit log are files of their own in the data directory. A command can create the first token without
+//! a running host, and both can be checked without the store.
 
 mod audit;
 mod role;

@@ -1,5 +1,5 @@
-//! The file of tokens. The host reads it again when it has changed, so that a command can create the first token next to
-//! a running host.
+//! The file of tokens. The host reads it again when it has changed, so that a command can create the first token next
+//! to a running host.
 
 use std::fs::File;
 use std::io::Read as _;

@@ -264,7 +264,7 @@ pub(super) async fn replay(
     };
     let replay = admin.bus.replay(SubscriptionId { owner, name }, scope).await;
     let replay = replay.map_err(start_problem)?;
-    Ok((StatusCode::ACCEPTED, Json(ReplayResult { replay: replay.number.map(FeedId::number), events: replay.events })))
+    Ok((StatusCode::ACCEPTED, Json(ReplayResult { replay: replay.feed.map(FeedId::number), events: replay.events })))
 }
 
 /// The problem of a request with a start. The bus refuses a start that the log has not reached.
@@ -331,7 +331,7 @@ fn view(
         next_attempt: next_attempt_at(overview).map(|due| due.to_string()),
         dead_letters,
         replay: overview.replay.map(|replay| ReplayView {
-            number: replay.number.number(),
+            number: replay.feed.number(),
             until: replay.until.0,
             per_second: replay.per_second,
         }),

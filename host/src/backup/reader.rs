@@ -121,8 +121,8 @@ pub fn verify(file: &Path) -> Result<Manifest, BackupError> {
     read_verified(file, |_| Ok(io::sink()), |_, _| Ok(()))
 }
 
-/// Verifies the hashes of all members, and the store: its structure, its indexes, and the checksum of each row. Writes the
-/// store to a temporary file.
+/// Verifies the hashes of all members, and the store: its structure, its indexes, and the checksum of each row. Writes
+/// the store to a temporary file.
 ///
 /// # Errors
 /// As [`verify`], and if the store is damaged or this version cannot use it.

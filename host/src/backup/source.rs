@@ -44,7 +44,8 @@ pub struct Snapshot {
 }
 
 impl BackupSource {
-    /// Copies the store, and the ledger if it is wanted. The copy of the store is one committed moment: it contains every event that was acknowledged before the call. Blocks.
+    /// Copies the store, and the ledger if it is wanted. The copy of the store is one committed moment: it contains
+    /// every event that was acknowledged before the call. Blocks.
     ///
     /// # Errors
     /// If the store or the ledger cannot be copied.

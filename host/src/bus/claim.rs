@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::{BoxFuture, CommitError, Delivery, DeliveryStatus, Settlement};
+use super::{BoxFuture, CommitError, Delivery, SettledStatus, Settlement};
 use crate::event::Event;
 
 /// A delivery in flight. If it is dropped without being settled, its event is delivered again as the same attempt.
@@ -16,9 +16,9 @@ pub struct Claim {
 }
 
 /// Called with the claim and the result once a settlement is committed or refused.
-pub type OnSettled = Box<dyn FnOnce(Claim, Result<DeliveryStatus, CommitError>) + Send>;
+pub type OnSettled = Box<dyn FnOnce(Claim, Result<SettledStatus, CommitError>) + Send>;
 /// Called with the engine's handle and the result once a settlement is committed or refused.
-pub type OnHandleSettled = Box<dyn FnOnce(Box<dyn ClaimHandle>, Result<DeliveryStatus, CommitError>) + Send>;
+pub type OnHandleSettled = Box<dyn FnOnce(Box<dyn ClaimHandle>, Result<SettledStatus, CommitError>) + Send>;
 
 /// The engine's side of a claim. If it is dropped without being settled, it gives the delivery back.
 pub trait ClaimHandle: Debug + Send + Sync {
@@ -26,7 +26,7 @@ pub trait ClaimHandle: Debug + Send + Sync {
     ///
     /// # Errors
     /// See [`Claim::settle`].
-    fn settle(&mut self, settlement: Settlement) -> BoxFuture<'_, Result<DeliveryStatus, CommitError>>;
+    fn settle(&mut self, settlement: Settlement) -> BoxFuture<'_, Result<SettledStatus, CommitError>>;
 
     /// Submits a settlement without waiting for its commit. An engine without a commit queue uses [`settle_in_task`].
     fn settle_then(self: Box<Self>, settlement: Settlement, then: OnHandleSettled);
@@ -73,8 +73,8 @@ impl Claim {
     /// # Errors
     /// [`CommitError::Conflict`] if the handler must run again; [`CommitError::NotClaimed`] if the delivery was settled
     /// before or the claim is lost; otherwise if the store refuses. After any error but `NotClaimed` the delivery is
-    /// still in flight. After [`CommitError::InDoubt`] it must be dropped.
-    pub async fn settle(&mut self, settlement: Settlement) -> Result<DeliveryStatus, CommitError> {
+    /// still in flight. After [`CommitError::InDoubt`] the claim must be dropped.
+    pub async fn settle(&mut self, settlement: Settlement) -> Result<SettledStatus, CommitError> {
         self.handle.settle(settlement).await
     }
 
@@ -113,10 +113,10 @@ mod tests {
     struct Asynchronous(Handle);
 
     impl ClaimHandle for Asynchronous {
-        fn settle(&mut self, _: Settlement) -> BoxFuture<'_, Result<DeliveryStatus, CommitError>> {
+        fn settle(&mut self, _: Settlement) -> BoxFuture<'_, Result<SettledStatus, CommitError>> {
             Box::pin(async {
                 tokio::task::yield_now().await;
-                Ok(DeliveryStatus::Handled)
+                Ok(SettledStatus::Handled)
             })
         }
 
@@ -144,7 +144,7 @@ mod tests {
             assert!(sender.send((claim.event().id.clone(), settled)).is_ok());
         });
         let thread = std::thread::spawn(move || claim.settle_then(Settlement { record, effects: None }, then));
-        assert_eq!(settled.await.unwrap(), ("1".to_owned(), Ok(DeliveryStatus::Handled)));
+        assert_eq!(settled.await.unwrap(), ("1".to_owned(), Ok(SettledStatus::Handled)));
         thread.join().unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! Simulates a crash of the host right before or after a commit, for scenarios.
 //!
 //! The files of the store are copied as they are at that moment, and the writer ends before it reports the commit. A
-//! bus that opens the copy is in the same situation as a host that starts after it was killed.
+//! bus that opens the copy finds the store as the next start of a killed host would find it.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};

@@ -62,12 +62,13 @@ impl Delivery {
     }
 }
 
-/// The status of a delivery after an attempt.
+/// What the settlement of an attempt has made of the delivery. Where a delivery stands at any other time is a
+/// [`DeliveryState`](super::DeliveryState).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeliveryStatus {
+pub enum SettledStatus {
     /// Handled.
     Handled,
-    /// Waiting for the next attempt until a time.
+    /// Waiting for the next attempt, which is due at this time.
     Waiting(Timestamp),
     /// A dead letter.
     Dead,

@@ -30,8 +30,8 @@ pub struct DeliveryReport {
     pub edited: bool,
 }
 
-/// Where a delivery stands. Whether the subscription is paused, held, drained or without a handler is not part of it;
-/// see [`Overview`](super::Overview).
+/// Where a delivery stands now. Whether the subscription is paused, held, drained or without a handler is not part of
+/// it; see [`Overview`](super::Overview).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeliveryState {
     /// The subscription has not examined the event yet.

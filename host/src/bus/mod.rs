@@ -2,7 +2,8 @@
 //! plugins' state.
 //!
 //! [`contract`] defines what every bus promises, and `conformance` tests it. `engine` keeps these promises on a store
-//! of rows and transactions. There are two stores: `embedded` is an SQLite file, and `postgres` is a schema of a database.
+//! of rows and transactions. There are two stores: `embedded` is an SQLite file, and `postgres` is a schema of a
+//! database.
 
 mod attempt;
 mod catalogue;
@@ -52,7 +53,7 @@ pub use contract::{
 };
 pub use crash_point::{CommitMoment, Crash, CrashPoint};
 pub use dead_letter::{DeadLetter, DeadLetterFilter, DeadLetterGroup, FailedAttempt, FailureKind, GroupStatus};
-pub use delivery::{Delivery, DeliveryKind, DeliveryStatus};
+pub use delivery::{Delivery, DeliveryKind, SettledStatus};
 #[cfg(any(test, feature = "conformance"))]
 pub use embedded::EmbeddedFixture;
 pub use embedded::{
@@ -232,7 +233,7 @@ pub struct PluginSchedule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Replay {
     /// The replay's feed. None if there was nothing to replay.
-    pub number: Option<FeedId>,
+    pub feed: Option<FeedId>,
     /// The number of events to replay.
     pub events: u64,
 }

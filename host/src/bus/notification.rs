@@ -22,12 +22,12 @@ struct Notification<'a> {
     cause: &'a str,
     reason: &'a str,
     attempts: u32,
-    event: Subject<'a>,
+    event: FailedEvent<'a>,
 }
 
 /// The event that became a dead letter.
 #[derive(Debug, Serialize)]
-struct Subject<'a> {
+struct FailedEvent<'a> {
     position: u64,
     id: &'a str,
     source: &'a str,
@@ -55,7 +55,7 @@ pub(crate) fn dead_letter_event(
         cause: last.cause.as_str(),
         reason: &last.reason,
         attempts: last.attempt,
-        event: Subject {
+        event: FailedEvent {
             position: logged.position.0,
             id: &event.id,
             source: &event.source,

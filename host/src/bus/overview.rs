@@ -54,7 +54,7 @@ pub struct EndpointHold {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct ReplayOverview {
     /// The replay's feed.
-    pub number: FeedId,
+    pub feed: FeedId,
     /// The last position that it delivers.
     pub until: Position,
     /// The maximum number of deliveries per second.

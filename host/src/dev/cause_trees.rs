@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::retries::Retries;
 use super::unmatched::{UnmatchedTypes, handled, is_matched};
-use crate::bus::{AttemptRecord, DeliveryStatus, SharedBus};
+use crate::bus::{AttemptRecord, SettledStatus, SharedBus};
 use crate::console;
 use crate::event::reserved::publishing_plugin;
 use crate::event::{self, Event, LoggedEvent, Position};
@@ -69,7 +69,7 @@ struct TreeEvent {
 #[derive(Clone, Debug)]
 struct Attempt {
     record: AttemptRecord,
-    status: DeliveryStatus,
+    status: SettledStatus,
     /// Why the attempt failed, with paths that a terminal can open.
     failure: Option<String>,
     /// The number of attempts that the subscription allows, if it still exists.

@@ -1,5 +1,5 @@
-//! `sandbus dev`: a host and a builder in one process. Saved sources are built and swapped in. Compiler errors, log lines
-//! and the cause tree of each request and event are printed in one stream.
+//! `sandbus dev`: a host and a builder in one process. Saved sources are built and swapped in. Compiler errors, log
+//! lines and the cause tree of each request and event are printed in one stream.
 
 mod builder;
 mod cause_trees;

@@ -1,4 +1,5 @@
-//! Retries waiting deliveries as soon as another version of their plugin runs, instead of when their delays have passed.
+//! Retries waiting deliveries as soon as another version of their plugin runs, instead of when their delays have
+//! passed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};

@@ -62,8 +62,8 @@ fn similar<'a>(event_type: &str, all: impl Iterator<Item = (&'a str, String)>) -
     found.into_iter().take(MAX_SUGGESTIONS).map(|(_, pattern, id)| (pattern, id)).collect()
 }
 
-/// How far a type is from matching a pattern, as the number of other words and of wrong letters; none if they have little
-/// in common. One word at the end may be missing or additional, or one of several words may be another one.
+/// How far a type is from matching a pattern, as the number of other words and of wrong letters; none if they have
+/// little in common. One word at the end may be missing or additional, or one of several words may be another one.
 fn distance(event_type: &str, pattern: &str) -> Option<(usize, usize)> {
     let (written, wanted): (Vec<_>, Vec<_>) = (event_type.split('.').collect(), pattern.split('.').collect());
     let plain = wanted.strip_suffix(&[">"]).unwrap_or(&wanted);

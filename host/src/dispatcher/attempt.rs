@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
-use super::permits::SubscriptionPermits;
+use super::permits::FeedPermits;
 use super::trace::AttemptSpan;
-use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, DeliveryStatus, Settlement};
+use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, SettledStatus, Settlement};
 use crate::outcome::{Cause, EffectNames, Effects, Failure, Outcome};
 use crate::plugin::{Generation, RERUN_LIMIT};
 use crate::retry::{self, Verdict};
@@ -53,7 +53,7 @@ pub(crate) trait AttemptReporter: Send + Sync {
         false
     }
     /// An attempt was committed. The names are those in the effects, if they are needed.
-    fn settled(&self, record: &AttemptRecord, names: Option<EffectNames>, status: DeliveryStatus, span: AttemptSpan);
+    fn settled(&self, record: &AttemptRecord, names: Option<EffectNames>, status: SettledStatus, span: AttemptSpan);
     /// The handler runs again, because the state that it read under a key has changed.
     fn conflict(&self, delivery: &Delivery, key: &str);
     /// An attempt could not be committed. The event is delivered again.
@@ -105,7 +105,7 @@ struct Reruns {
 impl AttemptRunner {
     /// Makes one attempt at a delivery. After a conflict, the handler runs again as part of the same attempt. If no
     /// outcome can be committed, the claim is dropped, which gives the delivery back.
-    pub(crate) async fn run(&self, claim: Claim, permits: SubscriptionPermits, handler: &impl DeliveryHandler) {
+    pub(crate) async fn run(&self, claim: Claim, permits: FeedPermits, handler: &impl DeliveryHandler) {
         self.run_from(claim, permits, handler, Reruns::default(), None).await;
     }
 
@@ -113,7 +113,7 @@ impl AttemptRunner {
     pub(super) async fn settle(
         &self,
         claim: Claim,
-        permits: SubscriptionPermits,
+        permits: FeedPermits,
         handler: &impl DeliveryHandler,
         invocation: InvocationResult,
     ) {
@@ -124,7 +124,7 @@ impl AttemptRunner {
     pub(super) async fn resume(
         &self,
         claim: Claim,
-        permits: SubscriptionPermits,
+        permits: FeedPermits,
         handler: &impl DeliveryHandler,
         attempt: SubmittedAttempt,
         error: CommitError,
@@ -138,7 +138,7 @@ impl AttemptRunner {
     async fn run_from(
         &self,
         mut claim: Claim,
-        mut permits: SubscriptionPermits,
+        mut permits: FeedPermits,
         handler: &impl DeliveryHandler,
         mut reruns: Reruns,
         mut completed: Option<InvocationResult>,
@@ -217,7 +217,7 @@ impl AttemptRunner {
         retry::decide(&self.definition.retry, delivery.attempt, outcome, (self.jitter)())
     }
 
-    pub(super) fn report(&self, attempt: SubmittedAttempt, status: DeliveryStatus) {
+    pub(super) fn report(&self, attempt: SubmittedAttempt, status: SettledStatus) {
         self.reporter.settled(&attempt.record, attempt.names, status, attempt.span);
     }
 

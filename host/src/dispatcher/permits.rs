@@ -5,14 +5,14 @@ use tokio::sync::OwnedSemaphorePermit;
 /// The permits of a feed that one delivery holds. Dropping them releases them. A scenario makes one attempt at a time
 /// and needs none.
 #[derive(Debug, Default)]
-pub(crate) struct SubscriptionPermits {
+pub(crate) struct FeedPermits {
     /// Held while the handler runs. A serial subscription holds it until the outcome is durable.
     running: Option<OwnedSemaphorePermit>,
     /// Held until the outcome is durable.
     _unsettled: Option<OwnedSemaphorePermit>,
 }
 
-impl SubscriptionPermits {
+impl FeedPermits {
     pub(super) fn new(running: OwnedSemaphorePermit, unsettled: OwnedSemaphorePermit) -> Self {
         Self { running: Some(running), _unsettled: Some(unsettled) }
     }

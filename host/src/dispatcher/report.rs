@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::attempt::AttemptReporter;
 use super::trace::{self, AttemptSpan};
-use crate::bus::{AttemptRecord, CommitError, Delivery, DeliveryStatus, FeedId};
+use crate::bus::{AttemptRecord, CommitError, Delivery, FeedId, SettledStatus};
 use crate::clock::Clock;
 use crate::duration::micros;
 use crate::ledger::{Recorder, SubjectStatistics};
@@ -34,7 +34,7 @@ impl AttemptReporter for Reporter {
         self.recorder.wants(is_failure, record.took)
     }
 
-    fn settled(&self, record: &AttemptRecord, names: Option<EffectNames>, status: DeliveryStatus, span: AttemptSpan) {
+    fn settled(&self, record: &AttemptRecord, names: Option<EffectNames>, status: SettledStatus, span: AttemptSpan) {
         let delivery = &record.delivery;
         let latency = self.clock.now().since(delivery.logged.stored_at);
         let span = span.of_ended(&self.tracer, record);
@@ -69,7 +69,7 @@ impl AttemptReporter for Reporter {
     }
 }
 
-fn log(record: &AttemptRecord, status: DeliveryStatus, latency: Duration, span: Option<SpanContext>) {
+fn log(record: &AttemptRecord, status: SettledStatus, latency: Duration, span: Option<SpanContext>) {
     let delivery = &record.delivery;
     let (event, event_type) = (delivery.event().id.as_str(), delivery.event().event_type.as_str());
     let Delivery { subscription, attempt, kind, .. } = &**delivery;
@@ -83,11 +83,11 @@ fn log(record: &AttemptRecord, status: DeliveryStatus, latency: Duration, span: 
     };
     let (cause, reason) = (failure.cause.as_str(), failure.reason.as_str());
     match status {
-        DeliveryStatus::Waiting(due) => {
+        SettledStatus::Waiting(due) => {
             tracing::warn!(event, event_type, %subscription, attempt, took_us, cause, %due, trace_id, span_id, "attempt failed, retrying: {reason}");
         }
         // A verdict with a failure is never settled as handled.
-        DeliveryStatus::Dead | DeliveryStatus::Handled => {
+        SettledStatus::Dead | SettledStatus::Handled => {
             tracing::error!(event, event_type, %subscription, attempt, took_us, cause, trace_id, span_id, "dead letter: {reason}");
         }
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 use super::attempt::{AttemptRunner, SubmittedAttempt};
-use super::permits::SubscriptionPermits;
+use super::permits::FeedPermits;
 use super::plugin_handler::{PluginHandler, given_up, host_failed, invoke_plugin};
 use crate::bus::{Claim, Delivery, Reachability, Settlement, SubscriptionFeed};
 use crate::plugin::{Admission, Generation, Instance};
@@ -53,7 +53,7 @@ impl BacklogFlag {
 /// it. If the handler hangs, the slice's task takes it and settles it as failed.
 struct CurrentDelivery {
     claim: Claim,
-    permits: SubscriptionPermits,
+    permits: FeedPermits,
     since: Instant,
 }
 
@@ -61,7 +61,7 @@ struct CurrentDelivery {
 struct DeliverySlot(Arc<Mutex<Option<CurrentDelivery>>>);
 
 impl DeliverySlot {
-    fn put(&self, claim: Claim, permits: SubscriptionPermits) {
+    fn put(&self, claim: Claim, permits: FeedPermits) {
         let current = CurrentDelivery { claim, permits, since: Instant::now() };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(current);
     }
@@ -91,7 +91,7 @@ impl DeliverySlot {
 impl Slice {
     /// Runs a slice whose first delivery is claimed. It holds its `running` permit until the end. The permits of the
     /// admission are held until the thread is free, even if the task stops waiting for it.
-    pub(super) async fn run(self, claim: Claim, mut permits: SubscriptionPermits) {
+    pub(super) async fn run(self, claim: Claim, mut permits: FeedPermits) {
         let claimed = Instant::now();
         let running = permits.take_running();
         let Some((generation, admission)) = self.handler.admit(claim.delivery()).await else { return };
@@ -173,7 +173,7 @@ impl Slice {
     }
 
     /// Submits a settlement without waiting for its commit. If it is refused, a task continues with the attempt.
-    fn settle(&self, claim: Claim, permits: SubscriptionPermits, settlement: Settlement, attempt: SubmittedAttempt) {
+    fn settle(&self, claim: Claim, permits: FeedPermits, settlement: Settlement, attempt: SubmittedAttempt) {
         let (runner, handler) = (Arc::clone(&self.runner), Arc::clone(&self.handler));
         // A shutdown also waits for the commit.
         let token = handler.dispatcher.attempts.token();
@@ -200,7 +200,7 @@ impl Slice {
 
     /// Claims the next delivery if one is ready in memory. None if the generation or the definition has changed, the
     /// plugin is drained, or the store cannot be reached.
-    fn next(&self, generation: &Arc<Generation>, last: &Delivery) -> Option<(Claim, SubscriptionPermits)> {
+    fn next(&self, generation: &Arc<Generation>, last: &Delivery) -> Option<(Claim, FeedPermits)> {
         let PluginHandler { dispatcher, definition, .. } = &*self.handler;
         let current = self.handler.generation(last)?;
         if self.runner.cancelled.is_cancelled()
@@ -212,6 +212,6 @@ impl Slice {
             return None;
         }
         let unsettled = Arc::clone(&self.unsettled).try_acquire_owned().ok()?;
-        Some((self.feed.try_claim()?, SubscriptionPermits::unsettled(unsettled)))
+        Some((self.feed.try_claim()?, FeedPermits::unsettled(unsettled)))
     }
 }

@@ -1,11 +1,11 @@
 //! The spans of attempts.
 //!
-//! The id of an attempt's span is derived from the event, the subscription and the attempt, so that every host and every
-//! restart gives it the same one.
+//! The id of an attempt's span is derived from the event, the subscription and the attempt, so that every host and
+//! every restart gives it the same one.
 
 use std::time::Duration;
 
-use crate::bus::{AttemptRecord, Delivery, DeliveryKind, DeliveryStatus, FeedId};
+use crate::bus::{AttemptRecord, Delivery, DeliveryKind, FeedId, SettledStatus};
 use crate::clock::UnixNanos;
 use crate::event::published_at;
 use crate::otlp::{Attributes, Beginning, Ending, LINK_AFTER, OpenSpan, Role, TracedOperation, Tracer};
@@ -91,7 +91,7 @@ fn span_id(delivery: &Delivery, attempt: u32) -> SpanId {
 }
 
 /// Ends the span of an attempt. `latency` is the time since the event was stored.
-pub(super) fn end(tracer: &Tracer, span: OpenSpan, record: &AttemptRecord, status: DeliveryStatus, latency: Duration) {
+pub(super) fn end(tracer: &Tracer, span: OpenSpan, record: &AttemptRecord, status: SettledStatus, latency: Duration) {
     let AttemptRecord { delivery, verdict, digest, usage, .. } = record;
     let (event, failure) = (delivery.event(), verdict.failure());
     let subscription = delivery.subscription.to_string();
@@ -125,11 +125,11 @@ pub(super) fn end(tracer: &Tracer, span: OpenSpan, record: &AttemptRecord, statu
     tracer.end(span, Ending { name, role: Role::Consumer, attributes, failure });
 }
 
-fn outcome(status: DeliveryStatus) -> &'static str {
+fn outcome(status: SettledStatus) -> &'static str {
     match status {
-        DeliveryStatus::Handled => "handled",
-        DeliveryStatus::Waiting(_) => "retry",
-        DeliveryStatus::Dead => "dead",
+        SettledStatus::Handled => "handled",
+        SettledStatus::Waiting(_) => "retry",
+        SettledStatus::Dead => "dead",
     }
 }
 

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Dispatcher;
 use super::attempt::{AttemptReporter, AttemptRunner, random_jitter};
 use super::endpoint_handler::EndpointHandler;
-use super::permits::SubscriptionPermits;
+use super::permits::FeedPermits;
 use super::plugin_handler::PluginHandler;
 use super::report::Reporter;
 use super::slice::{BacklogFlag, Slice};
@@ -88,7 +88,7 @@ impl Worker {
 
     /// Starts a task for a claim: a slice if a plugin handles it and deliveries may run in parallel, otherwise an
     /// attempt.
-    fn begin(&self, claim: Claim, permits: SubscriptionPermits, cancelled: &CancellationToken) {
+    fn begin(&self, claim: Claim, permits: FeedPermits, cancelled: &CancellationToken) {
         let definition = self.feed.definition();
         let runner = self.attempt_runner(Arc::clone(&definition), cancelled);
         let tasks = &self.dispatcher.attempts;
@@ -145,9 +145,9 @@ impl Worker {
         }
     }
 
-    /// Waits for the target, the store, the permits and a delivery, in this order. The permits are the feed's own, so an
-    /// idle subscription holds nothing that others need. Dropping the future loses nothing.
-    async fn next(&mut self) -> (Claim, SubscriptionPermits) {
+    /// Waits for the target, the store, the permits and a delivery, in this order. The permits are the feed's own, so
+    /// an idle subscription holds nothing that others need. Dropping the future loses nothing.
+    async fn next(&mut self) -> (Claim, FeedPermits) {
         loop {
             self.wait_for_target().await;
             self.wait_for_store().await;
@@ -161,7 +161,7 @@ impl Worker {
             let unsettled = acquire(&self.unsettled).await;
             self.wait_for_slices().await;
             match self.feed.claim().await {
-                Ok(claim) => return (claim, SubscriptionPermits::new(running, unsettled)),
+                Ok(claim) => return (claim, FeedPermits::new(running, unsettled)),
                 Err(error) => {
                     // The bus logs outages itself.
                     if error.kind() != StoreErrorKind::Unavailable {

@@ -22,8 +22,8 @@ use crate::server::{TlsConfig, TrustedProxies};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct IngressConfig {
-    /// The rule for `POST /events`. If it is missing, nobody may publish to `sandbus serve`, and anybody to `sandbus
-    /// dev`.
+    /// The rule for `POST /events`. Without it, `sandbus serve` lets nobody publish, and `sandbus dev` lets anybody
+    /// publish.
     #[schemars(with = "Option<EventsForm>")]
     pub events: Option<EventsRule>,
     /// The files for TLS. Without them, the ingress speaks plain HTTP.

@@ -274,7 +274,7 @@ impl ServiceRequest<'_> {
 
     /// Responds at once, and holds the last part of the body back.
     fn stream(&self, response: Response<Body>, running: RunningHandler) -> Response<Body> {
-        let (sender, verdict) = oneshot::channel();
+        let (sender, committed) = oneshot::channel();
         let (ingress, generation, route) =
             (Arc::clone(self.ingress), Arc::clone(self.generation), Arc::clone(self.route));
         let (client, record) = (self.client, Arc::clone(self.record));
@@ -297,7 +297,7 @@ impl ServiceRequest<'_> {
             remaining,
             last: None,
             ended: false,
-            verdict: Verdict::Awaited(verdict),
+            commit: CommitStatus::Awaited(committed),
         };
         Response::from_parts(head, Body::new(body))
     }
@@ -323,8 +323,8 @@ async fn finish_handler(
     running.await
 }
 
-/// Reads a whole body of at most `limit` bytes. A body must have its declared length: otherwise the server would cut off
-/// the response after the effects are committed.
+/// Reads a whole body of at most `limit` bytes. A body must have its declared length: otherwise the server would cut
+/// off the response after the effects are committed.
 async fn collect(
     body: Body,
     limit: usize,
@@ -370,11 +370,11 @@ struct CommitGatedBody {
     remaining: Option<u64>,
     last: Option<Frame<Bytes>>,
     ended: bool,
-    verdict: Verdict,
+    commit: CommitStatus,
 }
 
 /// Whether the handler succeeded and its effects are committed.
-enum Verdict {
+enum CommitStatus {
     Awaited(oneshot::Receiver<bool>),
     Succeeded,
     /// Parts that are ready are sent, up to this number.
@@ -383,12 +383,12 @@ enum Verdict {
     },
 }
 
-impl Verdict {
-    /// How many parts that are ready are still sent after a failure, so that the client gets what the handler wrote. The
-    /// number is limited, because another source of the body may always have a part ready.
+impl CommitStatus {
+    /// How many parts that are ready are still sent after a failure, so that the client gets what the handler wrote.
+    /// The number is limited, because another source of the body may always have a part ready.
     const PARTS_AFTER_FAILURE: u8 = 16;
 
-    /// Takes the verdict if it is there.
+    /// Takes the result of the commit if it is there.
     fn poll(&mut self, context: &mut Context<'_>) {
         if let Self::Awaited(receiver) = self
             && let Poll::Ready(succeeded) = Pin::new(receiver).poll(context)
@@ -427,10 +427,10 @@ impl hyper::body::Body for CommitGatedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, TruncatedBody>>> {
-        self.verdict.poll(context);
+        self.commit.poll(context);
         if !self.ended {
             let polled = Pin::new(&mut self.inner).poll_frame(context)?;
-            if let Verdict::Failed { parts_left } = &mut self.verdict {
+            if let CommitStatus::Failed { parts_left } = &mut self.commit {
                 match (parts_left.checked_sub(1), &polled) {
                     (Some(left), Poll::Ready(_)) => *parts_left = left,
                     _ => return Poll::Ready(Some(Err(TruncatedBody::Failed))),
@@ -443,10 +443,10 @@ impl hyper::body::Body for CommitGatedBody {
             }
             self.ended = true;
         }
-        match self.verdict {
-            Verdict::Awaited(_) => Poll::Pending,
-            Verdict::Succeeded => Poll::Ready(self.last.take().map(Ok)),
-            Verdict::Failed { .. } => Poll::Ready(Some(Err(TruncatedBody::Failed))),
+        match self.commit {
+            CommitStatus::Awaited(_) => Poll::Pending,
+            CommitStatus::Succeeded => Poll::Ready(self.last.take().map(Ok)),
+            CommitStatus::Failed { .. } => Poll::Ready(Some(Err(TruncatedBody::Failed))),
         }
     }
 }

@@ -17,7 +17,7 @@ const RESPONSE_MEMORY_BYTES: usize = 64 << 20;
 pub struct LedgerConfig {
     /// Which attempts and requests are recorded.
     pub record: Recording,
-    /// Attempts and requests that take this long are always recorded, unless nothing is.
+    /// Attempts and requests that take this long are always recorded, unless `record` is `off`.
     #[serde(with = "crate::duration")]
     #[schemars(with = "crate::duration::DurationText")]
     pub slow: Duration,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bus::{AttemptRecord, DeliveryStatus, FeedId};
+use crate::bus::{AttemptRecord, FeedId, SettledStatus};
 use crate::clock::Timestamp;
 use crate::event::CauseTreeId;
 use crate::outcome::{EffectNames, Failure};
@@ -149,13 +149,13 @@ impl From<&Failure> for RecordedFailure {
 impl AttemptEntry {
     /// The record of a committed attempt.
     #[must_use]
-    pub fn new(record: &AttemptRecord, names: EffectNames, status: DeliveryStatus, at: Timestamp) -> Self {
+    pub fn new(record: &AttemptRecord, names: EffectNames, status: SettledStatus, at: Timestamp) -> Self {
         let delivery = &record.delivery;
         let event = delivery.event();
         let verdict = match status {
-            DeliveryStatus::Handled => AttemptVerdict::Handled,
-            DeliveryStatus::Waiting(due) => AttemptVerdict::Retry(due),
-            DeliveryStatus::Dead => AttemptVerdict::Dead,
+            SettledStatus::Handled => AttemptVerdict::Handled,
+            SettledStatus::Waiting(due) => AttemptVerdict::Retry(due),
+            SettledStatus::Dead => AttemptVerdict::Dead,
         };
         Self {
             at,

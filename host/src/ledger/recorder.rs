@@ -13,7 +13,7 @@ use super::shared::{Outage, Shared};
 use super::statistics::{Ending, StatisticsSubject, SubjectStatistics};
 use super::stream::{StreamFollower, StreamPosition};
 use super::writer::Writer;
-use crate::bus::{AttemptRecord, DeliveryStatus};
+use crate::bus::{AttemptRecord, SettledStatus};
 use crate::clock::Clock;
 use crate::outcome::EffectNames;
 use crate::usage::Usage;
@@ -101,20 +101,20 @@ impl Recorder {
         subject: Option<&SubjectStatistics>,
         record: &AttemptRecord,
         names: Option<EffectNames>,
-        status: DeliveryStatus,
+        status: SettledStatus,
     ) {
         let Some(shared) = &self.0 else { return };
         let now = shared.clock.now();
         if let Some(subject) = subject {
             let ending = match status {
-                DeliveryStatus::Handled => Ending::Succeeded,
-                DeliveryStatus::Waiting(_) => Ending::Retried,
-                DeliveryStatus::Dead => Ending::Failed,
+                SettledStatus::Handled => Ending::Succeeded,
+                SettledStatus::Waiting(_) => Ending::Retried,
+                SettledStatus::Dead => Ending::Failed,
             };
             let delivery = &record.delivery;
             // Latency is measured only for handled deliveries that are not replays. Other latencies do not describe the
             // performance of the host.
-            let has_latency = status == DeliveryStatus::Handled && !delivery.kind.is_replay();
+            let has_latency = status == SettledStatus::Handled && !delivery.kind.is_replay();
             let latency = has_latency.then(|| now.since(delivery.logged.stored_at));
             subject.record(ending, record.took, latency, &record.usage);
         }

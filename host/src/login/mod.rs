@@ -1,5 +1,5 @@
-//! Login through an OpenID provider: the authorization code flow with PKCE (OpenID Connect Core 1.0, RFC 7636). The groups
-//! of a person decide the role.
+//! Login through an OpenID provider: the authorization code flow with PKCE (OpenID Connect Core 1.0, RFC 7636). The
+//! groups of a person decide the role.
 
 mod config;
 mod pending;

@@ -1,5 +1,5 @@
-//! Logins that have begun and not ended. The browser keeps them, encrypted, so that nobody can fill the host's memory. They
-//! end with the process, so people then begin again.
+//! Logins that have begun and not ended. The browser keeps them, encrypted, so that nobody can fill the host's memory.
+//! They end with the process, so people then begin again.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

@@ -15,7 +15,7 @@ pub const MAX_DELAY: Duration = Duration::from_secs(100 * 31_557_600);
 pub struct DelayTooLong;
 
 /// Checks that a delay is not longer than [`MAX_DELAY`]. Delays that are not checked, such as products of a retry
-/// policy, are cut to it.
+/// policy, are capped at it.
 ///
 /// # Errors
 /// If the delay is longer.

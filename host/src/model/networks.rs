@@ -49,8 +49,8 @@ impl fmt::Display for NetworkGrant {
     }
 }
 
-/// The networks that a request may use. Names are looked up for each request, so that a network that is removed from the
-/// configuration is revoked at once.
+/// The networks that a request may use. Names are looked up for each request, so that a network that is removed from
+/// the configuration is revoked at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GrantedNetworks {
     /// Those of a sidecar.

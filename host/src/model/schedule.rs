@@ -91,8 +91,8 @@ impl Schedule {
         Timetable::new(self).ok()?.after(time)
     }
 
-    /// The next times after `now`, at most `limit`, of a schedule whose next time is `next`. While nothing publishes its
-    /// events, `next` may have passed.
+    /// The next times after `now`, at most `limit`, of a schedule whose next time is `next`. While nothing publishes
+    /// its events, `next` may have passed.
     #[must_use]
     pub fn upcoming(&self, next: Timestamp, now: Timestamp, limit: usize) -> Vec<Timestamp> {
         let Ok(table) = Timetable::new(self) else { return Vec::new() };
@@ -101,7 +101,7 @@ impl Schedule {
     }
 
     /// The times that are due by now, at most `limit`, of a schedule whose next time was `next`. Setting the clock back
-    /// repeats no time; setting it forward makes times missed.
+    /// repeats no time. If it is set forward, the times that it skips are missed.
     #[must_use]
     pub fn due(&self, next: Timestamp, now: Timestamp, limit: usize) -> DueTicks {
         let Ok(table) = Timetable::new(self) else { return DueTicks { ticks: Vec::new(), next: None } };

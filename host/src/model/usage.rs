@@ -1,4 +1,5 @@
-//! The resources that an invocation used, and the requests that it sent. They are observations: nothing depends on them.
+//! The resources that an invocation used, and the requests that it sent. They are observations: nothing depends on
+//! them.
 
 use std::sync::Arc;
 use std::time::Duration;

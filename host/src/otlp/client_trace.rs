@@ -10,7 +10,7 @@ use super::tracer::Tracer;
 use crate::event::TRACE;
 use crate::span_context::{SpanContext, SpanId};
 
-/// Traces the requests of one operation. The default only leaves them as they are.
+/// Traces the requests of one operation. The default does not change the requests.
 #[derive(Debug, Default)]
 pub struct ClientTrace {
     tracer: Tracer,
@@ -90,8 +90,8 @@ impl ClientTrace {
 }
 
 impl ClientSpan {
-    /// Ends the request with the status of its response, or with the reason why there is none. The URL is not part of the
-    /// span, because it may contain secrets.
+    /// Ends the request with the status of its response, or with the reason why there is none. The URL is not part of
+    /// the span, because it may contain secrets.
     pub fn end(self, result: Result<u16, &str>) {
         let Self { tracer, span, method, host, port } = self;
         let mut attributes = Attributes::default();

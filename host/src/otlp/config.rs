@@ -47,14 +47,14 @@ pub(super) struct EndpointConfig {
     pub(super) certificate: Option<PathBuf>,
 }
 
-/// How spans or log records are collected for requests.
+/// How spans or log records are batched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BatchConfig {
     /// How long a record waits for others.
     pub(super) delay: Duration,
     /// How many records may wait.
     pub(super) queue: usize,
-    /// The most records in one request.
+    /// The maximum number of records in one request.
     pub(super) batch: usize,
     /// How long one batch is retried.
     pub(super) timeout: Duration,

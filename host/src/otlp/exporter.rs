@@ -211,7 +211,7 @@ fn lock(reports: &Mutex<Vec<LossReport>>) -> MutexGuard<'_, Vec<LossReport>> {
 struct LossReport {
     signal: Signal,
     lost: Counter,
-    losses: Arc<dyn Losing>,
+    losses: Arc<dyn LossyQueue>,
     logged: u64,
     logged_at: Option<Instant>,
 }
@@ -222,13 +222,13 @@ impl std::fmt::Debug for LossReport {
     }
 }
 
-/// A queue of any kind of records.
-trait Losing: Send + Sync {
+/// A queue of any kind of records, with the records that it has lost.
+trait LossyQueue: Send + Sync {
     fn lost(&self) -> u64;
     fn reason(&self) -> String;
 }
 
-impl<T: Send> Losing for Queue<T> {
+impl<T: Send> LossyQueue for Queue<T> {
     fn lost(&self) -> u64 {
         self.losses().total()
     }
@@ -246,7 +246,7 @@ impl LossReport {
         Self {
             signal: T::SIGNAL,
             lost,
-            losses: Arc::clone(&signal.queue) as Arc<dyn Losing>,
+            losses: Arc::clone(&signal.queue) as Arc<dyn LossyQueue>,
             logged: 0,
             logged_at: None,
         }

@@ -1,7 +1,7 @@
 //! Exports traces, metrics and logs by the OpenTelemetry Protocol, if the standard `OTEL_*` variables ask for it.
 //!
-//! An operation that ends puts its span into a bounded queue, and a task exports the queue in batches. Nothing waits for
-//! an export: if the collector is slow or hangs, records are lost and counted.
+//! An operation that ends puts its span into a bounded queue, and a task exports the queue in batches. Nothing waits
+//! for an export: if the collector is slow or hangs, records are lost and counted.
 //!
 //! Whether a trace is sampled depends on its id alone, and is decided before a span is built.
 
@@ -50,8 +50,8 @@ pub mod proto {
     };
 }
 
-/// A wait between events and their handling beyond which a handler's span starts a trace of its own, with a link to
-/// what caused it. Traces that stay open for long are cut off or dropped by collectors and backends.
+/// If an event waits longer than this to be handled, the handler's span starts a trace of its own, with a link to what
+/// caused it. Traces that stay open for long are cut off or dropped by collectors and backends.
 pub const LINK_AFTER: Duration = Duration::from_mins(1);
 
 /// The export, if there is one. Clones share it. The default exports nothing.

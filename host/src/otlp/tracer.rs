@@ -25,7 +25,7 @@ pub(super) struct TracerShared {
 /// The place of an operation in a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TracedOperation {
-    /// The context of what the operation causes.
+    /// The context that the operation passes on to what it causes.
     pub context: SpanContext,
     /// The span of the operation, if its trace is sampled.
     pub span: Option<Box<OpenSpan>>,

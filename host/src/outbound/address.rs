@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The addresses at which clouds serve credentials to the machine itself: of Azure, of Scaleway, of EC2 and most others,
-/// of ECS and EKS, of Alibaba and of Oracle.
+/// The addresses at which clouds serve credentials to the machine itself: of Azure, of Scaleway, of EC2 and most
+/// others, of ECS and EKS, of Alibaba and of Oracle.
 const METADATA_V4: [Ipv4Addr; 7] = [
     Ipv4Addr::new(168, 63, 129, 16),
     Ipv4Addr::new(169, 254, 42, 42),

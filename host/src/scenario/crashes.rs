@@ -23,7 +23,8 @@ use crate::bus::CommitMoment;
 /// Headers that differ between attempts.
 const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
 
-/// The largest number of commits with crashes. A scenario with more of them has crashes at commits that are evenly spread.
+/// The largest number of commits with crashes. A scenario with more of them has crashes at commits that are evenly
+/// spread.
 const MAX_COMMITS: u64 = 50;
 
 /// Runs a scenario like [`check`](super::check), and then with a crash before and after each of its commits, or of 50

@@ -31,7 +31,8 @@ pub struct Preconditions {
     pub state_text: BTreeMap<String, String>,
     /// The plugin's configuration.
     pub config: BTreeMap<String, String>,
-    /// The stubs that answer the plugin's requests. The first match with requests left applies. Their hosts are granted.
+    /// The stubs that answer the plugin's requests. The first match with requests left applies. Their hosts are
+    /// granted.
     pub http: Vec<StubSpec>,
     /// The rest of the plugin's sidecar: limits, grants and subscription rules.
     pub sidecar: Sidecar,

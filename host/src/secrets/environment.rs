@@ -1,8 +1,8 @@
 //! Secrets in environment variables, which the process removes from its environment.
 //!
 //! The kernel shows the environment that a process started with to all processes of the same user (proc(5),
-//! `/proc/PID/environ`), and removing a variable later does not change that. The process therefore executes itself again
-//! without the variables, and hands their values over in an anonymous file.
+//! `/proc/PID/environ`), and removing a variable later does not change that. The process therefore executes itself
+//! again without the variables, and hands their values over in an anonymous file.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};

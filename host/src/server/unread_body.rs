@@ -40,8 +40,8 @@ impl UnreadBody {
         (request.map(watch), Some(Self { dropped, awaits_continue }))
     }
 
-    /// Discards the unread part of the body. If it is too long, or arrives too late, the response says that the connection
-    /// closes (RFC 9112, section 9.6).
+    /// Discards the unread part of the body. If it is too long, or arrives too late, the response says that the
+    /// connection closes (RFC 9112, section 9.6).
     pub(super) async fn settle(self, mut response: Response) -> Response {
         let dropped = lock(&self.dropped).take();
         if let Some(body) = dropped

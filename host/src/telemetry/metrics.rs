@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::definitions::{DEFINITIONS, Definition, Kind};
 use super::otlp_metrics::{self, Times};
 use super::{exemplars, exposition, openmetrics};
-use crate::bus::{Bus, DeliveryStatus, Reachability, SharedBus};
+use crate::bus::{Bus, Reachability, SettledStatus, SharedBus};
 use crate::clock::{Clock, UnixNanos};
 use crate::otlp::{self, Otlp};
 use crate::plugin::Registry;
@@ -265,7 +265,7 @@ pub struct SubscriptionMetrics {
 /// A settled attempt, as far as it is counted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SettledAttempt {
-    pub(crate) status: DeliveryStatus,
+    pub(crate) status: SettledStatus,
     /// The time since the event was stored. It is not recorded for replays.
     pub(crate) latency: Duration,
     /// The run time of the handler.
@@ -307,15 +307,15 @@ impl SubscriptionMetrics {
         self.handler.record(took.as_secs_f64());
         self.note(HANDLER_SECONDS, took, span);
         match status {
-            DeliveryStatus::Handled => {
+            SettledStatus::Handled => {
                 self.handled.increment(1);
                 if !is_replay {
                     self.latency.record(latency.as_secs_f64());
                     self.note(LATENCY_SECONDS, latency, span);
                 }
             }
-            DeliveryStatus::Waiting(_) => self.waiting.increment(1),
-            DeliveryStatus::Dead => self.dead.increment(1),
+            SettledStatus::Waiting(_) => self.waiting.increment(1),
+            SettledStatus::Dead => self.dead.increment(1),
         }
     }
 

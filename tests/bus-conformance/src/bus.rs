@@ -186,7 +186,7 @@ impl Subscriptions for FaultyBus {
 
     fn replay(&self, id: SubscriptionId, mut scope: ReplayScope) -> BoxFuture<'_, Result<Replay, CommitError>> {
         if self.has(Fault::ReplaysNothing) {
-            return Self::pretend(Replay { number: None, events: 0 });
+            return Self::pretend(Replay { feed: None, events: 0 });
         }
         if self.has(Fault::ReplaysWithoutEnd) {
             scope.end = None;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sandbus_host::bus::{
-    BoxFuture, Claim, ClaimHandle, CommitError, Delivery, DeliveryStatus, FeedId, OnHandleSettled, Overview,
-    Settlement, SharedBus, StoreError, SubscriptionFeed,
+    BoxFuture, Claim, ClaimHandle, CommitError, Delivery, FeedId, OnHandleSettled, Overview, SettledStatus, Settlement,
+    SharedBus, StoreError, SubscriptionFeed,
 };
 use sandbus_host::bus::{DeadLetterFilter, conformance};
 use sandbus_host::event::Position;
@@ -99,12 +99,12 @@ struct FaultyClaim {
 }
 
 impl FaultyClaim {
-    async fn settle_it(&mut self, mut settlement: Settlement) -> Result<DeliveryStatus, CommitError> {
+    async fn settle_it(&mut self, mut settlement: Settlement) -> Result<SettledStatus, CommitError> {
         let Some(claim) = &mut self.claim else { return Err(CommitError::NotClaimed) };
         let Some(fault) = self.fault else { return claim.settle(settlement).await };
         fault.alter_settlement(&mut settlement);
         if fault == Fault::AcksWithoutCommit && is_ack(&settlement) {
-            return Ok(DeliveryStatus::Handled);
+            return Ok(SettledStatus::Handled);
         }
         let effects = settlement.effects.clone();
         let is_failed = !is_ack(&settlement);
@@ -115,12 +115,12 @@ impl FaultyClaim {
             }
             (Fault::CommitsLateOutcomes, Err(CommitError::NotClaimed), Some((plugin, effects))) => {
                 self.bus.commit(&plugin, effects).await?;
-                return Ok(DeliveryStatus::Handled);
+                return Ok(SettledStatus::Handled);
             }
-            (Fault::LosesDeadLetters, Ok(DeliveryStatus::Dead), _) => {
+            (Fault::LosesDeadLetters, Ok(SettledStatus::Dead), _) => {
                 self.bus.drop_dead_letters(DeadLetterFilter::default(), 1_000).await?;
             }
-            (Fault::HidesOutages, Err(CommitError::Unavailable { .. }), _) => return Ok(DeliveryStatus::Handled),
+            (Fault::HidesOutages, Err(CommitError::Unavailable { .. }), _) => return Ok(SettledStatus::Handled),
             _ => {}
         }
         settled
@@ -128,7 +128,7 @@ impl FaultyClaim {
 }
 
 impl ClaimHandle for FaultyClaim {
-    fn settle(&mut self, settlement: Settlement) -> BoxFuture<'_, Result<DeliveryStatus, CommitError>> {
+    fn settle(&mut self, settlement: Settlement) -> BoxFuture<'_, Result<SettledStatus, CommitError>> {
         Box::pin(self.settle_it(settlement))
     }
 

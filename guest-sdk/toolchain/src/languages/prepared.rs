@@ -1,5 +1,5 @@
-//! Prepared runtimes: components with a language's engine and its SDK. `sandbus dev` and `sandbus test` compile one once
-//! and give it the program of each script, so that a saved script needs no compiler.
+//! Prepared runtimes: components with a language's engine and its SDK. `sandbus dev` and `sandbus test` compile one
+//! once and give it the program of each script, so that a saved script needs no compiler.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -37,8 +37,8 @@ pub(crate) struct PreparedRuntime {
 }
 
 impl PreparedRuntime {
-    /// The runtime of an SDK, which `build` writes to a path if it is missing. `recipe` names the language and changes with
-    /// the versions of its tools.
+    /// The runtime of an SDK, which `build` writes to a path if it is missing. `recipe` names the language and changes
+    /// with the versions of its tools.
     ///
     /// # Errors
     /// If the runtime cannot be built.

@@ -35,8 +35,8 @@ pub(super) fn ensure(say: &mut dyn FnMut(&str)) -> Result<Toolchain, Error> {
     Ok(Toolchain { kind: Kind::Unpacked { usr: home.join(USR), linker } })
 }
 
-/// Programs of Debian's packages, unpacked into a directory of the user's cache. Returns the root of their files. Nothing
-/// is installed, so the packages must not need others.
+/// Programs of Debian's packages, unpacked into a directory of the user's cache. Returns the root of their files.
+/// Nothing is installed, so the packages must not need others.
 ///
 /// # Errors
 /// If a package cannot be downloaded or unpacked.

@@ -11,7 +11,7 @@ pub(super) async fn dead_letters_are_redriven_by_cause(fixture: &dyn BusFixture)
     retry(&mut claimed).await;
     harness.clock().advance(Duration::from_secs(1));
     let mut claimed = claim(&before).await;
-    assert_eq!(exhaust(&mut claimed).await, DeliveryStatus::Dead);
+    assert_eq!(exhaust(&mut claimed).await, SettledStatus::Dead);
     publish(&harness, event("2")).await;
     reject(&mut claim(&before).await).await;
     drop((claimed, before));
@@ -342,6 +342,6 @@ pub(super) async fn a_full_log_stops_no_dead_letter(fixture: &dyn BusFixture) {
     publish(&harness, event("1")).await;
     let full = harness.bus().publish(vec![Publish { event: event("2"), due: None }]).await;
     assert_eq!(full, Err(CommitError::LogFull(1)));
-    assert_eq!(reject(&mut claim(&feed).await).await, DeliveryStatus::Dead);
+    assert_eq!(reject(&mut claim(&feed).await).await, SettledStatus::Dead);
     assert_eq!(handle_all(&alerts).await.len(), 1);
 }

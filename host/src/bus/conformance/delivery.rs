@@ -13,7 +13,7 @@ pub(super) async fn effects_are_committed_with_the_ack_or_not_at_all(fixture: &d
     publish(&harness, event("1")).await;
     let mut claimed = claim(&subscription_before).await;
     let settled = settle(&mut claimed, retry_after_a_second(), set("k", b"lost")).await.unwrap();
-    assert_eq!(settled, DeliveryStatus::Waiting(START.after(Duration::from_secs(1))));
+    assert_eq!(settled, SettledStatus::Waiting(START.after(Duration::from_secs(1))));
     assert_eq!(value(&harness, "k"), None);
 
     harness.clock().advance(Duration::from_secs(1));
@@ -21,7 +21,7 @@ pub(super) async fn effects_are_committed_with_the_ack_or_not_at_all(fixture: &d
     assert_eq!(claimed.delivery().attempt, 2);
     let follow_up = Publish { event: Event { event_type: "a.c".to_owned(), ..event("2") }, due: None };
     let effects = Effects { publishes: vec![follow_up], ..set("k", b"kept") };
-    assert_eq!(ack(&mut claimed, effects).await, Ok(DeliveryStatus::Handled));
+    assert_eq!(ack(&mut claimed, effects).await, Ok(SettledStatus::Handled));
     drop((claimed, subscription_before));
 
     let harness = harness.crash().await;

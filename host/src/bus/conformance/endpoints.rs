@@ -33,7 +33,7 @@ pub(super) async fn a_hold_lasts_until_its_time_across_a_crash(fixture: &dyn Bus
     let given_back = claim(&before).await;
     hold_endpoint(&harness, until).await;
     drop(given_back);
-    assert_eq!(retry(&mut in_flight).await, DeliveryStatus::Waiting(START.after(Duration::from_secs(1))));
+    assert_eq!(retry(&mut in_flight).await, SettledStatus::Waiting(START.after(Duration::from_secs(1))));
     assert_idle(&before).await;
     drop((in_flight, before));
 

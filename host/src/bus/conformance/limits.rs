@@ -16,7 +16,7 @@ pub(super) async fn publishers_are_refused_by_a_full_subscription_and_handlers_a
     let elsewhere = Event { event_type: "a.c".to_owned(), ..event("4") };
     assert!(!publish(&harness, elsewhere).await.duplicate, "other types are not affected");
     let mut claimed = claim(&subscription).await;
-    assert_eq!(ack(&mut claimed, effects()).await, Ok(DeliveryStatus::Handled), "a handler can always commit");
+    assert_eq!(ack(&mut claimed, effects()).await, Ok(SettledStatus::Handled), "a handler can always commit");
     assert_eq!(subscription.overview().backlog, 2);
 }
 

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    AttemptRecord, Claim, CommitError, DeadLetterFilter, DeliveryStatus, ProducerLimit, PublishReceipt, ReplayScope,
-    Settings, Settlement, SubscriptionFeed,
+    AttemptRecord, Claim, CommitError, DeadLetterFilter, ProducerLimit, PublishReceipt, ReplayScope, Settings,
+    SettledStatus, Settlement, SubscriptionFeed,
 };
 use crate::clock::Timestamp;
 use crate::event::{Data, Event, Position};
@@ -139,7 +139,7 @@ pub(crate) async fn publish_all(harness: &impl HasBus, events: impl Iterator<Ite
     }
 }
 
-async fn settle(claim: &mut Claim, verdict: Verdict, effects: Effects) -> Result<DeliveryStatus, CommitError> {
+async fn settle(claim: &mut Claim, verdict: Verdict, effects: Effects) -> Result<SettledStatus, CommitError> {
     let (delivery, digest) = (Arc::clone(claim.delivery()), Some("d1".into()));
     let record = AttemptRecord { delivery, verdict, digest, took: Duration::from_millis(1), usage: Usage::default() };
     claim.settle(Settlement { record, effects: Some(("p".into(), effects)) }).await
@@ -150,7 +150,7 @@ fn failure(cause: Cause) -> Failure {
 }
 
 /// Settles a claim as handled.
-pub async fn ack(claim: &mut Claim, effects: Effects) -> Result<DeliveryStatus, CommitError> {
+pub async fn ack(claim: &mut Claim, effects: Effects) -> Result<SettledStatus, CommitError> {
     settle(claim, Verdict::Ack, effects).await
 }
 
@@ -158,17 +158,17 @@ fn retry_after_a_second() -> Verdict {
     Verdict::RetryAfter { delay: Duration::from_secs(1), failure: failure(Cause::Retry) }
 }
 
-async fn retry(claim: &mut Claim) -> DeliveryStatus {
+async fn retry(claim: &mut Claim) -> SettledStatus {
     settle(claim, retry_after_a_second(), Effects::default()).await.unwrap()
 }
 
 /// Fails the last attempt of a claim.
-async fn exhaust(claim: &mut Claim) -> DeliveryStatus {
+async fn exhaust(claim: &mut Claim) -> SettledStatus {
     let verdict = Verdict::DeadLetter { failure: failure(Cause::Retry), exhausted: true };
     settle(claim, verdict, Effects::default()).await.unwrap()
 }
 
-pub(crate) async fn reject(claim: &mut Claim) -> DeliveryStatus {
+pub(crate) async fn reject(claim: &mut Claim) -> SettledStatus {
     let verdict = Verdict::DeadLetter { failure: failure(Cause::Rejected), exhausted: false };
     settle(claim, verdict, Effects::default()).await.unwrap()
 }

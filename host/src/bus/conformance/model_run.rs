@@ -138,8 +138,8 @@ impl ModelRun {
                     .replay(id(chosen(which)), ReplayScope::from_start(Start::Beginning))
                     .await
                     .unwrap();
-                if let Replay { number: Some(number), events } = begun {
-                    self.replays.insert(number, events);
+                if let Replay { feed: Some(feed), events } = begun {
+                    self.replays.insert(feed, events);
                 }
             }
             Action::StopReplays(which) => {
@@ -200,7 +200,7 @@ impl ModelRun {
         while !self.model.log.contains(&number(&claim)) {
             self.read_log().await;
         }
-        let (id, replay) = (number(&claim), feed.overview().replay.map(|replay| replay.number));
+        let (id, replay) = (number(&claim), feed.overview().replay.map(|replay| replay.feed));
         match replay {
             None => self.model.claimed(name, id, claim.delivery().attempt),
             Some(number) => {
@@ -240,10 +240,10 @@ impl ModelRun {
         if let Some(number) = taken.replay {
             let again = self.replayed.insert((number, taken.id), 1);
             assert!(again.is_none());
-            if settled != DeliveryStatus::Handled {
+            if settled != SettledStatus::Handled {
                 // The model does not track the retries of a replay.
                 self.replayed.insert((number, taken.id), 0);
-                if matches!(settled, DeliveryStatus::Waiting(_)) {
+                if matches!(settled, SettledStatus::Waiting(_)) {
                     self.replayed.remove(&(number, taken.id));
                 }
             }
@@ -251,15 +251,15 @@ impl ModelRun {
         }
         let DeliveryState::InFlight { attempts } = self.model.fates[&(taken.name, taken.id)] else { unreachable!() };
         match settled {
-            DeliveryStatus::Handled => {
+            SettledStatus::Handled => {
                 self.model.done(taken.name, taken.id);
                 self.model.fates.insert((taken.name, taken.id), DeliveryState::Handled);
             }
-            DeliveryStatus::Waiting(_) => {
+            SettledStatus::Waiting(_) => {
                 assert!(attempts + 1 < 3);
                 self.model.fates.insert((taken.name, taken.id), DeliveryState::Unclaimed { attempts: attempts + 1 });
             }
-            DeliveryStatus::Dead => self.model.died(taken.name, taken.id),
+            SettledStatus::Dead => self.model.died(taken.name, taken.id),
         }
     }
 
@@ -365,8 +365,8 @@ impl ModelRun {
         assert!(listed.is_empty(), "{name}: {listed:?}");
     }
 
-    /// A subscription's overview, taken while no due event entered the log. A due event counts in the backlog just before
-    /// it is seen in the log, so a difference only counts if it stays.
+    /// A subscription's overview, taken while no due event entered the log. A due event counts in the backlog just
+    /// before it is seen in the log, so a difference only counts if it stays.
     async fn settled_overview(&mut self, name: &'static str) -> Overview {
         let started = Instant::now();
         loop {

@@ -45,11 +45,11 @@ pub(super) async fn changes_that_the_store_refuses_leave_no_trace(fixture: &dyn 
 
     // The delivery is still in flight after the refusal. If the claim is dropped, the event is delivered again as the
     // same attempt.
-    assert_eq!(ack(&mut first, effects).await, Ok(DeliveryStatus::Handled));
+    assert_eq!(ack(&mut first, effects).await, Ok(SettledStatus::Handled));
     drop(second);
     let mut second = claim(&feed).await;
     assert_eq!((second.event().id.as_str(), second.delivery().attempt), ("2", 1));
-    assert_eq!(ack(&mut second, Effects::default()).await, Ok(DeliveryStatus::Handled));
+    assert_eq!(ack(&mut second, Effects::default()).await, Ok(SettledStatus::Handled));
     let accepted = harness.bus().publish(later("3")).await.unwrap();
     assert!(!accepted[0].duplicate, "the refused event was not stored");
 
@@ -98,7 +98,7 @@ pub(super) async fn every_change_is_refused_while_the_store_is_unavailable(fixtu
     let feed = subscription(&harness, "s");
     assert!(feed.overview().paused.is_none() && !feed.is_deleted());
     assert_eq!(value(&harness, "k"), None);
-    assert_eq!(ack(&mut claimed, Effects::default()).await, Ok(DeliveryStatus::Handled));
+    assert_eq!(ack(&mut claimed, Effects::default()).await, Ok(SettledStatus::Handled));
     let harness = harness.restart().await;
     assert_eq!(logged_ids(&harness).await, ["1"]);
     assert_eq!(subscription(&harness, "s").overview().backlog, 0);

@@ -123,7 +123,7 @@ pub(super) async fn a_generated_id_that_is_taken_is_an_error_and_leaves_no_trace
         assert_eq!(harness.bus().scheduled(None, 10).await.unwrap().len(), 1);
         assert_eq!(value(&harness, "k"), None);
     }
-    assert_eq!(ack(&mut claimed, publishes(["new 1", "new 2"].map(of_plugin))).await, Ok(DeliveryStatus::Handled));
+    assert_eq!(ack(&mut claimed, publishes(["new 1", "new 2"].map(of_plugin))).await, Ok(SettledStatus::Handled));
     assert_eq!(logged_ids(&harness.crash().await).await, ["taken", "new 1", "new 2"]);
 }
 

@@ -17,7 +17,7 @@ pub(super) async fn history_is_delivered_in_addition_to_live_events(fixture: &dy
     assert_eq!(replay.events, 3);
     publish(&harness, event("new")).await;
     let feed = replay_of(&harness, "s").unwrap();
-    let kind = DeliveryKind::Replay(replay.number.unwrap());
+    let kind = DeliveryKind::Replay(replay.feed.unwrap());
     for expected in ["2", "3", "4"] {
         let mut claimed = claim(&feed).await;
         assert_eq!((claimed.event().id.as_str(), claimed.delivery().kind), (expected, kind));
@@ -134,7 +134,7 @@ pub(super) async fn a_replay_has_an_end_and_a_filter(fixture: &dyn BusFixture) {
     ] {
         let replay = harness.bus().replay(id("s"), scope.clone()).await.unwrap();
         assert_eq!(replay.events, expected.len() as u64, "{scope:?}");
-        assert_eq!(replay.number.is_none(), expected.is_empty(), "{scope:?}");
+        assert_eq!(replay.feed.is_none(), expected.is_empty(), "{scope:?}");
         // What it delivers is still known after a crash, and after the definition has changed.
         harness = harness.crash().await;
         declare(&harness, "s", Definition { pattern: Pattern::parse("*.*").unwrap(), ..wide.clone() }).await;

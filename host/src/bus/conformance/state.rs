@@ -20,7 +20,7 @@ pub(super) async fn a_changed_read_is_a_conflict_and_changes_nothing(fixture: &d
     harness.bus().commit("p", set("k", b"theirs")).await.unwrap();
     assert_eq!(ack(&mut claimed, effects).await, Err(CommitError::Conflict("k".to_owned())));
     assert_eq!(value(&harness, "k").as_deref(), Some(&b"theirs"[..]));
-    assert_eq!(ack(&mut claimed, mine()).await, Ok(DeliveryStatus::Handled), "the delivery was still in flight");
+    assert_eq!(ack(&mut claimed, mine()).await, Ok(SettledStatus::Handled), "the delivery was still in flight");
 }
 
 pub(super) async fn a_changed_listing_is_a_conflict(fixture: &dyn BusFixture) {

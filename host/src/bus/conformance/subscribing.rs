@@ -211,9 +211,9 @@ pub(super) async fn the_catalogue_shows_each_change_with_its_definition(fixture:
 
     publish(&harness, event("1")).await;
     ack(&mut claim(&bus.feed(feed).unwrap()).await, Effects::default()).await.unwrap();
-    let replay = bus.replay(id("s"), ReplayScope::from_start(Start::Beginning)).await.unwrap().number.unwrap();
+    let replay = bus.replay(id("s"), ReplayScope::from_start(Start::Beginning)).await.unwrap().feed.unwrap();
     let third = next();
-    let feeds: Vec<_> = third.feeds.iter().map(|entry| (entry.feed, entry.replay.map(|of| of.number))).collect();
+    let feeds: Vec<_> = third.feeds.iter().map(|entry| (entry.feed, entry.replay.map(|of| of.feed))).collect();
     assert_eq!(feeds, [(feed, None), (replay, Some(replay))]);
     assert_eq!(third.subscriptions().count(), 1);
 

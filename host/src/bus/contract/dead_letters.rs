@@ -74,7 +74,8 @@ pub trait DeadLetters {
     /// A resolved group is open again as soon as a new dead letter joins it, for example one that was redriven and
     /// failed again. Dead letters that existed at the resolution do not reopen it. An ignored group stays ignored. The
     /// status outlasts the dead letters of the group: an engine keeps [`GroupStatus::Ignored`] for [`IGNORED_DAYS`]
-    /// days at least, and may forget the others, which have no effect. The status is deleted with the subscription.
+    /// days at least, and may forget other statuses, which have no effect on a group without dead letters. The status
+    /// is deleted with the subscription.
     ///
     /// # Errors
     /// [`CommitError::NotFound`] if there is no such dead letter; otherwise if the store refuses.

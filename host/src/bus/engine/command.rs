@@ -11,8 +11,8 @@ use super::store::{GroupNeeds, Maintenance, StaleMarks};
 use crate::bus::group_commit::{self, Change, INTERACTIVE_LIMIT};
 use crate::bus::window::PauseReason;
 use crate::bus::{
-    CommitError, Compaction, DeadLetterFilter, DeadLetterId, DeliveryFilter, DeliveryStatus, EndpointHold, GroupStatus,
-    PublishReceipt, Replay, ReplayScope, Settlement,
+    CommitError, Compaction, DeadLetterFilter, DeadLetterId, DeliveryFilter, EndpointHold, GroupStatus, PublishReceipt,
+    Replay, ReplayScope, SettledStatus, Settlement,
 };
 use crate::event::Position;
 use crate::outcome::{Effects, Publish};
@@ -21,7 +21,7 @@ use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 
 pub(in crate::bus) type ReplySender<T> = oneshot::Sender<Result<T, CommitError>>;
 /// Called by the writer with the result of a settlement.
-pub(in crate::bus) type SettledReply = Box<dyn FnOnce(Result<DeliveryStatus, CommitError>) + Send>;
+pub(in crate::bus) type SettledReply = Box<dyn FnOnce(Result<SettledStatus, CommitError>) + Send>;
 
 /// A change to commit.
 pub(in crate::bus) enum Command {

@@ -13,8 +13,8 @@ use super::store::Rows;
 use crate::bus::group_commit::Closed;
 use crate::bus::window::{ClaimStep, Due, PAGE, PendingDelivery};
 use crate::bus::{
-    BoxFuture, Claim, ClaimHandle, CommitError, DeadLetterId, Delivery, DeliveryKind, DeliveryStatus, EventLog as _,
-    FeedId, OnHandleSettled, Overview, Settlement, StoreError, SubscriptionFeed,
+    BoxFuture, Claim, ClaimHandle, CommitError, DeadLetterId, Delivery, DeliveryKind, EventLog as _, FeedId,
+    OnHandleSettled, Overview, SettledStatus, Settlement, StoreError, SubscriptionFeed,
 };
 use crate::clock::Timestamp;
 use crate::event::Position;
@@ -299,7 +299,7 @@ struct FeedClaim {
 }
 
 impl ClaimHandle for FeedClaim {
-    fn settle(&mut self, settlement: Settlement) -> BoxFuture<'_, Result<DeliveryStatus, CommitError>> {
+    fn settle(&mut self, settlement: Settlement) -> BoxFuture<'_, Result<SettledStatus, CommitError>> {
         Box::pin(async move {
             if !self.is_in_flight {
                 return Err(CommitError::NotClaimed);

@@ -85,7 +85,7 @@ impl FeedState {
     /// The range and the rate, if this is a replay.
     pub(super) fn replay_overview(&self) -> Option<ReplayOverview> {
         let ReplayRange { until, per_second, .. } = self.replay?;
-        Some(ReplayOverview { number: FeedId::new(self.number), until, per_second })
+        Some(ReplayOverview { feed: FeedId::new(self.number), until, per_second })
     }
 
     /// The number of the subscription that dead letters belong to. Those of a replay belong to its subscription.

@@ -52,7 +52,7 @@ impl StateView for StateSnapshot {
     }
 
     fn changed_up_to(&self, read: StateRead) -> Position {
-        self.shared.state_changes.up_to(&self.plugin, read)
+        self.shared.state_changes.changed_up_to(&self.plugin, read)
     }
 
     fn draw(&mut self, sequence: &str) -> NextNumber {

@@ -1,5 +1,5 @@
-//! Tells a canary whether state has changed since an event was stored. For each change of a plugin's state it records an
-//! upper bound of the log's head at that moment: events after this position were stored after the change.
+//! Tells a canary whether state has changed since an event was stored. For each change of a plugin's state it records
+//! an upper bound of the log's head at that moment: events after this position were stored after the change.
 //!
 //! The log of changes begins with the host. Earlier changes count as made at its start.
 
@@ -20,8 +20,8 @@ pub(super) struct StateChangeLog(Mutex<ChangeMarks>);
 struct ChangeMarks {
     /// The head of the log when the host started.
     start: Position,
-    /// A mark stands for a range of versions, up to the next mark. It has the first of them, and an upper bound of the
-    /// log's head when they were written.
+    /// The marks, in order. Each has a version, and an upper bound of the log's head when this version and the later
+    /// ones, up to the next mark, were written.
     marks: Vec<(Version, Position)>,
     plugins: HashMap<String, LastChange>,
 }
@@ -56,7 +56,7 @@ impl StateChangeLog {
 
     /// An upper bound of the log's head at the time of the change that a read observed. Each event after this position
     /// was stored after the change.
-    pub(super) fn up_to(&self, plugin: &str, read: StateRead) -> Position {
+    pub(super) fn changed_up_to(&self, plugin: &str, read: StateRead) -> Position {
         let changes = self.marks();
         let last = changes.plugins.get(plugin);
         match read {
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn a_change_is_known_by_where_the_log_ended() {
         let log = StateChangeLog::new(Position(10));
-        let of = |plugin: &str, read| log.up_to(plugin, read).0;
+        let of = |plugin: &str, read| log.changed_up_to(plugin, read).0;
         for read in [StateRead::Value(Version(5)), StateRead::Absence, StateRead::Listing] {
             assert_eq!(of("a", read), 10, "earlier changes count as made at the start");
         }
@@ -121,8 +121,8 @@ mod tests {
         }
         assert!(log.marks().marks.len() <= MARKS);
         for number in (1..=many).step_by(97) {
-            assert!(log.up_to("a", StateRead::Value(Version(number))).0 >= number);
+            assert!(log.changed_up_to("a", StateRead::Value(Version(number))).0 >= number);
         }
-        assert_eq!(log.up_to("a", StateRead::Value(Version(many))).0, many, "recent changes are known exactly");
+        assert_eq!(log.changed_up_to("a", StateRead::Value(Version(many))).0, many, "recent changes are known exactly");
     }
 }

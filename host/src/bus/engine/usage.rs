@@ -219,9 +219,9 @@ impl UsageChanges {
         }
     }
 
-    /// An event was scheduled if `is_kept`; otherwise it is no longer scheduled.
-    pub(super) fn scheduled(&mut self, holder: Option<&str>, type_number: i64, bytes: u64, is_kept: bool) {
-        let (count, bytes) = if is_kept { (1, signed(bytes)) } else { (-1, -signed(bytes)) };
+    /// An event was scheduled, or, unless `is_added`, is no longer scheduled.
+    pub(super) fn scheduled(&mut self, holder: Option<&str>, type_number: i64, bytes: u64, is_added: bool) {
+        let (count, bytes) = if is_added { (1, signed(bytes)) } else { (-1, -signed(bytes)) };
         self.scheduled_bytes += bytes;
         *self.scheduled_types.entry(type_number).or_default() += count;
         if let Some(change) = holder.map(|holder| self.of(holder)) {

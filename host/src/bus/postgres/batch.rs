@@ -266,18 +266,18 @@ impl WriteBatch {
 /// The changes of a batch, as the columns of its statements.
 #[derive(Default)]
 pub(super) struct BatchColumns {
-    events: EventColumnsOut,
+    events: EventArrays,
     state_deletes: (Vec<String>, Vec<Vec<u8>>),
-    state: StateColumnsOut,
+    state: StateArrays,
     pending_deletes: (Vec<i64>, Vec<i64>),
-    pending: PendingColumnsOut,
+    pending: PendingArrays,
     cursors: (Vec<i64>, Vec<i64>),
     log_bytes: (Vec<String>, Vec<i64>),
     log: Option<[i64; 4]>,
 }
 
 #[derive(Default)]
-struct EventColumnsOut {
+struct EventArrays {
     positions: Vec<i64>,
     identities: Vec<Vec<u8>>,
     types: Vec<i64>,
@@ -297,7 +297,7 @@ struct EventColumnsOut {
 }
 
 #[derive(Default)]
-struct StateColumnsOut {
+struct StateArrays {
     plugins: Vec<String>,
     keys: Vec<Vec<u8>>,
     values: Vec<Vec<u8>>,
@@ -305,7 +305,7 @@ struct StateColumnsOut {
 }
 
 #[derive(Default)]
-struct PendingColumnsOut {
+struct PendingArrays {
     subscriptions: Vec<i64>,
     positions: Vec<i64>,
     keys: Vec<Option<Vec<u8>>>,

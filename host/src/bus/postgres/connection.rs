@@ -26,11 +26,11 @@ pub(super) struct PgConnection {
     pub(super) changes: Cell<u64>,
     /// The number of the host's lease, if this is the connection that writes.
     lease: Option<i64>,
-    /// The number of the open transaction among those of the lease. Zero if none is open.
+    /// The number of the open transaction, counted from the first one of the lease. Zero if none is open.
     pub(super) transaction: Cell<i64>,
     /// The number of changes at the beginning of the transaction.
     pub(super) changes_at_begin: Cell<u64>,
-    /// The number of the last transaction of the lease that was committed.
+    /// The number of the last transaction that was committed, counted in the same way.
     pub(super) committed: Cell<i64>,
     /// The epoch of the server in which the connection was opened.
     epoch: u64,

@@ -33,24 +33,24 @@ pub(super) struct Lease {
 
 /// The other host that has the lease.
 #[derive(Debug)]
-pub(super) struct Holder {
+pub(super) struct LeaseHolder {
     number: i64,
     name: String,
     /// When it last renewed the lease, in milliseconds before now.
     age: i64,
 }
 
-impl Display for Holder {
+impl Display for LeaseHolder {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         let Self { number, name, age } = self;
         let seconds = age / 1_000;
-        write!(formatter, "the host {name} (number {number}) uses it, and has renewed its lease {seconds} s ago")
+        write!(formatter, "the host {name} (number {number}), which renewed it {seconds} s ago")
     }
 }
 
 impl Lease {
-    /// Takes the lease for the host with an identity. A former run of this host has ended; another host that has stopped
-    /// without ending its lease keeps it until it expires.
+    /// Takes the lease for the host with an identity. A former run of this host has ended; another host that has
+    /// stopped without ending its lease keeps it until it expires.
     ///
     /// # Errors
     /// If another host has the lease and is alive, unless this is a standby. If the wait is cancelled, or the store cannot
@@ -85,14 +85,14 @@ impl Lease {
         }
     }
 
-    fn try_take(connection: &PgConnection, identity: &str) -> Result<Result<Self, Holder>, StoreError> {
+    fn try_take(connection: &PgConnection, identity: &str) -> Result<Result<Self, LeaseHolder>, StoreError> {
         connection.run("BEGIN")?;
         let taken = Self::take_in_transaction(connection, identity);
         connection.run(if matches!(taken, Ok(Ok(_))) { "COMMIT" } else { "ROLLBACK" })?;
         taken
     }
 
-    fn take_in_transaction(connection: &PgConnection, identity: &str) -> Result<Result<Self, Holder>, StoreError> {
+    fn take_in_transaction(connection: &PgConnection, identity: &str) -> Result<Result<Self, LeaseHolder>, StoreError> {
         // One host at a time looks, so that two do not take the lease together.
         // A host that hangs in a transaction holds it up for some seconds.
         connection.run("SET LOCAL lock_timeout TO '15s'; LOCK TABLE hosts IN SHARE ROW EXCLUSIVE MODE")?;
@@ -114,19 +114,20 @@ impl Lease {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub(super) fn holder(connection: &PgConnection) -> Result<Option<Holder>, StoreError> {
+    pub(super) fn holder(connection: &PgConnection) -> Result<Option<LeaseHolder>, StoreError> {
         Self::holder_except(connection, None)
     }
 
     /// The host that has the lease, unless it has the given identity.
-    fn holder_except(connection: &PgConnection, identity: Option<&str>) -> Result<Option<Holder>, StoreError> {
+    fn holder_except(connection: &PgConnection, identity: Option<&str>) -> Result<Option<LeaseHolder>, StoreError> {
         let sql = "SELECT number, name, (extract(epoch FROM clock_timestamp() - seen) * 1000)::bigint FROM hosts
              WHERE ended IS NULL AND identity IS DISTINCT FROM $2::text
                AND seen > clock_timestamp() - make_interval(secs => $1)
              ORDER BY seen DESC LIMIT 1";
         let row = connection.query_one(sql, &[&LEASE.as_secs_f64(), &identity])?;
-        let holder =
-            |row: tokio_postgres::Row| Ok(Holder { number: row.column(0)?, name: row.column(1)?, age: row.column(2)? });
+        let holder = |row: tokio_postgres::Row| {
+            Ok(LeaseHolder { number: row.column(0)?, name: row.column(1)?, age: row.column(2)? })
+        };
         row.map(holder).transpose()
     }
 
@@ -136,11 +137,11 @@ impl Lease {
         connection.execute(sql, &[&self.number, &STOPPED]).map(drop)
     }
 
-    /// Renews the lease from time to time, through a connection of its own, while the sender of `wanted` exists. Calls `lost`
-    /// if another host has taken over. Blocks.
-    pub(super) fn keep(self, server: &Arc<Server>, wanted: &Receiver<()>, lost: impl FnOnce(StoreError)) {
+    /// Renews the lease from time to time, through a connection of its own, until the sender of `stopped`
+    /// is dropped. Calls `lost` if another host has taken over. Blocks.
+    pub(super) fn keep(self, server: &Arc<Server>, stopped: &Receiver<()>, lost: impl FnOnce(StoreError)) {
         let mut connection = None;
-        while wanted.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
+        while stopped.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
             let opened = match connection.take() {
                 Some(open) => Ok(open),
                 None => PgConnection::open(Arc::clone(server), Role::Writer),

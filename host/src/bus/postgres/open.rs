@@ -39,19 +39,20 @@ pub(in crate::bus) fn open(
     let server = Arc::new(Server::new(url.clone()).map_err(unusable)?);
     let identity = host_identity(data).map_err(unusable)?;
     let (connection, lease) = take_lease(&server, &identity, wait).map_err(|error| match error {
-        TakeError::InUse(holder) => {
-            OpenError::new(OpenErrorKind::InUse, format!("cannot use {url}: another host has the lease: {holder}"))
-        }
+        TakeError::InUse(holder) => OpenError::new(
+            OpenErrorKind::InUse,
+            format!("cannot use {url}: another host has the lease on the schema: {holder}"),
+        ),
         TakeError::Cancelled => OpenError::new(OpenErrorKind::Cancelled, "the host was stopped"),
         TakeError::Store(error) => unusable(error),
     })?;
     wait.note_holder(None);
     // The start may take longer than a lease.
-    let (alive, wanted) = mpsc::channel();
+    let (stop_on_drop, stopped) = mpsc::channel();
     let (started, engine) = mpsc::channel::<Arc<EngineState>>();
     let kept = Arc::clone(&server);
     let heartbeat_thread = std::thread::Builder::new().name("postgres-lease".to_owned()).spawn(move || {
-        lease.keep(&kept, &wanted, |error| {
+        lease.keep(&kept, &stopped, |error| {
             // If the start fails, the sender is dropped, and no engine arrives.
             if let Ok(engine) = engine.recv() {
                 engine.fail(error.to_string());
@@ -63,7 +64,7 @@ pub(in crate::bus) fn open(
     })?;
     let readers = Arc::new(ReaderPool(Arc::new(PgReaders::new(server))));
     let writer = Box::new(connection.with_lease(lease.number));
-    let store = OpenedStore { readers, writer, held: Box::new(alive) };
+    let store = OpenedStore { readers, writer, held: Box::new(stop_on_drop) };
     let bus = DurableBus::start(store, clock, settings).map_err(unusable)?;
     // The thread has ended if the lease was lost already; then the first commit fails.
     drop(started.send(Arc::clone(bus.shared())));

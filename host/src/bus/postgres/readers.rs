@@ -11,16 +11,16 @@ use super::session::{Columns as _, Role};
 use crate::bus::StoreError;
 use crate::bus::engine::store::{Readers, RowSource, Rows, Snapshot};
 
-/// The maximum number of snapshots, each of which has a connection while a handler runs. A server admits about a hundred
-/// connections.
+/// The maximum number of snapshots, each of which has a connection while a handler runs. A server admits about a
+/// hundred connections.
 const SNAPSHOTS: usize = 32;
 /// The maximum number of other reads at a time.
 const READS: usize = 8;
 /// How long a read waits for one.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// The connections for reading. Snapshots and other reads have separate limits, so that handlers never keep the host from
-/// reading.
+/// The connections for reading. Snapshots and other reads have separate limits, so that handlers never keep the host
+/// from reading.
 pub(super) struct PgReaders {
     server: Arc<Server>,
     pool: Mutex<Pool>,

@@ -14,8 +14,8 @@ use crate::bus::StoreError;
 /// A value for a statement.
 pub(super) type Value<'a> = &'a (dyn ToSql + Sync);
 
-/// Whether a text can be in a column. PostgreSQL's text cannot have U+0000, so no row has such a text, and a statement with
-/// one fails.
+/// Whether a text can be in a column. PostgreSQL's text cannot have U+0000, so no row has such a text, and a statement
+/// with one fails.
 pub(super) fn can_be_stored(text: &str) -> bool {
     !text.contains('\0')
 }

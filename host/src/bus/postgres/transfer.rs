@@ -69,7 +69,9 @@ impl PostgresTables {
             None => Ok(Self { connection }),
             Some(holder) => Err(OpenError::new(
                 OpenErrorKind::InUse,
-                format!("cannot use {url}: {holder}; stop that host, and try again"),
+                format!(
+                    "cannot use {url}: another host has the lease on the schema: {holder}; stop that host, and try again"
+                ),
             )),
         }
     }

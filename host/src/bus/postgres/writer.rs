@@ -102,8 +102,8 @@ impl PgConnection {
         }
     }
 
-    /// The number of commits of this lease. It waits for a transaction of the broken connection that still runs, because
-    /// that has locked the row. None if another host has taken over.
+    /// The number of commits of this lease. It waits for a transaction of the broken connection that still runs,
+    /// because that has locked the row. None if another host has taken over.
     fn commits(&self) -> Result<Option<i64>, StoreError> {
         self.reconnect()?;
         // The transaction that has failed may still be open.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{CountReductions, Due, OrderingKeys, PendingDelivery, RedrivenDelivery, RowlessDelivery, Window};
-use crate::bus::DeliveryStatus;
+use crate::bus::SettledStatus;
 use crate::event::Position;
 use crate::subscription::Definition;
 
@@ -33,7 +33,7 @@ impl Window {
     pub(crate) fn apply_settled(
         &mut self,
         position: Position,
-        settled: DeliveryStatus,
+        settled: SettledStatus,
         parks: bool,
         mut gone: impl FnMut(&str, u64),
     ) {
@@ -41,19 +41,19 @@ impl Window {
         let source = if delivery.redriven_replay.is_none() { delivery.logged.event.source.as_str() } else { "" };
         let plugin = self.counted_publisher(position, source);
         match settled {
-            DeliveryStatus::Handled => {
+            SettledStatus::Handled => {
                 self.done(&delivery, false);
                 if let Some(plugin) = plugin {
                     gone(plugin, self.plugin_counts.handled(plugin));
                 }
             }
-            DeliveryStatus::Dead => {
+            SettledStatus::Dead => {
                 self.done(&delivery, parks);
                 if let Some(plugin) = plugin {
                     self.plugin_counts.dead_lettered(plugin);
                 }
             }
-            DeliveryStatus::Waiting(due) => self.note_row_due(Due::At(due)),
+            SettledStatus::Waiting(due) => self.note_row_due(Due::At(due)),
         }
         if self.backlog == 0 {
             self.plugin_counts.clamp(0).into_iter().for_each(|(plugin, count)| gone(&plugin, count));

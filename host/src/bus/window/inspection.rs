@@ -13,7 +13,7 @@ pub(crate) struct WindowDelivery {
 }
 
 impl Window {
-    /// The deliveries in memory with positions from one on: in order, at most `limit`.
+    /// The deliveries in memory at or after a position, in order, at most `limit`.
     pub(crate) fn in_memory(&self, from: Position, limit: usize) -> Vec<WindowDelivery> {
         let claimed = self.claimed.range(from..).take(limit).map(|(_, delivery)| (delivery, true));
         // `due` and the deferred deliveries have no order by position.
@@ -41,7 +41,7 @@ impl Window {
         delivery.key.as_ref().map_or(Turn::Own, |key| self.keys.turn(key, delivery.logged.position))
     }
 
-    /// How many deliveries after the cursor are in memory and before a position.
+    /// The number of deliveries in memory that are after the cursor and before a position.
     pub(crate) fn ready_before(&self, position: Position) -> u64 {
         self.ready.partition_point(|delivery| delivery.logged.position < position) as u64
     }

@@ -324,8 +324,8 @@ impl Window {
         due.chain(waiting).chain(self.claimed.keys().copied())
     }
 
-    /// The position up to which the subscription no longer needs the log: each event does not match, or its delivery is
-    /// done or has a row.
+    /// The position up to which the subscription no longer needs the log: up to there, each event either does not
+    /// match, or its delivery is done or has a row.
     pub(crate) fn done_or_stored_through(&self, head: Position) -> Position {
         let examined = if self.is_behind() { self.loaded_through } else { head };
         let ready = self.ready.front().map(|delivery| delivery.logged.position);

@@ -1,7 +1,7 @@
 //! Names of a running host, for completions.
 //!
-//! The flags on the command line and the environment name the host and the token, as for the command itself. A host that
-//! does not respond in time, or refuses the request, has no names.
+//! The flags on the command line and the environment name the host and the token, as for the command itself. A host
+//! that does not respond in time, or refuses the request, has no names.
 
 use std::future::Future;
 use std::time::Duration;
@@ -132,8 +132,8 @@ fn candidate((name, description): Named) -> CompletionCandidate {
     CompletionCandidate::new(&name).id(Some(name)).help(help)
 }
 
-/// Whether a name may be inserted into a command line. Names come from plugins and publishers, and a shell would interpret
-/// some characters.
+/// Whether a name may be inserted into a command line. Names come from plugins and publishers, and a shell would
+/// interpret some characters.
 fn is_safe(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@%+=,".contains(&byte);
     !name.is_empty() && !name.starts_with('-') && name.bytes().all(is_plain)

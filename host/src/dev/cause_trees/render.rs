@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Attempt, CauseTree, TreeEvent};
-use crate::bus::{DeliveryStatus, FeedId};
+use crate::bus::{FeedId, SettledStatus};
 use crate::event::reserved::plugin_source;
 use crate::event::{CAUSATION_ID, CAUSATION_SOURCE, Event};
 use crate::outcome::Failure;
@@ -190,7 +190,7 @@ fn format_attempt(attempts: NewAttempts<'_>, event: Option<&Event>) -> String {
     };
     let next = match (&record.verdict, status) {
         _ if is_held => format!("held until the next version of {}", subscription.owner),
-        (Verdict::RetryAfter { delay, .. }, DeliveryStatus::Waiting(_)) => format!("next in {}", format_delay(*delay)),
+        (Verdict::RetryAfter { delay, .. }, SettledStatus::Waiting(_)) => format!("next in {}", format_delay(*delay)),
         _ => "dead letter".to_owned(),
     };
     format!("✗ {subscription}{which}{at}: {failure}; {next}")

@@ -20,7 +20,7 @@ struct RefusingClaim {
 }
 
 impl ClaimHandle for RefusingClaim {
-    fn settle(&mut self, _: Settlement) -> BoxFuture<'_, Result<DeliveryStatus, CommitError>> {
+    fn settle(&mut self, _: Settlement) -> BoxFuture<'_, Result<SettledStatus, CommitError>> {
         Box::pin(std::future::ready(Err(self.error.clone())))
     }
 
@@ -52,7 +52,7 @@ impl Reports {
 }
 
 impl AttemptReporter for Reports {
-    fn settled(&self, _: &AttemptRecord, _: Option<EffectNames>, _: DeliveryStatus, _: AttemptSpan) {
+    fn settled(&self, _: &AttemptRecord, _: Option<EffectNames>, _: SettledStatus, _: AttemptSpan) {
         self.add("settled");
     }
 
@@ -112,7 +112,7 @@ async fn nobody_waits_for_a_handler_whose_claim_is_lost() {
     let (reports, lost) = (Arc::default(), CancellationToken::new());
     lost.cancel();
     let runner = runner(&reports);
-    let run = runner.run(claim(CommitError::NotClaimed, &lost), SubscriptionPermits::default(), &Hanging);
+    let run = runner.run(claim(CommitError::NotClaimed, &lost), FeedPermits::default(), &Hanging);
     tokio::time::timeout(Duration::from_secs(10), run).await.expect("the attempt ends with its claim");
     assert_eq!(reports.all(), ["lost"]);
 }
@@ -121,7 +121,7 @@ async fn nobody_waits_for_a_handler_whose_claim_is_lost() {
 async fn an_outcome_that_comes_too_late_is_discarded_and_not_retried() {
     let (reports, handler) = (Arc::default(), Acknowledging::default());
     runner(&reports)
-        .run(claim(CommitError::NotClaimed, &CancellationToken::new()), SubscriptionPermits::default(), &handler)
+        .run(claim(CommitError::NotClaimed, &CancellationToken::new()), FeedPermits::default(), &handler)
         .await;
     assert_eq!(reports.all(), ["lost"]);
     assert_eq!(handler.0.into_inner(), 1);
@@ -134,7 +134,7 @@ async fn a_delivery_that_no_store_can_settle_is_not_claimed_again_at_once() {
         let (reports, handler): (Arc<Reports>, _) = (Arc::default(), Acknowledging::default());
         let runner = runner(&reports);
         let mut run =
-            pin!(runner.run(claim(error.clone(), &CancellationToken::new()), SubscriptionPermits::default(), &handler));
+            pin!(runner.run(claim(error.clone(), &CancellationToken::new()), FeedPermits::default(), &handler));
         tokio::select! {
             biased;
             () = &mut run => panic!("{error}: the claim was dropped at once"),

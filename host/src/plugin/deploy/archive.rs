@@ -47,8 +47,8 @@ impl Archive {
         std::fs::read(self.record_path(stem)).is_ok_and(|bytes| !bytes.starts_with(b"{"))
     }
 
-    /// Stores the file of a generation that has taken over, and removes the oldest one. Clears the pin of another file,
-    /// unless the generation runs because of a pin.
+    /// Stores the file of a generation that has taken over, and removes the oldest one. Unless the generation runs
+    /// because of a pin, a pin that replaces another file is cleared.
     pub(crate) fn store_generation(
         &self,
         stem: &str,

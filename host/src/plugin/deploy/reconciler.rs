@@ -134,9 +134,9 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
         self.handle.clone()
     }
 
-    /// Loads the files in the folder, several at the same time. They are swapped in one by one, so that the order of the
-    /// files decides which of two conflicting plugins runs. Waits briefly for files that are still being written, and
-    /// leaves slow ones to [`Reconciler::run`].
+    /// Loads the files in the folder, several at the same time. They are swapped in one by one, so that the order of
+    /// the files decides which of two conflicting plugins runs. Waits briefly for files that are still being written,
+    /// and leaves slow ones to [`Reconciler::run`].
     pub async fn load_all(&mut self) {
         let started = Instant::now();
         let path = self.directory.path().to_owned();
@@ -168,7 +168,7 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
             if std::mem::take(&mut self.watch_is_stale) {
                 watcher = watch(self.directory.path(), Arc::clone(&changed));
             }
-            self.roll_back_what_fails().await;
+            self.roll_back_failing_plugins().await;
             self.registry.set_refused_files(self.handle.refused_files());
             let wait = self.next_wait(pending);
             tokio::select! {

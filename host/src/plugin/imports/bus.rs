@@ -15,7 +15,7 @@ use crate::pattern::Pattern;
 use crate::plugin::bindings::sandbus::plugin::{bus, rules, types};
 use crate::plugin::invocation::buffer::BufferError;
 use crate::plugin::invocation::log::Trigger;
-use crate::plugin::invocation::{InvocationContext, Run};
+use crate::plugin::invocation::{InstanceData, Invocation};
 use crate::plugin::manifest::subscription_rules;
 use crate::reply::{REPLY_LIMIT, ReplyTo};
 use crate::subscription::{Definition, Secret, Target, Webhook};
@@ -24,49 +24,49 @@ use crate::subscription::{Definition, Secret, Target, Webhook};
 const EXTENSIONS: usize = 256;
 
 /// Links the interfaces.
-pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
-    types::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)?;
-    rules::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)?;
-    bus::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)
+pub(super) fn link(linker: &mut Linker<InstanceData>) -> wasmtime::Result<()> {
+    types::add_to_linker::<_, HasSelf<InstanceData>>(linker, |instance| instance)?;
+    rules::add_to_linker::<_, HasSelf<InstanceData>>(linker, |instance| instance)?;
+    bus::add_to_linker::<_, HasSelf<InstanceData>>(linker, |instance| instance)
 }
 
-impl types::Host for InvocationContext {}
-impl rules::Host for InvocationContext {}
+impl types::Host for InstanceData {}
+impl rules::Host for InstanceData {}
 
-impl bus::Host for InvocationContext {
+impl bus::Host for InstanceData {
     fn publish(&mut self, message: bus::Message) -> wasmtime::Result<Result<String, bus::Error>> {
-        Ok(self.run()?.publish(message))
+        Ok(self.invocation()?.publish(message))
     }
 
     fn publish_many(&mut self, messages: Vec<bus::Message>) -> wasmtime::Result<Result<Vec<String>, bus::Error>> {
-        let run = self.run()?;
-        let before = run.buffer.published();
-        let ids = messages.into_iter().map(|message| run.publish(message)).collect::<Result<Vec<_>, _>>();
+        let invocation = self.invocation()?;
+        let before = invocation.buffer.published();
+        let ids = messages.into_iter().map(|message| invocation.publish(message)).collect::<Result<Vec<_>, _>>();
         if ids.is_err() {
-            run.buffer.truncate_published(before);
+            invocation.buffer.truncate_published(before);
         }
         Ok(ids)
     }
 
     fn cancel(&mut self, id: String) -> wasmtime::Result<Result<(), bus::Error>> {
-        Ok(self.run()?.cancel(id))
+        Ok(self.invocation()?.cancel(id))
     }
 
     fn reply(&mut self, id: String, pattern: String, timeout_ms: u64) -> wasmtime::Result<Result<(), bus::Error>> {
-        Ok(self.run()?.reply(id, &pattern, Duration::from_millis(timeout_ms)))
+        Ok(self.invocation()?.reply(id, &pattern, Duration::from_millis(timeout_ms)))
     }
 
     fn subscribe(&mut self, wanted: bus::Subscription) -> wasmtime::Result<Result<(), bus::Error>> {
-        Ok(self.run()?.subscribe(wanted))
+        Ok(self.invocation()?.subscribe(wanted))
     }
 
     fn unsubscribe(&mut self, name: String) -> wasmtime::Result<Result<(), bus::Error>> {
         let change = SubscriptionChange::Unsubscribe { name };
-        Ok(self.run()?.buffer.subscribe(change).map_err(|refused| limit(&refused)))
+        Ok(self.invocation()?.buffer.subscribe(change).map_err(|refused| limit(&refused)))
     }
 }
 
-impl InvocationContext {
+impl InstanceData {
     /// Publishes like a component. For native handlers, which are trusted to publish only what they may.
     pub(crate) fn publish_json(&mut self, event_type: &str, json: Vec<u8>) {
         let message = bus::Message {
@@ -78,15 +78,15 @@ impl InvocationContext {
             data: Some(json),
             due: bus::Due::Now,
         };
-        if let Some(run) = &mut self.run
-            && let Err(error) = run.publish(message)
+        if let Some(invocation) = &mut self.invocation
+            && let Err(error) = invocation.publish(message)
         {
-            tracing::error!(plugin = %run.plugin, event_type, ?error, "a native handler published an event that it may not publish");
+            tracing::error!(plugin = %invocation.plugin, event_type, ?error, "a native handler published an event that it may not publish");
         }
     }
 }
 
-impl Run {
+impl Invocation {
     /// Converts a message into an event, with the time at which it is due if not now.
     fn event(&mut self, message: bus::Message) -> Result<(Event, Option<Timestamp>), bus::Error> {
         let event_type = message.type_;
@@ -276,7 +276,7 @@ pub(super) mod tests {
     use super::*;
     use crate::endpoint::HostGrants;
     use crate::outbound::{self, Listeners, Outbound, OutboundConfig};
-    use crate::plugin::invocation::tests::invocation;
+    use crate::plugin::invocation::tests::instance_data;
 
     /// Data with its media type, and what an error says about it.
     pub(crate) const JSON_DATA: [(&str, &[u8], Option<&str>); 15] = [
@@ -320,20 +320,20 @@ pub(super) mod tests {
     /// RFC 8259, and CloudEvents JSON format 1.0.2, section 3.1.1, on which media types are JSON.
     #[test]
     fn data_declared_as_json_must_be_json() {
-        let mut invocation = invocation();
+        let mut instance = instance_data();
         for (media_type, data, words) in JSON_DATA {
-            let published = bus::Host::publish(&mut invocation, message(Some(media_type), data)).unwrap();
+            let published = bus::Host::publish(&mut instance, message(Some(media_type), data)).unwrap();
             assert_published(published, words, &format!("{media_type} {data:?}"));
         }
-        let published = bus::Host::publish(&mut invocation, message(Some("application/json"), b"")).unwrap();
+        let published = bus::Host::publish(&mut instance, message(Some("application/json"), b"")).unwrap();
         assert_published(published, Some("EOF"), "no bytes");
-        let published = bus::Host::publish(&mut invocation, message(None, b"\xff")).unwrap();
+        let published = bus::Host::publish(&mut instance, message(None, b"\xff")).unwrap();
         assert_published(published, None, "without a media type");
 
-        let before = invocation.run().unwrap().buffer.published();
+        let before = instance.invocation().unwrap().buffer.published();
         let messages = vec![message(Some("application/json"), b"1"), message(Some("application/json"), b"{")];
-        assert!(bus::Host::publish_many(&mut invocation, messages).unwrap().is_err());
-        assert_eq!(invocation.run().unwrap().buffer.published(), before, "all or none");
+        assert!(bus::Host::publish_many(&mut instance, messages).unwrap().is_err());
+        assert_eq!(instance.invocation().unwrap().buffer.published(), before, "all or none");
     }
 
     #[test]
@@ -343,7 +343,7 @@ pub(super) mod tests {
             [(0, None), (most, None), (most + 1, Some("a hundred years")), (u64::MAX, Some("a hundred years"))]
         {
             let message = bus::Message { due: bus::Due::AfterMs(delay), ..message(None, b"") };
-            assert_published(bus::Host::publish(&mut invocation(), message).unwrap(), words, &delay.to_string());
+            assert_published(bus::Host::publish(&mut instance_data(), message).unwrap(), words, &delay.to_string());
         }
     }
 
@@ -353,10 +353,10 @@ pub(super) mod tests {
         let own = Listeners::new(["127.0.0.1:8080".parse().unwrap(), "0.0.0.0:8081".parse().unwrap()]);
         let outbound = Outbound::Network(outbound::Client::new(own, &OutboundConfig::default()).unwrap());
         let subscribe = |url: &str| {
-            let mut invocation = invocation();
-            let run = invocation.run().unwrap();
-            run.environment.outbound = outbound.clone();
-            let settings = Arc::make_mut(&mut run.settings);
+            let mut instance = instance_data();
+            let invocation = instance.invocation().unwrap();
+            invocation.environment.outbound = outbound.clone();
+            let settings = Arc::make_mut(&mut invocation.settings);
             settings.subscribe = vec![Pattern::everything()];
             let hosts = ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "example.com"].map(str::to_owned);
             settings.webhooks = HostGrants::to(hosts);
@@ -372,7 +372,7 @@ pub(super) mod tests {
                 dead_letter_policy: None,
                 retry: None,
             };
-            bus::Host::subscribe(&mut invocation, subscription).unwrap()
+            bus::Host::subscribe(&mut instance, subscription).unwrap()
         };
         for url in [
             "http://127.0.0.1:8080/events",

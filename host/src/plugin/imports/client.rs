@@ -13,7 +13,7 @@ use super::wasi::{NAME_BYTES, PATH_BYTES, wait};
 use crate::outbound::{self, Body, SendError};
 use crate::plugin::bindings::sandbus::plugin::client;
 use crate::plugin::bindings::wasi::logging::logging::Level;
-use crate::plugin::invocation::InvocationContext;
+use crate::plugin::invocation::InstanceData;
 use crate::plugin::invocation::wasi_state::FIELDS_BYTES;
 use crate::secrecy;
 use crate::usage::OutboundCall;
@@ -22,26 +22,26 @@ use crate::usage::OutboundCall;
 const CONTEXT: &str = "client";
 
 /// Links the interface.
-pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
-    client::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)
+pub(super) fn link(linker: &mut Linker<InstanceData>) -> wasmtime::Result<()> {
+    client::add_to_linker::<_, HasSelf<InstanceData>>(linker, |instance| instance)
 }
 
-impl client::Host for InvocationContext {
+impl client::Host for InstanceData {
     fn send(&mut self, request: client::Request) -> wasmtime::Result<Result<client::Answer, client::Error>> {
         let until = self.until;
-        let run = self.run()?;
+        let invocation = self.invocation()?;
         let limit = request.timeout_ms.map_or(Duration::MAX, Duration::from_millis);
         let mut request = match request_of(request) {
             Ok(request) => request,
             Err(error) => return Ok(Err(error)),
         };
-        let (outbound, settings, log) = (&run.environment.outbound, &run.settings, &run.log);
+        let (outbound, settings, log) = (&invocation.environment.outbound, &invocation.settings, &invocation.log);
         let recording = log.response_recorder.begin(request.uri());
         let (method, url) = (request.method().clone(), request.uri().clone());
         let span = log.client.begin(request.headers_mut(), &method, &url);
         let host = url.host().unwrap_or_default().to_owned();
         let sending = async {
-            let _permit = run.connections.acquire().await;
+            let _permit = invocation.connections.acquire().await;
             let response = outbound.send(request, &settings.http).await.map_err(error_of)?;
             if let Some(recording) = &recording {
                 recording.headers(response.headers());

@@ -3,15 +3,15 @@
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::plugin::bindings::wasi::config::store as config;
-use crate::plugin::invocation::InvocationContext;
+use crate::plugin::invocation::InstanceData;
 use crate::secrecy::Values;
 
 /// Links the interface.
-pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
-    config::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)
+pub(super) fn link(linker: &mut Linker<InstanceData>) -> wasmtime::Result<()> {
+    config::add_to_linker::<_, HasSelf<InstanceData>>(linker, |instance| instance)
 }
 
-impl InvocationContext {
+impl InstanceData {
     /// A value of the plugin's configuration, or of a label's.
     pub(super) fn config_value(
         &mut self,
@@ -31,7 +31,7 @@ impl InvocationContext {
     }
 
     fn values(&mut self, label: Option<&str>) -> wasmtime::Result<Option<&Values>> {
-        let settings = &self.run()?.settings;
+        let settings = &self.invocation()?.settings;
         Ok(match label {
             Some(label) => settings.imports.values(label),
             None => Some(&settings.config),
@@ -39,7 +39,7 @@ impl InvocationContext {
     }
 }
 
-impl config::Host for InvocationContext {
+impl config::Host for InstanceData {
     fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<String>, config::Error>> {
         self.config_value(&key, None)
     }

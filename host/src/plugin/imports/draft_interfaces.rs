@@ -9,7 +9,7 @@ use wasmtime::component::{ComponentType, Linker, LinkerInstance, Lower, Resource
 use crate::plugin::bindings::resources::{Bucket, Cas};
 use crate::plugin::bindings::wasi::keyvalue::{atomics, store};
 use crate::plugin::bindings::wasi::logging::logging;
-use crate::plugin::invocation::InvocationContext;
+use crate::plugin::invocation::InstanceData;
 
 /// `wasi:keyvalue` as wasmtime and Spin offer it.
 const KEYVALUE: &str = "0.2.0-draft";
@@ -25,11 +25,11 @@ const CURSORS: usize = 4_096;
 /// Names of the logging interface.
 const LOGGING: [&str; 1] = ["wasi:logging/logging"];
 
-type Store<'a> = StoreContextMut<'a, InvocationContext>;
+type Store<'a> = StoreContextMut<'a, InstanceData>;
 type HostCallResult<T> = wasmtime::Result<(Result<T, store::Error>,)>;
 
 /// Links the drafts.
-pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<InstanceData>) -> wasmtime::Result<()> {
     link_store(&mut linker.instance(&format!("wasi:keyvalue/store@{KEYVALUE}"))?, Cursors::Numbers, None)?;
     link_atomics(&mut linker.instance(&format!("wasi:keyvalue/atomics@{KEYVALUE}"))?)?;
     for draft in [KEYVALUE, KEYVALUE_CONTRACT] {
@@ -47,7 +47,7 @@ pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<(
 
 /// Links the later draft of `wasi:keyvalue/batch` instead of the earlier one of the same name. In the later draft,
 /// `get-many` also returns keys without a value.
-pub(super) fn link_later(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
+pub(super) fn link_later(linker: &mut Linker<InstanceData>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut batch = linker.instance(&format!("wasi:keyvalue/batch@{KEYVALUE_CONTRACT}"))?;
     link_batch(&mut batch, BatchDraft::Later)?;
@@ -82,7 +82,7 @@ pub(super) enum BatchDraft {
 
 /// Links `wasi:keyvalue/store`. Buckets of a label have a part of the state.
 pub(super) fn link_store(
-    interface: &mut LinkerInstance<'_, InvocationContext>,
+    interface: &mut LinkerInstance<'_, InstanceData>,
     cursors: Cursors,
     label: Label,
 ) -> wasmtime::Result<()> {
@@ -135,31 +135,31 @@ pub(super) fn link_store(
 /// The page of keys at a cursor. The cursors of the contract are keys. Those of the draft are numbers, which index the
 /// keys that this invocation has received.
 fn page(
-    invocation: &mut InvocationContext,
+    instance: &mut InstanceData,
     bucket: Resource<Bucket>,
     cursor: Option<u64>,
 ) -> wasmtime::Result<Result<Page, store::Error>> {
     let after = match cursor {
         None => None,
-        Some(number) => match usize::try_from(number).ok().and_then(|index| invocation.cursors.get(index)) {
+        Some(number) => match usize::try_from(number).ok().and_then(|index| instance.cursors.get(index)) {
             Some(key) => Some(key.clone()),
             None => return Ok(Err(store::Error::Other(format!("cursor {number} does not exist")))),
         },
     };
-    let page = store::HostBucket::list_keys(invocation, bucket, after)?;
+    let page = store::HostBucket::list_keys(instance, bucket, after)?;
     Ok(page.and_then(|store::KeyResponse { keys, cursor }| match cursor {
-        Some(_) if invocation.cursors.len() == CURSORS => {
+        Some(_) if instance.cursors.len() == CURSORS => {
             Err(store::Error::Other(format!("an invocation may list at most {CURSORS} pages of keys")))
         }
         Some(key) => {
-            invocation.cursors.push(key);
-            Ok(Page { keys, cursor: Some(invocation.cursors.len() as u64 - 1) })
+            instance.cursors.push(key);
+            Ok(Page { keys, cursor: Some(instance.cursors.len() as u64 - 1) })
         }
         None => Ok(Page { keys, cursor: None }),
     }))
 }
 
-pub(super) fn link_atomics(interface: &mut LinkerInstance<'_, InvocationContext>) -> wasmtime::Result<()> {
+pub(super) fn link_atomics(interface: &mut LinkerInstance<'_, InstanceData>) -> wasmtime::Result<()> {
     type Addition = (Resource<Bucket>, String, u64);
     interface.func_wrap("increment", |mut store: Store<'_>, (bucket, key, delta): Addition| -> HostCallResult<u64> {
         let other = |reason: &str| store::Error::Other(reason.to_owned());
@@ -170,7 +170,7 @@ pub(super) fn link_atomics(interface: &mut LinkerInstance<'_, InvocationContext>
 }
 
 /// Links `wasi:keyvalue/atomics` as it is in the contract.
-pub(super) fn link_contract_atomics(interface: &mut LinkerInstance<'_, InvocationContext>) -> wasmtime::Result<()> {
+pub(super) fn link_contract_atomics(interface: &mut LinkerInstance<'_, InstanceData>) -> wasmtime::Result<()> {
     use atomics::{Host, HostCas};
     type Swap = (Resource<Cas>, Vec<u8>);
     interface.resource("cas", ResourceType::host::<Cas>(), |mut store, number| {
@@ -204,7 +204,7 @@ fn borrow(bucket: &Resource<Bucket>) -> Resource<Bucket> {
 }
 
 fn link_get_many<T>(
-    interface: &mut LinkerInstance<'_, InvocationContext>,
+    interface: &mut LinkerInstance<'_, InstanceData>,
     entry: fn((String, Option<Vec<u8>>)) -> T,
 ) -> wasmtime::Result<()>
 where
@@ -230,10 +230,7 @@ where
 }
 
 /// Links `wasi:keyvalue/batch`. The later draft also returns keys without a value.
-pub(super) fn link_batch(
-    interface: &mut LinkerInstance<'_, InvocationContext>,
-    draft: BatchDraft,
-) -> wasmtime::Result<()> {
+pub(super) fn link_batch(interface: &mut LinkerInstance<'_, InstanceData>, draft: BatchDraft) -> wasmtime::Result<()> {
     use store::HostBucket;
     match draft {
         BatchDraft::Earlier => link_get_many(interface, |(key, value)| value.map(|value| (key, value)))?,
@@ -258,7 +255,7 @@ pub(super) fn link_batch(
 }
 
 /// Links `wasi:config`. A label has values of its own.
-pub(super) fn link_config(interface: &mut LinkerInstance<'_, InvocationContext>, label: Label) -> wasmtime::Result<()> {
+pub(super) fn link_config(interface: &mut LinkerInstance<'_, InstanceData>, label: Label) -> wasmtime::Result<()> {
     let of_all = label.clone();
     interface.func_wrap("get", move |mut store: Store<'_>, (key,): (String,)| {
         Ok((store.data_mut().config_value(&key, label.as_deref())?,))
@@ -269,17 +266,14 @@ pub(super) fn link_config(interface: &mut LinkerInstance<'_, InvocationContext>,
 }
 
 /// Links `wasi:logging`. A label is the context of its lines.
-pub(super) fn link_logging(
-    interface: &mut LinkerInstance<'_, InvocationContext>,
-    label: Label,
-) -> wasmtime::Result<()> {
+pub(super) fn link_logging(interface: &mut LinkerInstance<'_, InstanceData>, label: Label) -> wasmtime::Result<()> {
     type Line = (logging::Level, String, String);
     interface.func_wrap("log", move |mut store: Store<'_>, (level, context, message): Line| {
-        let invocation = store.data_mut();
+        let instance = store.data_mut();
         let context = match &label {
-            Some(label) => invocation.labelled_context(label, &context),
+            Some(label) => instance.labelled_context(label, &context),
             None => context,
         };
-        logging::Host::log(invocation, level, context, message)
+        logging::Host::log(instance, level, context, message)
     })
 }

@@ -6,27 +6,27 @@ use wasmtime::component::{HasSelf, Linker, Resource};
 
 use crate::plugin::bindings::resources::{Bucket, Cas};
 use crate::plugin::bindings::wasi::keyvalue::{atomics, store};
-use crate::plugin::invocation::InvocationContext;
+use crate::plugin::invocation::InstanceData;
 
 /// Links the interfaces.
-pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
-    store::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)?;
-    atomics::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)
+pub(super) fn link(linker: &mut Linker<InstanceData>) -> wasmtime::Result<()> {
+    store::add_to_linker::<_, HasSelf<InstanceData>>(linker, |instance| instance)?;
+    atomics::add_to_linker::<_, HasSelf<InstanceData>>(linker, |instance| instance)
 }
 
-impl InvocationContext {
-    /// Opens the bucket of the imports without a label, or that of a label. Its name is `default` or empty, or equals the
-    /// label.
+impl InstanceData {
+    /// Opens the bucket of the imports without a label, or that of a label. Its name is `default` or empty, or equals
+    /// the label.
     pub(super) fn open_bucket(
         &mut self,
         identifier: &str,
         label: Option<&str>,
     ) -> wasmtime::Result<Result<Resource<Bucket>, store::Error>> {
-        let run = self.run()?;
+        let invocation = self.invocation()?;
         if !identifier.is_empty() && identifier != "default" && Some(identifier) != label {
             return Ok(Err(store::Error::NoSuchStore));
         }
-        let prefix = label.map(|label| run.settings.imports.prefix(label)).unwrap_or_default();
+        let prefix = label.map(|label| invocation.settings.imports.prefix(label)).unwrap_or_default();
         Ok(Ok(self.table.push(Bucket { prefix: prefix.into() })?))
     }
 
@@ -37,20 +37,20 @@ impl InvocationContext {
     }
 }
 
-impl store::Host for InvocationContext {
+impl store::Host for InstanceData {
     fn open(&mut self, identifier: String) -> wasmtime::Result<Result<Resource<Bucket>, store::Error>> {
         self.open_bucket(&identifier, None)
     }
 }
 
-impl store::HostBucket for InvocationContext {
+impl store::HostBucket for InstanceData {
     fn get(
         &mut self,
         bucket: Resource<Bucket>,
         key: String,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, store::Error>> {
         let key = self.key(&bucket, key)?;
-        Ok(self.run()?.buffer.get(&key).map_err(other))
+        Ok(self.invocation()?.buffer.get(&key).map_err(other))
     }
 
     fn set(
@@ -60,17 +60,17 @@ impl store::HostBucket for InvocationContext {
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), store::Error>> {
         let key = self.key(&bucket, key)?;
-        Ok(self.run()?.buffer.set(key, value).map_err(other))
+        Ok(self.invocation()?.buffer.set(key, value).map_err(other))
     }
 
     fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> wasmtime::Result<Result<(), store::Error>> {
         let key = self.key(&bucket, key)?;
-        Ok(self.run()?.buffer.delete(key).map_err(other))
+        Ok(self.invocation()?.buffer.delete(key).map_err(other))
     }
 
     fn exists(&mut self, bucket: Resource<Bucket>, key: String) -> wasmtime::Result<Result<bool, store::Error>> {
         let key = self.key(&bucket, key)?;
-        Ok(self.run()?.buffer.get(&key).map(|value| value.is_some()).map_err(other))
+        Ok(self.invocation()?.buffer.get(&key).map(|value| value.is_some()).map_err(other))
     }
 
     fn list_keys(
@@ -79,7 +79,7 @@ impl store::HostBucket for InvocationContext {
         cursor: Option<String>,
     ) -> wasmtime::Result<Result<store::KeyResponse, store::Error>> {
         let prefix = Arc::clone(&self.table.get(&bucket)?.prefix);
-        let page = self.run()?.buffer.keys_with_prefix(&prefix, cursor.as_deref()).map_err(other);
+        let page = self.invocation()?.buffer.keys_with_prefix(&prefix, cursor.as_deref()).map_err(other);
         Ok(page.map(|(keys, cursor)| store::KeyResponse { keys, cursor }))
     }
 
@@ -89,7 +89,7 @@ impl store::HostBucket for InvocationContext {
     }
 }
 
-impl InvocationContext {
+impl InstanceData {
     fn begin_swap(&mut self, cas: Cas) -> wasmtime::Result<Resource<Cas>> {
         self.meter.account(0, cas.size_bytes())?;
         Ok(self.table.push(cas)?)
@@ -102,10 +102,10 @@ impl InvocationContext {
     }
 }
 
-impl atomics::HostCas for InvocationContext {
+impl atomics::HostCas for InstanceData {
     fn new(&mut self, bucket: Resource<Bucket>, key: String) -> wasmtime::Result<Result<Resource<Cas>, store::Error>> {
         let key = self.key(&bucket, key)?;
-        match self.run()?.buffer.get(&key) {
+        match self.invocation()?.buffer.get(&key) {
             Ok(current) => Ok(Ok(self.begin_swap(Cas { key, current })?)),
             Err(error) => Ok(Err(other(error))),
         }
@@ -120,7 +120,7 @@ impl atomics::HostCas for InvocationContext {
     }
 }
 
-impl atomics::Host for InvocationContext {
+impl atomics::Host for InstanceData {
     fn increment(
         &mut self,
         bucket: Resource<Bucket>,
@@ -128,12 +128,12 @@ impl atomics::Host for InvocationContext {
         delta: i64,
     ) -> wasmtime::Result<Result<i64, store::Error>> {
         let key = self.key(&bucket, key)?;
-        Ok(self.run()?.buffer.increment(key, delta).map_err(other))
+        Ok(self.invocation()?.buffer.increment(key, delta).map_err(other))
     }
 
     fn swap(&mut self, cas: Resource<Cas>, value: Vec<u8>) -> wasmtime::Result<Result<(), atomics::CasError>> {
         let Cas { key, current } = self.end_swap(cas)?;
-        let buffer = &mut self.run()?.buffer;
+        let buffer = &mut self.invocation()?.buffer;
         match buffer.get(&key) {
             // Only this invocation can have changed the value; the commit checks for changes by others.
             Ok(now) if now != current => {

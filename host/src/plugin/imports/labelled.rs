@@ -1,5 +1,6 @@
-//! Imports that a component has given a label of its own, so that it can import one interface several times. The name of
-//! such an import is the label, and an annotation has the name of the interface (`implements` of the component model).
+//! Imports that a component has given a label of its own, so that it can import one interface several times. The name
+//! of such an import is the label, and an annotation has the name of the interface (`implements` of the component
+//! model).
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use wasmtime::component::{Component, Linker};
 use super::draft_interfaces::{
     BatchDraft, Cursors, link_atomics, link_batch, link_config, link_contract_atomics, link_logging, link_store,
 };
-use crate::plugin::invocation::InvocationContext;
+use crate::plugin::invocation::InstanceData;
 use crate::plugin::manifest::labelled_imports::{LabelledImport, LabelledKind};
 
 /// The labelled imports of a component that this host can link.
@@ -20,7 +21,7 @@ pub(in crate::plugin) fn imports_of(component: &Component) -> Vec<LabelledImport
 
 /// Links labelled imports. Their settings are looked up at each call.
 pub(super) fn link(
-    linker: &mut Linker<InvocationContext>,
+    linker: &mut Linker<InstanceData>,
     imports: &[LabelledImport],
     draft: BatchDraft,
 ) -> wasmtime::Result<()> {

@@ -9,7 +9,7 @@ use super::interfaces::ImportName;
 use super::labelled;
 use super::missing::MissingImportsError;
 use super::{CLOCK_AND_RANDOM, CONCURRENT, CONTRACT, LATER_DRAFTS, Link, OTHER_HOSTS, PREPARED, SYNCHRONOUS};
-use crate::plugin::invocation::InvocationContext;
+use crate::plugin::invocation::InstanceData;
 use crate::plugin::invocation::guest_call::CallModel;
 use crate::plugin::manifest::labelled_imports::{LabelledImport, LabelledKind};
 
@@ -19,13 +19,13 @@ pub(crate) struct Linkers {
     model: CallModel,
     /// For components that import nothing but the contract, such as those of the Rust SDK. During `describe`, even the
     /// clock traps.
-    contract: Linker<InvocationContext>,
+    contract: Linker<InstanceData>,
     /// For all other components: the contract, WASI, and interfaces of other hosts.
-    with_wasi: Linker<InvocationContext>,
+    with_wasi: Linker<InstanceData>,
     /// Like `with_wasi`, with the later draft of interfaces whose name has two drafts.
-    later_drafts: Linker<InvocationContext>,
+    later_drafts: Linker<InstanceData>,
     /// Like `with_wasi`, with the program of a script, for prepared runtimes.
-    prepared: Linker<InvocationContext>,
+    prepared: Linker<InstanceData>,
 }
 
 impl Linkers {
@@ -47,7 +47,7 @@ impl Linkers {
     }
 
     /// Links a component's imports.
-    pub(crate) fn link(&self, component: &Component) -> Result<InstancePre<InvocationContext>, MissingImportsError> {
+    pub(crate) fn link(&self, component: &Component) -> Result<InstancePre<InstanceData>, MissingImportsError> {
         let labelled = labelled::imports_of(component);
         if !labelled.is_empty() {
             return self.link_labelled(component, &labelled);
@@ -64,7 +64,7 @@ impl Linkers {
         &self,
         component: &Component,
         imports: &[LabelledImport],
-    ) -> Result<InstancePre<InvocationContext>, MissingImportsError> {
+    ) -> Result<InstancePre<InstanceData>, MissingImportsError> {
         let link = |linker: &Linker<_>, draft| {
             let mut linker = linker.clone();
             labelled::link(&mut linker, imports, draft)?;
@@ -79,7 +79,7 @@ impl Linkers {
     pub(crate) fn link_prepared_runtime(
         &self,
         component: &Component,
-    ) -> Result<InstancePre<InvocationContext>, MissingImportsError> {
+    ) -> Result<InstancePre<InstanceData>, MissingImportsError> {
         self.prepared.instantiate_pre(component).map_err(|error| self.missing(component, error))
     }
 
@@ -119,10 +119,7 @@ fn name_of(name: &str, import: &ComponentExtern<'_>) -> ImportName {
 }
 
 /// Adds interfaces to a linker.
-fn linker(
-    mut linker: Linker<InvocationContext>,
-    interfaces: &[&[Link]],
-) -> wasmtime::Result<Linker<InvocationContext>> {
+fn linker(mut linker: Linker<InstanceData>, interfaces: &[&[Link]]) -> wasmtime::Result<Linker<InstanceData>> {
     for link in interfaces.iter().copied().flatten() {
         link(&mut linker)?;
     }
@@ -130,12 +127,12 @@ fn linker(
 }
 
 /// Whether a linker defines a name. A name can be defined only once, so a failure to define it shows that it exists.
-fn has(linker: &Linker<InvocationContext>, name: &str) -> bool {
+fn has(linker: &Linker<InstanceData>, name: &str) -> bool {
     linker.clone().root().resource(name, ResourceType::host::<()>(), |_, _| Ok(())).is_err()
 }
 
-/// The releases of WASI under whose names the interfaces are linked. The engine treats all releases with the same first two
-/// numbers alike.
+/// The releases of WASI under whose names the interfaces are linked. The engine treats all releases with the same first
+/// two numbers alike.
 const RELEASES: [&str; 2] = ["0.2.12", "0.3.0"];
 
 /// The name under which an interface of any release of WASI 0.2 or 0.3 is linked.

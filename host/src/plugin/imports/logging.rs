@@ -4,11 +4,11 @@ use wasmtime::component::{HasSelf, Linker};
 
 use crate::outcome::Cause;
 use crate::plugin::bindings::wasi::logging::logging;
-use crate::plugin::invocation::InvocationContext;
+use crate::plugin::invocation::InstanceData;
 
 /// Links the interface.
-pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
-    logging::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)
+pub(super) fn link(linker: &mut Linker<InstanceData>) -> wasmtime::Result<()> {
+    logging::add_to_linker::<_, HasSelf<InstanceData>>(linker, |instance| instance)
 }
 
 /// The cause that the context of a critical line reports. `out-of-memory` is accepted only if the host has refused
@@ -21,15 +21,15 @@ fn reported(context: &str, was_refused: bool) -> Option<Cause> {
     }
 }
 
-impl InvocationContext {
+impl InstanceData {
     /// The context of a line that is logged through an import with a label. Such a line reports no cause of a failure.
     pub(super) fn labelled_context(&self, label: &str, context: &str) -> String {
-        let own = self.run.as_ref().map_or(label, |run| run.settings.imports.context(label));
+        let own = self.invocation.as_ref().map_or(label, |invocation| invocation.settings.imports.context(label));
         if context.is_empty() { own.to_owned() } else { format!("{own}/{context}") }
     }
 }
 
-impl logging::Host for InvocationContext {
+impl logging::Host for InstanceData {
     fn log(&mut self, level: logging::Level, context: String, message: String) -> wasmtime::Result<()> {
         if matches!(level, logging::Level::Critical) {
             // An SDK reports the cause of a failure this way. It is not logged, because the failure itself is logged
@@ -46,8 +46,8 @@ impl logging::Host for InvocationContext {
             // An SDK also reports a panic this way. The message becomes the reason of the trap that follows.
             self.panic = Some(message.chars().take(1_000).collect());
         }
-        if let Some(run) = &self.run {
-            run.log.add(level, &context, &message);
+        if let Some(invocation) = &self.invocation {
+            invocation.log.add(level, &context, &message);
         }
         Ok(())
     }

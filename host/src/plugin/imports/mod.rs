@@ -1,6 +1,6 @@
 //! The imports of components: a file for each interface, or for interfaces that belong together.
 //!
-//! To add an import, bind it in `bindings`, implement its `Host` for [`InvocationContext`] in a file here with a `link`
+//! To add an import, bind it in `bindings`, implement its `Host` for [`InstanceData`] in a file here with a `link`
 //! function, and add that function to [`CONTRACT`]. Each linker then offers it.
 
 mod bus;
@@ -24,10 +24,10 @@ pub(super) mod wasi;
 
 use wasmtime::component::Linker;
 
-use super::invocation::InvocationContext;
+use super::invocation::InstanceData;
 
 /// Adds interfaces to a linker.
-type Link = fn(&mut Linker<InvocationContext>) -> wasmtime::Result<()>;
+type Link = fn(&mut Linker<InstanceData>) -> wasmtime::Result<()>;
 
 /// The interfaces of the contract, for every component.
 const CONTRACT: [Link; 6] = [bus::link, client::link, config::link, keyvalue::link, logging::link, numbers::link];

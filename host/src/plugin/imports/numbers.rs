@@ -6,22 +6,22 @@ use wasmtime::component::{HasSelf, Linker};
 use super::wasi::wait;
 use crate::outcome::{AddError, SequenceError};
 use crate::plugin::bindings::additions::numbers;
-use crate::plugin::invocation::InvocationContext;
+use crate::plugin::invocation::InstanceData;
 use crate::plugin::invocation::buffer::BufferError;
 
 /// Links the interface.
-pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
-    numbers::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)
+pub(super) fn link(linker: &mut Linker<InstanceData>) -> wasmtime::Result<()> {
+    numbers::add_to_linker::<_, HasSelf<InstanceData>>(linker, |instance| instance)
 }
 
-impl numbers::Host for InvocationContext {
+impl numbers::Host for InstanceData {
     fn add(&mut self, key: String, delta: i64) -> wasmtime::Result<Result<(), numbers::Error>> {
-        Ok(self.run()?.buffer.add(key, delta).map_err(|refused| error_of(&refused)))
+        Ok(self.invocation()?.buffer.add(key, delta).map_err(|refused| error_of(&refused)))
     }
 
     fn sequence(&mut self, name: String) -> wasmtime::Result<Result<u64, numbers::Error>> {
         let until = self.until;
-        let drawing = match self.run()?.buffer.draw(&name) {
+        let drawing = match self.invocation()?.buffer.draw(&name) {
             Ok(drawing) => drawing,
             Err(refused) => return Ok(Err(error_of(&refused))),
         };

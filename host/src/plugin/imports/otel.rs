@@ -1,7 +1,8 @@
 //! `wasi:otel`: spans, log records and metrics of guests.
 //!
 //! A span becomes part of the invocation's trace, if the host exports traces and the trace is sampled. A log record
-//! becomes a log line. Metrics are accepted and dropped: their series would be the guest's choice, and each takes memory.
+//! becomes a log line. Metrics are accepted and dropped, because the guest would choose their series, and each series
+//! takes memory.
 
 use std::fmt::Write as _;
 
@@ -12,7 +13,7 @@ use wasmtime::component::{ComponentType, Lift, Linker, Lower, Val, flags};
 use crate::clock::UnixNanos;
 use crate::otlp::{GuestSpan, GuestSpanEvent, GuestSpanKind};
 use crate::plugin::bindings::wasi::logging::logging::Level;
-use crate::plugin::invocation::InvocationContext;
+use crate::plugin::invocation::InstanceData;
 use crate::span_context::SpanContext;
 
 /// The version that Spin and wasmCloud offer.
@@ -20,34 +21,34 @@ const VERSION: &str = "0.2.0-rc.2";
 /// How many attributes of a log record become part of the line.
 const LOGGED_ATTRIBUTES: usize = 32;
 
-type Store<'a> = StoreContextMut<'a, InvocationContext>;
+type Store<'a> = StoreContextMut<'a, InstanceData>;
 
 /// Links the interfaces.
-pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<InstanceData>) -> wasmtime::Result<()> {
     linker.instance(&format!("wasi:otel/types@{VERSION}"))?;
     let mut tracing = linker.instance(&format!("wasi:otel/tracing@{VERSION}"))?;
     // The host learns of a span when it ends.
-    tracing.func_wrap("on-start", |mut store: Store<'_>, (_,): (Context,)| store.data_mut().run().map(drop))?;
+    tracing.func_wrap("on-start", |mut store: Store<'_>, (_,): (Context,)| store.data_mut().invocation().map(drop))?;
     tracing.func_wrap("on-end", |mut store: Store<'_>, (span,): (SpanData,)| {
-        let run = store.data_mut().run()?;
+        let invocation = store.data_mut().invocation()?;
         if let Some(span) = span.reported() {
-            run.log.report_span(span);
+            invocation.log.report_span(span);
         }
         Ok(())
     })?;
     tracing.func_wrap("outer-span-context", |mut store: Store<'_>, (): ()| {
-        Ok((Context::of(store.data_mut().run()?.trace),))
+        Ok((Context::of(store.data_mut().invocation()?.trace),))
     })?;
     let mut logs = linker.instance(&format!("wasi:otel/logs@{VERSION}"))?;
     logs.func_wrap("on-emit", |mut store: Store<'_>, (record,): (LogRecord,)| {
-        let run = store.data_mut().run()?;
-        run.log.add(record.level(), record.context(), &record.line());
+        let invocation = store.data_mut().invocation()?;
+        invocation.log.add(record.level(), record.context(), &record.line());
         Ok(())
     })?;
     let mut metrics = linker.instance(&format!("wasi:otel/metrics@{VERSION}"))?;
     // Values of any type are accepted, because none of them is used.
     metrics.func_new("export", |mut store: Store<'_>, _: ComponentFunc, _: &[Val], results: &mut [Val]| {
-        store.data_mut().run()?;
+        store.data_mut().invocation()?;
         results.fill(Val::Result(Ok(None)));
         Ok(())
     })

@@ -3,14 +3,14 @@
 use wasmtime::component::{HasSelf, Linker};
 
 use crate::plugin::bindings::runtime::program;
-use crate::plugin::invocation::InvocationContext;
+use crate::plugin::invocation::InstanceData;
 
 /// Links the interface.
-pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
-    program::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)
+pub(super) fn link(linker: &mut Linker<InstanceData>) -> wasmtime::Result<()> {
+    program::add_to_linker::<_, HasSelf<InstanceData>>(linker, |instance| instance)
 }
 
-impl program::Host for InvocationContext {
+impl program::Host for InstanceData {
     fn source(&mut self) -> wasmtime::Result<String> {
         let program = self.program.as_deref().map(str::to_owned);
         program.ok_or_else(|| wasmtime::Error::msg("the runtime was started without a program"))

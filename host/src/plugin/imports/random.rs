@@ -4,33 +4,33 @@ use wasmtime::component::{HasSelf, Linker};
 
 use crate::plugin::bindings::wasi::random::random;
 use crate::plugin::invocation::environment::RANDOM_LIMIT_BYTES;
-use crate::plugin::invocation::{InvocationContext, Run};
+use crate::plugin::invocation::{InstanceData, Invocation};
 
 /// Links the interface.
-pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
-    random::add_to_linker::<_, HasSelf<InvocationContext>>(linker, |invocation| invocation)
+pub(super) fn link(linker: &mut Linker<InstanceData>) -> wasmtime::Result<()> {
+    random::add_to_linker::<_, HasSelf<InstanceData>>(linker, |instance| instance)
 }
 
-impl random::Host for InvocationContext {
+impl random::Host for InstanceData {
     fn get_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
-        let run = self.run()?;
+        let invocation = self.invocation()?;
         if len > RANDOM_LIMIT_BYTES {
             let reason = format!("{len} random bytes were requested; the limit is {RANDOM_LIMIT_BYTES}");
             return Err(wasmtime::Error::msg(reason));
         }
         let mut bytes = vec![0; usize::try_from(len)?];
-        run.draw(&mut bytes)?;
+        invocation.draw(&mut bytes)?;
         Ok(bytes)
     }
 
     fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
         let mut bytes = [0; 8];
-        self.run()?.draw(&mut bytes)?;
+        self.invocation()?.draw(&mut bytes)?;
         Ok(u64::from_le_bytes(bytes))
     }
 }
 
-impl Run {
+impl Invocation {
     fn draw(&mut self, bytes: &mut [u8]) -> wasmtime::Result<()> {
         let drawn = self.environment.randomness.fill(bytes);
         drawn.map_err(|error| wasmtime::Error::msg(format!("the system has no random bytes: {error}")))

@@ -11,7 +11,7 @@ use wasmtime::{AsContextMut, StoreContextMut, Trap};
 
 use crate::plugin::bindings::resources::Bucket;
 use crate::plugin::bindings::wasi::keyvalue::store::{self, Host as _, HostBucket as _};
-use crate::plugin::invocation::InvocationContext;
+use crate::plugin::invocation::InstanceData;
 use crate::plugin::invocation::guest_call::CallModel;
 
 /// The maximum size of all keys in one answer, because the host collects them before the instance receives them.
@@ -21,22 +21,19 @@ type Store = Resource<Bucket>;
 type Key = (Store, String);
 
 /// Links version 2.
-pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<InstanceData>) -> wasmtime::Result<()> {
     let model = CallModel::Synchronous;
     let mut stores = linker.instance("fermyon:spin/key-value@2.0.0")?;
     link_stores(&mut Functions { interface: &mut stores, model })?;
-    stores.func_wrap(
-        "[method]store.get-keys",
-        |mut store: StoreContextMut<'_, InvocationContext>, (this,): (Store,)| {
-            let keys = keys(store.data_mut(), &this)?;
-            Ok((keys.map(|keys| keys.names),))
-        },
-    )?;
+    stores.func_wrap("[method]store.get-keys", |mut store: StoreContextMut<'_, InstanceData>, (this,): (Store,)| {
+        let keys = keys(store.data_mut(), &this)?;
+        Ok((keys.map(|keys| keys.names),))
+    })?;
     link_variables(&mut Functions { interface: &mut linker.instance("fermyon:spin/variables@2.0.0")?, model })
 }
 
 /// Links version 3.
-pub(super) fn link_concurrent(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
+pub(super) fn link_concurrent(linker: &mut Linker<InstanceData>) -> wasmtime::Result<()> {
     let model = CallModel::Concurrent;
     let mut stores = linker.instance("spin:key-value/key-value@3.0.0")?;
     link_stores(&mut Functions { interface: &mut stores, model })?;
@@ -49,27 +46,22 @@ pub(super) fn link_concurrent(linker: &mut Linker<InvocationContext>) -> wasmtim
 
 /// The functions of an interface. Those of version 3 are asynchronous, but none of them waits.
 struct Functions<'a, 'b> {
-    interface: &'a mut LinkerInstance<'b, InvocationContext>,
+    interface: &'a mut LinkerInstance<'b, InstanceData>,
     model: CallModel,
 }
 
 impl Functions<'_, '_> {
-    fn add<P, R>(
-        &mut self,
-        name: &str,
-        call: fn(&mut InvocationContext, P) -> wasmtime::Result<R>,
-    ) -> wasmtime::Result<()>
+    fn add<P, R>(&mut self, name: &str, call: fn(&mut InstanceData, P) -> wasmtime::Result<R>) -> wasmtime::Result<()>
     where
         P: ComponentNamedList + Lift + 'static,
         R: ComponentNamedList + Lower + Send + 'static,
     {
         match self.model {
-            CallModel::Synchronous => self.interface.func_wrap(
-                name,
-                move |mut store: StoreContextMut<'_, InvocationContext>, parameters: P| {
+            CallModel::Synchronous => {
+                self.interface.func_wrap(name, move |mut store: StoreContextMut<'_, InstanceData>, parameters: P| {
                     call(store.data_mut(), parameters)
-                },
-            ),
+                })
+            }
             CallModel::Concurrent => self.interface.func_wrap_concurrent(name, move |accessor, parameters: P| {
                 let result = accessor.with(|mut store| call(store.data_mut(), parameters));
                 Box::pin(async { result })
@@ -82,27 +74,27 @@ fn link_stores(functions: &mut Functions<'_, '_>) -> wasmtime::Result<()> {
     functions.interface.resource("store", ResourceType::host::<Bucket>(), |mut store, number| {
         store::HostBucket::drop(store.data_mut(), Resource::new_own(number))
     })?;
-    functions.add("[static]store.open", |invocation, (label,): (String,)| {
-        Ok((invocation.open(label)?.map_err(StoreError::from),))
+    functions.add("[static]store.open", |instance, (label,): (String,)| {
+        Ok((instance.open(label)?.map_err(StoreError::from),))
     })?;
-    functions.add("[method]store.get", |invocation, (this, key): Key| {
-        Ok((invocation.get(this, key)?.map_err(StoreError::from),))
+    functions.add("[method]store.get", |instance, (this, key): Key| {
+        Ok((instance.get(this, key)?.map_err(StoreError::from),))
     })?;
-    functions.add("[method]store.set", |invocation, (this, key, value): (Store, String, Vec<u8>)| {
-        Ok((invocation.set(this, key, value)?.map_err(StoreError::from),))
+    functions.add("[method]store.set", |instance, (this, key, value): (Store, String, Vec<u8>)| {
+        Ok((instance.set(this, key, value)?.map_err(StoreError::from),))
     })?;
-    functions.add("[method]store.delete", |invocation, (this, key): Key| {
-        Ok((invocation.delete(this, key)?.map_err(StoreError::from),))
+    functions.add("[method]store.delete", |instance, (this, key): Key| {
+        Ok((instance.delete(this, key)?.map_err(StoreError::from),))
     })?;
-    functions.add("[method]store.exists", |invocation, (this, key): Key| {
-        Ok((invocation.exists(this, key)?.map_err(StoreError::from),))
+    functions.add("[method]store.exists", |instance, (this, key): Key| {
+        Ok((instance.exists(this, key)?.map_err(StoreError::from),))
     })
 }
 
 /// A variable is an entry of the plugin's configuration.
 fn link_variables(functions: &mut Functions<'_, '_>) -> wasmtime::Result<()> {
-    functions.add("get", |invocation, (name,): (String,)| {
-        let value = invocation.run()?.settings.config.get(&name).cloned();
+    functions.add("get", |instance, (name,): (String,)| {
+        let value = instance.invocation()?.settings.config.get(&name).cloned();
         let undefined = || VariableError::Undefined(format!("`{name}` is not in the plugin's configuration"));
         Ok((value.ok_or_else(undefined),))
     })
@@ -155,13 +147,13 @@ struct Keys {
 }
 
 /// Lists all keys. The time that this takes counts as the invocation's.
-fn keys(invocation: &mut InvocationContext, this: &Store) -> wasmtime::Result<Result<Keys, StoreError>> {
+fn keys(instance: &mut InstanceData, this: &Store) -> wasmtime::Result<Result<Keys, StoreError>> {
     let (mut keys, mut cursor) = (Keys::default(), None);
     loop {
-        if Instant::now() >= invocation.until {
+        if Instant::now() >= instance.until {
             return Err(Trap::Interrupt.into());
         }
-        let page = match invocation.list_keys(Resource::new_borrow(this.rep()), cursor)? {
+        let page = match instance.list_keys(Resource::new_borrow(this.rep()), cursor)? {
             Ok(page) => page,
             Err(error) => return Ok(Err(error.into())),
         };
@@ -182,16 +174,13 @@ fn keys(invocation: &mut InvocationContext, this: &Store) -> wasmtime::Result<Re
 /// The result of listing keys in version 3: the keys, and whether they are complete.
 type StreamedKeys = (StreamReader<String>, FutureReader<Result<(), StoreError>>);
 
-fn stream_keys(
-    mut store: impl AsContextMut<Data = InvocationContext>,
-    this: &Store,
-) -> wasmtime::Result<(StreamedKeys,)> {
+fn stream_keys(mut store: impl AsContextMut<Data = InstanceData>, this: &Store) -> wasmtime::Result<(StreamedKeys,)> {
     let mut store = store.as_context_mut();
-    let invocation = store.data_mut();
-    let (names, ended) = match keys(invocation, this)? {
+    let instance = store.data_mut();
+    let (names, ended) = match keys(instance, this)? {
         Ok(Keys { names, bytes }) => {
             // The host holds the keys until the instance has read them.
-            invocation.meter.account(0, bytes)?;
+            instance.meter.account(0, bytes)?;
             (names, Ok(()))
         }
         Err(error) => (Vec::new(), Err(error)),

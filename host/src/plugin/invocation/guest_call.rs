@@ -12,7 +12,7 @@ use wasmtime::component::{Accessor, ComponentNamedList, Lift, Lower, TypedFunc};
 use wasmtime::{Result, Store, Trap};
 use wasmtime_wasi::runtime::with_ambient_tokio_runtime;
 
-use super::InvocationContext;
+use super::InstanceData;
 
 /// How the calls of an engine's guests run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(crate) enum CallModel {
 /// A trap of the guest.
 pub(crate) fn call<P, R>(
     model: CallModel,
-    store: &mut Store<InvocationContext>,
+    store: &mut Store<InstanceData>,
     function: TypedFunc<P, R>,
     parameters: P,
 ) -> Result<R>
@@ -43,8 +43,8 @@ where
     }
 }
 
-/// Runs a concurrent call on this thread until it ends. At the deadline the guest is interrupted, like one that runs too
-/// long: epochs interrupt only a guest that runs, but not one that waits.
+/// Runs a concurrent call on this thread until it ends. At the deadline the guest is interrupted, like one that runs
+/// too long: epochs interrupt only a guest that runs, but not one that waits.
 ///
 /// Imports that block use the runtime from within the call. The runtime forbids that within its own `block_on`, so the
 /// call is polled here.
@@ -66,7 +66,7 @@ pub(crate) fn drive<T>(deadline: Instant, call: impl Future<Output = T>) -> Resu
 }
 
 /// Waits until all tasks of an instance have ended. Some of them may outlive the function that started them.
-pub(crate) async fn tasks_ended(accessor: &Accessor<InvocationContext>) {
+pub(crate) async fn tasks_ended(accessor: &Accessor<InstanceData>) {
     poll_fn(|context| accessor.poll_no_interesting_tasks(context)).await;
 }
 

@@ -1,7 +1,7 @@
 //! The data of one invocation: what it may access, what it has requested so far, and what the host holds for it.
 //!
-//! Reads come from a snapshot of the state. What an invocation publishes, writes or subscribes to is buffered as effects.
-//! Log lines, outgoing requests and numbers drawn from sequences take effect at once.
+//! Reads come from a snapshot of the state. What an invocation publishes, writes or subscribes to is buffered as
+//! effects. Log lines, outgoing requests and numbers drawn from sequences take effect at once.
 
 pub(super) mod buffer;
 pub(super) mod environment;
@@ -29,11 +29,12 @@ use crate::plugin::manifest::settings::Settings;
 use crate::reply::ReplyTo;
 use crate::span_context::SpanContext;
 
-/// The data of a wasmtime store: of the call that runs, and of the instance, which may serve several calls in a row.
-pub(crate) struct InvocationContext {
+/// The data of an instance, in its wasmtime store. An instance may serve several calls in a row; `invocation` has the
+/// data of the call that runs.
+pub(crate) struct InstanceData {
     pub(crate) meter: MemoryMeter,
     pub(crate) table: ResourceTable,
-    pub(crate) run: Option<Run>,
+    pub(crate) invocation: Option<Invocation>,
     pub(crate) panic: Option<String>,
     /// Why a script could not be loaded.
     pub(crate) load_error: Option<String>,
@@ -49,14 +50,14 @@ pub(crate) struct InvocationContext {
     pub(crate) program: Option<Arc<str>>,
 }
 
-impl std::fmt::Debug for InvocationContext {
+impl std::fmt::Debug for InstanceData {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("InvocationContext").field("run", &self.run).finish_non_exhaustive()
+        formatter.debug_struct("InstanceData").field("invocation", &self.invocation).finish_non_exhaustive()
     }
 }
 
-/// The data of a running handler. During `describe` there is none.
-pub(crate) struct Run {
+/// The data of one call of a handler. During `describe` there is none.
+pub(crate) struct Invocation {
     pub(crate) plugin: Arc<str>,
     pub(crate) settings: Arc<Settings>,
     /// Permits for outgoing requests of the plugin.
@@ -79,16 +80,16 @@ pub(crate) struct Run {
 /// most some 60 KiB that do not count as the instance's memory.
 const HANDLES: usize = 1_024;
 
-impl std::fmt::Debug for Run {
+impl std::fmt::Debug for Invocation {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Run").field("plugin", &self.plugin).finish_non_exhaustive()
+        formatter.debug_struct("Invocation").field("plugin", &self.plugin).finish_non_exhaustive()
     }
 }
 
-impl InvocationContext {
-    /// Creates the data of a new instance. Each call of a handler adds its own [`Run`] with [`Self::begin`]. A call of
-    /// `describe` has none, so imports for the bus, the state and the configuration trap. Only the instance's memory
-    /// and its handles outlive a call.
+impl InstanceData {
+    /// Creates the data of a new instance. Each call of a handler adds its own [`Invocation`] with [`Self::begin`]. A
+    /// call of `describe` has none, so imports for the bus, the state and the configuration trap. Only the instance's
+    /// memory and its handles outlive a call.
     pub(crate) fn new(memory_bytes: usize) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
@@ -96,7 +97,7 @@ impl InvocationContext {
         Self {
             meter,
             table,
-            run: None,
+            invocation: None,
             panic: None,
             load_error: None,
             reported: None,
@@ -108,16 +109,16 @@ impl InvocationContext {
     }
 
     /// Starts a call.
-    pub(crate) fn begin(&mut self, run: Run) {
+    pub(crate) fn begin(&mut self, invocation: Invocation) {
         self.meter.was_refused = false;
         self.panic = None;
         self.load_error = None;
         self.reported = None;
         self.cursors.clear();
         if let Some(wasi) = &self.wasi {
-            wasi.output.begin(Some(Arc::clone(&run.log)));
+            wasi.output.begin(Some(Arc::clone(&invocation.log)));
         }
-        self.run = Some(run);
+        self.invocation = Some(invocation);
     }
 
     /// Ends a call. Returns its effects, and the reply that the client of a request waits for.
@@ -125,27 +126,30 @@ impl InvocationContext {
         if let Some(wasi) = &self.wasi {
             wasi.output.end();
         }
-        self.run.take().map(|run| (run.buffer.into_effects(), run.reply)).unwrap_or_default()
+        self.invocation
+            .take()
+            .map(|invocation| (invocation.buffer.into_effects(), invocation.reply))
+            .unwrap_or_default()
     }
 
     /// Logs the last error that did not fit into the log, for a call that failed: it may be the reason.
     pub(crate) fn log_dropped_error(&self) {
-        if let Some(run) = &self.run {
-            run.log.emit_dropped_error();
+        if let Some(invocation) = &self.invocation {
+            invocation.log.emit_dropped_error();
         }
     }
 
     /// The text of the last error that the call has logged.
     pub(crate) fn take_last_error(&self) -> Option<String> {
-        self.run.as_ref()?.log.take_last_error()
+        self.invocation.as_ref()?.log.take_last_error()
     }
 
     /// The state of the standard interfaces, created on demand because most plugins do not use it.
     pub(crate) fn wasi(&mut self) -> &mut WasiState {
-        let run = self.run.as_ref();
+        let invocation = self.invocation.as_ref();
         self.wasi.get_or_insert_with(|| {
-            let wasi = WasiState::new(run.map(|run| run.environment.clone()).unwrap_or_default());
-            wasi.output.begin(run.map(|run| run.log.clone()));
+            let wasi = WasiState::new(invocation.map(|invocation| invocation.environment.clone()).unwrap_or_default());
+            wasi.output.begin(invocation.map(|invocation| invocation.log.clone()));
             Box::new(wasi)
         })
     }
@@ -154,8 +158,8 @@ impl InvocationContext {
     ///
     /// # Errors
     /// A trap during `describe`, which ends the guest.
-    pub(crate) fn run(&mut self) -> wasmtime::Result<&mut Run> {
-        self.run.as_mut().ok_or_else(|| wasmtime::Error::msg("`describe` called an import, but must be pure"))
+    pub(crate) fn invocation(&mut self) -> wasmtime::Result<&mut Invocation> {
+        self.invocation.as_mut().ok_or_else(|| wasmtime::Error::msg("`describe` called an import, but must be pure"))
     }
 }
 
@@ -190,8 +194,8 @@ pub(crate) mod tests {
         }
     }
 
-    /// The invocation of a request's handler that may publish every event type.
-    pub(crate) fn invocation() -> InvocationContext {
+    /// An instance with an invocation of a request's handler, which may publish every event type.
+    pub(crate) fn instance_data() -> InstanceData {
         let descriptor = Descriptor {
             name: "p".to_owned(),
             version: "1".to_owned(),
@@ -205,8 +209,8 @@ pub(crate) mod tests {
         };
         let settings = Settings::new(&descriptor, &Sidecar::default(), &HostSettings::default()).unwrap();
         let route = Arc::new(Route { method: "POST".to_owned(), path: "/".to_owned() });
-        let mut invocation = InvocationContext::new(1 << 20);
-        invocation.begin(Run {
+        let mut instance = InstanceData::new(1 << 20);
+        instance.begin(Invocation {
             plugin: "p".into(),
             connections: Arc::new(Semaphore::new(1)),
             environment: Environment::default(),
@@ -224,6 +228,6 @@ pub(crate) mod tests {
             reply: None,
             trace: None,
         });
-        invocation
+        instance
     }
 }

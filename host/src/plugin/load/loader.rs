@@ -246,8 +246,8 @@ impl Loader {
     }
 }
 
-/// Links a component with an engine. Everything that needs no compiler is checked first: whether there is a handler to call,
-/// and whether every import is known.
+/// Links a component with an engine. Everything that needs no compiler is checked first: whether there is a handler to
+/// call, and whether every import is known.
 fn link_with(
     engine: &EngineContext,
     component: &[u8],

@@ -9,7 +9,7 @@ use wasmtime::component::{Component, Linker};
 use wasmtime::{Store, StoreContextMut};
 
 use super::screening;
-use crate::plugin::invocation::InvocationContext;
+use crate::plugin::invocation::InstanceData;
 use crate::plugin::invocation::guest_call::CallModel;
 use crate::plugin::run::engine::{self, EngineConfig};
 use crate::plugin::run::linked::give_time;
@@ -56,15 +56,15 @@ fn a_huge_map_fails_the_call_before_the_host_copies_it() {
     let component = Component::new(&engine, &bytes).unwrap();
     let taken = Arc::new(AtomicUsize::default());
     let count = Arc::clone(&taken);
-    let mut linker = Linker::<InvocationContext>::new(&engine);
-    let take = move |_: StoreContextMut<'_, InvocationContext>, (map,): (HashMap<u32, u32>,)| {
+    let mut linker = Linker::<InstanceData>::new(&engine);
+    let take = move |_: StoreContextMut<'_, InstanceData>, (map,): (HashMap<u32, u32>,)| {
         count.fetch_add(map.len(), Ordering::Relaxed);
         Ok(())
     };
     linker.root().func_wrap("take", take).unwrap();
     let run = |pairs: u32| {
-        let mut store = Store::new(&engine, InvocationContext::new(256 << 20));
-        store.limiter(|invocation| &mut invocation.meter);
+        let mut store = Store::new(&engine, InstanceData::new(256 << 20));
+        store.limiter(|data| &mut data.meter);
         give_time(&mut store, Duration::from_secs(30));
         let instance = linker.instantiate(&mut store, &component)?;
         let run = instance.get_typed_func::<(u32,), ()>(&mut store, "run")?;

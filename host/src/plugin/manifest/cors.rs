@@ -16,7 +16,8 @@ const ANY: &str = "*";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CorsRule {
-    /// The routes, such as `GET /orders/{id}`, or `* /orders/{id}` for all methods. All routes of the plugin by default.
+    /// The routes, such as `GET /orders/{id}`, or `* /orders/{id}` for all methods. All routes of the plugin by
+    /// default.
     #[serde(default)]
     #[schemars(length(min = 1), inner(regex(pattern = "^(?:[A-Z]+|\\*) /")))]
     pub routes: Option<Vec<String>>,

@@ -21,8 +21,8 @@ pub(crate) const MAX_LABELS: usize = 64;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ImportRules {
-    /// For `wasi:keyvalue/store`: what the keys of the bucket begin with in the plugin's state. Defaults to the label and a
-    /// slash, so that the buckets of two labels have no keys in common.
+    /// For `wasi:keyvalue/store`: what the keys of the bucket begin with in the plugin's state. Defaults to the label
+    /// and a slash, so that the buckets of two labels have no keys in common.
     #[schemars(length(max = PREFIX_BYTES))]
     pub prefix: Option<String>,
     /// For `wasi:logging`: the context of the log lines. Defaults to the label.

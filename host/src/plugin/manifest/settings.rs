@@ -57,7 +57,7 @@ pub struct Settings {
     pub concurrency: NonZeroU32,
     /// How many invocations one instance may serve.
     pub calls_per_instance: NonZeroU32,
-    /// How many deliveries one instance may handle in a row, for the subscriptions for which it is more than one.
+    /// How many deliveries one instance may handle in a row, by subscription. A subscription without an entry has 1.
     pub deliveries_per_instance: BTreeMap<String, NonZeroU32>,
     /// Event types that it may publish.
     pub publish: Vec<Pattern>,

@@ -241,8 +241,8 @@ impl Sidecar {
         std::iter::once(&self.config).chain(of_imports).flat_map(ConfigValues::secrets)
     }
 
-    /// Merges another sidecar into this one, which takes precedence. Configuration, imports and subscriptions are merged
-    /// key by key.
+    /// Merges another sidecar into this one, which takes precedence. Configuration, imports and subscriptions are
+    /// merged key by key.
     #[must_use]
     pub fn over(mut self, under: &Self) -> Self {
         fn part<T: Clone + Default + PartialEq>(own: T, under: &T) -> T {

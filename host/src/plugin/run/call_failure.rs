@@ -5,7 +5,7 @@ use std::time::Duration;
 use wasmtime::{Trap, WasmBacktrace};
 
 use crate::outcome::{Cause, Failure};
-use crate::plugin::invocation::InvocationContext;
+use crate::plugin::invocation::InstanceData;
 
 /// The longest reason. It is stored with each attempt.
 pub(super) const REASON_CHARACTERS: usize = 4_000;
@@ -21,8 +21,8 @@ pub(crate) struct CallFailure {
 }
 
 impl CallFailure {
-    pub(crate) fn of(error: &wasmtime::Error, invocation: &InvocationContext) -> Self {
-        if let Some(wasi) = &invocation.wasi {
+    pub(crate) fn of(error: &wasmtime::Error, instance: &InstanceData) -> Self {
+        if let Some(wasi) = &instance.wasi {
             wasi.output.end();
         }
         let trap = error.downcast_ref::<Trap>().copied();
@@ -30,14 +30,14 @@ impl CallFailure {
             return Self { cause: Cause::Timeout, reason: "it ran out of time".to_owned() };
         }
         // A panic has its own reason, because the handler may have continued without the memory.
-        if invocation.meter.was_refused && invocation.panic.is_none() {
+        if instance.meter.was_refused && instance.panic.is_none() {
             return Self { cause: Cause::OutOfMemory, reason: OUT_OF_MEMORY.to_owned() };
         }
-        if let Some(error) = &invocation.load_error {
+        if let Some(error) = &instance.load_error {
             // The frames belong to the runtime, and its standard error repeats this message, so neither is added.
             return Self { cause: Cause::Exception, reason: crate::printable::block(error).into_owned() };
         }
-        let what = invocation.panic.clone().unwrap_or_else(|| match trap {
+        let what = instance.panic.clone().unwrap_or_else(|| match trap {
             // In the runtime of a script no frame names the script's functions, so the reason must say what happened.
             Some(Trap::StackOverflow) => {
                 "the call stack is exhausted: a recursion does not end, or is too deep".to_owned()
@@ -47,7 +47,7 @@ impl CallFailure {
         });
         let frames = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
         let mut reason = if frames.is_empty() { what } else { format!("{what} (in {})", frames.join(" < ")) };
-        let printed = invocation.wasi.as_ref().map(|wasi| wasi.output.tail()).unwrap_or_default();
+        let printed = instance.wasi.as_ref().map(|wasi| wasi.output.tail()).unwrap_or_default();
         if !printed.is_empty() {
             reason.push_str("; its standard error ends with:\n");
             reason.push_str(&printed);
@@ -125,10 +125,10 @@ mod tests {
     #[test]
     fn refused_memory_is_the_cause_unless_the_handler_panicked() {
         let cause = |was_refused: bool, panic: Option<&str>| {
-            let mut invocation = InvocationContext::new(1);
-            invocation.meter.was_refused = was_refused;
-            invocation.panic = panic.map(str::to_owned);
-            CallFailure::of(&Trap::UnreachableCodeReached.into(), &invocation).cause
+            let mut instance = InstanceData::new(1);
+            instance.meter.was_refused = was_refused;
+            instance.panic = panic.map(str::to_owned);
+            CallFailure::of(&Trap::UnreachableCodeReached.into(), &instance).cause
         };
         assert_eq!(cause(true, None), Cause::OutOfMemory);
         assert_eq!(cause(true, Some("no such order")), Cause::Trap);

@@ -13,7 +13,7 @@ use crate::outcome::{Cause, Effects, Failure, Outcome, StateView};
 use crate::plugin::bindings::sandbus::plugin::types as wire;
 use crate::plugin::invocation::environment::Environment;
 use crate::plugin::invocation::log::Trigger;
-use crate::plugin::invocation::{InvocationContext, Run};
+use crate::plugin::invocation::{InstanceData, Invocation};
 use crate::printable;
 use crate::span_context::SpanContext;
 use crate::threads::LatencyTracker;
@@ -72,7 +72,7 @@ impl Generation {
     #[must_use]
     pub fn handle_event(
         &self,
-        invocation: &EventInvocation<'_>,
+        event_invocation: &EventInvocation<'_>,
         timeout: Duration,
         state: Box<dyn StateView>,
         instance: &mut Option<Instance>,
@@ -80,8 +80,14 @@ impl Generation {
         if instance.is_none() {
             *instance = self.idle.take();
         }
-        let handled =
-            self.handle_event_in(&self.environment, invocation, timeout, state, instance, Some(&self.limiter.latency));
+        let handled = self.handle_event_in(
+            &self.environment,
+            event_invocation,
+            timeout,
+            state,
+            instance,
+            Some(&self.limiter.latency),
+        );
         self.health.note(handled.outcome != Outcome::Ack);
         handled
     }
@@ -92,14 +98,14 @@ impl Generation {
     #[must_use]
     pub fn handle_for_canary(
         &self,
-        invocation: &EventInvocation<'_>,
+        event_invocation: &EventInvocation<'_>,
         timeout: Duration,
         state: Box<dyn StateView>,
         now: Timestamp,
     ) -> CanaryResult {
-        let environment = Environment::for_canary(now, &invocation.logged.event);
+        let environment = Environment::for_canary(now, &event_invocation.logged.event);
         let (started, mut instance) = (Instant::now(), None);
-        let handled = self.handle_event_in(&environment, invocation, timeout, state, &mut instance, None);
+        let handled = self.handle_event_in(&environment, event_invocation, timeout, state, &mut instance, None);
         CanaryResult {
             handled,
             took: started.elapsed(),
@@ -110,30 +116,30 @@ impl Generation {
     fn handle_event_in(
         &self,
         environment: &Environment,
-        invocation: &EventInvocation<'_>,
+        event_invocation: &EventInvocation<'_>,
         timeout: Duration,
         state: Box<dyn StateView>,
         instance: &mut Option<Instance>,
         latency: Option<&LatencyTracker>,
     ) -> EventResult {
-        let EventInvocation { logged, subscription, attempt, replay, ids, trace } = *invocation;
+        let EventInvocation { logged, subscription, attempt, replay, ids, trace } = *event_invocation;
         let event = &logged.event;
         let trigger = Trigger::Delivery { event: Arc::clone(event), subscription: subscription.to_owned(), attempt };
         let mut inherited = event.inherited();
-        // If the trace is not sampled, published events do not carry it. The same trace id is derived for them again, so
-        // they are not sampled either.
+        // If the trace is not sampled, published events do not carry it. The same trace id is derived for them again,
+        // so they are not sampled either.
         trace.filter(|trace| trace.is_sampled).iter().for_each(|trace| trace.put_into(&mut inherited));
-        let run = self.new_run(environment, state, ids, inherited, trigger, trace);
+        let invocation = self.new_invocation(environment, state, ids, inherited, trigger, trace);
         let linked = match &self.code {
             Code::Component(linked) if linked.handles_events() => linked,
             Code::Component(_) => {
                 let reason = format!("plugin `{}` exports no event handler", self.name);
                 return EventResult::without_effects(Outcome::Reject(Failure { cause: Cause::NoHandler, reason }));
             }
-            Code::Native(handler) => return run_native(*handler, event, run),
+            Code::Native(handler) => return call_native(*handler, event, invocation),
         };
         let timeout = timeout.min(self.settings.limits.timeout);
-        let result = self.call(linked, run, timeout, instance, latency, |instance| {
+        let result = self.call(linked, invocation, timeout, instance, latency, |instance| {
             if let Some(handler) = linked.message_handler() {
                 return Ok(instance.receive(handler, event)?.map_err(|failure| outcome_of(failure, None)));
             }
@@ -177,11 +183,11 @@ impl Generation {
     }
 }
 
-fn run_native(handler: NativeHandler, event: &Event, run: Run) -> EventResult {
-    let mut invocation = InvocationContext::new(0);
-    invocation.begin(run);
-    let outcome = handler(event, &mut |event_type, json| invocation.publish_json(event_type, json));
-    let (effects, _) = invocation.end();
+fn call_native(handler: NativeHandler, event: &Event, invocation: Invocation) -> EventResult {
+    let mut instance = InstanceData::new(0);
+    instance.begin(invocation);
+    let outcome = handler(event, &mut |event_type, json| instance.publish_json(event_type, json));
+    let (effects, _) = instance.end();
     match outcome {
         Outcome::Ack => EventResult { outcome, effects, usage: Usage::default() },
         _ => EventResult::without_effects(outcome),

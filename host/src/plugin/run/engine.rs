@@ -1,5 +1,5 @@
-//! The wasmtime engines of the process: their settings, their pools, and the tickers that interrupt guests whose time is
-//! up.
+//! The wasmtime engines of the process: their settings, their pools, and the tickers that interrupt guests whose time
+//! is up.
 
 use std::thread;
 use std::time::Duration;
@@ -59,7 +59,8 @@ pub(crate) fn start(config: EngineConfig, model: CallModel) -> Result<Engine, En
     Ok(engine)
 }
 
-/// The settings of the engine for synchronous calls. Public so that a benchmark can compare the host with a bare engine.
+/// The settings of the engine for synchronous calls. Public so that a benchmark can compare the host with a bare
+/// engine.
 #[must_use]
 pub fn settings(config: EngineConfig) -> Config {
     // Besides the `concurrency` running instances, equally many idle ones may wait for another call.
@@ -68,7 +69,8 @@ pub fn settings(config: EngineConfig) -> Config {
     settings
 }
 
-/// The settings of the engine for concurrent calls. Its instances serve one call each, so it needs no slots for idle ones.
+/// The settings of the engine for concurrent calls. Its instances serve one call each, so it needs no slots for idle
+/// ones.
 fn concurrent_settings(config: EngineConfig) -> Config {
     /// The stacks of one instance. Each nested component may have a call that waits in the host, and that call keeps a
     /// stack. Each component that runs code has a core instance, so the limit on core instances also limits these

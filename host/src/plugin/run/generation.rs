@@ -13,7 +13,7 @@ use super::linked::{Instance, LinkedComponent, give_time};
 use crate::event::{Event, IdSeed};
 use crate::otlp::ClientTrace;
 use crate::outcome::{Effects, Failure, Outcome, StateView};
-use crate::plugin::invocation::Run;
+use crate::plugin::invocation::Invocation;
 use crate::plugin::invocation::buffer::Buffer;
 use crate::plugin::invocation::environment::Environment;
 use crate::plugin::invocation::log::{InvocationLog, Trigger};
@@ -150,20 +150,20 @@ impl Generation {
         self.settings.deliveries_per_instance.get(subscription).map_or(1, |number| number.get())
     }
 
-    /// Calls the instance in the slot if it is reusable, or a new one. A successful call leaves the instance in the slot; a
-    /// failed call leaves it empty. The usage includes the creation of the instance. The latency is recorded if a tracker
-    /// is given.
+    /// Calls the instance in the slot if it is reusable, or a new one. A successful call leaves the instance in the
+    /// slot; a failed call leaves it empty. The usage includes the creation of the instance. The latency is recorded if
+    /// a tracker is given.
     pub(super) fn call<T>(
         &self,
         linked: &LinkedComponent,
-        run: Run,
+        invocation: Invocation,
         timeout: Duration,
         slot: &mut Option<Instance>,
         latency: Option<&LatencyTracker>,
         call: impl FnOnce(&mut Instance) -> wasmtime::Result<T>,
     ) -> GuestCallResult<T> {
         let cpu_timer = CpuTimer::start();
-        let log = Arc::clone(&run.log);
+        let log = Arc::clone(&invocation.log);
         let usage = |memory_bytes: usize| Usage {
             queued: Duration::ZERO,
             cpu_time: cpu_timer.elapsed(),
@@ -181,7 +181,7 @@ impl Generation {
                 Err(failure) => return GuestCallResult::failed(failure, usage(0)),
             },
         };
-        instance.store.data_mut().begin(run);
+        instance.store.data_mut().begin(invocation);
         instance.calls += 1;
         let started = Instant::now();
         let returned = call(&mut instance);
@@ -220,7 +220,7 @@ impl Generation {
         log.masked(self.settings.mask.clone())
     }
 
-    pub(super) fn new_run(
+    pub(super) fn new_invocation(
         &self,
         environment: &Environment,
         state: Box<dyn StateView>,
@@ -228,11 +228,11 @@ impl Generation {
         inherited: BTreeMap<String, String>,
         trigger: Trigger,
         trace: Option<SpanContext>,
-    ) -> Run {
+    ) -> Invocation {
         let given = |name: &str| inherited.get(name).map(String::as_str);
         let client = ClientTrace::new(&environment.tracer, trace, given);
         let log = self.new_log(environment, trigger);
-        Run {
+        Invocation {
             plugin: Arc::clone(&self.name),
             settings: Arc::clone(&self.settings),
             connections: Arc::clone(&self.limiter.connections),

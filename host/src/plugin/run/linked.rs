@@ -20,7 +20,7 @@ use crate::plugin::imports::labelled;
 use crate::plugin::imports::linkers::Linkers;
 use crate::plugin::imports::messaging::MessageHandler;
 use crate::plugin::imports::missing::MissingImportsError;
-use crate::plugin::invocation::InvocationContext;
+use crate::plugin::invocation::InstanceData;
 use crate::plugin::invocation::guest_call::{self, CallModel};
 use crate::plugin::manifest::descriptor::{Descriptor, ValidationError};
 use crate::plugin::manifest::labelled_imports::LabelledImport;
@@ -39,7 +39,7 @@ const CONCURRENT_RESOURCES: usize = 8_192;
 pub(crate) struct LinkedComponent {
     engine: Engine,
     model: CallModel,
-    pre: InstancePre<InvocationContext>,
+    pre: InstancePre<InstanceData>,
     /// The program of a script, if the component is a prepared runtime.
     program: Option<Arc<str>>,
     descriptor: Option<descriptor_export::GuestIndices>,
@@ -96,12 +96,7 @@ impl LinkedComponent {
         Ok(Self::of(component, pre, linkers.model(), Some(program)))
     }
 
-    fn of(
-        component: &Component,
-        pre: InstancePre<InvocationContext>,
-        model: CallModel,
-        program: Option<Arc<str>>,
-    ) -> Self {
+    fn of(component: &Component, pre: InstancePre<InstanceData>, model: CallModel, program: Option<Arc<str>>) -> Self {
         Self {
             engine: component.engine().clone(),
             model,
@@ -134,7 +129,7 @@ impl LinkedComponent {
     pub(crate) fn describe(&self, now: Timestamp) -> Result<Descriptor, LinkError> {
         let descriptor = self.descriptor.as_ref().ok_or(LinkError::NoDescriptor)?;
         let mut store = self.store(DESCRIBE_MEMORY_BYTES, DESCRIBE_TIMEOUT);
-        let call = |store: &mut Store<InvocationContext>| {
+        let call = |store: &mut Store<InstanceData>| {
             let instance = self.instantiate_in(store)?;
             let describe = descriptor.load(&mut *store, &instance)?.func_describe();
             guest_call::call(self.model, store, describe, ())
@@ -178,7 +173,7 @@ impl LinkedComponent {
         }
     }
 
-    fn instantiate_in(&self, store: &mut Store<InvocationContext>) -> wasmtime::Result<component::Instance> {
+    fn instantiate_in(&self, store: &mut Store<InstanceData>) -> wasmtime::Result<component::Instance> {
         match self.model {
             CallModel::Synchronous => self.pre.instantiate(store),
             CallModel::Concurrent => guest_call::drive(store.data().until, self.pre.instantiate_async(store))?,
@@ -210,10 +205,10 @@ impl LinkedComponent {
         self.service_0_3.as_ref()
     }
 
-    fn store(&self, memory_bytes: usize, timeout: Duration) -> Store<InvocationContext> {
-        let invocation = InvocationContext { program: self.program.clone(), ..InvocationContext::new(memory_bytes) };
-        let mut store = Store::new(&self.engine, invocation);
-        store.limiter(|invocation| &mut invocation.meter);
+    fn store(&self, memory_bytes: usize, timeout: Duration) -> Store<InstanceData> {
+        let data = InstanceData { program: self.program.clone(), ..InstanceData::new(memory_bytes) };
+        let mut store = Store::new(&self.engine, data);
+        store.limiter(|data| &mut data.meter);
         store.epoch_deadline_trap();
         if let Some(table) = store.concurrent_resource_table() {
             table.set_max_capacity(CONCURRENT_RESOURCES);
@@ -236,7 +231,7 @@ fn unknown_contract(component: &Component) -> Option<String> {
 }
 
 /// Gives a store the time and the fuel of one call.
-pub(crate) fn give_time(store: &mut Store<InvocationContext>, timeout: Duration) {
+pub(crate) fn give_time(store: &mut Store<InstanceData>, timeout: Duration) {
     store.set_epoch_deadline(engine::ticks(timeout));
     store.data_mut().until = Instant::now() + timeout;
     // Bounds the bytes that a guest passes to one host call, because the host copies them.
@@ -245,7 +240,7 @@ pub(crate) fn give_time(store: &mut Store<InvocationContext>, timeout: Duration)
 
 /// An instance of a component. It serves one generation, and ends with its first failed call.
 pub struct Instance {
-    pub(crate) store: Store<InvocationContext>,
+    pub(crate) store: Store<InstanceData>,
     pub(crate) calls: u32,
     pub(super) instance: component::Instance,
     model: CallModel,
@@ -320,8 +315,8 @@ fn exported<'a, I>(indices: Option<&'a I>, what: &str) -> wasmtime::Result<&'a I
 
 fn looked_up<'a, G>(
     slot: &'a mut Option<G>,
-    store: &mut Store<InvocationContext>,
-    load: impl FnOnce(&mut Store<InvocationContext>) -> wasmtime::Result<G>,
+    store: &mut Store<InstanceData>,
+    load: impl FnOnce(&mut Store<InstanceData>) -> wasmtime::Result<G>,
 ) -> wasmtime::Result<&'a G> {
     match slot {
         Some(guest) => Ok(guest),

@@ -19,7 +19,7 @@ use crate::outcome::{Cause, Effects, Failure, StateView};
 use crate::plugin::bindings::exports::sandbus::plugin::http_handler;
 use crate::plugin::imports::wasi::{Exchange, ExchangeOutcome};
 use crate::plugin::invocation::log::Trigger;
-use crate::plugin::invocation::{InvocationContext, guest_call};
+use crate::plugin::invocation::{InstanceData, guest_call};
 use crate::plugin::manifest::descriptor::Route;
 use crate::reply::ReplyTo;
 use crate::request_id::RequestId;
@@ -99,9 +99,9 @@ impl Generation {
         };
         let trigger = Trigger::Request { route: Arc::clone(&request.route), request: request.id.clone() };
         let inherited = inherited(&request.headers, request.trace);
-        let run = self.new_run(&self.environment, state, ids, inherited, trigger, request.trace);
+        let invocation = self.new_invocation(&self.environment, state, ids, inherited, trigger, request.trace);
         let (timeout, mut instance) = (self.settings.limits.timeout, self.idle.take());
-        let result = self.call(linked, run, timeout, &mut instance, Some(&self.limiter.latency), |instance| {
+        let result = self.call(linked, invocation, timeout, &mut instance, Some(&self.limiter.latency), |instance| {
             let params = pairs(request.params.iter().map(|(name, value)| (name, value)));
             let request = http_handler::Request {
                 method: &request.route.method,
@@ -113,12 +113,12 @@ impl Generation {
                 body: &request.body,
             };
             let answer = instance.handle_request(linked, request)?;
-            let invocation = instance.store.data();
+            let data = instance.store.data();
             if status_of(&answer) >= 500 {
-                invocation.log_dropped_error();
+                data.log_dropped_error();
             }
-            let reported = invocation.reported;
-            let last_error = answer.is_err().then(|| invocation.take_last_error()).flatten();
+            let reported = data.reported;
+            let last_error = answer.is_err().then(|| data.take_last_error()).flatten();
             Ok((answer, reported, last_error))
         });
         self.keep_instance(instance);
@@ -164,10 +164,10 @@ impl Generation {
         };
         let trigger = Trigger::Request { route: Arc::clone(route), request: id };
         let inherited = inherited(exchange.request.headers(), exchange.trace);
-        let run = self.new_run(&self.environment, state, ids, inherited, trigger, exchange.trace);
+        let invocation = self.new_invocation(&self.environment, state, ids, inherited, trigger, exchange.trace);
         let (timeout, mut instance) = (self.settings.limits.timeout, self.idle.take());
         let outcome = Arc::new(ExchangeOutcome::default());
-        let result = self.call(linked, run, timeout, &mut instance, Some(&self.limiter.latency), |instance| {
+        let result = self.call(linked, invocation, timeout, &mut instance, Some(&self.limiter.latency), |instance| {
             match linked.service_0_3() {
                 Some(service) => serve_0_3(instance, service, exchange, &outcome)?,
                 None => {
@@ -188,8 +188,8 @@ impl Generation {
     }
 }
 
-/// Lets a `wasi:http` handler of WASI 0.3 serve a request. The handler may return its response early: the call ends when
-/// all its tasks have ended and its response has been read.
+/// Lets a `wasi:http` handler of WASI 0.3 serve a request. The handler may return its response early: the call ends
+/// when all its tasks have ended and its response has been read.
 fn serve_0_3(
     instance: &mut Instance,
     service: &handler_0_3::GuestIndices,
@@ -198,7 +198,7 @@ fn serve_0_3(
 ) -> wasmtime::Result<()> {
     let service = service.load(&mut instance.store, &instance.instance)?;
     let (request, answer) = instance.store.data_mut().exchange_0_3(exchange, outcome)?;
-    let call = async |accessor: &Accessor<InvocationContext>| {
+    let call = async |accessor: &Accessor<InstanceData>| {
         let returned = service.call_handle(accessor, request).await?;
         let body_read = accessor.with(|store| answer.send_returned(store, returned))?;
         guest_call::tasks_ended(accessor).await;

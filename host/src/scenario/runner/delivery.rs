@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 use super::{Runner, run_on_thread};
-use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, DeliveryStatus, DurableBus, PluginState as _};
+use crate::bus::{AttemptRecord, Claim, CommitError, Delivery, DurableBus, PluginState as _, SettledStatus};
 use crate::dispatcher::attempt::{AttemptReporter, AttemptRunner, DeliveryHandler, InvocationResult};
-use crate::dispatcher::permits::SubscriptionPermits;
+use crate::dispatcher::permits::FeedPermits;
 use crate::dispatcher::plugin_handler::invoke_plugin;
 use crate::dispatcher::trace::AttemptSpan;
 use crate::otlp::Tracer;
@@ -59,7 +59,7 @@ impl Reports {
 }
 
 impl AttemptReporter for Reports {
-    fn settled(&self, record: &AttemptRecord, _: Option<EffectNames>, _: DeliveryStatus, _: AttemptSpan) {
+    fn settled(&self, record: &AttemptRecord, _: Option<EffectNames>, _: SettledStatus, _: AttemptSpan) {
         self.add(Ok(record.clone()));
     }
 
@@ -98,7 +98,7 @@ impl Runner {
         let handler =
             ScenarioHandler { bus: &self.bus, draws: &self.draws, generation, definition, lines: Mutex::default() };
         let answered = self.outbound.answered();
-        path.run(claim, SubscriptionPermits::default(), &handler).await;
+        path.run(claim, FeedPermits::default(), &handler).await;
         self.take_back(answered);
         let lines = handler.lines.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.record_invocation(&generation.name, &lines);

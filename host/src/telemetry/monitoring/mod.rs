@@ -1,5 +1,5 @@
-//! Writes what is made from the definitions of the metrics: the Grafana dashboard, the alert rules with their tests, and
-//! `docs/metrics.md`. The files are checked in, and a test compares them.
+//! Writes what is made from the definitions of the metrics: the Grafana dashboard, the alert rules with their tests,
+//! and `docs/metrics.md`. The files are checked in, and a test compares them.
 
 mod alerts;
 mod dashboard;

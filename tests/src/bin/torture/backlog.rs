@@ -25,8 +25,8 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     let mut report = FaultReport { rounds: 1, ..FaultReport::default() };
     let client = node.target.client();
     let wanted = json!({ "name": "slow", "pattern": "poison.pill", "target": { "plugin": "poison" } });
-    client.order("/subscriptions", &wanted)?;
-    client.order(&format!("/subscriptions/{PAUSED}/pause"), &Value::Null)?;
+    client.post_admin("/subscriptions", &wanted)?;
+    client.post_admin(&format!("/subscriptions/{PAUSED}/pause"), &Value::Null)?;
 
     let text = "x".repeat(LENGTH);
     let mut furthest = 0;
@@ -41,13 +41,13 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     report.acknowledge(events);
     drain(&client, QUICK, patience)?;
     // Only the active subscription has counted so far.
-    report.weigh("events handled in addition to the backlog", handled(&client)?, events);
-    report.weigh("backlog", backlog(&client, PAUSED)?, events);
+    report.compare("events handled in addition to the backlog", handled(&client)?, events);
+    report.compare("backlog", backlog(&client, PAUSED)?, events);
 
-    client.order(&format!("/subscriptions/{PAUSED}/resume"), &Value::Null)?;
+    client.post_admin(&format!("/subscriptions/{PAUSED}/resume"), &Value::Null)?;
     drain(&client, PAUSED, patience)?;
-    report.weigh("events handled in total", handled(&client)?, 2 * events);
-    report.weigh("dead letters", client.count_dead_letters()?, 0);
+    report.compare("events handled in total", handled(&client)?, 2 * events);
+    report.compare("dead letters", client.count_dead_letters()?, 0);
     report.remark(&format!("the active subscription was at most {furthest} events behind"));
     node.check_health(&mut report)?;
     drop(node);

@@ -29,13 +29,13 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     client.wait_until_idle(PATIENCE)?;
     let log = client.log()?.len() as u64;
     // The first event has depth zero, and the event beyond the limit is not handled.
-    report.weigh("events of the flows", log, flows * (HOP_LIMIT + 2));
+    report.compare("events of the flows", log, flows * (HOP_LIMIT + 2));
     let handled = ["/ping", "/pong"].map(|path| client.get(path)?.as_u64().context("a number"));
     let [ping, pong] = handled;
-    report.weigh("events handled", ping? + pong?, flows * (HOP_LIMIT + 1));
+    report.compare("events handled", ping? + pong?, flows * (HOP_LIMIT + 1));
     let letters = client.admin("/dead-letters?limit=1000")?;
     let letters = letters["dead_letters"].as_array().context("the host lists its dead letters")?;
-    report.weigh("dead letters", letters.len() as u64, flows);
+    report.compare("dead letters", letters.len() as u64, flows);
     let others: Vec<&Value> = letters.iter().filter(|letter| letter["cause"] != "hop-limit").collect();
     report.check(others.is_empty(), || format!("dead letters with another cause: {others:?}"));
     pause_for(QUIET);

@@ -25,7 +25,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
             "target": { "webhook": { "url": format!("{}/s{number}", receiver.url) } },
             "rules": { "concurrency": 2 },
         });
-        client.order("/subscriptions", &wanted)?;
+        client.post_admin("/subscriptions", &wanted)?;
     }
     for first in (0..events).step_by(usize::try_from(BATCH)?) {
         let batch =
@@ -42,11 +42,11 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
             (0..events).map(|number| seen.get(&(path.clone(), format!("e{number}"))).copied().unwrap_or(0)).collect();
         // Each event is checked, so that a duplicate does not hide a missing event.
         let missing = arrivals.iter().filter(|times| **times == 0).count() as u64;
-        report.weigh(&format!("different events at {path}"), events - missing, events);
-        report.weigh(&format!("events at {path}"), arrivals.iter().sum::<u64>() + missing, events);
+        report.compare(&format!("different events at {path}"), events - missing, events);
+        report.compare(&format!("events at {path}"), arrivals.iter().sum::<u64>() + missing, events);
     }
-    report.weigh("pairs of a subscription and an event", seen.len() as u64, subscriptions * events);
-    report.weigh("dead letters", client.count_dead_letters()?, 0);
+    report.compare("pairs of a subscription and an event", seen.len() as u64, subscriptions * events);
+    report.compare("dead letters", client.count_dead_letters()?, 0);
     let log = client.log()?;
     let head = &log.first().context("the log is not empty")?["position"];
     let all = client.admin("/subscriptions")?;

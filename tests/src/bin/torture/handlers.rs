@@ -32,7 +32,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     let over = AtomicBool::new(false);
     let loud = thread::scope(|scope| {
         let bad = scope.spawn(|| {
-            let ordered = order(&target.client(), orders);
+            let ordered = publish_bad_deliveries(&target.client(), orders);
             over.store(true, Ordering::Relaxed);
             ordered
         });
@@ -46,12 +46,12 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     report.acknowledge(sent + orders);
     let ledger = client.get("/ledger")?;
     for counter in ["booked", "merged", "rewritten"] {
-        report.weigh(counter, ledger[counter].as_u64().context("a number")?, sent);
+        report.compare(counter, ledger[counter].as_u64().context("a number")?, sent);
     }
     report.check(ledger["repeated"] == 0, || format!("entries were handled again: {ledger}"));
     let hostile = client.subscription("hostile/obey")?;
-    report.weigh("dead letters of bad deliveries", hostile["dead_letters"].as_u64().context("a number")?, orders);
-    report.weigh("dead letters in total", client.count_dead_letters()?, orders);
+    report.compare("dead letters of bad deliveries", hostile["dead_letters"].as_u64().context("a number")?, orders);
+    report.compare("dead letters in total", client.count_dead_letters()?, orders);
     let floods = client.log()?.iter().filter(|logged| logged["event"]["type"] == "hostile.flood").count();
     report.check(floods == 0, || format!("{floods} events of failed invocations were published"));
     let (quiet, loud) = (p99(quiet), p99(loud));
@@ -68,7 +68,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
 }
 
 /// Triggers bad handlers, a few at a time, and waits for the dead letters.
-fn order(client: &Client, count: u64) -> anyhow::Result<()> {
+fn publish_bad_deliveries(client: &Client, count: u64) -> anyhow::Result<()> {
     for first in (0..count).step_by(usize::try_from(BATCH)?) {
         let next = count.min(first + BATCH);
         let deeds = DEEDS.iter().cycle().zip(first..next);

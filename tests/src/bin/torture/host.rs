@@ -236,7 +236,7 @@ impl Client {
     }
 
     /// Posts an empty body to the ingress. The response must be a success.
-    pub(crate) fn poke(&self, path: &str) -> anyhow::Result<Value> {
+    pub(crate) fn post_empty(&self, path: &str) -> anyhow::Result<Value> {
         let url = format!("http://{}{path}", self.target.ingress);
         read(path, &send(&self.agent, "POST", &url, &[], b"")?)
     }
@@ -258,7 +258,7 @@ impl Client {
     }
 
     /// Posts to the admin API, without a body if it is null. The response must be a success.
-    pub(crate) fn order(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+    pub(crate) fn post_admin(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let url = format!("http://{}/v1{path}", self.target.admin);
         let json = [("content-type", "application/json")];
         let text = if body.is_null() { String::new() } else { body.to_string() };

@@ -156,7 +156,7 @@ fn torture(arguments: &Arguments) -> anyhow::Result<bool> {
         .filter(|scenario| arguments.only.is_empty() || arguments.only.iter().any(|name| name == scenario.name));
     let reports: Vec<_> = chosen.map(|scenario| run(scenario, &options)).collect();
     print!("{}", report::table(&reports));
-    Ok(reports.iter().all(FaultReport::held))
+    Ok(reports.iter().all(FaultReport::passed))
 }
 
 fn run(scenario: &Scenario, options: &RunOptions) -> FaultReport {

@@ -49,8 +49,8 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     let (sent, poison) = (sum(|one| one.sent), sum(|one| one.poison));
     report.acknowledge(sent);
     let seen = client.get("/keyed")?;
-    report.weigh("entries handled", seen["handled"].as_u64().context("a number")?, sent - poison);
-    report.weigh("entries rejected", client.count_dead_letters()?, poison);
+    report.compare("entries handled", seen["handled"].as_u64().context("a number")?, sent - poison);
+    report.compare("entries rejected", client.count_dead_letters()?, poison);
     let out_of_order = seen["out_of_order"].as_u64().context("a number")?;
     report.counts.get_or_insert_default().out_of_order += out_of_order;
     report.check(out_of_order == 0, || format!("{out_of_order} entries were handled before an earlier one"));

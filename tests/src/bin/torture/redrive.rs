@@ -37,7 +37,7 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
         let delay = Duration::from_micros(rng.u64(0..longest_delay));
         answered += thread::scope(|scope| {
             // The response may come before the kill, or not at all.
-            let redrive = scope.spawn(|| client.order(&part, &Value::Null).is_ok());
+            let redrive = scope.spawn(|| client.post_admin(&part, &Value::Null).is_ok());
             pause_for(delay);
             node.kill();
             redrive.join().map(usize::from)
@@ -50,9 +50,9 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
         interrupted += usize::from(backlog > 0);
         count_rest(&node, letters, &mut report)?;
     }
-    node.target.client().order("/dead-letters/redrive?all=true", &Value::Null)?;
+    node.target.client().post_admin("/dead-letters/redrive?all=true", &Value::Null)?;
     let rest = count_rest(&node, letters, &mut report)?;
-    report.weigh("events handled", letters - rest, letters);
+    report.compare("events handled", letters - rest, letters);
     let rounds = report.rounds;
     report.remark(&format!(
         "of {rounds} redrives {} were killed before their response, {interrupted} before all events were handled",
@@ -84,6 +84,6 @@ fn count_rest(node: &HostProcess, all: u64, report: &mut FaultReport) -> anyhow:
     client.wait_until_idle(PATIENT)?;
     let dead = client.subscription(SUBSCRIPTION)?["dead_letters"].as_u64().context("a number")?;
     let handled = client.get("/poison")?.as_u64().context("a number")?;
-    report.weigh("dead letters and handled events together", dead + handled, all);
+    report.compare("dead letters and handled events together", dead + handled, all);
     Ok(dead)
 }

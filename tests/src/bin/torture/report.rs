@@ -61,7 +61,7 @@ impl FaultReport {
 
     /// Compares how often something happened with how often it should have. A lower number counts as lost, a higher one
     /// as duplicated.
-    pub(crate) fn weigh(&mut self, what: &str, done: u64, due: u64) {
+    pub(crate) fn compare(&mut self, what: &str, done: u64, due: u64) {
         let counts = self.counts.get_or_insert_default();
         counts.lost += due.saturating_sub(done);
         counts.duplicated += done.saturating_sub(due);
@@ -84,14 +84,14 @@ impl FaultReport {
     }
 
     /// Whether all checks passed.
-    pub(crate) fn held(&self) -> bool {
+    pub(crate) fn passed(&self) -> bool {
         let Counts { lost, duplicated, out_of_order, .. } = self.counts.unwrap_or_default();
         self.problems.is_empty() && lost + duplicated + out_of_order == 0
     }
 
     /// The result in a few words.
     pub(crate) fn verdict(&self) -> String {
-        if self.held() { "held".to_owned() } else { format!("failed, {} checks", self.problems.len()) }
+        if self.passed() { "held".to_owned() } else { format!("failed, {} checks", self.problems.len()) }
     }
 
     fn cells(&self) -> [String; 8] {
@@ -160,7 +160,7 @@ pub(crate) fn table(reports: &[FaultReport]) -> String {
             let _ = writeln!(text, "{}: and {} more", report.fault, report.problems.len() - SHOWN);
         }
     }
-    let failed: Vec<_> = reports.iter().filter(|report| !report.held()).map(|report| report.fault).collect();
+    let failed: Vec<_> = reports.iter().filter(|report| !report.passed()).map(|report| report.fault).collect();
     if failed.is_empty() {
         text.push_str("passed\n");
     } else {

@@ -59,10 +59,10 @@ pub(crate) fn run(options: &RunOptions) -> anyhow::Result<FaultReport> {
     report.acknowledge(accepted);
     let ledger = client.get("/ledger")?;
     for counter in ["booked", "merged", "rewritten"] {
-        report.weigh(counter, ledger[counter].as_u64().context("a number")?, accepted);
+        report.compare(counter, ledger[counter].as_u64().context("a number")?, accepted);
     }
     report.check(ledger["repeated"] == 0, || format!("entries were handled again: {ledger}"));
-    report.weigh("dead letters", client.count_dead_letters()?, 0);
+    report.compare("dead letters", client.count_dead_letters()?, 0);
     report.remark(&format!("{} requests found the plugin removed", shared.unavailable.into_inner()));
     node.check_health(&mut report)?;
     drop(node);

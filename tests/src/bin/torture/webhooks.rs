@@ -74,7 +74,7 @@ fn subscribe(client: &Client, hook: &Hook) -> anyhow::Result<()> {
         "target": { "webhook": { "url": format!("{}/", hook.receiver.url) } },
         "rules": { "max_attempts": ATTEMPTS, "initial_delay": "20ms", "max_delay": "50ms", "timeout": "300ms" },
     });
-    client.order("/subscriptions", &wanted).map(drop)
+    client.post_admin("/subscriptions", &wanted).map(drop)
 }
 
 /// Checks the result of each event.
@@ -82,7 +82,7 @@ fn check(client: &Client, hook: &Hook, events: u64, report: &mut FaultReport) ->
     let Hook { name, receiver, dies_after, arrives } = hook;
     let letters = client.admin(&format!("/dead-letters?subscription=operator/{name}&limit=1000"))?;
     let letters = letters["dead_letters"].as_array().context("the host lists its dead letters")?;
-    report.weigh(
+    report.compare(
         &format!("dead letters of {name}"),
         letters.len() as u64,
         if dies_after.is_some() { events } else { 0 },
@@ -94,9 +94,9 @@ fn check(client: &Client, hook: &Hook, events: u64, report: &mut FaultReport) ->
     let seen = receiver.seen();
     report.check(seen.keys().all(|(path, _)| path == "/"), || format!("{name} was called at another path: {seen:?}"));
     if let Some(arrives) = arrives {
-        report.weigh(&format!("events that arrived at {name}"), seen.len() as u64, events);
+        report.compare(&format!("events that arrived at {name}"), seen.len() as u64, events);
         let arrived: u64 = seen.values().sum();
-        report.weigh(&format!("arrivals at {name}"), arrived, events * arrives);
+        report.compare(&format!("arrivals at {name}"), arrived, events * arrives);
     }
     Ok(())
 }

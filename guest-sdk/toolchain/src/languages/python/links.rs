@@ -1,5 +1,5 @@
-//! Copies of the Python sources that are links. The componentizer sees only the directories that it is given, so it cannot
-//! follow a link that leads out of them.
+//! Copies of the Python sources that are links. The componentizer sees only the directories that it is given, so it
+//! cannot follow a link that leads out of them.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -59,7 +59,7 @@ CREATE TABLE sequences (
         summed: &[("sequences", "plugin, name, next")],
     },
     Migration {
-        subject: "a secret for the ids of published events, and what each plugin's events hold",
+        subject: "a secret for the ids of published events, and the size of each plugin's events",
         sql: "
 -- What ids of published events are derived from, in one row, which is made when the store is opened.
 CREATE TABLE secret (
@@ -87,7 +87,7 @@ INSERT INTO types
         summed: &[("secret", "value"), ("publishers", "plugin, bytes")],
     },
     Migration {
-        subject: "endpoints that are held back",
+        subject: "holds of endpoints",
         sql: "
 -- Endpoints that want no requests until a time, by their addresses. A subscription whose `stopped` is 2 was stopped by
 -- its endpoint, and not by an operator.

@@ -42,8 +42,8 @@ pub(in crate::bus) trait InspectionRows {
         limit: usize,
     ) -> Result<Vec<LoggedEvent>, StoreError>;
 
-    /// The rows of an event, all from one moment: a delivery that becomes a dead letter, or is redriven, is in one of the
-    /// two tables at each moment.
+    /// The rows of an event, all from one moment: a delivery that becomes a dead letter, or is redriven, is in one of
+    /// the two tables at each moment.
     fn delivery_rows(&self, position: Position) -> Result<EventDeliveryRows, StoreError>;
 
     /// The deliveries of a subscription that have rows, from a position on, in order.

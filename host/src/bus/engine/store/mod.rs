@@ -84,8 +84,8 @@ pub(in crate::bus) trait WriterConnection: Rows + Send {
     /// A number that grows with each change.
     fn changes(&self) -> u64;
 
-    /// Commits the transaction durably. If the connection breaks, it finds out whether the commit took place, however long
-    /// that takes, and calls `on_failed_attempt` with the error of each failed attempt.
+    /// Commits the transaction durably. If the connection breaks, it finds out whether the commit took place, however
+    /// long that takes, and calls `on_failed_attempt` with the error of each failed attempt.
     ///
     /// # Errors
     /// If the changes are not stored. An error of the kind [`StoreErrorKind::Unavailable`] means that the transaction
@@ -123,7 +123,7 @@ pub(in crate::bus) enum Maintenance {
     Checkpoint,
     /// Restarts the write-ahead log. Waits for readers, though not for long.
     RestartWal,
-    /// Empties the write-ahead log, as the last thing.
+    /// Empties the write-ahead log when the bus closes.
     Close,
 }
 
@@ -169,6 +169,6 @@ pub(in crate::bus) trait Readers: RowSource + Send + Sync {
     fn size_bytes(&self) -> Result<u64, StoreError>;
 }
 
-/// A state of the store that does not change. It ends when it is dropped. A store may close it if it is open for too long;
-/// then reads fail.
+/// A state of the store that does not change. It ends when it is dropped. A store may close it if it is open for too
+/// long; then reads fail.
 pub(in crate::bus) trait Snapshot: RowSource + Send {}

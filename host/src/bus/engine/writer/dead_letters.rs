@@ -85,7 +85,7 @@ impl Writer {
         let key: Option<Key> = letter.key.map(Into::into);
         // One by one, in order: a delivery that shares its key with a pending one waits for its turn, except the
         // one that parked the key.
-        let awaits_turn = !letter.parks && key.as_ref().is_some_and(|key| is_taken(&subscription, key, batch));
+        let awaits_turn = !letter.parks && key.as_ref().is_some_and(|key| is_key_busy(&subscription, key, batch));
         let row = PendingRow {
             subscription: letter.subscription,
             position: letter.position,
@@ -139,7 +139,7 @@ impl Writer {
     }
 }
 
-fn is_taken(subscription: &FeedState, key: &Key, batch: &Batch) -> bool {
+fn is_key_busy(subscription: &FeedState, key: &Key, batch: &Batch) -> bool {
     let mut redriven = batch.changes.dead_letters.redriven.iter();
     redriven.any(|(other, letter)| other.number == subscription.number && letter.key.as_ref() == Some(key))
         || subscription.window().keys.is_busy(key)

@@ -11,7 +11,7 @@ use super::Writer;
 use super::after_commit::{AfterCommit, AfterCommitContext};
 use super::batch::{ApplyError, Batch};
 use crate::bus::window::{Due, PendingDelivery};
-use crate::bus::{AttemptRecord, CommitError, DeliveryFilter, DeliveryStatus, FailedAttempt, Settlement, StoreError};
+use crate::bus::{AttemptRecord, CommitError, DeliveryFilter, FailedAttempt, SettledStatus, Settlement, StoreError};
 use crate::event::Position;
 use crate::outcome::Failure;
 use crate::retry::Verdict;
@@ -20,7 +20,7 @@ use crate::subscription::DeadLetterPolicy;
 /// Settled deliveries.
 #[derive(Default)]
 pub(super) struct Changes {
-    settled: Vec<(Arc<FeedState>, Position, DeliveryStatus)>,
+    settled: Vec<(Arc<FeedState>, Position, SettledStatus)>,
     /// The same deliveries as a set.
     settled_set: HashSet<(i64, Position)>,
     /// Subscriptions with waiting deliveries that are due now.
@@ -34,7 +34,7 @@ impl Changes {
         self.settled_set.contains(&(subscription.number, position))
     }
 
-    fn note_settled(&mut self, subscription: Arc<FeedState>, position: Position, settled: DeliveryStatus) {
+    fn note_settled(&mut self, subscription: Arc<FeedState>, position: Position, settled: SettledStatus) {
         self.settled_set.insert((subscription.number, position));
         self.settled.push((subscription, position, settled));
     }
@@ -71,7 +71,7 @@ impl Changes {
 }
 
 impl Writer {
-    pub(super) fn settle(&mut self, request: SettleRequest, batch: &mut Batch) -> Result<DeliveryStatus, ApplyError> {
+    pub(super) fn settle(&mut self, request: SettleRequest, batch: &mut Batch) -> Result<SettledStatus, ApplyError> {
         let SettleRequest { subscription, position, settlement } = request;
         let Settlement { record: AttemptRecord { verdict, digest, .. }, effects } = settlement;
         let delivery = {
@@ -94,7 +94,7 @@ impl Writer {
                 if delivery.has_row {
                     self.delete_row(subscription.number, position, batch)?;
                 }
-                DeliveryStatus::Handled
+                SettledStatus::Handled
             }
             Verdict::RetryAfter { delay, failure } => {
                 self.fail(&subscription, &delivery, failure, Some(delay), digest, batch)?
@@ -114,7 +114,7 @@ impl Writer {
         delay: Option<Duration>,
         digest: Option<Arc<str>>,
         batch: &mut Batch,
-    ) -> Result<DeliveryStatus, StoreError> {
+    ) -> Result<SettledStatus, StoreError> {
         let (number, position, attempt) = (subscription.number, delivery.logged.position, delivery.attempts + 1);
         let mut history = if delivery.has_row { self.rows.history(number, position)? } else { Vec::new() };
         history.push(FailedAttempt {
@@ -129,7 +129,7 @@ impl Writer {
                 let due = batch.now.after(delay);
                 let row = PendingRow { attempts: attempt, history: &history, ..row(number, delivery, Due::At(due)) };
                 self.rows.put_pending(&row)?;
-                Ok(DeliveryStatus::Waiting(due))
+                Ok(SettledStatus::Waiting(due))
             }
             None => {
                 let policy = subscription.window().definition.dead_letter_policy;
@@ -146,7 +146,7 @@ impl Writer {
                 let letter = self.rows.insert_dead_letter(&letter)?;
                 self.rows.delete_pending(number, position)?;
                 self.notify_of_dead_letter(letter, subscription, delivery, &history, batch)?;
-                Ok(DeliveryStatus::Dead)
+                Ok(SettledStatus::Dead)
             }
         }
     }

@@ -25,7 +25,7 @@ impl Writer {
         if !stored.is_some_and(|stored| has_other_content(&stored, duplicate)) {
             return Ok(());
         }
-        counters::differing_duplicate();
+        counters::count_differing_duplicate();
         let Event { source, id, event_type, .. } = duplicate;
         if std::mem::replace(&mut self.has_reported_duplicate, true) {
             tracing::debug!(source, id, event_type, "dropped a duplicate whose content differs from the stored event");

@@ -99,7 +99,7 @@ impl Writer {
             batch.log = log;
             batch.changes.events.truncate(appended);
             tracing::error!(source, id, "cannot publish an event, because another one has its source and id");
-            crate::bus::counters::collided();
+            crate::bus::counters::count_collision();
             return Err(CommitError::Collision { publisher: source, id }.into());
         }
         Ok(())

@@ -51,7 +51,7 @@ impl Writer {
         let selection = Selection { definition: &definition, replay_filter: filter.as_ref() };
         let events = self.count_matching(selection, cursor, until)?;
         if events == 0 {
-            return Ok(Replay { number: None, events });
+            return Ok(Replay { feed: None, events });
         }
         let replay = ReplayRange { subscription: subscription.number, until, per_second };
         let (dynamic, id) = (subscription.dynamic, subscription.id.clone());
@@ -60,7 +60,7 @@ impl Writer {
         let mut window = Window::new(definition, cursor, until, events).rate_limited(per_second);
         window.pause = pause;
         batch.changes.subscriptions.added.push(FeedState::new(number, id, dynamic, Some((replay, filter)), window));
-        Ok(Replay { number: Some(FeedId::new(number)), events })
+        Ok(Replay { feed: Some(FeedId::new(number)), events })
     }
 
     pub(super) fn stop_replays(&self, id: &SubscriptionId, batch: &mut Batch) -> Result<usize, ApplyError> {

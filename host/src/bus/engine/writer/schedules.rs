@@ -60,7 +60,7 @@ impl Writer {
                 event_type,
                 "lost an event that was due, because another one has its source and id"
             );
-            crate::bus::counters::collided();
+            crate::bus::counters::count_collision();
         }
         Ok(())
     }

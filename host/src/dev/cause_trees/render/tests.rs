@@ -32,9 +32,9 @@ fn attempt(event: &Arc<Event>, owner: &str, attempt: u32, verdict: Verdict) -> A
         ids,
     };
     let status = match verdict {
-        Verdict::Ack => DeliveryStatus::Handled,
-        Verdict::RetryAfter { .. } => DeliveryStatus::Waiting(Timestamp(0)),
-        Verdict::DeadLetter { .. } => DeliveryStatus::Dead,
+        Verdict::Ack => SettledStatus::Handled,
+        Verdict::RetryAfter { .. } => SettledStatus::Waiting(Timestamp(0)),
+        Verdict::DeadLetter { .. } => SettledStatus::Dead,
     };
     let took = Duration::from_micros(1_500);
     let failure = verdict.failure().map(format_failure);

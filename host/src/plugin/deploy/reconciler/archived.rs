@@ -22,8 +22,8 @@ pub enum ArchivedError {
 }
 
 impl ReconcilerHandle {
-    /// Reads the component of the plugin's archived generation whose digest begins with a prefix. The running generation
-    /// is archived, too.
+    /// Reads the component of the plugin's archived generation whose digest begins with a prefix. The running
+    /// generation is archived, too.
     ///
     /// # Errors
     /// If there is no such generation, or its file cannot be read.

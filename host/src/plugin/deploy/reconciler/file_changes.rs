@@ -160,7 +160,8 @@ struct Applied {
     file: PathBuf,
     former: Option<PathBuf>,
     written: Option<FileFingerprint>,
-    /// Whether the change leads to a load or to the removal of a plugin. A sidecar without a component leads to neither.
+    /// Whether the change leads to a load or to the removal of a plugin. A sidecar without a component leads to
+    /// neither.
     awaits_load: bool,
 }
 
@@ -214,8 +215,8 @@ fn write(path: &Path, bytes: &[u8]) -> Result<Option<PathBuf>, FileChangeError> 
     }
 }
 
-/// Links a file under a hidden name, which no scan reads; `None` if there is no file. The name has the digest of the new
-/// content, so that a start after a crash can tell whether the file is still the one of this change.
+/// Links a file under a hidden name, which no scan reads; `None` if there is no file. The name has the digest of the
+/// new content, so that a start after a crash can tell whether the file is still the one of this change.
 fn keep(path: &Path, new: Option<&[u8]>) -> io::Result<Option<PathBuf>> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let former = path.with_file_name(format!(".{name}{FORMER}{}", mark(new.map(Digest::of).as_ref())));

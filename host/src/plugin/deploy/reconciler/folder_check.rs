@@ -1,5 +1,5 @@
-//! Checks a plugin folder as the host would load it, but runs no handler and keeps nothing. All faults are reported, not
-//! only the first.
+//! Checks a plugin folder as the host would load it, but runs no handler and keeps nothing. All faults are reported,
+//! not only the first.
 
 use std::collections::BTreeSet;
 use std::io;

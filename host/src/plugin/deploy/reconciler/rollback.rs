@@ -63,7 +63,7 @@ impl<S: SubscriptionRegistrar + CanaryRunner> Reconciler<S> {
 
     /// Applies the rollback rules. The rules do not apply to a generation that runs because of a rollback: its failures
     /// have another cause.
-    pub(super) async fn roll_back_what_fails(&mut self) {
+    pub(super) async fn roll_back_failing_plugins(&mut self) {
         for (stem, status) in self.handle.statuses() {
             let Some((name, reason)) = self.rollback_due(&stem, &status) else { continue };
             match self.roll_back(&name, None, RollbackTrigger::Rule(&reason)).await {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::exports::{EXPORTS, calls};
 use super::imports::IMPORTS;
-use super::{Interfaces, Name, Platform, Purpose, alike, find, import_fix, offered};
+use super::{Interfaces, Name, Platform, Purpose, alternatives, find, import_fix, offered};
 use crate::plugin::manifest::labelled_imports::LabelledKind;
 
 /// The name of an import.
@@ -43,14 +43,14 @@ impl Display for ImportName {
     }
 }
 
-/// How a component fits to this host and to another platform.
+/// How a component fits this host and another platform.
 #[derive(Debug)]
 pub(crate) struct Comparison {
     pub(crate) imports: Vec<InterfaceFit>,
     pub(crate) exports: Vec<InterfaceFit>,
 }
 
-/// How an interface fits to this host and to another platform.
+/// How an interface of a component fits this host and another platform.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct InterfaceFit {
     #[serde(flatten)]
@@ -60,7 +60,7 @@ pub(crate) struct InterfaceFit {
     pub(crate) platform: Fit,
 }
 
-/// How an interface fits to a platform.
+/// How an interface of a component fits a platform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "status", rename_all = "kebab-case")]
 pub(crate) enum Fit {
@@ -141,6 +141,6 @@ fn export_fix(found: Option<&Interfaces>, platform: Platform) -> String {
 
 /// Says that a platform calls no export of a component.
 pub(crate) fn no_handler(platform: Platform) -> String {
-    let handlers = alike(EXPORTS, Purpose::Handler, platform).unwrap_or_default();
+    let handlers = alternatives(EXPORTS, Purpose::Handler, platform).unwrap_or_default();
     format!("{} does not call it; export {handlers}", platform.host())
 }

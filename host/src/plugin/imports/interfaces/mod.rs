@@ -1,5 +1,6 @@
-//! The interfaces that components import and export, and which hosts provide them. The error for missing imports,
-//! `sandbus inspect --against` and the tables in docs/component-interfaces.md have one source, which is here.
+//! The interfaces that components import and export, and which hosts provide them. This module is the only source for
+//! the error about missing imports, for `sandbus inspect --against`, and for the tables in
+//! docs/component-interfaces.md.
 
 mod comparison;
 mod exports;
@@ -43,10 +44,10 @@ impl Platform {
     }
 }
 
-/// What interfaces are for, if several of them are for the same.
+/// The purpose of interfaces. Interfaces with the same purpose can replace each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
-    /// Nothing that another interface would also be for.
+    /// A purpose that no other interface has.
     Own,
     Configuration,
     Handler,
@@ -72,12 +73,12 @@ struct Interfaces {
     wasi_0_3: Versions,
     /// What the sidecar must contain so that the interfaces have an effect.
     needs: Option<&'static str>,
-    /// What to do about a version that Sandbus does not provide, if it is not to build for another one.
+    /// What to do about a version that Sandbus does not provide. By default: build the component for another version.
     other_version: Option<&'static str>,
 }
 
-/// Versions of a package. One that ends with `x` stands for every release with the numbers before it. An empty one stands
-/// for a name without a version.
+/// Versions of a package. One that ends with `x` stands for every release with the numbers before it. An empty one
+/// stands for a name without a version.
 type Versions = &'static [&'static str];
 
 impl Interfaces {
@@ -207,7 +208,7 @@ pub(super) fn import_fix(import: &ImportName, platform: Platform) -> String {
     };
     match interfaces.versions(platform) {
         [] if is_here => interfaces.about.to_owned(),
-        [] => match alike(IMPORTS, interfaces.purpose, platform) {
+        [] => match alternatives(IMPORTS, interfaces.purpose, platform) {
             Some(others) => format!("{host} does not provide it; use {others}"),
             None => format!("{host} does not provide it; build the component without it"),
         },
@@ -218,12 +219,12 @@ pub(super) fn import_fix(import: &ImportName, platform: Platform) -> String {
     }
 }
 
-/// Interfaces for a purpose that a platform provides, if there are any.
-fn alike(table: &[Interfaces], purpose: Purpose, platform: Platform) -> Option<String> {
+/// The interfaces with a purpose that a platform provides, if there are any.
+fn alternatives(table: &[Interfaces], purpose: Purpose, platform: Platform) -> Option<String> {
     const MOST: usize = 2;
-    let alike = table.iter().filter(|other| purpose != Purpose::Own && other.purpose == purpose);
-    let alike: Vec<_> = alike.filter_map(|other| other.example(platform)).take(MOST).collect();
-    (!alike.is_empty()).then(|| alike.join(" or "))
+    let others = table.iter().filter(|other| purpose != Purpose::Own && other.purpose == purpose);
+    let names: Vec<_> = others.filter_map(|other| other.example(platform)).take(MOST).collect();
+    (!names.is_empty()).then(|| names.join(" or "))
 }
 
 /// Versions that a host offers, and what to do with them.

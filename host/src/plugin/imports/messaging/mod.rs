@@ -12,20 +12,20 @@ use wasmtime::component::{Component, ComponentExportIndex, Instance, Linker, Typ
 
 use crate::event::Event;
 use crate::plugin::bindings::sandbus::plugin::types::{Failure, Retry};
-use crate::plugin::invocation::InvocationContext;
+use crate::plugin::invocation::InstanceData;
 use crate::plugin::invocation::guest_call::{self, CallModel};
 
 /// The extension attribute for the topic of replies.
 const REPLY_TO: &str = "replyto";
 
 /// Links the synchronous interfaces for creating and sending messages.
-pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<InstanceData>) -> wasmtime::Result<()> {
     wasi::link(linker)?;
     wasmcloud::link(linker)
 }
 
 /// Links the asynchronous interfaces.
-pub(super) fn link_concurrent(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
+pub(super) fn link_concurrent(linker: &mut Linker<InstanceData>) -> wasmtime::Result<()> {
     wasmcloud_0_3::link(linker)
 }
 
@@ -77,7 +77,7 @@ impl MessageHandler {
         event: &Event,
         model: CallModel,
         instance: &Instance,
-        store: &mut Store<InvocationContext>,
+        store: &mut Store<InstanceData>,
     ) -> wasmtime::Result<Result<(), Failure>> {
         match self {
             Self::Wasi(function) => {

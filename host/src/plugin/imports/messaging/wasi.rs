@@ -6,16 +6,16 @@ use wasmtime::{AsContextMut as _, StoreContextMut};
 use super::some_bytes;
 use crate::event::{Event, is_extension_name};
 use crate::plugin::bindings::sandbus::plugin::bus;
-use crate::plugin::invocation::InvocationContext;
+use crate::plugin::invocation::InstanceData;
 
 pub(super) const VERSION: &str = "0.2.0-draft";
 
-type Context<'a> = StoreContextMut<'a, InvocationContext>;
+type Context<'a> = StoreContextMut<'a, InstanceData>;
 type HostCallResult<T, E> = wasmtime::Result<(Result<T, E>,)>;
 type Pairs = Vec<(String, String)>;
 
 /// Links the interfaces for creating and sending messages.
-pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<InstanceData>) -> wasmtime::Result<()> {
     let mut types = linker.instance(&format!("wasi:messaging/types@{VERSION}"))?;
     link_client(&mut types)?;
     link_message(&mut types)?;
@@ -119,7 +119,7 @@ fn extension_name(name: &str) -> String {
     name.to_ascii_lowercase().chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
-impl InvocationContext {
+impl InstanceData {
     fn message(&mut self, message: &Resource<Message>) -> wasmtime::Result<&mut Message> {
         Ok(self.table.get_mut(message)?)
     }
@@ -147,7 +147,7 @@ impl InvocationContext {
     }
 }
 
-fn link_client(types: &mut LinkerInstance<'_, InvocationContext>) -> wasmtime::Result<()> {
+fn link_client(types: &mut LinkerInstance<'_, InstanceData>) -> wasmtime::Result<()> {
     types.resource("client", ResourceType::host::<Client>(), |mut store, number| {
         store.data_mut().table.delete(Resource::<Client>::new_own(number))?;
         Ok(())
@@ -163,15 +163,15 @@ fn link_client(types: &mut LinkerInstance<'_, InvocationContext>) -> wasmtime::R
     })
 }
 
-fn link_message(types: &mut LinkerInstance<'_, InvocationContext>) -> wasmtime::Result<()> {
+fn link_message(types: &mut LinkerInstance<'_, InstanceData>) -> wasmtime::Result<()> {
     type This = (Resource<Message>,);
     types.resource("message", ResourceType::host::<Message>(), |mut store, number| {
         store.data_mut().take(Resource::new_own(number)).map(drop)
     })?;
     types.func_wrap("[constructor]message", |mut store: Context<'_>, (data,): (Vec<u8>,)| {
-        let invocation = store.data_mut();
-        let message = invocation.table.push(Message::default())?;
-        invocation.change(&message, |message| message.data = data)?;
+        let instance = store.data_mut();
+        let message = instance.table.push(Message::default())?;
+        instance.change(&message, |message| message.data = data)?;
         Ok((message,))
     })?;
     types.func_wrap("[method]message.topic", |mut store: Context<'_>, (this,): This| {
@@ -198,7 +198,7 @@ fn link_message(types: &mut LinkerInstance<'_, InvocationContext>) -> wasmtime::
 }
 
 /// Links the setters, which return nothing in some versions of the draft, and a result in others.
-fn link_setters(types: &mut LinkerInstance<'_, InvocationContext>) -> wasmtime::Result<()> {
+fn link_setters(types: &mut LinkerInstance<'_, InstanceData>) -> wasmtime::Result<()> {
     let mut link = |name: &str, set: fn(&mut Message, &[Val])| {
         types.func_new(name, move |mut store, _, parameters, results| {
             let [Val::Resource(message), values @ ..] = parameters else {
@@ -235,14 +235,14 @@ fn link_setters(types: &mut LinkerInstance<'_, InvocationContext>) -> wasmtime::
     })
 }
 
-fn link_producer(interface: &mut LinkerInstance<'_, InvocationContext>) -> wasmtime::Result<()> {
+fn link_producer(interface: &mut LinkerInstance<'_, InstanceData>) -> wasmtime::Result<()> {
     type Sent = (Resource<Client>, String, Resource<Message>);
     interface.func_wrap(
         "send",
         |mut store: Context<'_>, (_client, topic, message): Sent| -> HostCallResult<(), Error> {
-            let invocation = store.data_mut();
-            let message = invocation.take(message)?.into_event(topic);
-            let published = bus::Host::publish(invocation, message)?;
+            let instance = store.data_mut();
+            let message = instance.take(message)?.into_event(topic);
+            let published = bus::Host::publish(instance, message)?;
             Ok((published.map(drop).map_err(Error::from),))
         },
     )
@@ -252,15 +252,15 @@ fn link_producer(interface: &mut LinkerInstance<'_, InvocationContext>) -> wasmt
 mod tests {
     use super::super::super::bus::tests::{JSON_DATA, assert_published};
     use super::*;
-    use crate::plugin::invocation::tests::invocation;
+    use crate::plugin::invocation::tests::instance_data;
 
     #[test]
     fn messages_declared_as_json_must_be_json() {
-        let mut invocation = invocation();
+        let mut instance = instance_data();
         for (media_type, data, words) in JSON_DATA {
             let message =
                 Message { content_type: Some(media_type.to_owned()), data: data.to_vec(), ..Message::default() };
-            let published = bus::Host::publish(&mut invocation, message.into_event("a".to_owned())).unwrap();
+            let published = bus::Host::publish(&mut instance, message.into_event("a".to_owned())).unwrap();
             assert_published(published, words, &format!("{media_type} {data:?}"));
         }
     }

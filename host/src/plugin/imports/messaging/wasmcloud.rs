@@ -7,15 +7,15 @@ use super::wasi::Error;
 use super::{REPLY_TO, some_bytes};
 use crate::event::Event;
 use crate::plugin::bindings::sandbus::plugin::bus;
-use crate::plugin::invocation::InvocationContext;
+use crate::plugin::invocation::InstanceData;
 
 pub(super) const VERSION: &str = "0.2.0";
 
-type Context<'a> = StoreContextMut<'a, InvocationContext>;
+type Context<'a> = StoreContextMut<'a, InstanceData>;
 type HostCallResult<T> = wasmtime::Result<(Result<T, String>,)>;
 
 /// Links the interface for sending messages.
-pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<InstanceData>) -> wasmtime::Result<()> {
     // Only has types, which need nothing from the host.
     linker.instance(&format!("wasmcloud:messaging/types@{VERSION}"))?;
     link_consumer(&mut linker.instance(&format!("wasmcloud:messaging/consumer@{VERSION}"))?)
@@ -65,7 +65,7 @@ pub(super) fn no_reply(subject: &str) -> String {
     )
 }
 
-fn link_consumer(interface: &mut LinkerInstance<'_, InvocationContext>) -> wasmtime::Result<()> {
+fn link_consumer(interface: &mut LinkerInstance<'_, InstanceData>) -> wasmtime::Result<()> {
     type Request = (String, Vec<u8>, u32);
     interface.func_wrap("publish", |mut store: Context<'_>, (message,): (BrokerMessage,)| -> HostCallResult<()> {
         let published = bus::Host::publish(store.data_mut(), message.into_event())?;
@@ -79,11 +79,11 @@ fn link_consumer(interface: &mut LinkerInstance<'_, InvocationContext>) -> wasmt
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::invocation::tests::invocation;
+    use crate::plugin::invocation::tests::instance_data;
 
     #[test]
     fn a_message_has_no_media_type_and_may_contain_anything() {
         let message = BrokerMessage { subject: "a".to_owned(), body: b"{".to_vec(), reply_to: None };
-        assert!(bus::Host::publish(&mut invocation(), message.into_event()).unwrap().is_ok());
+        assert!(bus::Host::publish(&mut instance_data(), message.into_event()).unwrap().is_ok());
     }
 }

@@ -17,12 +17,12 @@ use super::{REPLY_TO, retry};
 use crate::event::{Event, check_type};
 use crate::plugin::bindings::sandbus::plugin::bus;
 use crate::plugin::bindings::sandbus::plugin::types::Failure;
-use crate::plugin::invocation::{InvocationContext, guest_call};
+use crate::plugin::invocation::{InstanceData, guest_call};
 
 pub(super) const VERSION: &str = "0.3.0";
 
 /// Links the interface for sending messages.
-pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<InstanceData>) -> wasmtime::Result<()> {
     // Only has types, which need nothing from the host.
     linker.instance(&format!("wasmcloud:messaging/types@{VERSION}"))?;
     link_consumer(&mut linker.instance(&format!("wasmcloud:messaging/consumer@{VERSION}"))?)
@@ -96,7 +96,7 @@ pub(super) fn deliver(
     delivered: &Event,
     function: ComponentExportIndex,
     instance: &Instance,
-    store: &mut Store<InvocationContext>,
+    store: &mut Store<InstanceData>,
 ) -> wasmtime::Result<Result<(), Failure>> {
     let handle =
         instance.get_typed_func::<(BrokerMessage,), (Result<(), HandleMessageError>,)>(&mut *store, function)?;
@@ -108,7 +108,7 @@ pub(super) fn deliver(
         body: StreamReader::new(&mut *store, data)?,
         reply_to: delivered.extensions.get(REPLY_TO).cloned(),
     };
-    let call = async |accessor: &Accessor<InvocationContext>| {
+    let call = async |accessor: &Accessor<InstanceData>| {
         let (handled,) = handle.call_concurrent(accessor, (message,)).await?;
         guest_call::tasks_ended(accessor).await;
         Ok(handled.map_err(Failure::from))
@@ -116,7 +116,7 @@ pub(super) fn deliver(
     guest_call::drive(store.data().until, store.run_concurrent(call))??
 }
 
-fn link_consumer(interface: &mut LinkerInstance<'_, InvocationContext>) -> wasmtime::Result<()> {
+fn link_consumer(interface: &mut LinkerInstance<'_, InstanceData>) -> wasmtime::Result<()> {
     type Request = (String, StreamReader<u8>, Option<u32>);
     interface.func_wrap_concurrent("publish", |accessor, (message,): (BrokerMessage,)| {
         Box::pin(async move { Ok((publish(accessor, message).await?,)) })
@@ -131,33 +131,30 @@ fn link_consumer(interface: &mut LinkerInstance<'_, InvocationContext>) -> wasmt
 }
 
 /// Reads the body of a message, and publishes the message.
-async fn publish(
-    accessor: &Accessor<InvocationContext>,
-    message: BrokerMessage,
-) -> wasmtime::Result<Result<(), Error>> {
+async fn publish(accessor: &Accessor<InstanceData>, message: BrokerMessage) -> wasmtime::Result<Result<(), Error>> {
     let BrokerMessage { subject, body, reply_to } = message;
     let collected = accessor.with(|store| collect(store, body))?;
     // The collector is dropped without a body if the message is too large.
     let Ok(body) = collected.await else { return Ok(Err(Error::MessageTooLarge)) };
     accessor.with(|mut store| {
         let mut store = store.as_context_mut();
-        let invocation = store.data_mut();
+        let instance = store.data_mut();
         // From here on, the body counts among the effects.
-        invocation.meter.account(body.len(), 0)?;
+        instance.meter.account(body.len(), 0)?;
         if check_type(&subject).is_err() {
             return Ok(Err(Error::SubjectInvalid));
         }
-        let published = bus::Host::publish(invocation, event(subject, body, reply_to))?;
+        let published = bus::Host::publish(instance, event(subject, body, reply_to))?;
         Ok(published.map(drop).map_err(Error::from))
     })
 }
 
 /// Reads a stream to its end. Returns a receiver of the bytes.
 fn collect(
-    mut store: impl AsContextMut<Data = InvocationContext>,
+    mut store: impl AsContextMut<Data = InstanceData>,
     stream: StreamReader<u8>,
 ) -> wasmtime::Result<oneshot::Receiver<Vec<u8>>> {
-    let limit = store.as_context_mut().data_mut().run()?.settings.limits.effect_bytes;
+    let limit = store.as_context_mut().data_mut().invocation()?.settings.limits.effect_bytes;
     let (sender, receiver) = oneshot::channel();
     stream.pipe(store, BodyCollector { bytes: Vec::new(), limit, sender: Some(sender) })?;
     Ok(receiver)
@@ -170,13 +167,13 @@ struct BodyCollector {
     sender: Option<oneshot::Sender<Vec<u8>>>,
 }
 
-impl StreamConsumer<InvocationContext> for BodyCollector {
+impl StreamConsumer<InstanceData> for BodyCollector {
     type Item = u8;
 
     fn poll_consume(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-        mut store: StoreContextMut<'_, InvocationContext>,
+        mut store: StoreContextMut<'_, InstanceData>,
         source: Source<'_, u8>,
         _: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {

@@ -5,7 +5,7 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, Resource};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView as _};
 
-use crate::plugin::invocation::InvocationContext;
+use crate::plugin::invocation::InstanceData;
 
 /// The longest name of a method or a scheme, in bytes.
 pub(crate) const NAME_BYTES: usize = 64;
@@ -46,12 +46,12 @@ macro_rules! replace_setters {
 }
 
 /// Replaces the setters of requests of WASI 0.2.
-pub(super) fn link_0_2(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
+pub(super) fn link_0_2(linker: &mut Linker<InstanceData>) -> wasmtime::Result<()> {
     replace_setters!(linker, "wasi:http/types@0.2.12", p2, HostOutgoingRequest, OutgoingRequest, "outgoing-request")
 }
 
 /// Replaces the setters of requests of WASI 0.3.
-pub(super) fn link_0_3(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
+pub(super) fn link_0_3(linker: &mut Linker<InstanceData>) -> wasmtime::Result<()> {
     replace_setters!(linker, "wasi:http/types@0.3.0", p3, HostRequest, Request, "request")
 }
 
@@ -61,7 +61,7 @@ fn is_short<const BYTES: usize>(text: &Option<String>) -> bool {
 
 /// The setters of a resource for requests.
 struct Setters<'a, 'b> {
-    types: &'a mut LinkerInstance<'b, InvocationContext>,
+    types: &'a mut LinkerInstance<'b, InstanceData>,
     resource: &'static str,
 }
 
@@ -75,7 +75,7 @@ impl Setters<'_, '_> {
     ) -> wasmtime::Result<()> {
         self.types.func_wrap(
             &format!("[method]{}.{setter}", self.resource),
-            move |mut store: StoreContextMut<'_, InvocationContext>, (request, value): (Resource<R>, T)| {
+            move |mut store: StoreContextMut<'_, InstanceData>, (request, value): (Resource<R>, T)| {
                 let result = if fits(&value) { set(&mut store.data_mut().http(), request, value)? } else { Err(()) };
                 Ok((result,))
             },

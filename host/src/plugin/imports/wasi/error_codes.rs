@@ -1,5 +1,5 @@
-//! Bounds the error codes that a guest sends through futures of `wasi:http`. The host keeps such a code until its receiver
-//! takes it, and its text does not count as the instance's memory.
+//! Bounds the error codes that a guest sends through futures of `wasi:http`. The host keeps such a code until its
+//! receiver takes it, and its text does not count as the instance's memory.
 
 use std::fmt::{self, Write as _};
 use std::pin::Pin;
@@ -15,12 +15,12 @@ use wasmtime_wasi_http::p3::bindings::http::types::{
 use wasmtime_wasi_http::p3::{Request, Response};
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView as _};
 
-use crate::plugin::invocation::InvocationContext;
+use crate::plugin::invocation::InstanceData;
 
 /// The longest description of an error code. Longer codes lose their text.
 const CODE_BYTES: usize = 1_024;
 
-type Store<'a> = StoreContextMut<'a, InvocationContext>;
+type Store<'a> = StoreContextMut<'a, InstanceData>;
 /// The trailers of a body that a guest sends.
 type Trailers = Result<Option<Resource<Fields>>, ErrorCode>;
 /// The result that a guest reports for a body that it has received.
@@ -29,7 +29,7 @@ type Received = Result<(), ErrorCode>;
 type Body = (StreamReader<u8>, FutureReader<Trailers>);
 
 /// Replaces the functions of `wasi:http/types` that take such a future.
-pub(super) fn link(linker: &mut Linker<InvocationContext>) -> Result<()> {
+pub(super) fn link(linker: &mut Linker<InstanceData>) -> Result<()> {
     type NewRequest =
         (Resource<Fields>, Option<StreamReader<u8>>, FutureReader<Trailers>, Option<Resource<RequestOptions>>);
     type NewResponse = (Resource<Fields>, Option<StreamReader<u8>>, FutureReader<Trailers>);
@@ -62,14 +62,14 @@ pub(super) fn link(linker: &mut Linker<InvocationContext>) -> Result<()> {
     Ok(())
 }
 
-fn access(store: Store<'_>) -> Access<'_, InvocationContext, WasiHttp> {
-    Access::<_, WasiHttp>::new(store, |invocation| invocation.http())
+fn access(store: Store<'_>) -> Access<'_, InstanceData, WasiHttp> {
+    Access::<_, WasiHttp>::new(store, |instance| instance.http())
 }
 
 /// A future with the result of another one, whose error code is bounded. If the other one ends without a result, the
 /// future has the default.
 fn bounded<T>(
-    mut store: impl AsContextMut<Data = InvocationContext>,
+    mut store: impl AsContextMut<Data = InstanceData>,
     future: FutureReader<Result<T, ErrorCode>>,
     default: Result<T, ErrorCode>,
 ) -> Result<FutureReader<Result<T, ErrorCode>>>

@@ -21,20 +21,21 @@ use wasmtime_wasi_http::p2::bindings::http::types::{IncomingRequest, ResponseOut
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, WasiBody, WasiHttpCtxView, WasiHttpView};
 
-use crate::plugin::invocation::InvocationContext;
+use crate::plugin::invocation::InstanceData;
 use crate::plugin::invocation::wasi_state::HttpState;
 use crate::span_context::SpanContext;
 
 /// The longest error of a component that is shown.
 const ERROR_CHARACTERS: usize = 200;
 
-impl WasiHttpView for InvocationContext {
+impl WasiHttpView for InstanceData {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         self.wasi();
-        let Self { wasi, table, run, .. } = self;
+        let Self { wasi, table, invocation, .. } = self;
         let HttpState { context, outbound, has_effects } = &mut wasi.as_mut().expect("it has just been made").http;
-        has_effects.store(run.as_ref().is_some_and(|run| run.buffer.has_effects()), Ordering::Relaxed);
-        outbound.begin(run.as_ref());
+        has_effects
+            .store(invocation.as_ref().is_some_and(|invocation| invocation.buffer.has_effects()), Ordering::Relaxed);
+        outbound.begin(invocation.as_ref());
         WasiHttpCtxView { ctx: context, table, hooks: outbound }
     }
 }
@@ -79,8 +80,8 @@ impl ExchangeOutcome {
         self.status.load(Ordering::Relaxed) >= 500
     }
 
-    /// Whether the client's body ended early, or was too large. Only WASI 0.3 needs to know: a guest may take such a body
-    /// for a complete one, because its stream ends like any other.
+    /// Whether the client's body ended early, or was too large. Only WASI 0.3 needs to know: a guest may take such a
+    /// body for a complete one, because its stream ends like any other.
     pub(crate) fn has_broken_off(&self) -> bool {
         self.has_broken_off.load(Ordering::Relaxed)
     }
@@ -95,7 +96,7 @@ pub struct ResponseHead {
     pub has_effects: bool,
 }
 
-impl InvocationContext {
+impl InstanceData {
     /// Creates the resources for calling a handler of WASI 0.2.
     pub(crate) fn exchange(
         &mut self,
@@ -168,11 +169,11 @@ impl Answer {
         drop(self.sender.send(ResponseHead { response, has_effects }));
     }
 
-    /// Sends the head of the response that a handler of WASI 0.3 has returned. Returns a receiver that completes when the
-    /// host has read the whole body, or needs no more of it.
+    /// Sends the head of the response that a handler of WASI 0.3 has returned. Returns a receiver that completes when
+    /// the host has read the whole body, or needs no more of it.
     pub(crate) fn send_returned(
         self,
-        mut store: impl AsContextMut<Data = InvocationContext>,
+        mut store: impl AsContextMut<Data = InstanceData>,
         returned: Result<Resource<wasmtime_wasi_http::p3::Response>, ErrorCode>,
     ) -> wasmtime::Result<oneshot::Receiver<Infallible>> {
         let mut store = store.as_context_mut();
@@ -192,7 +193,7 @@ impl Answer {
             }
             Err(code) => Err(code),
         };
-        let has_effects = store.data().run.as_ref().is_some_and(|run| run.buffer.has_effects());
+        let has_effects = store.data().invocation.as_ref().is_some_and(|invocation| invocation.buffer.has_effects());
         self.send(response, has_effects);
         Ok(completed)
     }

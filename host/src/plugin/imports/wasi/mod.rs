@@ -1,6 +1,6 @@
-//! All of WASI 0.2 and 0.3, for components that were not built specifically for Sandbus, and for language runtimes. Clocks
-//! and random numbers work. There are no files, sockets, variables or arguments. Output becomes log lines, and HTTP
-//! requests may go to granted hosts.
+//! All of WASI 0.2 and 0.3, for components that were not built specifically for Sandbus, and for language runtimes.
+//! Clocks and random numbers work. There are no files, sockets, variables or arguments. Output becomes log lines, and
+//! HTTP requests may go to granted hosts.
 
 mod bounds;
 mod error_codes;
@@ -15,9 +15,9 @@ pub(crate) use self::http::ExchangeOutcome;
 pub use self::http::{Exchange, ResponseHead};
 pub(crate) use self::wait::wait;
 use super::Link;
-use crate::plugin::invocation::InvocationContext;
+use crate::plugin::invocation::InstanceData;
 
-impl WasiView for InvocationContext {
+impl WasiView for InstanceData {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         self.wasi();
         let Self { wasi, table, .. } = self;
@@ -27,7 +27,7 @@ impl WasiView for InvocationContext {
 }
 
 /// Links all interfaces of WASI 0.2 for synchronous calls. Imports that wait end at the invocation's deadline.
-pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<InstanceData>) -> wasmtime::Result<()> {
     p2::add_to_linker_sync(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_sync(linker)?;
     replace(linker, &[wait::link, wait::link_errors, bounds::link_0_2])
@@ -35,7 +35,7 @@ pub(super) fn link(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<(
 
 /// Links all interfaces of WASI 0.2 and 0.3 for concurrent calls. Only the task that calls an import waits for it. The
 /// deadline ends the whole call.
-pub(super) fn link_concurrent(linker: &mut Linker<InvocationContext>) -> wasmtime::Result<()> {
+pub(super) fn link_concurrent(linker: &mut Linker<InstanceData>) -> wasmtime::Result<()> {
     p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     p3::add_to_linker(linker)?;
@@ -48,7 +48,7 @@ pub(super) fn link_concurrent(linker: &mut Linker<InvocationContext>) -> wasmtim
 }
 
 /// Replaces functions of wasmtime by the host's own.
-fn replace(linker: &mut Linker<InvocationContext>, functions: &[Link]) -> wasmtime::Result<()> {
+fn replace(linker: &mut Linker<InstanceData>, functions: &[Link]) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     functions.iter().try_for_each(|link| link(linker))?;
     linker.allow_shadowing(false);

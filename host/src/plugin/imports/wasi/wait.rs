@@ -13,31 +13,31 @@ use wasmtime_wasi::p2::bindings::sync::io::{poll, streams};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, StreamError, StreamResult};
 use wasmtime_wasi::runtime::in_tokio;
 
-use crate::plugin::invocation::InvocationContext;
+use crate::plugin::invocation::InstanceData;
 
 /// The interface of errors, by the name under which wasmtime links it.
 const ERROR: &str = "wasi:io/error@0.2.12";
 
 /// Replaces `wasi:io/poll` and `wasi:io/streams`, which would wait without a limit.
-pub(super) fn link(linker: &mut Linker<InvocationContext>) -> Result<()> {
+pub(super) fn link(linker: &mut Linker<InstanceData>) -> Result<()> {
     poll::add_to_linker::<_, DeadlineView>(linker, waiting)?;
     streams::add_to_linker::<_, DeadlineView>(linker, waiting)?;
     Ok(())
 }
 
 /// Replaces the text of an error, because a guest must not see the host's backtrace.
-pub(super) fn link_errors(linker: &mut Linker<InvocationContext>) -> Result<()> {
+pub(super) fn link_errors(linker: &mut Linker<InstanceData>) -> Result<()> {
     linker.instance(ERROR)?.func_wrap(
         "[method]error.to-debug-string",
-        |store: StoreContextMut<'_, InvocationContext>, (error,): (Resource<IoError>,)| {
+        |store: StoreContextMut<'_, InstanceData>, (error,): (Resource<IoError>,)| {
             Ok((format!("{:#}", store.data().table.get(&error)?),))
         },
     )?;
     Ok(())
 }
 
-fn waiting(invocation: &mut InvocationContext) -> DeadlineView<'_> {
-    DeadlineView { table: &mut invocation.table, until: invocation.until }
+fn waiting(instance: &mut InstanceData) -> DeadlineView<'_> {
+    DeadlineView { table: &mut instance.table, until: instance.until }
 }
 
 struct DeadlineView<'a> {

@@ -16,7 +16,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 use super::{BODY_CHUNK_BYTES, FIELDS_BYTES};
 use crate::outbound::{self, Fault, Outbound, SendError};
 use crate::plugin::bindings::wasi::logging::logging::Level;
-use crate::plugin::invocation::Run;
+use crate::plugin::invocation::Invocation;
 use crate::plugin::invocation::log::InvocationLog;
 use crate::plugin::invocation::response_recorder::ResponseRecording;
 use crate::plugin::manifest::settings::Settings;
@@ -34,7 +34,7 @@ pub(crate) struct Outgoing {
     context: Option<RequestContext>,
 }
 
-/// The data of the current run that sending a request needs.
+/// The data of the current invocation that sending a request needs.
 #[derive(Clone)]
 struct RequestContext {
     log: Arc<InvocationLog>,
@@ -45,13 +45,13 @@ struct RequestContext {
 }
 
 impl Outgoing {
-    /// Starts a call: requests from now on belong to this run.
-    pub(crate) fn begin(&mut self, run: Option<&Run>) {
-        self.context = run.map(|run| RequestContext {
-            log: Arc::clone(&run.log),
-            settings: Arc::clone(&run.settings),
-            outbound: run.environment.outbound.clone(),
-            connections: Arc::clone(&run.connections),
+    /// Starts a call: requests from now on belong to this invocation.
+    pub(crate) fn begin(&mut self, invocation: Option<&Invocation>) {
+        self.context = invocation.map(|invocation| RequestContext {
+            log: Arc::clone(&invocation.log),
+            settings: Arc::clone(&invocation.settings),
+            outbound: invocation.environment.outbound.clone(),
+            connections: Arc::clone(&invocation.connections),
         });
     }
 }
