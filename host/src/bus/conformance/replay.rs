@@ -32,7 +32,7 @@ pub(super) async fn history_is_delivered_in_addition_to_live_events(fixture: &dy
     harness.clock().advance(Duration::from_secs(10));
     let nothing =
         harness.bus().replay(id("s"), ReplayScope::from_start(Start::Time(harness.clock().now()))).await.unwrap();
-    assert_eq!((nothing.number, nothing.events), (None, 0));
+    assert_eq!((nothing.feed, nothing.events), (None, 0));
 }
 
 pub(super) async fn a_replay_continues_after_a_crash_and_ends(fixture: &dyn BusFixture) {
