@@ -113,7 +113,7 @@ fn lock_data(data: &Path, store: Option<&Path>) -> anyhow::Result<Option<Locked>
     })
 }
 
-/// Opens the bus. A standby tells clients that another host is active until it takes over. None if `stop` is cancelled
+/// Opens the bus. Until a standby takes over, it tells clients that another host is active. None if `stop` is cancelled
 /// during the wait.
 async fn open_bus(
     config: &Config,
@@ -561,12 +561,12 @@ impl Host {
                 exporter.finish(MIN_EXPORT_TIME).await;
             }
             let url = config.load().bus.url.clone();
-            let place = match url.directory(&store) {
-                Some(_) => format!("{}: check the disk", store.display()),
-                None => format!("{url}: check the database"),
+            let (place, to_check) = match url.directory(&store) {
+                Some(_) => (store.display().to_string(), "disk"),
+                None => (url.to_string(), "database"),
             };
             return Err(anyhow!(
-                "{reason}; the host has stopped acknowledging. All acknowledged events are in {place}, and start the host again"
+                "{reason}; the host has stopped acknowledging. All acknowledged events are in {place}; check the {to_check}, and start the host again"
             ));
         }
         let grace_period = config.load().shutdown_grace_period;

@@ -28,7 +28,8 @@ pub trait ClaimHandle: Debug + Send + Sync {
     /// See [`Claim::settle`].
     fn settle(&mut self, settlement: Settlement) -> BoxFuture<'_, Result<SettledStatus, CommitError>>;
 
-    /// Submits a settlement without waiting for its commit. An engine without a commit queue uses [`settle_in_task`].
+    /// Submits a settlement without waiting for its commit. An engine without a commit queue can use
+    /// [`settle_in_task`].
     fn settle_then(self: Box<Self>, settlement: Settlement, then: OnHandleSettled);
 
     /// See [`Claim::lost`].
@@ -36,7 +37,7 @@ pub trait ClaimHandle: Debug + Send + Sync {
 }
 
 /// Settles a claim in a task and then calls `then`: an implementation of [`ClaimHandle::settle_then`] for engines
-/// whose commits are asynchronous.
+/// without a commit queue.
 pub fn settle_in_task(
     runtime: &Handle,
     mut handle: Box<dyn ClaimHandle>,

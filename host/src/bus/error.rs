@@ -305,11 +305,11 @@ impl CommitError {
     /// How long to wait before the same change may succeed. None if waiting does not help.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        /// An operator makes space on a disk, or retention deletes events.
-        const FULL: Duration = Duration::from_secs(1);
+        /// An operator must make space on the disk, or the host must start again. Neither is instantaneous.
+        const RECOVERY: Duration = Duration::from_secs(1);
         match self {
             Self::Unavailable { retry_after, .. } => Some(*retry_after),
-            Self::DiskFull | Self::InDoubt => Some(FULL),
+            Self::DiskFull | Self::InDoubt => Some(RECOVERY),
             _ => None,
         }
     }

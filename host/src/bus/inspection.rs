@@ -24,7 +24,7 @@ pub struct DeliveryReport {
     pub logged: LoggedEvent,
     /// Where the delivery stands.
     pub state: DeliveryState,
-    /// When an operator redrove the dead letter that the delivery was, if it is pending again.
+    /// If the delivery is pending and was a dead letter before: when an operator redrove it.
     pub redriven_at: Option<Timestamp>,
     /// Whether an operator has edited its data, if it is pending.
     pub edited: bool,

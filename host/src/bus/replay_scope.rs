@@ -7,12 +7,13 @@ use crate::clock::Timestamp;
 use crate::event::Position;
 use crate::subscription::Start;
 
-/// The events that a replay delivers, and how fast: those of a part of the log that the subscription selects.
+/// What a replay delivers, and how fast: from a part of the log, the events that the subscription selects and the
+/// filter matches.
 #[derive(Clone, Debug, Default)]
 pub struct ReplayScope {
     /// Where it starts.
     pub start: Start,
-    /// Where it ends. Without an end, and at the latest, it ends at the subscription's cursor.
+    /// Where it ends. Without an end, or with one after the subscription's cursor, it ends at the cursor.
     pub end: Option<ReplayEnd>,
     /// Selects events. The replay delivers only those that match.
     pub filter: EventFilter,
@@ -23,7 +24,7 @@ pub struct ReplayScope {
 /// Where a replay ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplayEnd {
-    /// With the event at a position, or the one before it.
+    /// With the event at a position. If there is none, with the last event before it.
     Position(Position),
     /// Before the first event stored at or after a time.
     Time(Timestamp),

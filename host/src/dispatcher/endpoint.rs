@@ -1,8 +1,8 @@
 //! Limits how many requests an endpoint receives at a time, and how often.
 //!
 //! A new endpoint gets one request at a time. Each completed request allows one more concurrent request, and overload
-//! resets the number to one. So few requests are in flight when an endpoint becomes overloaded, and an endpoint that
-//! recovers is not flooded.
+//! resets the number to one. This way, an endpoint that becomes overloaded has only a few requests in flight, and an
+//! endpoint that recovers is not flooded.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;

@@ -21,7 +21,7 @@ use crate::files;
 use crate::problem::Problem;
 use crate::server::{self, HttpLimits, Listener, Tls, TlsConfig};
 
-/// How long a probe listener waits for its requests when the host ends.
+/// How long the probe listener waits for its running requests when the host ends.
 const PROBE_GRACE_PERIOD: Duration = Duration::from_secs(2);
 /// How long a client of the probe listener may send nothing. The time is short, because the listener has few
 /// connections.

@@ -1,5 +1,5 @@
-//! The producers that may publish at `POST /events`. By default nobody may publish there. Subscriptions select events
-//! by type and not by publisher, so any client could impersonate another one.
+//! The producers that may publish at `POST /events`. By default, nobody may publish there: subscriptions select events
+//! by type and not by publisher, so any client that may publish could impersonate another one.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

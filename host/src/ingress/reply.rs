@@ -169,7 +169,7 @@ mod tests {
         }
     }
 
-    /// The values of a header, comma-separated.
+    /// The values of a header, separated by `|`.
     fn all(response: &Response, name: &str) -> String {
         let values = response.headers().get_all(name).iter().map(|value| value.to_str().unwrap());
         values.collect::<Vec<_>>().join(" | ")

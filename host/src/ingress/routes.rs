@@ -121,7 +121,7 @@ async fn respond(
                 return Err(failure_problem(&generation, &request.route, record.id(), &failure));
             }
         };
-        // A response that cannot be sent must not be committed.
+        // If the response cannot be sent, the effects must not be committed.
         let mut response = to_http(&generation.name, response)?;
         let reply_to = reply_to.filter(|_| response.status().is_success());
         // The wait starts before the commit, because the reply may come right after it.

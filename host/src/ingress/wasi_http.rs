@@ -4,8 +4,8 @@
 //! A complete response implies durable effects. If the handler has effects when it starts to respond, the response is
 //! held until they are committed. Without effects the response streams at once, and its last part is held until the
 //! handler has ended and its later effects are committed. If the handler or that commit fails, the connection is cut,
-//! since the status has been sent. Some clients cannot detect the end of a response: it has no body, or it ends with
-//! the connection. The host sends such a response only after the commit.
+//! since the status has been sent. A client cannot tell whether a response is complete if the response has no body, or
+//! if its body ends with the connection. The host sends such a response only after the commit.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -362,8 +362,8 @@ fn unsized_empty_body() -> Body {
     Body::new(Unknown)
 }
 
-/// A body whose last part waits for the handler to succeed. If the handler fails, the body breaks off: its remaining
-/// parts may come from another source, which may never end.
+/// A body whose last part waits for the handler to succeed. If the handler fails, the body breaks off. The host does
+/// not wait for the rest, because a handler can pass on the body of another service, which may never end.
 struct CommitGatedBody {
     inner: Body,
     /// The number of bytes missing from the declared length.
@@ -385,7 +385,7 @@ enum CommitStatus {
 
 impl CommitStatus {
     /// How many parts that are ready are still sent after a failure, so that the client gets what the handler wrote.
-    /// The number is limited, because another source of the body may always have a part ready.
+    /// The number is limited, because a body that comes from another service may always have a part ready.
     const PARTS_AFTER_FAILURE: u8 = 16;
 
     /// Takes the result of the commit if it is there.

@@ -41,9 +41,10 @@
 //! | state that a handler has read is unchanged | the engine, at the commit: [`CommitError::Conflict`] |
 //!
 //! # Several hosts on one store
-//! All of the above holds. In addition, a claim can be lost while its handler runs, because the host was disconnected
-//! and another one took over ([`Claim::lost`](super::Claim::lost)). Plugins, drained plugins, pauses and definitions
-//! are shared by all hosts.
+//! No engine in this repository lets several hosts work at the same time: on PostgreSQL, one host is active, and others
+//! stand by. An engine that does must keep all of the above. In addition, a claim can be lost while its handler runs,
+//! because the host was disconnected and another one took over ([`Claim::lost`](super::Claim::lost)). Plugins, drained
+//! plugins, pauses and definitions are shared by all hosts.
 //!
 //! [`CommitError::Conflict`]: super::CommitError::Conflict
 //! [`CommitError::InDoubt`]: super::CommitError::InDoubt

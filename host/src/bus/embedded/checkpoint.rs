@@ -29,7 +29,7 @@ const MAX_PASSES: usize = 8;
 /// The size of the write-ahead log at which it is restarted even if handlers read in it. While one reads, no part of it
 /// can be reused.
 const WAL_LIMIT_PAGES: i64 = 32_768;
-/// How long these readers have to finish before their snapshots are closed.
+/// How long handlers that read in the write-ahead log have to finish before their snapshots are closed.
 const READERS_TIME: Duration = Duration::from_secs(1);
 /// The time between two attempts to restart the write-ahead log. It doubles after each one while the write-ahead log
 /// stays large, since another reader may be slow.

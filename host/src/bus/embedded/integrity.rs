@@ -48,8 +48,8 @@ fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
 /// Finds what is wrong with a write-ahead log, given the index that the previous process wrote.
 ///
 /// A power failure may leave a torn last transaction, which was never acknowledged. Each transaction is synced before
-/// the next one begins, so a frame that the ends of two transactions follow was durable; if it is invalid now, the disk
-/// has damaged it. The index is written after the sync, so it gives a lower bound of the number of durable frames.
+/// the next one begins. So if two transactions end after a frame, the frame was durable, and if it is invalid now, the
+/// disk has damaged it. The index is written after the sync, so it gives a lower bound of the number of durable frames.
 fn find_damage(wal: &[u8], index: &[u8]) -> Option<String> {
     let durable = durable_frames(index);
     let Some(header) = Header::read(wal) else {

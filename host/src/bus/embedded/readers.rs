@@ -43,7 +43,7 @@ type Slot = Mutex<Option<Connection>>;
 
 /// How long a snapshot waits to begin.
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long young snapshots have to end once no other one may begin.
+/// How long the young snapshots have to end. Those began while the older ones had time to end.
 const YOUNG_TIME: Duration = Duration::from_millis(100);
 
 impl SqliteReaders {
@@ -98,8 +98,9 @@ impl SqliteReaders {
         true
     }
 
-    /// Lets no snapshot begin until the returned value is dropped. Open snapshots have some time to end, while others
-    /// still begin. After that they are ended, and their next read fails. Blocks.
+    /// Lets no snapshot begin until the returned value is dropped. Open snapshots first have some time to end, while
+    /// others still begin. After that, no other one begins, and those that are open a moment later are ended; their
+    /// next read fails. Blocks.
     pub(super) fn pause_snapshots(self: &Arc<Self>, time: Duration) -> SnapshotPause {
         let snapshots = self.snapshots();
         let first_young = snapshots.next;

@@ -53,16 +53,16 @@ pub(super) fn deliveries_of(
             }
             (None, Some(row), _) => Some((inspector.state_of_row(one, row)?, DeliveryFlags::of(one, &row.delivery))),
             (None, None, Some(letter)) => {
-                Some((DeliveryState::DeadLetter { number: letter.number }, DeliveryFlags::replay(false)))
+                Some((DeliveryState::DeadLetter { number: letter.number }, DeliveryFlags::only_replayed(false)))
             }
             (None, None, None) => {
-                let flags = DeliveryFlags::replay(one.replay.is_some());
+                let flags = DeliveryFlags::only_replayed(one.replay.is_some());
                 inspector.state_without_row(one, &view, &logged)?.map(|state| (state, flags))
             }
         };
         reports.extend(found.map(|(state, flags)| inspector.report(one, &logged, state, flags)));
         let letters = replayed.into_iter().map(|letter| DeliveryState::DeadLetter { number: letter.number });
-        reports.extend(letters.map(|state| inspector.report(one, &logged, state, DeliveryFlags::replay(true))));
+        reports.extend(letters.map(|state| inspector.report(one, &logged, state, DeliveryFlags::only_replayed(true))));
     }
     Ok(reports)
 }
@@ -101,8 +101,8 @@ struct DeliveryFlags {
 }
 
 impl DeliveryFlags {
-    /// A delivery that is not pending, or is only in the log.
-    fn replay(replayed: bool) -> Self {
+    /// The flags of a delivery that is not pending, or is only in the log. Only `replayed` can be set.
+    fn only_replayed(replayed: bool) -> Self {
         Self { replayed, redriven_at: None, edited: false }
     }
 
@@ -385,7 +385,7 @@ impl Inspector<'_> {
             }
             PendingLocation::Row(row) => (self.state_of_row(feed, &row)?, DeliveryFlags::of(feed, &row.delivery)),
             PendingLocation::Log { ahead } => {
-                (DeliveryState::NotReached { ahead }, DeliveryFlags::replay(feed.replay.is_some()))
+                (DeliveryState::NotReached { ahead }, DeliveryFlags::only_replayed(feed.replay.is_some()))
             }
         };
         Ok(kind.is_none_or(|kind| state.kind() == kind).then(|| self.report(feed, logged, state, flags)))

@@ -20,8 +20,8 @@ pub(super) struct StateChangeLog(Mutex<ChangeMarks>);
 struct ChangeMarks {
     /// The head of the log when the host started.
     start: Position,
-    /// The marks, in order. Each has a version, and an upper bound of the log's head when this version and the later
-    /// ones, up to the next mark, were written.
+    /// The marks, in order. Each has a version and a position. The mark applies to this version and to the later ones
+    /// before the next mark: the position is an upper bound of the log's head when they were written.
     marks: Vec<(Version, Position)>,
     plugins: HashMap<String, LastChange>,
 }

@@ -108,9 +108,9 @@ async fn the_rest_of_a_publish_stays_behind_earlier_changes() {
 #[tokio::test]
 async fn a_change_that_commits_alone_shares_no_group() {
     let name = |change: TestChange| match change {
-        TestChange::Alone => 'p',
-        TestChange::Publish(_) | TestChange::Rest => 'm',
-        TestChange::Interactive => 'f',
+        TestChange::Alone => 'a',
+        TestChange::Publish(_) | TestChange::Rest => 'b',
+        TestChange::Interactive => 'i',
     };
     let (queue, mut receiver) = new();
     for change in [
@@ -135,7 +135,7 @@ async fn a_change_that_commits_alone_shares_no_group() {
         assert!(receiver.is_empty());
         groups
     });
-    assert_eq!(groups.await, ["ff", "mmm", "p", "p", "f", "p"], "bulk commands keep their share");
+    assert_eq!(groups.await, ["ii", "bbb", "a", "a", "i", "a"], "bulk changes keep their share");
 }
 
 #[tokio::test]

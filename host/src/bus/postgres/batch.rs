@@ -1,4 +1,4 @@
-//! The changes of a transaction that are sent together: those that each delivery makes.
+//! The changes of a transaction that are sent together: the frequent ones, which almost every delivery makes.
 //!
 //! Each kind of change is one statement, with an array for each column. The statements do not depend on each other.
 //! Within the transaction, reads look here first.
@@ -215,7 +215,7 @@ impl WriteBatch {
         self.log = Some(log);
     }
 
-    /// Forgets that events are in the log, which were deleted again.
+    /// Notes that events are no longer in the log, because the transaction has deleted them.
     pub(super) fn forget_logged(&mut self, identities: &HashSet<EventIdentity>) {
         for identity in identities {
             self.cache.logged.insert(identity.clone(), false);

@@ -49,8 +49,8 @@ impl Display for LeaseHolder {
 }
 
 impl Lease {
-    /// Takes the lease for the host with an identity. A former run of this host has ended; another host that has
-    /// stopped without ending its lease keeps it until it expires.
+    /// Takes the lease for the host with an identity. The lease of an earlier run of this host is taken over at once,
+    /// because that run has ended. The lease of another host that has died must expire first.
     ///
     /// # Errors
     /// If another host has the lease and is alive, unless this is a standby. If the wait is cancelled, or the store cannot
@@ -93,8 +93,8 @@ impl Lease {
     }
 
     fn take_in_transaction(connection: &PgConnection, identity: &str) -> Result<Result<Self, LeaseHolder>, StoreError> {
-        // One host at a time looks, so that two do not take the lease together.
-        // A host that hangs in a transaction holds it up for some seconds.
+        // One host at a time looks, so that two do not take the lease together. A host that hangs in a transaction
+        // delays this lock by some seconds.
         connection.run("SET LOCAL lock_timeout TO '15s'; LOCK TABLE hosts IN SHARE ROW EXCLUSIVE MODE")?;
         if let Some(holder) = Self::holder_except(connection, Some(identity))? {
             return Ok(Err(holder));

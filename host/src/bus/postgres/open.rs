@@ -27,7 +27,7 @@ const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 /// Opens the bus on a database. Must be called in a tokio runtime. Blocks.
 ///
 /// # Errors
-/// If the database cannot be reached or used, or another host uses the schema and `wait` ends before that host.
+/// If the database cannot be reached or used, or if `wait` ends while another host still has the lease.
 pub(in crate::bus) fn open(
     url: &PostgresUrl,
     data: &Path,

@@ -16,7 +16,7 @@ use crate::bus::engine::store::{Readers, RowSource, Rows, Snapshot};
 const SNAPSHOTS: usize = 32;
 /// The maximum number of other reads at a time.
 const READS: usize = 8;
-/// How long a read waits for one.
+/// How long a snapshot or another read waits for a connection.
 const WAIT: Duration = Duration::from_secs(5);
 
 /// The connections for reading. Snapshots and other reads have separate limits, so that handlers never keep the host

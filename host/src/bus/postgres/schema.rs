@@ -109,8 +109,8 @@ CREATE TABLE schedules (
 );
 CREATE INDEX schedules_by_next ON schedules (next);
 
--- Subscriptions, and replays of them, which have the columns that begin so. Every event that one selects, up to its
--- cursor, has been handled, or has a row in `pending` or in `dead_letters`.
+-- Subscriptions, and replays of them; only replays have values in the columns `replay_*`. Every event that one selects,
+-- up to its cursor, has been handled, or has a row in `pending` or in `dead_letters`.
 CREATE TABLE subscriptions (
     number        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     owner         text COLLATE "C" NOT NULL,
@@ -202,7 +202,7 @@ CREATE TABLE sequences (
     PRIMARY KEY (plugin, name)
 );
 
--- The size of each plugin's events in the log.
+-- The size of the events in the log that count against each holder: a plugin, or a producer.
 CREATE TABLE publishers (
     plugin text COLLATE "C" PRIMARY KEY,
     bytes  bigint NOT NULL

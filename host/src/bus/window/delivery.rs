@@ -23,7 +23,7 @@ pub(crate) struct PendingDelivery {
     pub(crate) redriven_replay: Option<DeadLetterId>,
     /// Whether an operator has edited its data.
     pub(crate) is_edited: bool,
-    /// When an operator redrove the dead letter that it was.
+    /// If it was a dead letter before: when an operator redrove it.
     pub(crate) redriven_at: Option<Timestamp>,
 }
 

@@ -12,7 +12,7 @@ pub(super) struct RateLimit {
 }
 
 impl RateLimit {
-    /// The maximum length of unused time for which a burst may compensate.
+    /// The longest idle time that a burst may make up for.
     const BURST_US: u64 = 100_000;
 
     pub(super) fn new(per_second: NonZeroU32) -> Self {

@@ -47,8 +47,8 @@ impl Archive {
         std::fs::read(self.record_path(stem)).is_ok_and(|bytes| !bytes.starts_with(b"{"))
     }
 
-    /// Stores the file of a generation that has taken over, and removes the oldest one. Unless the generation runs
-    /// because of a pin, a pin that replaces another file is cleared.
+    /// Stores the file of a generation that has taken over, and removes the oldest one. If the generation was loaded
+    /// from the folder, also clears a pin that is for another file.
     pub(crate) fn store_generation(
         &self,
         stem: &str,

@@ -2,8 +2,8 @@
 //!
 //! Symbolic links are followed only within the folder and into configured directories, because others could lead
 //! anywhere. A file that looks like a plugin and cannot be one is reported with the reason. A sidecar whose link is not
-//! followed is found but cannot be read: without its sidecar the plugin would have more rights than its operator
-//! grants.
+//! followed counts as unreadable, and not as missing: without its sidecar, the plugin would have more rights than its
+//! operator grants.
 //!
 //! The files of a plugin include those that its secrets are read from.
 //!

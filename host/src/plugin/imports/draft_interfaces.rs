@@ -13,7 +13,8 @@ use crate::plugin::invocation::InstanceData;
 
 /// `wasi:keyvalue` as wasmtime and Spin offer it.
 const KEYVALUE: &str = "0.2.0-draft";
-/// `wasi:keyvalue` as in the contract, which lacks only `batch`. Two versions of the draft have this name.
+/// The version of `wasi:keyvalue` in the contract, which has all of it except `batch`. Two versions of the draft have
+/// this name.
 const KEYVALUE_CONTRACT: &str = "0.2.0-draft2";
 /// The maximum size of one bulk read, because the host collects all values before the instance receives them.
 const AT_ONCE_BYTES: usize = 16 << 20;

@@ -1,7 +1,7 @@
 //! The SQL statements of the store.
 //!
-//! Each row has a checksum of its columns. Rows are verified when the store is opened, and events also each time they
-//! are read.
+//! Each row has a checksum of its columns. Rows are verified when the store is opened, and events and sequences also
+//! each time they are read.
 
 mod dead_letters;
 mod events;

@@ -89,6 +89,6 @@ pub(in crate::bus) trait EventRows {
     /// Deletes an event that no delivery needs. None if it is needed or does not exist.
     fn delete_event(&self, position: Position) -> Result<Option<DeletedEvent>, StoreError>;
 
-    /// Deletes the events after a position again, which this transaction has appended.
+    /// Deletes the events after a position, all of which this transaction has appended.
     fn take_back_events(&self, after: Position) -> Result<Vec<DeletedEvent>, StoreError>;
 }

@@ -46,7 +46,7 @@ pub(in crate::bus) trait PendingRows {
     /// Deletes all rows of a subscription, and returns their positions.
     fn delete_all_pending(&self, subscription: i64) -> Result<Vec<Position>, StoreError>;
 
-    /// When the oldest event with a row of a subscription was stored.
+    /// When the oldest event was stored for which the subscription has a row.
     fn oldest_pending(&self, subscription: i64) -> Result<Option<Timestamp>, StoreError>;
 
     /// The failed attempts of a delivery.
