@@ -50,6 +50,11 @@ pub(super) struct Program {
     pub file: String,
     /// The beginning of the program's first line. It selects the block.
     pub starts_with: String,
+    /// What stands before the code of a snippet, such as the head of a handler, and after it.
+    #[serde(default)]
+    pub before: String,
+    #[serde(default)]
+    pub after: String,
     /// The features of the crate that the program needs, instead of its default ones.
     pub features: Option<Vec<String>>,
     /// The other packages that the program needs, with their exact versions.

@@ -14,7 +14,14 @@ pub(super) fn text_of(package: &Path, program: &Program) -> anyhow::Result<Strin
     let block = blocks(&documentation(&path, &text))
         .into_iter()
         .find(|block| block.trim_start().starts_with(&program.starts_with));
-    block.with_context(|| format!("{} has no code that starts with `{}`", path.display(), program.starts_with))
+    let block =
+        block.with_context(|| format!("{} has no code that starts with `{}`", path.display(), program.starts_with))?;
+    Ok(format!("{}{}{}", program.before, with_hidden_lines(&block), program.after))
+}
+
+/// A block of code with the lines that rustdoc hides, which begin with `# `.
+fn with_hidden_lines(block: &str) -> String {
+    block.lines().map(|line| format!("{}\n", line.strip_prefix("# ").unwrap_or(line))).collect()
 }
 
 /// The blocks of code in a text. A document that a shell command writes with `cat >FILE <<EOF` is a block of its own.
@@ -52,7 +59,7 @@ fn documentation(path: &Path, text: &str) -> String {
 mod tests {
     use std::path::Path;
 
-    use super::{blocks, documentation};
+    use super::{blocks, documentation, with_hidden_lines};
 
     #[test]
     fn blocks_of_a_readme_and_of_a_shell_command_are_found() {
@@ -67,5 +74,10 @@ mod tests {
         let text = "//! Use:\n//! ```\n//! struct Component;\n//!\n//! // It does nothing.\n//! ```\nfn other() {}\n";
         let text = documentation(Path::new("src/lib.rs"), text);
         assert_eq!(blocks(&text), ["struct Component;\n\n// It does nothing.\n"]);
+    }
+
+    #[test]
+    fn the_lines_that_rustdoc_hides_are_part_of_a_program() {
+        assert_eq!(with_hidden_lines("# use a::B;\n#[test]\nlet c = 1; # d\n"), "use a::B;\n#[test]\nlet c = 1; # d\n");
     }
 }
