@@ -15,9 +15,9 @@ backlog-full (response with status 429)
 ```
 
 Every error response has the type `application/problem+json` ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)), a
-stable `code` and a `detail` for people. An error response means that the host has stored nothing, with four exceptions.
+stable `code` and a `detail` for people. An error response means that the host has stored nothing, with five exceptions.
 After `in-doubt`, the event may be stored. After `no-reply` and `malformed-reply`, it is stored. After `stopping`, it is
-stored if the response contains its id.
+stored if the response contains its id. After `no-response`, the handler may still commit its effects.
 
 A failed attempt and a dead letter have a cause. `sandbus why` prints the reasons why a delivery waits.
 
