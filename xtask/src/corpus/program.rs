@@ -16,10 +16,15 @@ pub(super) fn text_of(package: &Path, program: &Program) -> anyhow::Result<Strin
         .find(|block| block.trim_start().starts_with(&program.starts_with));
     let block =
         block.with_context(|| format!("{} has no code that starts with `{}`", path.display(), program.starts_with))?;
-    Ok(format!("{}{}{}", program.before, with_hidden_lines(&block), program.after))
+    let block = if is_rust(&path) { with_hidden_lines(&block) } else { block };
+    Ok(format!("{}{block}{}", program.before, program.after))
 }
 
-/// A block of code with the lines that rustdoc hides, which begin with `# `.
+fn is_rust(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "rs")
+}
+
+/// A block of code in a comment of Rust, with the lines that rustdoc hides. They begin with `# `.
 fn with_hidden_lines(block: &str) -> String {
     block.lines().map(|line| format!("{}\n", line.strip_prefix("# ").unwrap_or(line))).collect()
 }
@@ -45,7 +50,7 @@ fn blocks(text: &str) -> Vec<String> {
 
 /// The text of a README as it is, and the comments of a source file in Rust without their markers.
 fn documentation(path: &Path, text: &str) -> String {
-    if path.extension().is_none_or(|extension| extension != "rs") {
+    if !is_rust(path) {
         return text.to_owned();
     }
     let comments = text.lines().filter_map(|line| {
