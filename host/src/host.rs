@@ -20,7 +20,7 @@ use crate::access::{AuditLog, TokenStore};
 use crate::admin::{Access, Admin};
 use crate::api::{ConfigurationView, SettingView};
 use crate::backup::BackupSource;
-use crate::bus::{self, LeaseWait, OpenErrorKind, SharedBus};
+use crate::bus::SharedBus;
 use crate::canary::{Canary, CanarySelection};
 use crate::clock::Clock;
 use crate::config::{Config, EffectiveSetting, ensure_folder};
@@ -46,10 +46,12 @@ use crate::threads::Capacity;
 
 pub use listeners::BoundListeners;
 use listeners::ProbeServer;
+use opening::open_bus;
 use reload::Reloader;
 
 mod listeners;
 pub mod migration;
+mod opening;
 mod reload;
 mod systemd;
 
@@ -111,28 +113,6 @@ fn lock_data(data: &Path, store: Option<&Path>) -> anyhow::Result<Option<Locked>
     lock.map(Some).ok_or_else(|| {
         anyhow!("the data directory {shown} is in use by another process; stop that process, or choose another directory with --data")
     })
-}
-
-/// Opens the bus. Until a standby takes over, it tells clients that another host is active. None if `stop` is cancelled
-/// during the wait.
-async fn open_bus(
-    config: &Config,
-    clock: &Clock,
-    listeners: &BoundListeners,
-    stop: &CancellationToken,
-) -> anyhow::Result<Option<SharedBus>> {
-    let wait = if config.bus.standby { LeaseWait::standby } else { LeaseWait::for_expiry };
-    let wait = wait(stop.clone());
-    let holder = wait.holder();
-    let opening = bus::open(&config.bus.url, &config.data, clock.clone(), config.bus.settings(), wait);
-    let opened = match config.bus.standby {
-        true => listeners.answer_standby(holder, opening).await,
-        false => opening.await,
-    };
-    match opened {
-        Err(error) if error.kind() == OpenErrorKind::Cancelled => Ok(None),
-        opened => Ok(Some(opened?)),
-    }
 }
 
 /// The effective configuration in the API's form.
@@ -310,17 +290,17 @@ impl Host {
         }
         let store = config.bus.url.directory(&config.data);
         let lock = lock_data(&config.data, store.as_deref())?;
-        let Some(bus) = open_bus(&config, &clock, &listeners, stop).await? else { return Ok(None) };
-        let BoundListeners { ingress: listener, admin: admin_listener, admin_socket, probe, connections, .. } =
-            listeners;
-
-        let concurrency = sandbox.concurrency.get() as usize;
         let client = outbound::Client::new(own.clone(), &config.outbound)
             .context("cannot set up the HTTP client for webhooks and plugins")?;
         let environment = Environment::new(clock.clone(), Outbound::Network(client.clone()))
             .recording_responses(config.ledger.response_memory())
             .traced_by(otlp.tracer());
         let (loader, registry) = (Arc::new(open_loader(&config, environment)?), Registry::default());
+        let Some(bus) = open_bus(&config, &clock, &loader, &listeners, stop).await? else { return Ok(None) };
+        let BoundListeners { ingress: listener, admin: admin_listener, admin_socket, probe, connections, .. } =
+            listeners;
+
+        let concurrency = sandbox.concurrency.get() as usize;
         let capacity = Capacity::new(concurrency).context("cannot start the threads for guests")?;
         let services = HostServices { bus: bus.clone(), capacity: capacity.clone() };
         let paths = plugin_paths(&config);

@@ -22,6 +22,7 @@ mod manifest;
 mod run;
 
 pub use deploy::generation_record::{ArchivedGeneration, Pin};
+pub use deploy::precompile::precompile;
 pub use deploy::reconciler::{
     ArchivedError, CanaryRunner, FileChange, FileChangeError, FileStatus, PluginPaths, Reconciler, ReconcilerHandle,
     RollbackError, RollbackReport, SubscriptionRegistrar,

@@ -4,6 +4,7 @@ mod archive;
 mod file_name;
 mod folder;
 pub(super) mod generation_record;
+pub(super) mod precompile;
 pub(super) mod reconciler;
 pub(super) mod registry;
 mod route_overlap;

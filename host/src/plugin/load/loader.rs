@@ -181,6 +181,18 @@ impl Loader {
         Ok(Generation::new(file, Arc::new(descriptor), settings, limiter, linked, self.environment.clone(), idle))
     }
 
+    /// Compiles a component into the cache of compiled code. Blocks while it compiles. The program of a script is not
+    /// compiled.
+    ///
+    /// # Errors
+    /// If the file is invalid.
+    pub fn precompile(&self, bytes: &[u8]) -> Result<(), LoadError> {
+        match Program::parse(bytes)? {
+            Some(_) => Ok(()),
+            None => self.link(bytes, &Digest::of(bytes)).map(drop),
+        }
+    }
+
     /// Links the runtime of a script's program.
     fn link_program(&self, program: &Program) -> Result<LinkedComponent, LoadError> {
         let runtimes = self.runtimes.as_ref().ok_or(ProgramError::NotInDevelopment)?;

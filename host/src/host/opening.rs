@@ -1,0 +1,56 @@
+//! Opens the bus, and waits as a standby while another host uses its store.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{BoundListeners, plugin_paths};
+use crate::bus::{self, LeaseWait, OpenErrorKind, SharedBus};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::plugin::{Loader, PluginPaths, precompile};
+
+/// Opens the bus. Until a standby takes over, it tells clients that another host is active. None if `stop` is cancelled
+/// during the wait.
+pub(super) async fn open_bus(
+    config: &Config,
+    clock: &Clock,
+    loader: &Arc<Loader>,
+    listeners: &BoundListeners,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<SharedBus>> {
+    let open = |wait| bus::open(&config.bus.url, &config.data, clock.clone(), config.bus.settings(), wait);
+    let opened = if config.bus.standby {
+        let wait = LeaseWait::standby(stop.clone());
+        let (holder, takeover) = (wait.holder(), CancellationToken::new());
+        let precompiling = precompile_on_standby(holder.clone(), plugin_paths(config), loader, takeover.clone());
+        let precompiling = AbortOnDropHandle::new(tokio::spawn(precompiling));
+        let opened = listeners.answer_standby(holder, open(wait)).await;
+        takeover.cancel();
+        drop(precompiling);
+        opened
+    } else {
+        open(LeaseWait::for_expiry(stop.clone())).await
+    };
+    match opened {
+        Err(error) if error.kind() == OpenErrorKind::Cancelled => Ok(None),
+        opened => Ok(Some(opened?)),
+    }
+}
+
+/// Compiles the plugins of the folder once the host stands by, until it takes over.
+fn precompile_on_standby(
+    mut holder: watch::Receiver<Option<String>>,
+    paths: PluginPaths,
+    loader: &Arc<Loader>,
+    takeover: CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let loader = Arc::clone(loader);
+    async move {
+        if holder.wait_for(Option::is_some).await.is_ok() {
+            drop(tokio::task::spawn_blocking(move || precompile(&paths, &loader, &takeover)).await);
+        }
+    }
+}
