@@ -62,8 +62,8 @@ type HostConfig = Arc<ArcSwap<Config>>;
 /// module.
 const ANNOUNCEMENT: &str = "sandbus_host::announcement";
 
-/// How long a shutdown exports the last telemetry: what is left of the grace period, but not less and not more than
-/// this.
+/// The bounds of the time that a shutdown spends on exporting the last telemetry. Within these bounds, the time is the
+/// rest of the grace period.
 const MIN_EXPORT_TIME: Duration = Duration::from_millis(500);
 const MAX_EXPORT_TIME: Duration = Duration::from_secs(3);
 
@@ -94,8 +94,8 @@ pub struct Host {
     _lock: Option<Locked>,
 }
 
-/// Locks a data directory whose store is elsewhere, since a second host would overwrite its generations and routes. A
-/// store inside the data directory holds a lock itself.
+/// Locks a data directory, since a second host would overwrite its generations and routes. None if the store is in this
+/// very directory, because an open store holds the lock itself.
 fn lock_data(data: &Path, store: Option<&Path>) -> anyhow::Result<Option<Locked>> {
     if store == Some(data) {
         return Ok(None);

@@ -18,7 +18,7 @@ pub struct FailedAttempt {
     pub attempt: u32,
     /// When it ended.
     pub at: Timestamp,
-    /// The kind of failure.
+    /// The cause of the failure.
     pub cause: Cause,
     /// What happened.
     pub reason: String,
@@ -42,7 +42,7 @@ pub struct DeadLetter {
     pub replay: bool,
     /// The ordering key that it parks, if any.
     pub parks: Option<String>,
-    /// The kind of failure of the last attempt.
+    /// The cause of the failure of the last attempt.
     pub cause: String,
     /// What happened at the last attempt.
     pub reason: String,
@@ -87,7 +87,7 @@ impl DeadLetter {
     }
 }
 
-/// What the last attempts of dead letters have in common if they failed alike.
+/// What the last attempts of dead letters have in common if they failed alike, in addition to their [`Cause`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailureKind {
     /// The signature of the reasons ([`failure::signature`]).
@@ -101,7 +101,7 @@ pub struct FailureKind {
 pub struct DeadLetterGroup {
     /// The subscription.
     pub subscription: SubscriptionId,
-    /// The kind of failure.
+    /// The cause of the failures.
     pub cause: String,
     /// The signature of the reasons ([`failure::signature`]).
     pub signature: String,

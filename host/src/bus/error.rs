@@ -27,7 +27,7 @@ pub enum StoreErrorKind {
     /// The store cannot be reached, or lacks a temporary resource such as a connection, a lock or a file descriptor.
     /// The request had no effect, and a later one may succeed.
     Unavailable,
-    /// The store returned data that was never written to it. Reading on would deliver or skip wrong events.
+    /// The store returned data that was never written to it. Reading on would deliver wrong events, or skip events.
     Damaged,
     /// The store was written by another version or another program, or cannot make commits durable.
     Incompatible,

@@ -36,8 +36,9 @@ pub struct DeliveryReport {
 pub enum DeliveryState {
     /// The subscription has not examined the event yet.
     NotReached {
-        /// The number of the subscription's pending events before this event. It is an upper bound if the subscription
-        /// has filters, and exact otherwise.
+        /// The number of the subscription's earlier events that wait to be claimed. Events that have a row in the
+        /// store, such as retries, are not counted. The number is an upper bound if the subscription or the replay has
+        /// filters, and exact otherwise.
         ahead: u64,
     },
     /// It can be claimed as soon as there is a handler and a permit.

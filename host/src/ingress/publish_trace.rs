@@ -26,8 +26,8 @@ impl<'a> PublishTrace<'a> {
         Self { tracer, started: tracer.now(), path, span: None, attributes: Attributes::default() }
     }
 
-    /// Adds the trace to events that have none (CloudEvents Distributed Tracing extension): that of the request's own
-    /// span, or the one that the client sent.
+    /// Adds a trace to the events that have none (CloudEvents Distributed Tracing extension): the request's own span,
+    /// or the trace that the client sent if the request has no span.
     pub(super) fn put_into(&mut self, events: &mut [Event], headers: &HeaderMap, due: Option<Timestamp>) {
         let sent = trace_of(headers);
         let operation = self.begin(events, &sent);
@@ -35,8 +35,8 @@ impl<'a> PublishTrace<'a> {
         for event in events.iter_mut() {
             if !event.extensions.contains_key(TRACE[0]) {
                 event.extensions.extend(sent.clone());
-                // A single event does not carry a trace that is not sampled, because it can be derived from the event.
-                // The events of a batch carry it, because a different trace would be derived from each of them.
+                // A trace that is not sampled is not put into a single event, because the same trace is derived from
+                // the event later. It is put into a batch, because each event would yield a different trace.
                 if let Some(operation) = &operation
                     && (operation.context.is_sampled || is_batch)
                 {

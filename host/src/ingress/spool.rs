@@ -2,7 +2,8 @@
 //!
 //! A handler that writes a body holds a shared permit, and blocks while its client does not read. So a body that is not
 //! complete after a short time is spooled: the host reads it ahead of the client, within bounds. When the bounds are
-//! reached, the handler waits for its client, either briefly or with one of a few permits for waiting.
+//! reached, the handler waits for its client: for a short time, or longer if one of a few waiting permits is free.
+//! After that, the response breaks off.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -31,7 +31,7 @@ pub struct TokenFileError {
 enum TokenFileFault {
     #[error("it cannot be read: {0}")]
     Unreadable(#[from] std::io::Error),
-    #[error("every user of this machine can read it; run chmod 600 on it")]
+    #[error("every user of this machine has access to it; run chmod 600 on it")]
     Accessible,
     #[error("it is larger than {LIMIT_BYTES} bytes")]
     TooLarge,
@@ -68,7 +68,7 @@ impl TokenFile {
     /// Opens a token file.
     ///
     /// # Errors
-    /// If the file cannot be read, has no valid token, or is readable for other users.
+    /// If the file cannot be read, has no valid token, or is accessible to every user.
     pub(super) fn open(path: PathBuf) -> Result<Self, TokenFileError> {
         let unusable = |what| TokenFileError { path: path.clone(), what };
         let mut key = [0; 32];

@@ -384,8 +384,8 @@ enum CommitStatus {
 }
 
 impl CommitStatus {
-    /// How many parts that are ready are still sent after a failure, so that the client gets what the handler wrote.
-    /// The number is limited, because a body that comes from another service may always have a part ready.
+    /// The maximum number of ready parts that are sent after a failure, so that the client gets what the handler wrote.
+    /// There is a maximum, because a body that comes from another service may always have a part ready.
     const PARTS_AFTER_FAILURE: u8 = 16;
 
     /// Takes the result of the commit if it is there.

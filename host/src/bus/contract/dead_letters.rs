@@ -7,8 +7,8 @@ use crate::bus::{
 };
 use crate::subscription::SubscriptionId;
 
-/// How many days an engine remembers that an operator ignored a group, once the group has no dead letters. Counted from
-/// the day on which it was ignored.
+/// The minimum number of days for which an engine remembers that an operator has ignored a group. It never forgets this
+/// while the group has dead letters.
 pub const IGNORED_DAYS: u64 = 30;
 
 /// The dead letters of all subscriptions.

@@ -160,8 +160,8 @@ impl Change for Command {
         }
     }
 
-    /// Commands that change subscriptions, or all pending deliveries of one, read the windows, which show the state
-    /// before the commit. No other change of the same commit may have changed it.
+    /// Changes of subscriptions, replays and dead letters, spills, and deletions of old events depend on the windows,
+    /// which show the state before the commit. No other change of the same commit may have changed it.
     fn commits_alone(&self) -> bool {
         match self {
             Self::Declare { .. }

@@ -170,8 +170,8 @@ impl Feed {
         Claim::new(delivery, Box::new(FeedClaim { from: self.clone(), position, is_in_flight: true }))
     }
 
-    /// Reads rows that are due, and events from the log if the subscription is behind. The read is completed even if
-    /// its requester is gone; until then no other one begins.
+    /// Reads rows that are due, and events from the log if the subscription is behind. A read is completed even if its
+    /// requester is gone, and the next read begins only after that.
     async fn read_backlog(&self) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.bus.shared);
         self.subscription.window().begin_read();

@@ -28,7 +28,7 @@ pub(in crate::bus) struct FeedState {
     committing: AtomicUsize,
     /// Wakes the task that waits for a delivery.
     pub(super) wake: Notify,
-    /// Cancelled when the subscription is deleted.
+    /// Cancelled when the subscription is deleted, or the replay ends.
     pub(super) deletion: CancellationToken,
 }
 

@@ -4,8 +4,8 @@
 //! reply and make the changes visible. While a commit is on its way to the disk, the next group gathers: the slower the
 //! disk, the larger the group.
 //!
-//! The modules below implement the changes, one kind each: its part of the transaction, and the update of memory after
-//! the commit, which makes the change visible ([`after_commit`]).
+//! Each submodule implements one kind of change: what it does in the transaction, and the update of memory after the
+//! commit, which makes the change visible ([`after_commit`]).
 
 mod after_commit;
 mod batch;

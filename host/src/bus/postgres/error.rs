@@ -90,8 +90,8 @@ impl PostgresError {
     }
 }
 
-/// The consequence of an error. An error that a transaction reports has rolled it back, so most kinds leave nothing
-/// behind.
+/// The consequence of an error. The server rolls a transaction back after an error, so most kinds of errors leave
+/// nothing behind.
 fn kind_of(error: &tokio_postgres::Error) -> StoreErrorKind {
     let Some(code) = error.code() else { return StoreErrorKind::Unavailable };
     if [SqlState::DISK_FULL, SqlState::OUT_OF_MEMORY].contains(code) {

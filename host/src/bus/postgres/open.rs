@@ -47,7 +47,7 @@ pub(in crate::bus) fn open(
         TakeError::Store(error) => unusable(error),
     })?;
     wait.note_holder(None);
-    // The start may take longer than a lease.
+    // A thread renews the lease from now on, because the start may take longer than the lease lasts.
     let (stop_on_drop, stopped) = mpsc::channel();
     let (started, engine) = mpsc::channel::<Arc<EngineState>>();
     let kept = Arc::clone(&server);

@@ -41,7 +41,7 @@ impl Window {
         delivery.key.as_ref().map_or(Turn::Own, |key| self.keys.turn(key, delivery.logged.position))
     }
 
-    /// The number of deliveries in memory that are after the cursor and before a position.
+    /// The number of deliveries in `ready` before a position.
     pub(crate) fn ready_before(&self, position: Position) -> u64 {
         self.ready.partition_point(|delivery| delivery.logged.position < position) as u64
     }

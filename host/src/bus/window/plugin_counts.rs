@@ -1,5 +1,5 @@
-//! The number of a subscription's pending deliveries and dead letters for each plugin that published their events. They
-//! count against that plugin's limit.
+//! Counts a subscription's pending deliveries and dead letters by the plugin that published their events. A plugin's
+//! counts for all subscriptions add up towards its limit.
 
 use std::sync::Arc;
 

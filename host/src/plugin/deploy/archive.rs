@@ -75,11 +75,11 @@ impl Archive {
         Ok(record)
     }
 
-    /// Clears the pin unless it replaces the running file.
-    pub(crate) fn unpin(&self, stem: &str, runs: &str) -> io::Result<GenerationRecord> {
+    /// Clears the pin, because the file with this digest runs. A pin that replaces this very file stays.
+    pub(crate) fn unpin(&self, stem: &str, digest: &str) -> io::Result<GenerationRecord> {
         let before = self.record(stem)?;
         let mut record = before.clone();
-        record.unpin(runs);
+        record.unpin(digest);
         if record != before {
             self.write_record(stem, &record)?;
         }
@@ -284,7 +284,7 @@ mod tests {
         test.deploy(1);
         assert_eq!(test.go_back(1, 0).pin_over(&Digest::of(&[1])), Some(&pin(1, 0)));
         assert_eq!(test.archive.record("a").unwrap().pin_over(&Digest::of(&[2])), None);
-        // The pinned generation cannot be read at the moment: the file runs, and its pin is kept.
+        // The file runs although it is pinned: the pin is kept.
         let record = test.deploy(1);
         assert_eq!(record.pin, Some(pin(1, 0)));
         assert_eq!(test.order(), [(0, false), (1, true)]);

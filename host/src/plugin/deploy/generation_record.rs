@@ -122,8 +122,7 @@ impl GenerationRecord {
         self.generations.iter().any(|generation| generation.digest == digest)
     }
 
-    /// Clears the pin, because the file itself runs. A pin that replaces this file stays. It applies once its target
-    /// can be read again.
+    /// Clears the pin, because the file with this digest runs. A pin that replaces this very file stays.
     pub(super) fn unpin(&mut self, digest: &str) {
         self.pin = self.pin.take().filter(|pin| pin.replaces == digest);
     }

@@ -277,7 +277,7 @@ impl Buffer {
         Ok((keys.into_iter().collect(), end))
     }
 
-    /// A page of the keys that begin with a prefix, without it. The cursor is such a key, too.
+    /// A page of the keys that begin with a prefix. Keys and cursors are given and returned without the prefix.
     pub(crate) fn keys_with_prefix(
         &mut self,
         prefix: &str,
@@ -288,7 +288,7 @@ impl Buffer {
         }
         let (page, next) = self.keys(Some(&format!("{prefix}{}", after.unwrap_or_default())))?;
         let mut keys: Vec<_> = page.iter().filter_map(|key| key.strip_prefix(prefix)).map(str::to_owned).collect();
-        // The empty key equals the prefix, and so is not behind it.
+        // The page has only keys after the prefix, and so lacks the key that equals it: the empty key.
         if after.is_none() && self.get(prefix)?.is_some() {
             keys.insert(0, String::new());
         }

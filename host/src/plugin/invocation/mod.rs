@@ -40,7 +40,8 @@ pub(crate) struct InstanceData {
     pub(crate) load_error: Option<String>,
     /// The cause that the handler has reported for the `retry` that follows.
     pub(crate) reported: Option<Cause>,
-    /// The keys at which pages of the state continue, indexed by the numeric cursors of a `wasi:keyvalue` draft.
+    /// The keys after which the next pages of a listing start. A numeric cursor of a `wasi:keyvalue` draft is an index
+    /// into this list.
     pub(crate) cursors: Vec<String>,
     /// The deadline, for host calls that wait.
     pub(crate) until: Instant,

@@ -15,7 +15,7 @@ const RESPONSE_BYTES: usize = 64 << 10;
 const INVOCATION_BYTES: usize = 256 << 10;
 /// Parts of the names of configuration values that are secrets.
 const SECRET_NAMES: [&str; 7] = ["secret", "token", "password", "passphrase", "credential", "key", "auth"];
-/// A shorter value could be part of any text.
+/// The minimum length of a secret that is hidden. A shorter value could be part of any text.
 const SECRET_BYTES: usize = 6;
 
 /// Records the responses to the requests of an invocation.

@@ -83,7 +83,7 @@ pub enum ScreeningError {
     TooManyFunctions(u64),
     /// The file exports no handler that this host calls.
     #[error(
-        "it does not export `sandbus:plugin/descriptor`, `wasi:http/incoming-handler`, `wasi:http/handler` or `wasi:messaging/incoming-handler`; build it with a Sandbus SDK, or see wit/plugin.wit"
+        "it does not export `sandbus:plugin/descriptor`, `wasi:http/incoming-handler`, `wasi:http/handler`, `wasi:messaging/incoming-handler` or `wasmcloud:messaging/handler`; build it with a Sandbus SDK, or see wit/plugin.wit"
     )]
     NoDescriptor,
 }

@@ -29,7 +29,8 @@ impl CallFailure {
         if trap == Some(Trap::Interrupt) {
             return Self { cause: Cause::Timeout, reason: "it ran out of time".to_owned() };
         }
-        // A panic has its own reason, because the handler may have continued without the memory.
+        // After a panic, its message is the reason: the handler may have coped with the refused memory, and panicked
+        // because of something else.
         if instance.meter.was_refused && instance.panic.is_none() {
             return Self { cause: Cause::OutOfMemory, reason: OUT_OF_MEMORY.to_owned() };
         }

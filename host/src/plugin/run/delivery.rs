@@ -67,8 +67,8 @@ pub struct CanaryResult {
 }
 
 impl Generation {
-    /// Handles a delivery in the given instance, or in a new one. After a successful call, `instance` keeps it for
-    /// another call. Blocks while the handler runs.
+    /// Handles a delivery in the given instance, in an idle one, or in a new one. After a successful call, `instance`
+    /// keeps it for another call. Blocks while the handler runs.
     #[must_use]
     pub fn handle_event(
         &self,

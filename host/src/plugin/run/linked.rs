@@ -64,7 +64,7 @@ pub enum LinkError {
     Contract(String),
     /// The component exports neither a descriptor nor a handler that a sidecar can describe.
     #[error(
-        "it does not export `sandbus:plugin/descriptor`, `wasi:http/incoming-handler`, `wasi:http/handler` or `wasi:messaging/incoming-handler`; build it with a Sandbus SDK, or see wit/plugin.wit"
+        "it does not export `sandbus:plugin/descriptor`, `wasi:http/incoming-handler`, `wasi:http/handler`, `wasi:messaging/incoming-handler` or `wasmcloud:messaging/handler`; build it with a Sandbus SDK, or see wit/plugin.wit"
     )]
     NoDescriptor,
     /// `describe` failed.

@@ -45,9 +45,9 @@ impl Batch {
 /// The subscriptions whose windows have a flag that is cleared at the end of the batch, whether or not it is committed.
 #[derive(Default)]
 pub(super) struct FlaggedWindows {
-    /// Those from which nothing is claimed until then.
+    /// Subscriptions from which nothing is claimed until the batch ends.
     frozen: Vec<Arc<FeedState>>,
-    /// Those that have requested a spill.
+    /// Subscriptions that have requested a spill.
     spilling: Vec<Arc<FeedState>>,
 }
 

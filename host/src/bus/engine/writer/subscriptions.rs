@@ -67,7 +67,7 @@ impl Writer {
         Err(CommitError::StartInFuture { start, reached })
     }
 
-    /// The position after which a start begins.
+    /// The initial cursor of a subscription with this start: the position before its first event.
     pub(super) fn cursor_of(&self, start: Start) -> Result<Position, StoreError> {
         // Events that this batch appends come after it.
         let head = self.log.head;

@@ -26,7 +26,7 @@ pub(super) struct Changes {
 }
 
 impl Writer {
-    /// Whether no event of a type has been published.
+    /// Whether a type has no number: no event of the type is in the log or scheduled.
     pub(super) fn is_new_type(&self, name: &str, batch: &Batch) -> bool {
         self.shared.types().number(name).is_none() && !batch.changes.totals.types.iter().any(|(_, other)| other == name)
     }

@@ -11,7 +11,7 @@ use crate::plugin::manifest::labelled_imports::MAX_LABELS;
 /// The names of a component's imports and exports.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ComponentInterface {
-    /// The imports, without types, which need nothing from the host.
+    /// The imports. Imported types are left out, because they need nothing from the host.
     pub(crate) imports: Vec<ImportName>,
     /// The exports, of any kind.
     pub(crate) exports: Vec<String>,
