@@ -19,7 +19,7 @@ pub struct DeliveryView {
     pub replay: bool,
     /// Where it stands.
     pub state: DeliveryStateView,
-    /// `not-reached`: at most how many pending events the subscription has before this one in the log.
+    /// `not-reached`: an upper bound on the number of events before this one that the subscription has not reached.
     pub ahead: Option<u64>,
     /// `in-flight`: the number of the attempt. `retrying`: the number of failed attempts.
     pub attempts: Option<u32>,
