@@ -425,7 +425,7 @@ fn systemd_learns_the_state_of_the_host() {
         String::from_utf8_lossy(&bytes[..length]).into_owned()
     };
     let host = Setup::new().env("NOTIFY_SOCKET", home.path().join("notify").to_str().unwrap()).start();
-    assert_eq!(next().trim(), "READY=1");
+    assert_eq!(next().trim(), "READY=1\nSTATUS=active");
     host.signal("-HUP");
     let reloading = next();
     assert!(reloading.contains("RELOADING=1") && reloading.contains("MONOTONIC_USEC="), "{reloading}");
