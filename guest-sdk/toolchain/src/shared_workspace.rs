@@ -186,7 +186,9 @@ mod tests {
         let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
         for file in ["lib.rs", "index.js", "index.d.ts", "events.py", "events.go"] {
             let text = read(&format!("events/src/{file}"));
-            let definitions = |name: &str| text.lines().filter(|line| line.contains(&format!(" {name}"))).count();
+            // In Go, the comment of a type begins with its name.
+            let code = || text.lines().filter(|line| !line.starts_with("//"));
+            let definitions = |name: &str| code().filter(|line| line.contains(&format!(" {name}"))).count();
             assert_eq!((definitions("OrderPlaced"), definitions("UserRegistered")), (1, 1), "{text}");
             assert!(!text.contains("{{") && !text.contains("[["), "{text}");
         }
