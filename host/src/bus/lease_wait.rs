@@ -1,5 +1,8 @@
 //! The wait for a store that another host uses.
 
+use std::time::Duration;
+
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +46,12 @@ impl LeaseWait {
 
     pub(super) fn is_cancelled(&self) -> bool {
         self.cancelled.is_cancelled()
+    }
+
+    /// Waits for this long, and returns whether the wait was cancelled. Blocks; must be called on a blocking thread of a
+    /// tokio runtime.
+    pub(super) fn is_cancelled_within(&self, time: Duration) -> bool {
+        Handle::current().block_on(tokio::time::timeout(time, self.cancelled.cancelled())).is_ok()
     }
 
     /// Notes which host has the lease.

@@ -50,7 +50,7 @@ pub(super) struct Arguments {
     /// Write the results to this file, as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Also show expected skips: roots of workspaces, and directories of tools such as node_modules
+    /// Also show expected skips: roots of workspaces, and directories of tools
     #[arg(long)]
     verbose: bool,
     /// Print JSON

@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
     /// Open the dashboard in a browser
     #[arg(long)]
     open: bool,
-    /// Also show expected skips: roots of workspaces, and directories of tools such as node_modules
+    /// Also show expected skips: roots of workspaces, and directories of tools
     #[arg(long)]
     verbose: bool,
     #[command(flatten)]

@@ -88,10 +88,9 @@ fn take_lease(server: &Arc<Server>, identity: &str, wait: &LeaseWait) -> Result<
                 if wait.is_standby() && was_reachable && error.kind() == StoreErrorKind::Unavailable =>
             {
                 tracing::warn!(%error, "the standby has lost its connection to the database, and connects again");
-                if wait.is_cancelled() {
+                if wait.is_cancelled_within(RECONNECT_AFTER) {
                     return Err(TakeError::Cancelled);
                 }
-                std::thread::sleep(RECONNECT_AFTER);
             }
             taken => return taken,
         }
