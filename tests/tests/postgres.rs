@@ -210,6 +210,7 @@ fn a_standby_takes_over_from_a_host_that_dies_and_loses_nothing() {
         active.signal("-KILL");
     });
     let host = standby.wait_until_active();
+    assert!(host.log().contains("taking over"), "{}", host.log());
     assert!(acknowledged.len() > 100, "{} of {sent} were acknowledged", acknowledged.len());
     assert_nothing_lost(&host, server, "failover", &acknowledged, sent);
     assert_eq!(get(format!("http://{probe}/readyz")).status, 200);
@@ -236,7 +237,14 @@ fn a_standby_that_is_stopped_ends_at_once_and_leaves_the_active_host_alone() {
     let server = PostgresServer::shared();
     let active = Setup::new().plugin("ledger").config(&on(server, "stopped_standby")).start();
     let standby = standby(server, "stopped_standby");
-    drop(standby.starting.wait_until_standing_by());
+    let (_, admin) = standby.starting.wait_until_standing_by();
+    // Clients that treat a response before their request as an error get the problem, too.
+    for _ in 0..10 {
+        let arguments = ["plugins", "--admin", &format!("http://{admin}")];
+        let output = Command::new(binary()).args(arguments).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && error.contains("another host is active"), "{error}");
+    }
     assert!(standby.starting.end_with("-TERM").success());
     assert_eq!(active.publish("ledger.entry", "1", json!(1)).status, 202);
 }

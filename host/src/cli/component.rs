@@ -107,12 +107,12 @@ pub(super) fn show(inspection: &InspectionView, verbose: bool) -> String {
     line("file", format!("{}, {} KiB", cell(inspection.file.display()), inspection.size_bytes.div_ceil(1024)));
     line("digest", cell(&inspection.digest));
     if let Some(ready_ms) = inspection.ready_ms {
-        line("ready in", format!("{ready_ms} ms; a host takes this time when it loads the file for the first time"));
+        line("loaded in", format!("{ready_ms} ms; only the first load of a file compiles it"));
     }
     let (standard, mut imports): (Vec<_>, Vec<_>) =
         inspection.imports.iter().cloned().partition(|name| !verbose && name.starts_with("wasi:"));
     if !standard.is_empty() {
-        imports.push(format!("{} interfaces of WASI; --verbose lists them", standard.len()));
+        imports.push(format!("{} interfaces of WASI; `sandbus build --verbose` lists them", standard.len()));
     }
     for (title, names) in [("exports", &inspection.exports), ("imports", &imports)] {
         for (index, name) in names.iter().enumerate() {

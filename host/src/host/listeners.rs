@@ -77,17 +77,18 @@ impl BoundListeners {
     }
 
     /// Answers every request with 503 until the preparation of a standby is complete: `standby` while another host is
-    /// active, and `starting` before and after that.
+    /// active, and `starting` before and after that. Returns its result and the host that was active last, if any.
     pub(super) async fn answer_standby<T>(
         &self,
         mut holder: watch::Receiver<Option<String>>,
         preparation: impl Future<Output = T>,
-    ) -> T {
+    ) -> (T, Option<String>) {
         let mut preparation = pin!(preparation);
-        let mut told_supervisor = false;
+        let (mut told_supervisor, mut former) = (false, None);
         loop {
             let active = holder.borrow_and_update().clone();
             let is_standby = active.is_some();
+            former = active.clone().or(former);
             if let (Some(active), Ok(address), Ok(admin)) = (active, self.ingress.address(), self.admin.address()) {
                 tracing::info!(target: ANNOUNCEMENT, active, %address, %admin, "standing by until the lease of the active host ends");
             }
@@ -114,7 +115,7 @@ impl BoundListeners {
             };
             if let Some(result) = answered {
                 self.probe.iter().for_each(|probe| probe.probes.set_standby(false));
-                return result;
+                return (result, former);
             }
         }
     }

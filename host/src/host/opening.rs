@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{BoundListeners, plugin_paths};
+use super::{ANNOUNCEMENT, BoundListeners, plugin_paths};
 use crate::bus::{self, LeaseWait, OpenErrorKind, SharedBus};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -27,9 +27,12 @@ pub(super) async fn open_bus(
         let (holder, takeover) = (wait.holder(), CancellationToken::new());
         let precompiling = precompile_on_standby(holder.clone(), plugin_paths(config), loader, takeover.clone());
         let precompiling = AbortOnDropHandle::new(tokio::spawn(precompiling));
-        let opened = listeners.answer_standby(holder, open(wait)).await;
+        let (opened, former) = listeners.answer_standby(holder, open(wait)).await;
         takeover.cancel();
         drop(precompiling);
+        if let (Ok(_), Some(former)) = (&opened, former) {
+            tracing::info!(target: ANNOUNCEMENT, former, "taking over: the lease of the former host has ended");
+        }
         opened
     } else {
         open(LeaseWait::for_expiry(stop.clone())).await

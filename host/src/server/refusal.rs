@@ -10,13 +10,14 @@ use tokio::sync::Semaphore;
 use tokio_util::either::Either;
 
 use super::listener::Socket;
-use super::protocol::Protocol;
 use super::{HttpLimits, MAX_HEADERS, Tls};
 use crate::clock::Clock;
 use crate::problem::Problem;
 
 /// How long a client may take to read a refusal and close the connection.
 const LINGER: Duration = Duration::from_secs(1);
+/// How long a refused client may take to begin its request.
+const FIRST_BYTES_TIME: Duration = Duration::from_millis(250);
 /// How many further bytes are read from a refused client.
 const LINGER_BYTES: usize = 256 << 10;
 /// The number of connections being refused at a time. Beyond it, a connection is closed without waiting for the client.
@@ -66,6 +67,9 @@ pub(super) async fn close<S: AsyncRead + AsyncWrite + Unpin>((mut stream, last):
 /// 9113, sections 6.5, 6.8 and 7).
 const REFUSED: &[u8] = b"\0\0\0\x04\0\0\0\0\0\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0b";
 
+/// The beginning of an HTTP/2 connection (RFC 9113, section 3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
+
 /// Refuses connections: a bounded number at a time, each for a bounded time.
 #[derive(Clone, Debug)]
 pub(super) struct Refusals {
@@ -94,13 +98,11 @@ impl Refusals {
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else { return Err(stream) };
         let tls = self.tls.clone();
         tokio::spawn(async move {
-            let last = message(&problem);
             match (tls, stream) {
-                (None, stream) | (_, stream @ Either::Right(_)) => close((stream, last), true).await,
+                (None, stream) | (_, stream @ Either::Right(_)) => refuse_request(stream, &problem).await,
                 (Some(tls), Either::Left(stream)) => {
                     if let Ok(Ok(stream)) = tokio::time::timeout(LINGER, tls.accept(stream)).await {
-                        let is_http2 = Protocol::of(&stream) == Protocol::Http2;
-                        close((stream, if is_http2 { REFUSED.to_vec() } else { last }), true).await;
+                        refuse_request(stream, &problem).await;
                     }
                 }
             }
@@ -108,6 +110,15 @@ impl Refusals {
         });
         Ok(())
     }
+}
+
+/// Waits for the beginning of a request, responds with a problem, and closes the connection. Many clients treat a
+/// response that arrives before their request as an error of the connection.
+async fn refuse_request<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, problem: &Problem) {
+    let mut first = [0; 4_096];
+    let read = tokio::time::timeout(FIRST_BYTES_TIME, stream.read(&mut first)).await;
+    let is_http2 = matches!(read, Ok(Ok(length)) if first[..length].starts_with(HTTP2_PREFACE));
+    close((stream, if is_http2 { REFUSED.to_vec() } else { message(problem) }), true).await;
 }
 
 /// Refuses a connection and frees its descriptor at once. Writes only the bytes that the system accepts without

@@ -73,12 +73,18 @@ pub(in crate::bus) fn open(
 
 /// Connects, prepares the schema, and takes the lease. A standby that loses its connection connects again.
 fn take_lease(server: &Arc<Server>, identity: &str, wait: &LeaseWait) -> Result<(PgConnection, Lease), TakeError> {
-    let mut was_reachable = false;
+    let (mut was_reachable, mut is_lost) = (false, false);
     loop {
         let taken = PgConnection::open(Arc::clone(server), Role::Writer).map_err(TakeError::Store);
         let taken = taken.and_then(|connection| {
+            let warnings = check_server(&connection)?;
+            if !was_reachable {
+                warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            }
+            if std::mem::take(&mut is_lost) {
+                tracing::info!("the standby has connected to the database again");
+            }
             was_reachable = true;
-            check_server(&connection)?;
             schema::prepare(&connection)?;
             let lease = Lease::take(&connection, identity, wait)?;
             Ok((connection, lease))
@@ -87,7 +93,9 @@ fn take_lease(server: &Arc<Server>, identity: &str, wait: &LeaseWait) -> Result<
             Err(TakeError::Store(error))
                 if wait.is_standby() && was_reachable && error.kind() == StoreErrorKind::Unavailable =>
             {
-                tracing::warn!(%error, "the standby has lost its connection to the database, and connects again");
+                if !std::mem::replace(&mut is_lost, true) {
+                    tracing::warn!(%error, "the standby has lost its connection to the database, and tries to connect again");
+                }
                 if wait.is_cancelled_within(RECONNECT_AFTER) {
                     return Err(TakeError::Cancelled);
                 }
@@ -112,8 +120,9 @@ fn host_identity(data: &Path) -> Result<String, StoreError> {
     Ok(identity)
 }
 
-/// Refuses a server that is too old, cannot be written, or does not make commits durable.
-pub(super) fn check_server(connection: &PgConnection) -> Result<(), StoreError> {
+/// Refuses a server that is too old, cannot be written, or does not make commits durable. Returns warnings for the
+/// operator.
+pub(super) fn check_server(connection: &PgConnection) -> Result<Vec<&'static str>, StoreError> {
     let sql = "SELECT current_setting('server_version'), current_setting('server_version_num')::int,
          pg_is_in_recovery(), current_setting('fsync'), current_setting('full_page_writes'),
          current_setting('data_checksums'), current_setting('synchronous_standby_names'),
@@ -144,15 +153,16 @@ pub(super) fn check_server(connection: &PgConnection) -> Result<(), StoreError> 
             "the database has the encoding {encoding}, which lacks characters; create it with `ENCODING 'UTF8'`"
         ));
     }
+    let mut warnings = Vec::new();
     if setting(5)? != "on" {
-        tracing::warn!(
-            "the database has no data checksums, so damage of its files is not noticed; enable them with pg_checksums"
+        warnings.push(
+            "the database has no data checksums, so damage of its files is not noticed; enable them with pg_checksums",
         );
     }
     if setting(6)?.is_empty() {
-        tracing::warn!(
+        warnings.push(
             "the database waits for no standby (`synchronous_standby_names` is empty): if it fails over to an asynchronous one, acknowledged events can be lost"
         );
     }
-    Ok(())
+    Ok(warnings)
 }

@@ -51,7 +51,7 @@ impl PostgresTables {
     fn connect(url: &PostgresUrl) -> Result<PgConnection, OpenError> {
         let connect = || {
             let connection = PgConnection::open(Arc::new(Server::new(url.clone())?), Role::Writer)?;
-            check_server(&connection)?;
+            check_server(&connection)?.iter().for_each(|warning| tracing::warn!("{warning}"));
             Ok(connection)
         };
         connect().map_err(|error| open_error(url, &error))
