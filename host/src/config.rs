@@ -2,12 +2,16 @@
 //! Read once at start.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, Command};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -348,6 +352,23 @@ fn file_of(overrides: &Overrides) -> &Path {
     overrides.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
 }
 
+/// Parses `--bus`. Its errors leave out the value, which may contain a password.
+#[derive(Clone, Copy, Debug)]
+struct StoreUrlParser;
+
+impl TypedValueParser for StoreUrlParser {
+    type Value = bus::StoreUrl;
+
+    fn parse_ref(&self, command: &Command, _: Option<&Arg>, value: &OsStr) -> Result<Self::Value, clap::Error> {
+        let malformed = |reason: String| {
+            let message = format!("the value of `--bus` or of the variable SANDBUS_BUS is malformed: {reason}\n");
+            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
+        };
+        let text = value.to_str().ok_or_else(|| malformed("it is not UTF-8".to_owned()))?;
+        bus::StoreUrl::parse(text).map_err(|error| malformed(error.to_string()))
+    }
+}
+
 /// Settings from flags and environment variables.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct Overrides {
@@ -361,7 +382,7 @@ pub struct Overrides {
     #[arg(long, env = "SANDBUS_DATA", value_name = "DIRECTORY")]
     pub data: Option<PathBuf>,
     /// Keep the bus in this store, such as `postgres://USER@HOST/DATABASE` [default: the data directory]
-    #[arg(id = "bus.url", long = "bus", env = "SANDBUS_BUS", value_name = "URL", value_parser = bus::StoreUrl::parse)]
+    #[arg(id = "bus.url", long = "bus", env = "SANDBUS_BUS", value_name = "URL", value_parser = StoreUrlParser)]
     pub bus_url: Option<bus::StoreUrl>,
     /// Stand by while another host uses the database, and take over when it stops or dies [default: false]
     #[arg(

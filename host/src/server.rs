@@ -103,7 +103,9 @@ pub(crate) async fn refuse_all(listener: &Listener, limits: HttpLimits, problem:
     let (mut acceptor, refusals) = (Acceptor::new(listener), Refusals::new(listener.tls.clone()));
     loop {
         let (stream, _) = acceptor.next(limits).await;
-        drop(refusals.answer(stream, problem.clone()));
+        if let Err(stream) = refusals.answer(stream, problem.clone()) {
+            refusal::refuse_at_once(stream, listener.tls.is_some(), problem);
+        }
     }
 }
 

@@ -266,6 +266,43 @@ fn a_standby_waits_through_an_outage_of_the_database() {
 }
 
 #[test]
+fn an_idle_host_says_that_it_is_not_ready_while_the_database_is_away() {
+    let mut server = PostgresServer::start();
+    let host = Setup::new().plugin("ledger").config(&on(&server, "idle")).start();
+    server.crash();
+    eventually("the host is not ready", || (!is_ready(&host)).then_some(()));
+    server.start_again();
+    eventually("the host is ready", || is_ready(&host).then_some(()));
+}
+
+#[test]
+fn a_malformed_url_of_the_store_is_refused_without_its_password() {
+    for url in ["postgres://u:s3cret@h:99999/d", "postgres://u:s3#cret@h/d", "postgres://u:s3cret@h/d?sslmode=x"] {
+        for output in [
+            Command::new(binary()).args(["serve", "--bus", url]).output().unwrap(),
+            Command::new(binary()).arg("serve").env("SANDBUS_BUS", url).output().unwrap(),
+        ] {
+            let error = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(!output.status.success() && error.contains("SANDBUS_BUS"), "{error}");
+            assert!(!error.contains("s3"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_standby_does_not_take_over_tables_of_a_newer_version() {
+    let server = PostgresServer::shared();
+    let active = Setup::new().config(&on(server, "upgraded")).start();
+    let standby = standby(server, "upgraded");
+    drop(standby.starting.wait_until_standing_by());
+    server.execute("UPDATE upgraded.sandbus_version SET version = 99");
+    assert!(active.terminate().0);
+    let refused = standby.starting.wait().unwrap_err();
+    assert!(refused.contains("version 99") && refused.contains("run the newer Sandbus"), "{refused}");
+    assert_eq!(server.execute("SELECT count(*) FROM upgraded.hosts WHERE ended IS NULL"), "0");
+}
+
+#[test]
 fn a_standby_needs_a_database() {
     let refused = Setup::new().config("[bus]\nstandby = true").start_refused();
     assert!(refused.contains("bus.standby") && refused.contains("bus.url"), "{refused}");

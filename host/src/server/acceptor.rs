@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::listener::Socket;
-use super::refusal::refuse_at_once;
+use super::refusal::{refuse_at_once, too_many_connections};
 use super::{HttpLimits, Listener};
 
 /// The delay before the next `accept` after a failure.
@@ -47,7 +47,7 @@ impl<'a> Acceptor<'a> {
         if self.reserve.take().is_some() {
             // A connection is waiting, unless another process has accepted it.
             if let Ok(Ok((stream, _))) = tokio::time::timeout(PAUSE, self.listener.accept()).await {
-                refuse_at_once(stream, self.listener.tls.is_some(), limits);
+                refuse_at_once(stream, self.listener.tls.is_some(), &too_many_connections(limits));
             }
         } else {
             tokio::time::sleep(PAUSE).await;

@@ -86,7 +86,7 @@ impl Refusals {
     /// Refuses a connection beyond the limit.
     pub(super) fn refuse(&self, stream: Socket, limits: HttpLimits) {
         if let Err(stream) = self.answer(stream, too_many_connections(limits)) {
-            refuse_at_once(stream, self.tls.is_some(), limits);
+            refuse_at_once(stream, self.tls.is_some(), &too_many_connections(limits));
         }
     }
 
@@ -123,10 +123,10 @@ async fn refuse_request<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, proble
 
 /// Refuses a connection and frees its descriptor at once. Writes only the bytes that the system accepts without
 /// waiting, and none where TLS would need a handshake.
-pub(super) fn refuse_at_once(stream: Socket, is_tls: bool, limits: HttpLimits) {
+pub(super) fn refuse_at_once(stream: Socket, is_tls: bool, problem: &Problem) {
     // Written through the standard library's non-blocking socket, since the runtime does not know yet whether it is
     // writable.
-    let last = if is_tls { Vec::new() } else { message(&too_many_connections(limits)) };
+    let last = if is_tls { Vec::new() } else { message(problem) };
     match stream {
         Either::Left(stream) => {
             let Ok(mut stream) = stream.into_std() else { return };
@@ -147,7 +147,7 @@ fn exchange(stream: &mut (impl std::io::Read + std::io::Write), last: &[u8]) {
     let _ = stream.write(last);
 }
 
-fn too_many_connections(limits: HttpLimits) -> Problem {
+pub(super) fn too_many_connections(limits: HttpLimits) -> Problem {
     let detail = format!(
         "the host has {} open connections, which is its limit; close idle connections, or try again later",
         limits.max_connections

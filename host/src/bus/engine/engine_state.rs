@@ -133,7 +133,7 @@ impl EngineState {
     }
 
     /// Notes that the store cannot be reached, until [`probe`](super::background::probe) reaches it.
-    pub(super) fn note_outage(&self, error: &StoreError) {
+    pub(in crate::bus) fn note_outage(&self, error: &StoreError) {
         if error.kind() == StoreErrorKind::Unavailable {
             let reason = error.to_string();
             self.reachable.send_if_modified(|reachable| {

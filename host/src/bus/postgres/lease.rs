@@ -59,7 +59,12 @@ impl Lease {
         let started = Instant::now();
         let mut known_holder = None;
         loop {
-            let holder = match Self::try_take(connection, identity)? {
+            // Without a lock first, so that hosts that wait do not delay the transactions of the active host.
+            let holder = match Self::holder_except(connection, Some(identity))? {
+                Some(holder) => Err(holder),
+                None => Self::try_take(connection, identity)?,
+            };
+            let holder = match holder {
                 Ok(lease) => return Ok(lease),
                 Err(holder) => holder,
             };
@@ -138,25 +143,30 @@ impl Lease {
     }
 
     /// Renews the lease from time to time, through a connection of its own, until the sender of `stopped`
-    /// is dropped. Calls `lost` if another host has taken over. Blocks.
-    pub(super) fn keep(self, server: &Arc<Server>, stopped: &Receiver<()>, lost: impl FnOnce(StoreError)) {
+    /// is dropped, or another host has taken over. Reports failures. Blocks.
+    pub(super) fn keep(self, server: &Arc<Server>, stopped: &Receiver<()>, mut report: impl FnMut(RenewalFailure)) {
         let mut connection = None;
         while stopped.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
             let opened = match connection.take() {
                 Some(open) => Ok(open),
                 None => PgConnection::open(Arc::clone(server), Role::Writer),
             };
-            // An outage is noticed by the writer and by the readers.
-            let Ok(open) = opened else { continue };
+            let open = match opened {
+                Ok(open) => open,
+                Err(error) => {
+                    report(RenewalFailure::Outage(error));
+                    continue;
+                }
+            };
             let sql = "UPDATE hosts SET seen = clock_timestamp() WHERE number = $1 AND ended IS NULL";
             match open.execute(sql, &[&self.number]) {
                 Ok(0) => match self.end_reason(&open) {
                     Ok(reason) if reason == STOPPED => return,
-                    Ok(reason) => return lost(Self::fenced(server, reason)),
-                    Err(_) => {}
+                    Ok(reason) => return report(RenewalFailure::Lost(Self::fenced(server, reason))),
+                    Err(error) => report(RenewalFailure::Outage(error)),
                 },
                 Ok(_) => connection = Some(open),
-                Err(_) => {}
+                Err(error) => report(RenewalFailure::Outage(error)),
             }
         }
     }
@@ -178,6 +188,15 @@ impl Lease {
         let reason = self.end_reason(connection).unwrap_or_else(|_| "another host has taken over".to_owned());
         Self::fenced(&connection.server, reason)
     }
+}
+
+/// Why a lease was not renewed.
+#[derive(Debug)]
+pub(super) enum RenewalFailure {
+    /// The store cannot be reached. The host tries again.
+    Outage(StoreError),
+    /// Another host has taken over.
+    Lost(StoreError),
 }
 
 /// Why a lease was not taken.

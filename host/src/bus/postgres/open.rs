@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::PostgresUrl;
 use super::connection::PgConnection;
 use super::error::{PostgresError, open_error};
-use super::lease::{Lease, TakeError};
+use super::lease::{Lease, RenewalFailure, TakeError};
 use super::readers::{PgReaders, ReaderPool};
 use super::schema;
 use super::server::Server;
@@ -52,10 +52,17 @@ pub(in crate::bus) fn open(
     let (started, engine) = mpsc::channel::<Arc<EngineState>>();
     let kept = Arc::clone(&server);
     let heartbeat_thread = std::thread::Builder::new().name("postgres-lease".to_owned()).spawn(move || {
-        lease.keep(&kept, &stopped, |error| {
+        let mut running = None;
+        lease.keep(&kept, &stopped, |failure| match failure {
+            // Without a renewal, an idle host would not notice an outage, and clients would be sent to it.
+            RenewalFailure::Outage(error) => {
+                running = running.take().or_else(|| engine.try_recv().ok());
+                running.iter().for_each(|engine| engine.note_outage(&error));
+            }
             // If the start fails, the sender is dropped, and no engine arrives.
-            if let Ok(engine) = engine.recv() {
-                engine.fail(error.to_string());
+            RenewalFailure::Lost(error) => {
+                let engine = running.take().or_else(|| engine.recv().ok());
+                engine.iter().for_each(|engine| engine.fail(error.to_string()));
             }
         });
     });
@@ -87,6 +94,11 @@ fn take_lease(server: &Arc<Server>, identity: &str, wait: &LeaseWait) -> Result<
             was_reachable = true;
             schema::prepare(&connection)?;
             let lease = Lease::take(&connection, identity, wait)?;
+            // A newer host may have upgraded the tables during the wait.
+            if let Err(error) = schema::prepare(&connection) {
+                lease.end(&connection)?;
+                return Err(error.into());
+            }
             Ok((connection, lease))
         });
         match taken {
