@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio_util::either::Either;
 
 use super::listener::Socket;
+use super::protocol::Protocol;
 use super::{HttpLimits, MAX_HEADERS, Tls};
 use crate::clock::Clock;
 use crate::problem::Problem;
@@ -99,10 +100,13 @@ impl Refusals {
         let tls = self.tls.clone();
         tokio::spawn(async move {
             match (tls, stream) {
-                (None, stream) | (_, stream @ Either::Right(_)) => refuse_request(stream, &problem).await,
+                (None, stream) | (_, stream @ Either::Right(_)) => {
+                    refuse_request(stream, &problem, Protocol::Unknown).await
+                }
                 (Some(tls), Either::Left(stream)) => {
                     if let Ok(Ok(stream)) = tokio::time::timeout(LINGER, tls.accept(stream)).await {
-                        refuse_request(stream, &problem).await;
+                        let protocol = Protocol::of(&stream);
+                        refuse_request(stream, &problem, protocol).await;
                     }
                 }
             }
@@ -114,10 +118,11 @@ impl Refusals {
 
 /// Waits for the beginning of a request, responds with a problem, and closes the connection. Many clients treat a
 /// response that arrives before their request as an error of the connection.
-async fn refuse_request<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, problem: &Problem) {
+async fn refuse_request<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, problem: &Problem, negotiated: Protocol) {
     let mut first = [0; 4_096];
     let read = tokio::time::timeout(FIRST_BYTES_TIME, stream.read(&mut first)).await;
-    let is_http2 = matches!(read, Ok(Ok(length)) if first[..length].starts_with(HTTP2_PREFACE));
+    let has_preface = matches!(read, Ok(Ok(length)) if first[..length].starts_with(HTTP2_PREFACE));
+    let is_http2 = negotiated == Protocol::Http2 || has_preface;
     close((stream, if is_http2 { REFUSED.to_vec() } else { message(problem) }), true).await;
 }
 

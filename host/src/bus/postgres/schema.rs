@@ -228,6 +228,7 @@ pub(super) fn prepare(connection: &PgConnection) -> Result<(), StoreError> {
     match found {
         Some(found) if found > VERSION => {
             let (newest, own) = (VERSION, env!("CARGO_PKG_VERSION"));
+            connection.run("ROLLBACK")?;
             return Err(PostgresError::Newer { schema: schema.clone(), found, newest, own }.into());
         }
         Some(_) => {}
