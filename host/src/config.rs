@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use clap::builder::TypedValueParser;
+use clap::builder::{BoolishValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Command};
 use schemars::JsonSchema;
@@ -390,6 +390,7 @@ pub struct Overrides {
         long = "standby",
         env = "SANDBUS_STANDBY",
         value_name = "BOOLEAN",
+        value_parser = BoolishValueParser::new(),
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "true"
@@ -407,6 +408,7 @@ pub struct Overrides {
         long = "behind-proxy",
         env = "SANDBUS_BEHIND_PROXY",
         value_name = "BOOLEAN",
+        value_parser = BoolishValueParser::new(),
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "true"

@@ -9,8 +9,8 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// A proxy that answers requests in the place of the servers that they are for, over HTTP and HTTPS. Clients ask it for
-/// a tunnel, as Sandbus does.
+/// A proxy that answers requests in the place of the servers that they are for. A plain request names its whole URL; for
+/// HTTPS, clients ask for a tunnel (RFC 9112, sections 3.2.2 and 3.2.3).
 #[derive(Debug)]
 pub struct Upstream {
     /// The proxy's address.
@@ -49,19 +49,19 @@ impl Upstream {
     }
 }
 
-/// Serves a connection: a tunnel, in which TLS follows if it leads to the port of HTTPS.
+/// Serves a connection: one request, or a tunnel with one request over TLS.
 fn serve(client: TcpStream, config: Arc<ServerConfig>, answers: &BTreeMap<String, String>) -> std::io::Result<()> {
     let mut client = BufReader::new(client);
-    let (_, server) = read_request(&mut client)?;
-    client.get_mut().write_all(b"HTTP/1.1 200 Connected\r\n\r\n")?;
-    match server.strip_suffix(":443") {
-        Some(name) => {
-            let connection = ServerConnection::new(config).map_err(std::io::Error::other)?;
-            let tunnel = StreamOwned::new(connection, client.into_inner());
-            answer(&mut BufReader::new(tunnel), &format!("https://{name}"), answers)
-        }
-        None => answer(&mut client, &format!("http://{}", server.trim_end_matches(":80")), answers),
+    let (method, target) = read_request(&mut client)?;
+    if method != "CONNECT" {
+        return answer(client.get_mut(), &target, answers);
     }
+    client.get_mut().write_all(b"HTTP/1.1 200 Connected\r\n\r\n")?;
+    let connection = ServerConnection::new(config).map_err(std::io::Error::other)?;
+    let mut tunnel = BufReader::new(StreamOwned::new(connection, client.into_inner()));
+    let (_, path) = read_request(&mut tunnel)?;
+    let server = target.strip_suffix(":443").unwrap_or(&target);
+    answer(tunnel.get_mut(), &format!("https://{server}{path}"), answers)
 }
 
 /// The method and the target of a request. Its headers and its body are read and forgotten.
@@ -80,18 +80,12 @@ fn read_request(client: &mut impl BufRead) -> std::io::Result<(String, String)> 
     Ok((words.next().unwrap_or_default(), words.next().unwrap_or_default()))
 }
 
-/// Answers a request to a server.
-fn answer<S: Read + Write>(
-    client: &mut BufReader<S>,
-    server: &str,
-    answers: &BTreeMap<String, String>,
-) -> std::io::Result<()> {
-    let (_, target) = read_request(client)?;
-    let path = target.split('?').next().unwrap_or_default();
-    let body = answers.get(&format!("{server}{path}"));
+/// Answers a request for a URL.
+fn answer(client: &mut impl Write, url: &str, answers: &BTreeMap<String, String>) -> std::io::Result<()> {
+    let body = answers.get(url.split('?').next().unwrap_or_default());
     let status = if body.is_some() { "200 OK" } else { "404 Not Found" };
     let body = body.map(String::as_str).unwrap_or_default();
     let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n", body.len());
-    client.get_mut().write_all(format!("{head}connection: close\r\n\r\n{body}").as_bytes())?;
-    client.get_mut().flush()
+    client.write_all(format!("{head}connection: close\r\n\r\n{body}").as_bytes())?;
+    client.flush()
 }

@@ -11,6 +11,7 @@ use bindings::wasi::config::store as config;
 use bindings::wasi::keyvalue::{atomics, store};
 use bindings::wasi::logging::logging;
 use bindings::wasi::random::random;
+use numbers_bindings::sandbus::plugin0_2_0::numbers;
 
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated code")]
 mod bindings {
@@ -18,6 +19,14 @@ mod bindings {
         path: "../wit",
         world: "plugin",
         ownership: Borrowing { duplicate_if_necessary: true },
+    });
+}
+
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated code")]
+mod numbers_bindings {
+    wasmtime::component::bindgen!({
+        path: ["../wit", "../wit/0.2.0"],
+        world: "sandbus:plugin/additions@0.2.0",
     });
 }
 
@@ -32,6 +41,7 @@ impl Floor {
         let engine = Engine::new(settings).unwrap();
         let mut linker = Linker::new(&engine);
         bindings::Plugin::add_to_linker::<_, HasSelf<Nothing>>(&mut linker, |nothing| nothing).unwrap();
+        numbers::add_to_linker::<_, HasSelf<Nothing>>(&mut linker, |nothing| nothing).unwrap();
         let pre = linker.instantiate_pre(&Component::new(&engine, bytes).unwrap()).unwrap();
         let handler = GuestIndices::new(&pre).unwrap();
         Self { engine, pre, handler }
@@ -146,6 +156,16 @@ impl atomics::HostCas for Nothing {
 
     fn drop(&mut self, _: Resource<atomics::Cas>) -> wasmtime::Result<()> {
         Ok(())
+    }
+}
+
+impl numbers::Host for Nothing {
+    fn add(&mut self, _: String, _: i64) -> Result<(), numbers::Error> {
+        Ok(())
+    }
+
+    fn sequence(&mut self, _: String) -> Result<u64, numbers::Error> {
+        Ok(1)
     }
 }
 

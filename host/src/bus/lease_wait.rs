@@ -44,6 +44,11 @@ impl LeaseWait {
         self.is_standby
     }
 
+    /// Cancels the wait.
+    pub(super) fn cancelled(&self) -> CancellationToken {
+        self.cancelled.clone()
+    }
+
     pub(super) fn is_cancelled(&self) -> bool {
         self.cancelled.is_cancelled()
     }

@@ -249,6 +249,9 @@ impl PendingReply {
     }
 }
 
+/// How long a cancelled wait may take to end.
+const CANCEL_GRACE_PERIOD: Duration = Duration::from_secs(3);
+
 /// Opens the bus that a URL selects, for a host with a data directory. Must be called in a tokio runtime.
 ///
 /// # Errors
@@ -265,8 +268,15 @@ pub async fn open(
             Ok(Arc::new(open_embedded(&StoreUrl::resolve(directory, data), clock, settings)?))
         }
         StoreUrl::Postgres(url) => {
-            let (url, data) = (url.clone(), data.to_owned());
-            let opened = tokio::task::spawn_blocking(move || postgres::open(&url, &data, clock, settings, &wait)).await;
+            let (url, data, cancelled) = (url.clone(), data.to_owned(), wait.cancelled());
+            let open = tokio::task::spawn_blocking(move || postgres::open(&url, &data, clock, settings, &wait));
+            let opened = tokio::select! {
+                opened = open => opened,
+                // The thread may wait for a database that hangs. It holds nothing that must be given back.
+                () = async { cancelled.cancelled().await; tokio::time::sleep(CANCEL_GRACE_PERIOD).await } => {
+                    return Err(OpenError::new(OpenErrorKind::Cancelled, "the host was stopped"));
+                }
+            };
             let aborted = |error: tokio::task::JoinError| {
                 OpenError::new(OpenErrorKind::Store(StoreErrorKind::Failed), format!("the start of the bus: {error}"))
             };

@@ -60,13 +60,11 @@ impl Lease {
         let mut known_holder = None;
         loop {
             // Without a lock first, so that hosts that wait do not delay the transactions of the active host.
-            let holder = match Self::holder_except(connection, Some(identity))? {
-                Some(holder) => Err(holder),
-                None => Self::try_take(connection, identity)?,
-            };
-            let holder = match holder {
-                Ok(lease) => return Ok(lease),
-                Err(holder) => holder,
+            let Some(holder) = Self::holder_except(connection, Some(identity))? else {
+                if let Some(lease) = Self::try_take(connection, identity)? {
+                    return Ok(lease);
+                }
+                continue;
             };
             // A host that is alive has renewed its lease within this time.
             if !wait.is_standby() && started.elapsed() > LEASE + HEARTBEAT {
@@ -90,19 +88,20 @@ impl Lease {
         }
     }
 
-    fn try_take(connection: &PgConnection, identity: &str) -> Result<Result<Self, LeaseHolder>, StoreError> {
+    /// Takes the lease, unless another host has taken it since the caller looked.
+    fn try_take(connection: &PgConnection, identity: &str) -> Result<Option<Self>, StoreError> {
         connection.run("BEGIN")?;
         let taken = Self::take_in_transaction(connection, identity);
-        connection.run(if matches!(taken, Ok(Ok(_))) { "COMMIT" } else { "ROLLBACK" })?;
+        connection.run(if matches!(taken, Ok(Some(_))) { "COMMIT" } else { "ROLLBACK" })?;
         taken
     }
 
-    fn take_in_transaction(connection: &PgConnection, identity: &str) -> Result<Result<Self, LeaseHolder>, StoreError> {
+    fn take_in_transaction(connection: &PgConnection, identity: &str) -> Result<Option<Self>, StoreError> {
         // One host at a time looks, so that two do not take the lease together. A host that hangs in a transaction
         // delays this lock by some seconds.
         connection.run("SET LOCAL lock_timeout TO '15s'; LOCK TABLE hosts IN SHARE ROW EXCLUSIVE MODE")?;
-        if let Some(holder) = Self::holder_except(connection, Some(identity))? {
-            return Ok(Err(holder));
+        if Self::holder_except(connection, Some(identity))?.is_some() {
+            return Ok(None);
         }
         let sql =
             "UPDATE hosts SET ended = CASE WHEN identity = $1 THEN 'the host was started again' ELSE 'it was not renewed in time' END
@@ -112,7 +111,7 @@ impl Lease {
              VALUES ($1, $2, $3, clock_timestamp(), clock_timestamp(), 0) RETURNING number";
         let row = connection.query_one(sql, &[&identity, &host_name(), &env!("CARGO_PKG_VERSION")])?;
         let number = row.map_or(Ok(0), |row| row.column(0))?;
-        Ok(Ok(Self { number }))
+        Ok(Some(Self { number }))
     }
 
     /// The host that has the lease on the schema, if any.
@@ -149,7 +148,7 @@ impl Lease {
         while stopped.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
             let opened = match connection.take() {
                 Some(open) => Ok(open),
-                None => PgConnection::open(Arc::clone(server), Role::Writer),
+                None => PgConnection::open(Arc::clone(server), Role::Lease),
             };
             let open = match opened {
                 Ok(open) => open,

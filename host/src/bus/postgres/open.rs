@@ -92,12 +92,16 @@ fn take_lease(server: &Arc<Server>, identity: &str, wait: &LeaseWait) -> Result<
                 tracing::info!("the standby has connected to the database again");
             }
             was_reachable = true;
-            schema::prepare(&connection)?;
+            schema::create(&connection)?;
             let lease = Lease::take(&connection, identity, wait)?;
-            // A newer host may have upgraded the tables during the wait.
-            if let Err(error) = schema::prepare(&connection) {
+            let ready = if wait.is_cancelled() {
+                Err(TakeError::Cancelled)
+            } else {
+                schema::upgrade(&connection).map_err(TakeError::Store)
+            };
+            if let Err(error) = ready {
                 lease.end(&connection)?;
-                return Err(error.into());
+                return Err(error);
             }
             Ok((connection, lease))
         });

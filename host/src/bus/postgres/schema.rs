@@ -2,6 +2,7 @@
 
 use super::connection::PgConnection;
 use super::error::PostgresError;
+use super::lease::Lease;
 use super::session::Columns as _;
 use crate::bus::StoreError;
 
@@ -216,35 +217,79 @@ CREATE TABLE holds (
 );
 "#;
 
-/// Creates the schema and its tables, and upgrades older ones.
+/// Creates the schema and its tables if there are none. Older tables stay as they are, because another host may have
+/// the lease on them.
 ///
 /// # Errors
 /// If the schema is one of another program or of a newer Sandbus, or this user may not create tables.
-pub(super) fn prepare(connection: &PgConnection) -> Result<(), StoreError> {
+pub(super) fn create_schema(connection: &PgConnection) -> Result<(), StoreError> {
+    in_migration(connection, |found| match found {
+        Some(_) => Ok(()),
+        None => {
+            create_schema(connection)?;
+            migrate(connection, 0)?;
+            let mut secret = [0; 32];
+            getrandom::fill(&mut secret)
+                .map_err(|error| PostgresError::Local(format!("no random numbers: {error}")))?;
+            connection.execute("INSERT INTO store (secret, runs) VALUES ($1, 0)", &[&&secret[..]]).map(drop)
+        }
+    })
+}
+
+/// Upgrades older tables. Only the host that has the lease may do so. Every version has the table `hosts` with the
+/// columns of version 1, so that hosts of all versions respect each other's leases.
+///
+/// # Errors
+/// If a newer Sandbus has upgraded the tables, or this user may not change them.
+pub(super) fn upgrade(connection: &PgConnection) -> Result<(), StoreError> {
+    in_migration(connection, |found| migrate(connection, found.unwrap_or(0)))
+}
+
+/// Upgrades older tables if no host has the lease on them.
+///
+/// # Errors
+/// As [`upgrade`].
+pub(super) fn upgrade_unused(connection: &PgConnection) -> Result<(), StoreError> {
+    in_migration(connection, |found| {
+        connection.run("LOCK TABLE hosts IN SHARE ROW EXCLUSIVE MODE")?;
+        match Lease::holder(connection)? {
+            Some(_) => Ok(()),
+            None => migrate(connection, found.unwrap_or(0)),
+        }
+    })
+}
+
+/// Runs a change of the tables, with their version, in a transaction of its own. One host at a time does so.
+fn in_migration(
+    connection: &PgConnection,
+    change: impl FnOnce(Option<i64>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     let schema = &connection.server.url.schema;
     connection.run("BEGIN")?;
-    connection.query("SELECT pg_advisory_xact_lock($1, hashtext($2))", &[&(MIGRATION_LOCK as i32), schema])?;
-    let found = version(connection)?;
-    match found {
+    let lock = "SELECT pg_advisory_xact_lock($1, hashtext($2))";
+    let changed = connection.query(lock, &[&(MIGRATION_LOCK as i32), schema]).and_then(|_| version(connection));
+    let changed = changed.and_then(|found| match found {
         Some(found) if found > VERSION => {
             let (newest, own) = (VERSION, env!("CARGO_PKG_VERSION"));
-            connection.run("ROLLBACK")?;
-            return Err(PostgresError::Newer { schema: schema.clone(), found, newest, own }.into());
+            Err(PostgresError::Newer { schema: schema.clone(), found, newest, own }.into())
         }
-        Some(_) => {}
-        None => create(connection)?,
+        found => change(found),
+    });
+    if let Err(error) = changed {
+        // Without a connection, the server rolls back.
+        drop(connection.run("ROLLBACK"));
+        return Err(error);
     }
-    let found = found.unwrap_or(0);
-    for migration in MIGRATIONS.iter().filter(|migration| migration.version > found) {
+    connection.run("COMMIT")
+}
+
+/// Runs the steps from a version to the newest one.
+fn migrate(connection: &PgConnection, from: i64) -> Result<(), StoreError> {
+    for migration in MIGRATIONS.iter().filter(|migration| migration.version > from) {
         connection.run(migration.sql)?;
         connection.execute("UPDATE sandbus_version SET version = $1", &[&migration.version])?;
     }
-    if found == 0 {
-        let mut secret = [0; 32];
-        getrandom::fill(&mut secret).map_err(|error| PostgresError::Local(format!("no random numbers: {error}")))?;
-        connection.execute("INSERT INTO store (secret, runs) VALUES ($1, 0)", &[&&secret[..]])?;
-    }
-    connection.run("COMMIT")
+    Ok(())
 }
 
 /// Whether the schema has a store, of any version.

@@ -4,7 +4,7 @@ use std::fmt::{self, Debug, Formatter};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_postgres::Client;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -50,12 +50,12 @@ impl Server {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Opens a connection. Blocks.
+    /// Opens a connection, and returns it with the runtime that reads and writes it. Blocks.
     ///
     /// # Errors
     /// If the server cannot be reached or refuses.
-    pub(super) fn connect(&self) -> Result<Client, StoreError> {
-        let runtime = self.runtime.as_ref().ok_or(PostgresError::Disconnected)?;
+    pub(super) fn connect(&self) -> Result<(Client, Handle), StoreError> {
+        let runtime = self.runtime.as_ref().ok_or(PostgresError::Disconnected)?.handle();
         let (config, tls) = (self.url.config.clone(), self.tls.clone());
         let connected = runtime.spawn(async move {
             let connected = tokio::time::timeout(CONNECT_TIME, config.connect(tls)).await;
@@ -68,7 +68,7 @@ impl Server {
             Ok::<_, PostgresError>(client)
         });
         let connected = pollster::block_on(connected).map_err(|error| PostgresError::Local(error.to_string()))?;
-        Ok(connected?)
+        Ok((connected?, runtime.clone()))
     }
 }
 

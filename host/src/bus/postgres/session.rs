@@ -2,8 +2,10 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::runtime::Handle;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
@@ -33,11 +35,19 @@ pub(super) enum Role {
     Writer,
     /// It reads, in transactions that last as long as a handler runs.
     Reader,
+    /// It renews the lease.
+    Lease,
 }
+
+/// How long a renewal of the lease waits for the server. A server that hangs need not close its connections.
+const RENEWAL_TIME_LIMIT: Duration = Duration::from_secs(4);
 
 /// A connection whose statements find the tables of the bus.
 pub(super) struct Session {
     client: Client,
+    /// How long a statement may take. None for no limit: only the answer tells whether a commit took place.
+    time_limit: Option<Duration>,
+    runtime: Handle,
     statements: RefCell<HashMap<String, Statement>>,
 }
 
@@ -47,20 +57,22 @@ impl Session {
     /// # Errors
     /// If the server cannot be reached or refuses.
     pub(super) fn open(server: &Server, role: Role) -> Result<Self, StoreError> {
-        let client = server.connect()?;
+        let (client, runtime) = server.connect()?;
         let schema = &server.url.schema;
         // The server ends a transaction whose host is silent for this long, so that a host that hangs holds no lock.
         let idle = match role {
-            Role::Writer => "5s",
+            Role::Writer | Role::Lease => "5s",
             Role::Reader => "60s",
         };
+        let time_limit = (role == Role::Lease).then_some(RENEWAL_TIME_LIMIT);
+        let session = Self { client, time_limit, runtime, statements: RefCell::default() };
         // A `statement_timeout` could end the wait for standbys and leave a commit that is not replicated.
-        pollster::block_on(client.batch_execute(&format!(
+        session.run(&format!(
             "SET search_path TO \"{schema}\"; SET default_transaction_isolation TO 'read committed'; SET synchronous_commit TO on; SET lock_timeout TO '5s';
              SET idle_in_transaction_session_timeout TO '{idle}'; SET statement_timeout TO 0;
              SET client_min_messages TO warning; SET jit TO off; SET TimeZone TO 'UTC'"
-        )))?;
-        Ok(Self { client, statements: RefCell::default() })
+        ))?;
+        Ok(session)
     }
 
     /// Whether the connection is lost.
@@ -68,11 +80,22 @@ impl Session {
         self.client.is_closed()
     }
 
+    /// Waits for an answer of the server. Blocks.
+    fn wait<T>(&self, answer: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, PostgresError> {
+        let Some(limit) = self.time_limit else { return Ok(pollster::block_on(answer)?) };
+        // The timer belongs to the thread of the connections, because the caller's thread may have none.
+        let limited = {
+            let _context = self.runtime.enter();
+            tokio::time::timeout(limit, answer)
+        };
+        pollster::block_on(limited).map_err(|_| PostgresError::NoAnswer)?.map_err(PostgresError::from)
+    }
+
     fn statement(&self, sql: &str) -> Result<Statement, StoreError> {
         if let Some(prepared) = self.statements.borrow().get(sql) {
             return Ok(prepared.clone());
         }
-        let prepared = pollster::block_on(self.client.prepare(sql))?;
+        let prepared = self.wait(self.client.prepare(sql))?;
         self.statements.borrow_mut().insert(sql.to_owned(), prepared.clone());
         Ok(prepared)
     }
@@ -83,7 +106,7 @@ impl Session {
     /// If the server refuses, or the connection is lost.
     pub(super) fn query(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
         let statement = self.statement(sql)?;
-        Ok(pollster::block_on(self.client.query(&statement, values))?)
+        Ok(self.wait(self.client.query(&statement, values))?)
     }
 
     /// Runs a statement, and returns the number of rows that it has changed.
@@ -92,7 +115,7 @@ impl Session {
     /// If the server refuses, or the connection is lost.
     pub(super) fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
         let statement = self.statement(sql)?;
-        Ok(pollster::block_on(self.client.execute(&statement, values))?)
+        Ok(self.wait(self.client.execute(&statement, values))?)
     }
 
     /// Runs statements without values.
@@ -100,7 +123,7 @@ impl Session {
     /// # Errors
     /// If the server refuses, or the connection is lost.
     pub(super) fn run(&self, sql: &str) -> Result<(), StoreError> {
-        Ok(pollster::block_on(self.client.batch_execute(sql))?)
+        Ok(self.wait(self.client.batch_execute(sql))?)
     }
 
     /// Runs statements in one round trip: `before`, the requests in their order, and `after`. Returns the rows of each
@@ -123,8 +146,8 @@ impl Session {
         // The client sends a request when its future is first polled, and the answers come in the same order.
         let queries =
             statements.iter().zip(requests).map(|(statement, request)| self.client.query(statement, &request.values));
-        let all = async { futures_util::join!(run(before), join_all(queries), run(after)) };
-        let (begun, rows, ended) = pollster::block_on(all);
+        let all = async { Ok(futures_util::join!(run(before), join_all(queries), run(after))) };
+        let (begun, rows, ended) = self.wait(all)?;
         begun?;
         let rows = rows.into_iter().collect::<Result<Vec<_>, _>>()?;
         ended?;

@@ -107,12 +107,15 @@ impl PostgresUrl {
         // A URL that cannot have a password has none to hide.
         let _ = shown.password().is_some().then(|| shown.set_password(Some("***")));
         if shown.query_pairs().any(|(name, _)| name == "password") {
-            let hidden: Vec<_> = shown
+            let rest: Vec<_> = shown
                 .query_pairs()
                 .filter(|(name, _)| name != "password")
                 .map(|(name, value)| (name.into_owned(), value.into_owned()))
                 .collect();
-            shown.query_pairs_mut().clear().extend_pairs(hidden);
+            shown.set_query(None);
+            if !rest.is_empty() {
+                shown.query_pairs_mut().extend_pairs(rest);
+            }
         }
         Ok(Self { shown: shown.to_string(), config, schema, tls })
     }
@@ -188,6 +191,18 @@ mod tests {
             let url = PostgresUrl::parse(text).unwrap();
             assert!(!format!("{url} {url:?}").contains("secret"), "{url}");
             assert_eq!(url.config.get_password(), Some(&b"secret"[..]));
+        }
+    }
+
+    #[test]
+    fn a_url_is_shown_without_its_password_only() {
+        for (text, shown) in [
+            ("postgres://ada:secret@db/app", "postgres://ada:***@db/app"),
+            ("postgres://db/app?password=secret", "postgres://db/app"),
+            ("postgres://db/app?password=secret&schema=one", "postgres://db/app?schema=one"),
+            ("postgres://db/app?schema=one", "postgres://db/app?schema=one"),
+        ] {
+            assert_eq!(PostgresUrl::parse(text).unwrap().to_string(), shown);
         }
     }
 
