@@ -35,7 +35,7 @@ pub(super) enum Role {
     Reader,
 }
 
-/// A connection whose statements find the tables of the bus.
+/// A connection whose `search_path` is the schema of the bus, with its prepared statements.
 pub(super) struct Session {
     client: Client,
     statements: RefCell<HashMap<String, Statement>>,

@@ -170,7 +170,7 @@ impl Window {
         publishing_plugin(source).filter(|_| position > self.counted_from)
     }
 
-    /// Whether there is room for a page of the log.
+    /// Whether the log has events that are not loaded yet, and there is room for a page of them.
     pub(crate) fn wants_log(&self) -> bool {
         self.is_behind() && self.ready.len() + PAGE <= READY_LIMIT
     }
