@@ -19,7 +19,7 @@ pub struct StoreError {
     source: Source,
 }
 
-/// The consequence of a store failure for the host.
+/// The kinds of store failures, by their consequence for the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreErrorKind {
     /// The store has no space left. Nothing was written. Reads still work; writes work again when there is space.
@@ -57,7 +57,7 @@ impl StoreError {
         Self::new(StoreErrorKind::Damaged, format!("the store is damaged: {what}; restore it from a backup"))
     }
 
-    /// The consequence for the host.
+    /// The kind of the failure.
     #[must_use]
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
@@ -187,7 +187,7 @@ pub enum CommitError {
     /// another host has taken over. If only the connection broke, the engine finds out, and does not return this error.
     ///
     /// A publisher may send its events again: those that were stored are reported as duplicates. A claim must be
-    /// dropped: the next host delivers the event again unless it turns out to be settled.
+    /// dropped: the next host delivers the event again unless the settlement turns out to be stored.
     #[error(
         "the store failed during the commit, and the change may or may not be stored; it is safe to send events again, because stored ones are recognised as duplicates"
     )]
@@ -302,7 +302,7 @@ impl CommitError {
         }
     }
 
-    /// How long to wait before the same change may succeed. None if waiting does not help.
+    /// How long to wait before the same change may succeed. None if that is not known, or if waiting does not help.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         /// An operator must make space on the disk, or the host must start again. Neither is instantaneous.

@@ -84,15 +84,16 @@ pub struct Settings {
     pub max_backlog: Option<u64>,
     /// The size of the log, in bytes, at which publishers are refused.
     pub max_log_bytes: Option<u64>,
-    /// When a plugin's events have this many deliveries that are not handled, its handlers can no longer publish. Dead
-    /// letters and delayed events count.
+    /// The number of unhandled deliveries of a plugin's events at which its handlers can no longer publish. Dead
+    /// letters and delayed events count, too.
     pub max_plugin_backlog: u64,
     /// The size of a plugin's events, in bytes, at which its handlers can no longer publish. Defaults to half of
     /// `max_log_bytes`.
     pub max_plugin_log_bytes: Option<u64>,
-    /// The number of delayed events of one producer at which it is refused.
+    /// The maximum number of delayed events of one producer. Further ones are refused.
     pub max_producer_delayed: u64,
-    /// The size of a producer's events, in bytes, at which it is refused. Defaults to half of `max_log_bytes`.
+    /// The size of a producer's events, in bytes, at which its further events are refused. Defaults to half of
+    /// `max_log_bytes`.
     pub max_producer_log_bytes: Option<u64>,
     /// The maximum number of event types in the log.
     pub max_types: usize,

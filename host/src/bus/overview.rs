@@ -23,7 +23,8 @@ pub struct Overview {
     pub paused: Option<String>,
     /// The hold of the subscription's endpoint, if there is one.
     pub endpoint_hold: Option<EndpointHold>,
-    /// The last position that has been handled. Earlier pending deliveries have rows of their own.
+    /// The durable cursor: the delivery of each selected event up to this position has been handled, or has a row as a
+    /// pending delivery or a dead letter.
     pub cursor: Position,
     /// The number of deliveries that are neither handled nor dead letters.
     pub backlog: u64,

@@ -17,7 +17,7 @@ impl FeedPermits {
         Self { running: Some(running), _unsettled: Some(unsettled) }
     }
 
-    /// The permits of a further delivery of a slice, which holds the `running` permit itself.
+    /// The permits of a slice's second or later delivery. The slice itself holds the `running` permit.
     pub(super) fn unsettled(unsettled: OwnedSemaphorePermit) -> Self {
         Self { running: None, _unsettled: Some(unsettled) }
     }

@@ -1,6 +1,7 @@
 //! Webhook deliveries: CloudEvents over HTTP (HTTP binding 1.0.2), in binary mode, or signed in structured mode.
 //! Webhooks of plugins go only to hosts that the operator granted. A grant is for a name, and not for the addresses
-//! that it resolves to. The webhooks of an operator may also go to the networks that the configuration names.
+//! that it resolves to. The webhooks of an operator need no grant: they may go to any public address, and to the
+//! private networks that the configuration names.
 
 use std::num::NonZeroU32;
 use std::time::Duration;

@@ -80,7 +80,7 @@ pub struct ProducerRule {
 }
 
 impl ProducerRule {
-    /// The producer's name as a holder: the host counts its events against the limits of this name. Rules with the same
+    /// The name under which the host counts the producer's events against the limits of a producer. Rules with the same
     /// token file are one producer, and so are all rules without a file. No plugin can have such a name.
     fn holder(&self) -> String {
         let tokens = self.token_file.as_deref().map(Path::to_string_lossy).unwrap_or_default();

@@ -35,8 +35,8 @@ impl<'a> PublishTrace<'a> {
         for event in events.iter_mut() {
             if !event.extensions.contains_key(TRACE[0]) {
                 event.extensions.extend(sent.clone());
-                // A trace that is not sampled is not put into a single event, because the same trace is derived from
-                // the event later. It is put into a batch, because each event would yield a different trace.
+                // If there is only one event, an unsampled trace need not be put into it: the same trace is derived
+                // from the event later. The events of a batch get it, because each would yield a different trace.
                 if let Some(operation) = &operation
                     && (operation.context.is_sampled || is_batch)
                 {

@@ -33,8 +33,8 @@ const BODY_HEADERS: [HeaderName; 8] = [
     HeaderName::from_static("repr-digest"),
 ];
 
-/// The event whose reply the handler's client waits for. It always starts a new cause tree with an unguessable id, so
-/// that the client can only get its own reply.
+/// Lets the event whose reply the handler's client waits for start a new cause tree, and returns the event. The id of
+/// the tree cannot be guessed, so the client can only get its own reply.
 pub(crate) fn start_reply_tree<'a>(effects: &'a mut Effects, reply_to: &ReplyTo) -> Result<&'a Event, Problem> {
     let mut events = effects.publishes.iter_mut().map(|publish| &mut publish.event);
     let event = events.find(|event| event.id == reply_to.id).ok_or_else(|| {

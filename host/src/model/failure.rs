@@ -19,7 +19,7 @@ pub enum Cause {
     Exception,
     /// A request of the handler to another service failed or returned an unexpected response.
     Request,
-    /// The handler rejected the event.
+    /// The handler rejected the event, or asked for a change that can never be committed.
     Rejected,
     /// The handler trapped.
     Trap,

@@ -31,8 +31,8 @@ pub enum Verdict {
     DeadLetter {
         /// Why the attempt failed.
         failure: Failure,
-        /// Whether the failure was retryable and the policy allows no further attempt. Otherwise the handler or the
-        /// host rejected the event.
+        /// Whether the outcome was a retry, which the policy does not allow after so many attempts or for this cause.
+        /// Otherwise the handler or the host rejected the event.
         exhausted: bool,
     },
 }

@@ -17,8 +17,8 @@ use super::os_priority::{ThreadId, apply_priority, this_thread};
 /// address space, which stalls all others.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A thread that has run `BUSY` jobs in a row yields up to `YIELDS` times before it sleeps. Under load the next job
-/// arrives in the meantime, which saves a wake-up. Under light load the thread sleeps at once, because the scheduler
-/// favours a woken thread over a running one, and a yielding thread loses that.
+/// arrives in the meantime, which saves a wake-up. Under light load the thread sleeps at once: the scheduler favours a
+/// woken thread over a running one, and a thread that yields instead of sleeping forgoes this advantage.
 const BUSY: u32 = 4;
 const YIELDS: u32 = 4;
 
@@ -56,8 +56,8 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Wakes an idle thread, if there is one. Only one at a time: it wakes the next one if more than one job waits, and
-    /// busy threads may have taken them all by then.
+    /// Wakes an idle thread, if there is one. Only one is woken at a time: it wakes the next one if more jobs wait when
+    /// it takes its own. By then, busy threads may have taken all jobs.
     fn wake_idle(&mut self, work: &Condvar) {
         if self.idle > 0 && !self.woken {
             self.woken = true;
@@ -180,7 +180,7 @@ fn work(shared: &PriorityPool) {
             let (guard, wait) = shared.work.wait_timeout(state, IDLE_TIMEOUT).unwrap_or_else(PoisonError::into_inner);
             (state, timed_out) = (guard, wait.timed_out());
             state.idle -= 1;
-            // The woken thread takes all waiting jobs.
+            // This thread takes the next job now, so another one may be woken.
             state.woken = false;
             continue;
         };

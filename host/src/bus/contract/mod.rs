@@ -12,13 +12,14 @@
 //! | [`Lifecycle`] | reports whether the store can be reached, and closes the bus |
 //!
 //! # Promises of every method
-//! - **`Ok` means durable.** A change survives a power failure, and the loss of the store's primary. It is atomic: an
-//!   ack, the events that the handler published and the state that it wrote are one transaction.
+//! - **`Ok` means durable.** A change survives a power failure, and also the loss of a database's primary if the
+//!   database replicates synchronously. It is atomic: an ack, the events that the handler published and the state that
+//!   it wrote are one transaction.
 //! - **An error means that nothing was changed.** There are two documented exceptions: [`CommitError::InDoubt`], and a
 //!   publish of many events, which commits in parts.
-//! - **An engine finds out whether a commit succeeded.** If the connection breaks during a commit, the engine finds out
-//!   whether the commit took place before it returns. It returns [`CommitError::InDoubt`] only if the store has failed,
-//!   or if another host has taken over. Then the process ends.
+//! - **A broken connection leaves no doubt.** If the connection to the store breaks during a commit, the engine first
+//!   finds out whether the commit took place, and only then returns. It returns [`CommitError::InDoubt`] only if the
+//!   store has failed, or if another host has taken over. Then the process ends.
 //! - **An outage is not a failure.** While the store cannot be reached, changes are refused with
 //!   [`CommitError::Unavailable`], and deliveries wait. The process ends only after [`Lifecycle::failed`].
 //! - **Consumers pull.** The bus calls no handler; consumers await [`SubscriptionFeed::claim`].
@@ -35,7 +36,7 @@
 //! | --- | --- |
 //! | at most one attempt at a delivery at a time | the engine: a claimed delivery is not claimed again |
 //! | at most one delivery of an ordering key at a time, in order | the engine: it claims a key's deliveries in turn |
-//! | the limit on a subscription's concurrency | the dispatcher, with permits; the engine divides it among hosts |
+//! | the limit on a subscription's concurrency | the dispatcher, with permits; several hosts divide the limit |
 //! | one claimer of a feed per host | the host: it starts one worker per feed |
 //! | an outcome counts once | the engine: it refuses a second settlement with [`CommitError::NotClaimed`] |
 //! | state that a handler has read is unchanged | the engine, at the commit: [`CommitError::Conflict`] |

@@ -160,7 +160,7 @@ impl Change for Command {
         }
     }
 
-    /// Changes of subscriptions, replays and dead letters, spills, and deletions of old events depend on the windows,
+    /// Spills, deletions of old events, and changes of subscriptions, replays and dead letters depend on the windows,
     /// which show the state before the commit. No other change of the same commit may have changed it.
     fn commits_alone(&self) -> bool {
         match self {

@@ -132,7 +132,8 @@ impl EngineState {
         }
     }
 
-    /// Notes that the store cannot be reached, until [`probe`](super::background::probe) reaches it.
+    /// If the error means that the store cannot be reached, notes this until [`probe`](super::background::probe)
+    /// reaches it.
     pub(in crate::bus) fn note_outage(&self, error: &StoreError) {
         if error.kind() == StoreErrorKind::Unavailable {
             let reason = error.to_string();

@@ -99,7 +99,8 @@ impl Feed {
                 ClaimStep::Read => self.read_backlog().await?,
                 ClaimStep::Spill => {
                     let requested = self.request_spill().await;
-                    // Commands are applied in order: this reply comes when the spill is done.
+                    // This cancels nothing and serves as a barrier: commands are applied in order, so its reply comes
+                    // when the spill is done.
                     if !requested || self.bus.cancel("", "").await.is_err() {
                         return Ok(None);
                     }

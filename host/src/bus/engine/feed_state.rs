@@ -32,7 +32,7 @@ pub(in crate::bus) struct FeedState {
     pub(super) deletion: CancellationToken,
 }
 
-/// Counts a settlement that was submitted, until it is dropped.
+/// Counts a settlement that was submitted, until this guard is dropped.
 #[derive(Debug)]
 pub(super) struct SubmittedGuard(Arc<FeedState>);
 

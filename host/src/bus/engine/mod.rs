@@ -76,7 +76,8 @@ impl DurableBus {
     pub async fn append_due(&self) -> Result<(), CommitError> {
         while self.shared.next_scheduled.borrow().is_some_and(|due| due <= self.shared.clock.now()) {
             self.commands.send(Command::AppendDue).await.map_err(|_| self.closed())?;
-            // Commands are applied in order: the reply to a command without effect comes after the commit.
+            // This cancels nothing and serves as a barrier: commands are applied in order, so its reply comes after the
+            // commit of the due events.
             self.cancel("", "").await?;
         }
         Ok(())

@@ -42,7 +42,7 @@ impl Default for ReservedRange {
 }
 
 impl Sequences {
-    /// Draws the next number. Dropping the future loses one number at most.
+    /// Draws the next number. Dropping the future while it reserves a range loses the whole range.
     pub(super) async fn draw(&self, commands: &Queue<Command>, plugin: &str, name: &str) -> Result<u64, SequenceError> {
         let sequence = self.sequence(plugin, name);
         let mut reserved = sequence.lock().await;

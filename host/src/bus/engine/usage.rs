@@ -51,8 +51,8 @@ pub(super) struct UsageChanges {
 /// The usage of one plugin or producer, including the changes of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct HolderTotals {
-    /// The number of deliveries of its events that are not handled, including dead letters, and of its events that are
-    /// scheduled or appended by the batch.
+    /// The number of unhandled deliveries of its events, including dead letters, plus the number of its scheduled
+    /// events and of the events that the batch appends for it.
     pub(super) waiting: u64,
     /// The number of its scheduled events.
     pub(super) scheduled: u64,
@@ -113,7 +113,7 @@ impl StoreUsage {
         self.introduced.insert(type_number, holder.into());
     }
 
-    /// Removes the records of who published the first event of types that no longer exist.
+    /// Forgets who introduced types that no longer exist.
     pub(super) fn forgotten(&mut self, types: &[i64]) {
         for number in types {
             let Some(plugin) = self.introduced.remove(number) else { continue };
@@ -148,7 +148,7 @@ impl StoreUsage {
         }
     }
 
-    /// Each holder whose size of events in the log a batch changes, with the new size.
+    /// The new size of the events in the log, for each holder for which a batch changes it.
     pub(super) fn changed_log_bytes<'a>(&'a self, changes: &'a UsageChanges) -> impl Iterator<Item = (&'a str, u64)> {
         let changed_only = changes.holders.iter().filter(|(_, change)| change.log_bytes != 0);
         changed_only.map(|(holder, change)| {

@@ -1,8 +1,8 @@
 //! The only thread that writes.
 //!
-//! It takes the changes that wait, applies them in one transaction, and commits with one fsync. Only then does it
-//! reply and make the changes visible. While a commit is on its way to the disk, the next group gathers: the slower the
-//! disk, the larger the group.
+//! It takes the changes that wait, applies them in one transaction, and commits them durably. Only then does it make
+//! the changes visible and reply. While a commit is on its way to the store, the next group gathers: the slower the
+//! store, the larger the group.
 //!
 //! Each submodule implements one kind of change: what it does in the transaction, and the update of memory after the
 //! commit, which makes the change visible ([`after_commit`]).
@@ -137,7 +137,8 @@ impl Writer {
         }
     }
 
-    /// Applies a group and commits it. If the store needs the group to be complete, it is completed first.
+    /// Applies a group and commits it. If the store must know the whole group before the transaction begins, all of
+    /// its changes are collected first.
     fn apply_group(
         &mut self,
         group: Group<'_, Command>,

@@ -13,17 +13,18 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 
 /// A change that can share a commit with others.
 pub(crate) trait Change {
-    /// Whether the change is large, or one of a large number. Interactive changes go first.
+    /// Whether the change is large, or one of many. Such a change lets interactive changes go first.
     fn is_bulk(&self) -> bool;
 
     /// Whether the change needs a commit of its own.
     fn commits_alone(&self) -> bool;
 
-    /// Whether a caller waits for the change.
+    /// Whether the change is part of the traffic of publishers and handlers. If such a change is interactive, another
+    /// interactive one is expected soon after it.
     fn has_waiter(&self) -> bool;
 
-    /// Reduces the change to the part that this commit takes, and returns the part's weight in changes and events. A
-    /// bulk change is reduced further if interactive changes are expected.
+    /// Reduces the change to the part that this commit takes, and returns the weight of this part, which counts changes
+    /// and events. A bulk change is reduced further if interactive changes are expected.
     fn fit_into_commit(&mut self, expects_interactive: bool) -> usize;
 }
 
@@ -41,7 +42,7 @@ pub(crate) fn part_length(events: usize, expects_interactive: bool) -> usize {
 
 /// The length of each queue. When one is full, publishers are refused.
 const QUEUE_LIMIT: usize = 1_024;
-/// The maximum weight of a group. The next change waits for all of it.
+/// The weight at which a group is complete. The next change waits until the whole group is committed.
 const GROUP_LIMIT: usize = 512;
 /// The weight of bulk changes that each commit includes, even if interactive changes wait.
 const BULK_SHARE: usize = 64;
@@ -128,7 +129,7 @@ pub(crate) struct ChangeReceiver<C> {
     set_aside: Option<(C, Priority)>,
     /// Whether the last commit did not include the bulk changes' share.
     owes_bulk: bool,
-    /// When the last interactive change arrived.
+    /// When the last interactive change of the traffic arrived.
     last_interactive: Option<Instant>,
     runtime: Handle,
 }

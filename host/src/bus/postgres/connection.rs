@@ -22,7 +22,7 @@ pub(super) struct PgConnection {
     pub(super) batch: RefCell<WriteBatch>,
     /// The plugins that run here. The schedules of others are suspended.
     pub(super) running: RefCell<BTreeSet<String>>,
-    /// Counts changes.
+    /// Grows with each change, which shows whether a transaction has changed anything.
     pub(super) changes: Cell<u64>,
     /// The number of the host's lease, if this is the connection that writes.
     lease: Option<i64>,
@@ -72,8 +72,8 @@ impl PgConnection {
         self.lease.ok_or_else(|| PostgresError::Local("this connection has no lease".to_owned()).into())
     }
 
-    /// Whether a connection for reading can be used again. It cannot if the writer has connected again since it was
-    /// opened, because it may lead to a former primary.
+    /// Whether a connection for reading can be used again. A connection that was opened before the writer last
+    /// reconnected cannot: it may lead to a former primary.
     pub(super) fn is_usable(&self) -> bool {
         !self.is_closed() && self.epoch == self.server.epoch()
     }

@@ -53,8 +53,8 @@ impl Lease {
     /// because that run has ended. The lease of another host that has died must expire first.
     ///
     /// # Errors
-    /// If another host has the lease and is alive, unless this is a standby. If the wait is cancelled, or the store cannot
-    /// be written.
+    /// If another host has the lease and is alive, unless this is a standby; if the wait is cancelled; or if the store
+    /// cannot be written.
     pub(super) fn take(connection: &PgConnection, identity: &str, wait: &LeaseWait) -> Result<Self, TakeError> {
         let started = Instant::now();
         let mut known_holder = None;

@@ -2,8 +2,8 @@
 //!
 //! All of the bus is in one schema of the database, so that a host keeps nothing of it on its own disk. One host at a
 //! time uses the schema. Its row in the table `hosts` is its lease, its fence and the receipt of its commits: each
-//! transaction updates it first ([`lease`]). A group of changes takes two round trips, however many changes it has
-//! ([`writer`]).
+//! transaction updates it first ([`lease`]). A group of frequent changes takes two round trips, however many changes it
+//! has ([`writer`]).
 
 mod batch;
 mod connection;

@@ -54,7 +54,8 @@ pub(in crate::bus) fn open(
     let heartbeat_thread = std::thread::Builder::new().name("postgres-lease".to_owned()).spawn(move || {
         let mut running = None;
         lease.keep(&kept, &stopped, |failure| match failure {
-            // Without a renewal, an idle host would not notice an outage, and clients would be sent to it.
+            // Otherwise an idle host would not notice an outage: it would still seem ready, and clients would be sent
+            // to it.
             RenewalFailure::Outage(error) => {
                 running = running.take().or_else(|| engine.try_recv().ok());
                 running.iter().for_each(|engine| engine.note_outage(&error));
@@ -73,7 +74,7 @@ pub(in crate::bus) fn open(
     let writer = Box::new(connection.with_lease(lease.number));
     let store = OpenedStore { readers, writer, held: Box::new(stop_on_drop) };
     let bus = DurableBus::start(store, clock, settings).map_err(unusable)?;
-    // The thread has ended if the lease was lost already; then the first commit fails.
+    // If the lease was lost already, the thread waits for the engine, and reports the failure to it.
     drop(started.send(Arc::clone(bus.shared())));
     Ok(bus)
 }

@@ -42,7 +42,7 @@ pub(super) enum Role {
 /// How long a renewal of the lease waits for the server. A server that hangs need not close its connections.
 const RENEWAL_TIME_LIMIT: Duration = Duration::from_secs(4);
 
-/// A connection whose statements find the tables of the bus.
+/// A connection whose `search_path` is the schema of the bus, with its prepared statements.
 pub(super) struct Session {
     client: Client,
     /// How long a statement may take. None for no limit: only the answer tells whether a commit took place.

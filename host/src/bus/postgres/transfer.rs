@@ -60,8 +60,8 @@ impl PostgresTables {
     fn begin(connection: PgConnection, url: &PostgresUrl) -> Result<Self, OpenError> {
         let unusable = |error: StoreError| open_error(url, &error);
         schema::create(&connection).and_then(|()| schema::upgrade_unused(&connection)).map_err(unusable)?;
-        // The lock comes first, so that the transaction sees what hosts have committed until then. The server would end
-        // a transaction that waits for the other store.
+        // The lock comes first, so that the transaction sees what hosts have committed until then. The timeout is off,
+        // because the server would otherwise end the transaction while it waits for the other store.
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; LOCK TABLE hosts IN SHARE ROW EXCLUSIVE MODE;
              SET LOCAL idle_in_transaction_session_timeout TO 0";
         connection.run(begin).map_err(unusable)?;

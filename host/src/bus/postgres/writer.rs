@@ -1,7 +1,8 @@
 //! The connection that writes.
 //!
-//! A group of changes takes two round trips. The first one begins the transaction, renews the lease, and reads what the
-//! group needs. The second one sends the changes and commits.
+//! A group of frequent changes takes two round trips. The first one begins the transaction, renews the lease, and reads
+//! what the group needs. The second one sends the changes and commits. Other changes and reads add round trips between
+//! them.
 
 use std::path::Path;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //!
 //! The writer offers each committed event to the subscriptions that match it. While a subscription keeps up, its
 //! deliveries come from memory. A subscription that falls behind reads the log from the point where the offers
-//! stopped, until it has caught up. An idle subscription costs nothing.
+//! stopped, until it has caught up. An idle subscription reads nothing from the store.
 
 mod committed;
 mod delivery;
@@ -170,7 +170,7 @@ impl Window {
         publishing_plugin(source).filter(|_| position > self.counted_from)
     }
 
-    /// Whether there is room for a page of the log.
+    /// Whether the log has events that are not loaded yet, and there is room for a page of them.
     pub(crate) fn wants_log(&self) -> bool {
         self.is_behind() && self.ready.len() + PAGE <= READY_LIMIT
     }

@@ -145,8 +145,8 @@ impl OrderingKeys {
         }
     }
 
-    /// The keys whose next event must be read. Rows that are added to them during the read may be missing from its
-    /// result.
+    /// The keys whose next event must be read. The result of the read may lack rows that are added to the keys
+    /// meanwhile.
     pub(crate) fn begin_load(&mut self, limit: usize) -> Vec<Key> {
         let keys: Vec<_> = self.released.iter().take(limit).cloned().collect();
         for key in &keys {

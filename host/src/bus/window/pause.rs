@@ -3,7 +3,7 @@
 /// The reason of a pause that lasts until a version of the plugin declares the subscription again.
 pub const NO_LONGER_DECLARED: &str = "the plugin no longer declares it";
 
-/// Why a subscription is paused until an operator resumes it.
+/// Why a subscription is paused until an operator resumes it or, with `EndpointGone`, until its endpoint changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PauseReason {
     /// An operator paused it.
@@ -15,7 +15,7 @@ pub(crate) enum PauseReason {
 /// Why a subscription is paused. By default, it is not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pause {
-    /// Why it is paused until an operator resumes it, if it is.
+    /// The reason for a pause that the plugin's next declaration does not end, if there is one.
     pub(crate) paused_by: Option<PauseReason>,
     /// Whether its plugin no longer declares it.
     pub(crate) orphaned: bool,

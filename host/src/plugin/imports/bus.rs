@@ -67,7 +67,7 @@ impl bus::Host for InstanceData {
 }
 
 impl InstanceData {
-    /// Publishes like a component. For native handlers, which are trusted to publish only what they may.
+    /// Publishes like a component, for native handlers. A refusal is only logged, because they cannot receive it.
     pub(crate) fn publish_json(&mut self, event_type: &str, json: Vec<u8>) {
         let message = bus::Message {
             type_: event_type.to_owned(),

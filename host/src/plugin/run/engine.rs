@@ -81,7 +81,7 @@ fn concurrent_settings(config: EngineConfig) -> Config {
     settings
 }
 
-/// The settings that the engines share, for a number of instances besides those that run `describe`.
+/// The settings that both engines share. `instances` does not include those that run `describe`.
 fn common_settings(config: EngineConfig, instances: usize, stacks_per_instance: u32) -> Config {
     /// The other parts that a component may have.
     const MEMORIES: u32 = 4;

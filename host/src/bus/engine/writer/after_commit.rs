@@ -72,7 +72,7 @@ kinds_of_change! {
     endpoints,
     /// After everything that refers to the former definitions.
     subscriptions,
-    /// After the subscriptions, which receive the events. From now on, readers of the log see them.
+    /// After the subscriptions, to which the events are offered. From now on, readers of the log see the events.
     events,
     drains,
     /// After the due events, which are in the log when the new due time becomes visible.

@@ -81,7 +81,7 @@ impl Writer {
             let claimed = window.claimed.get(&position).filter(|_| !gone).cloned();
             claimed.ok_or(CommitError::NotClaimed)?
         };
-        // Before the effects: if they redefine this subscription, the redefinition must find the delivery done.
+        // Before the effects: if they redefine this subscription, the redefinition must not give this delivery a row.
         batch.changes.deliveries.note_settled_without_row(&subscription, &delivery);
         let settled = match verdict {
             Verdict::Ack => {

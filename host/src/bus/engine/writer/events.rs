@@ -59,8 +59,8 @@ impl Writer {
     }
 
     /// Checks the limits of the log and of the backlogs, for publishers and for requests' handlers. Handlers of
-    /// deliveries have only their plugin's own limits. Deliveries of plugins' events do not count towards a backlog
-    /// here, so that plugins do not block publishers.
+    /// deliveries are subject only to their plugin's own limits, and to the limit on event types. Deliveries of
+    /// plugins' events do not count towards a backlog here, so that plugins do not block publishers.
     pub(super) fn check_publish_limits(&mut self, events: &[Publish], batch: &Batch) -> Result<(), CommitError> {
         if events.is_empty() {
             return Ok(());

@@ -18,7 +18,7 @@ impl Writer {
         replays.cloned().collect()
     }
 
-    /// Notes a replay that has ended.
+    /// Notes the feed for deletion if it is a replay that has no deliveries left.
     pub(super) fn note_finished_replay(&mut self, subscription: &Arc<FeedState>) {
         if subscription.replay.is_some() && subscription.window().backlog == 0 {
             self.finished_replays.push(Arc::clone(subscription));

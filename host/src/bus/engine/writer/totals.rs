@@ -31,8 +31,8 @@ impl Writer {
         self.shared.types().number(name).is_none() && !batch.changes.totals.types.iter().any(|(_, other)| other == name)
     }
 
-    /// Checks the limit on event types, which are kept in memory while they have events. One plugin may introduce
-    /// half of them.
+    /// Checks the limit on event types, which are kept in memory while they have events. One plugin may introduce at
+    /// most half of the limit.
     pub(super) fn check_types(
         &self,
         plugin: Option<&str>,
@@ -59,7 +59,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the totals that the batch has changed, as its last part.
+    /// Writes the totals that the batch has changed. This is the last part of the batch.
     pub(super) fn put_totals(&self, batch: &mut Batch) -> Result<(), StoreError> {
         self.forget_types(batch)?;
         for (holder, bytes) in self.usage.changed_log_bytes(&batch.changes.totals.usage) {
