@@ -222,7 +222,7 @@ CREATE TABLE holds (
 ///
 /// # Errors
 /// If the schema is one of another program or of a newer Sandbus, or this user may not create tables.
-pub(super) fn create_schema(connection: &PgConnection) -> Result<(), StoreError> {
+pub(super) fn create(connection: &PgConnection) -> Result<(), StoreError> {
     in_migration(connection, |found| match found {
         Some(_) => Ok(()),
         None => {
@@ -317,7 +317,7 @@ fn version(connection: &PgConnection) -> Result<Option<i64>, StoreError> {
     }
 }
 
-fn create(connection: &PgConnection) -> Result<(), StoreError> {
+fn create_schema(connection: &PgConnection) -> Result<(), StoreError> {
     let schema = &connection.server.url.schema;
     let exists = connection.query_one("SELECT 1 FROM pg_namespace WHERE nspname = $1", &[schema])?;
     if exists.is_none() {
