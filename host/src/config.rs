@@ -15,6 +15,7 @@ use clap::{Arg, Command};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use cluster::ClusterConfig;
 use origins::FileKeys;
 pub use origins::{EffectiveSetting, Origin, Origins, ParsedOverrides};
 pub(crate) use reload::{FileStamp, ReloadError, ReloadReport};
@@ -33,6 +34,7 @@ use crate::telemetry::Format;
 use crate::toml_file;
 
 mod check;
+mod cluster;
 mod origins;
 mod reload;
 
@@ -67,6 +69,8 @@ pub struct Config {
     pub shutdown_grace_period: Duration,
     /// The probe listener.
     pub probe: ProbeConfig,
+    /// How the host shares its work with others.
+    pub cluster: ClusterConfig,
     /// Who may publish at `POST /events`.
     pub events: EventsRule,
     /// TLS of the ingress.
@@ -423,6 +427,23 @@ pub struct Overrides {
         value_parser = listen_address
     )]
     pub probe_listen: Option<SocketAddr>,
+    /// Share the work of other hosts on the same database, and accept their connections on this address [default: off]
+    #[arg(
+        id = "cluster.listen",
+        long = "cluster-listen",
+        env = "SANDBUS_CLUSTER_LISTEN",
+        value_name = "ADDRESS:PORT",
+        value_parser = listen_address
+    )]
+    pub cluster_listen: Option<SocketAddr>,
+    /// Tell other hosts to connect to this address [default: that of --cluster-listen]
+    #[arg(
+        id = "cluster.advertise",
+        long = "cluster-advertise",
+        env = "SANDBUS_CLUSTER_ADVERTISE",
+        value_name = "HOST:PORT"
+    )]
+    pub cluster_advertise: Option<String>,
     /// Set the format of log lines [default: human on a terminal, else JSON]
     #[arg(long, env = "SANDBUS_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<Format>,
@@ -465,6 +486,8 @@ struct File {
     admin: AdminConfig,
     /// The probe listener.
     probe: ProbeConfig,
+    /// How the host shares its work with others.
+    cluster: ClusterConfig,
     /// The ingress.
     ingress: IngressConfig,
     /// Limits of HTTP requests.
@@ -552,6 +575,10 @@ impl Config {
             log: given.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             shutdown_grace_period: file.shutdown_grace_period.unwrap_or(Duration::from_secs(10)),
             probe: ProbeConfig { listen: given.probe_listen.or(file.probe.listen) },
+            cluster: ClusterConfig {
+                listen: given.cluster_listen.or(file.cluster.listen),
+                advertise: given.cluster_advertise.or(file.cluster.advertise),
+            },
             events: file.ingress.events.unwrap_or_else(|| source.events.clone()),
             ingress_tls: file.ingress.tls,
             ingress_rules: PublicListenerRules {

@@ -35,7 +35,8 @@ use crate::observer::Observer;
 use crate::otlp::{Exporter, Otlp};
 use crate::outbound::{self, Listeners, Outbound};
 use crate::plugin::{
-    CanaryRule, CanaryRunner, Environment, Generation, Loader, PluginPaths, Reconciler, Registry, SubscriptionRegistrar,
+    CanaryRule, CanaryRunner, Environment, Generation, Loader, PluginPaths, Reconciler, Registry, SharedFolder,
+    SubscriptionRegistrar,
 };
 use crate::scenario::ScenarioPaths;
 use crate::server::{self, BodyReader, HttpLimits, InProcess, Listener};
@@ -48,11 +49,13 @@ pub use listeners::BoundListeners;
 use listeners::ProbeServer;
 use opening::open_bus;
 use reload::Reloader;
+use shared_plugins::{DatabaseFiles, share_plugins};
 
 mod listeners;
 pub mod migration;
 mod opening;
 mod reload;
+mod shared_plugins;
 mod systemd;
 
 /// The configuration of a running host, which a reload replaces.
@@ -90,6 +93,8 @@ pub struct Host {
     ledger: Ledger,
     otlp: Otlp,
     exporter: Option<Exporter>,
+    /// The plugin folder, if it is shared with other hosts.
+    shared_folder: Option<SharedFolder<DatabaseFiles>>,
     /// Locked for the host's lifetime.
     _lock: Option<Locked>,
 }
@@ -297,6 +302,8 @@ impl Host {
             .traced_by(otlp.tracer());
         let (loader, registry) = (Arc::new(open_loader(&config, environment)?), Registry::default());
         let Some(bus) = open_bus(&config, &clock, &loader, &listeners, stop).await? else { return Ok(None) };
+        // The folder must be that of all hosts before it is loaded.
+        let shared_folder = share_plugins(&config).await?;
         let BoundListeners { ingress: listener, admin: admin_listener, admin_socket, probe, connections, .. } =
             listeners;
 
@@ -403,6 +410,7 @@ impl Host {
             ledger,
             otlp,
             exporter,
+            shared_folder,
         }))
     }
 
@@ -503,6 +511,7 @@ impl Host {
             ledger,
             otlp,
             exporter,
+            shared_folder,
             ..
         } = self;
         let store = admin.data.clone();
@@ -518,6 +527,9 @@ impl Host {
         dispatcher_tasks.spawn(dispatcher.run(stops.dispatcher.clone()));
         let mut other_tasks = JoinSet::new();
         other_tasks.spawn(reconciler.run(stops.rest.clone()));
+        if let Some(folder) = shared_folder {
+            other_tasks.spawn(folder.run(stops.rest.clone()));
+        }
         other_tasks.spawn(admin.metrics.clone().fold(stops.rest.clone()));
         other_tasks.spawn(reloader.run(stops.rest.clone()));
         let (registry, clock, cancelled) = (admin.registry.clone(), admin.clock.clone(), stops.rest.clone());

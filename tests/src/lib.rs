@@ -18,6 +18,7 @@
 pub mod command_line;
 mod database_lock;
 pub mod languages;
+pub mod ledger_load;
 mod listener;
 pub mod measure;
 mod postgres;

@@ -2,12 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 
+use sandbus_tests::ledger_load::{assert_nothing_lost, publish_while, wait_for_load};
 use sandbus_tests::{
     Host, PostgresServer, Setup, StandbyHost, agent, binary, eventually, put, send, with_open_ingress,
 };
@@ -18,80 +17,9 @@ fn on(server: &PostgresServer, schema: &str) -> String {
     format!("[bus]\nurl = \"{}\"", server.url(schema))
 }
 
-/// Publishes entries with ids of their own until it is told to stop. Returns the acknowledged ids.
-fn publish(host: &Host, stop: &AtomicBool, client: usize, sent: &AtomicUsize) -> BTreeSet<String> {
-    let agent = agent();
-    let mut acknowledged = BTreeSet::new();
-    for number in 0.. {
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
-        let id = format!("{client}-{number}");
-        let event =
-            json!({ "specversion": "1.0", "id": id, "source": "/test", "type": "ledger.entry", "data": number });
-        let headers = [("content-type", "application/cloudevents+json")];
-        sent.fetch_add(1, Ordering::Relaxed);
-        match send(&agent, "POST", &host.url("/events"), &headers, event.to_string().as_bytes()) {
-            Ok(answer) if answer.status == 202 => drop(acknowledged.insert(id)),
-            // Refused: the store cannot be reached. The event may be sent again, and need not be there.
-            Ok(answer) => assert_eq!(answer.status, 503, "{}", answer.body),
-            Err(_) => break,
-        }
-    }
-    acknowledged
-}
-
-/// Publishes with four clients while `disturb` runs, and returns the acknowledged ids and the number of attempts.
-fn publish_while(host: &Host, disturb: impl FnOnce(&AtomicUsize)) -> (BTreeSet<String>, usize) {
-    let (stop, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let acknowledged = thread::scope(|scope| {
-        let clients: Vec<_> = (0..4)
-            .map(|client| {
-                scope.spawn({
-                    let (stop, sent) = (&stop, &sent);
-                    move || publish(host, stop, client, sent)
-                })
-            })
-            .collect();
-        disturb(&sent);
-        stop.store(true, Ordering::Relaxed);
-        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
-    });
-    (acknowledged, sent.load(Ordering::Relaxed))
-}
-
 /// Whether a host says that it is ready.
 fn is_ready(host: &Host) -> bool {
     host.send("GET", &host.admin_url("/readyz"), &[], b"").status == 200
-}
-
-/// Waits until a number of events was sent.
-fn wait_for_load(sent: &AtomicUsize, more: usize) {
-    let before = sent.load(Ordering::Relaxed);
-    eventually("load", || (sent.load(Ordering::Relaxed) >= before + more).then_some(()));
-}
-
-/// Checks that every acknowledged event is in the log and has had its effects exactly once.
-fn assert_nothing_lost(
-    host: &Host,
-    server: &PostgresServer,
-    schema: &str,
-    acknowledged: &BTreeSet<String>,
-    sent: usize,
-) {
-    host.wait_until_idle();
-    let logged = server.execute(&format!("SELECT id FROM {schema}.events WHERE source = '/test'"));
-    let logged: Vec<&str> = logged.lines().collect();
-    let distinct: BTreeSet<String> = logged.iter().map(|id| (*id).to_owned()).collect();
-    assert_eq!(logged.len(), distinct.len(), "an event is stored twice");
-    let lost: Vec<_> = acknowledged.difference(&distinct).collect();
-    assert!(lost.is_empty(), "{lost:?} were acknowledged and are gone");
-    assert!(distinct.len() <= sent);
-    let balance = host.get("/ledger").json();
-    let booked = distinct.len();
-    let expected = json!({ "booked": booked, "merged": booked, "rewritten": booked, "repeated": 0 });
-    assert_eq!(balance, expected, "effects are there exactly once");
-    assert!(host.dead_letters().is_empty());
 }
 
 #[test]
@@ -120,7 +48,7 @@ fn every_acknowledged_event_is_handled_once_while_connections_break() {
     // Of its own, because the connections of all hosts break.
     let server = PostgresServer::start();
     let host = Setup::new().plugin("ledger").config(&on(&server, "broken_connections")).start();
-    let (acknowledged, sent) = publish_while(&host, |sent| {
+    let (acknowledged, sent) = publish_while(&[&host], |sent| {
         for _ in 0..15 {
             wait_for_load(sent, 40);
             server.break_connections();
@@ -134,7 +62,7 @@ fn every_acknowledged_event_is_handled_once_while_connections_break() {
 fn a_crash_of_the_server_loses_nothing_and_the_host_goes_on() {
     let mut server = PostgresServer::start();
     let host = Setup::new().plugin("ledger").config(&on(&server, "crashed")).start();
-    let (acknowledged, sent) = publish_while(&host, |sent| {
+    let (acknowledged, sent) = publish_while(&[&host], |sent| {
         for _ in 0..2 {
             wait_for_load(sent, 100);
             server.crash();
@@ -205,7 +133,7 @@ fn a_standby_takes_over_from_a_host_that_dies_and_loses_nothing() {
     }
     assert_eq!(get(format!("http://{probe}/livez")).status, 200);
 
-    let (acknowledged, sent) = publish_while(&active, |sent| {
+    let (acknowledged, sent) = publish_while(&[&active], |sent| {
         wait_for_load(sent, 200);
         active.signal("-KILL");
     });

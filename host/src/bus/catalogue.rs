@@ -19,7 +19,7 @@ pub struct Catalogue {
 }
 
 /// A subscription, or a replay of one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct FeedEntry {
     /// The identity of the feed.
     pub feed: FeedId,

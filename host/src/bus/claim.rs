@@ -57,6 +57,12 @@ impl Claim {
         Self { delivery: Arc::new(delivery), handle }
     }
 
+    /// A claim of a delivery that is shared, with the engine's handle.
+    #[must_use]
+    pub(in crate::bus) fn shared(delivery: Arc<Delivery>, handle: Box<dyn ClaimHandle>) -> Self {
+        Self { delivery, handle }
+    }
+
     /// The delivery.
     #[must_use]
     pub fn delivery(&self) -> &Arc<Delivery> {

@@ -28,7 +28,7 @@ pub struct FailedAttempt {
 }
 
 /// A delivery that is not retried any more.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// The number by which it is shown, redriven and dropped.
     pub number: DeadLetterId,
@@ -55,7 +55,7 @@ pub struct DeadLetter {
 }
 
 /// Selects dead letters.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct DeadLetterFilter {
     /// Only this dead letter.
     pub number: Option<DeadLetterId>,
@@ -88,7 +88,7 @@ impl DeadLetter {
 }
 
 /// What the last attempts of dead letters have in common if they failed alike, in addition to their [`Cause`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureKind {
     /// The signature of the reasons ([`failure::signature`]).
     pub signature: String,
@@ -97,7 +97,7 @@ pub struct FailureKind {
 }
 
 /// Dead letters of one subscription whose last attempts failed alike.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetterGroup {
     /// The subscription.
     pub subscription: SubscriptionId,
@@ -124,7 +124,7 @@ pub struct DeadLetterGroup {
 }
 
 /// What operators have decided about a group of dead letters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GroupStatus {
     /// Somebody has to look at it.
     #[default]

@@ -8,7 +8,7 @@ use crate::event::{Event, IdSeed, LoggedEvent};
 use crate::subscription::SubscriptionId;
 
 /// A delivery: an event for a subscription, at one of its attempts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Delivery {
     /// The event, with its position in the log.
     pub logged: LoggedEvent,
@@ -27,7 +27,7 @@ pub struct Delivery {
 }
 
 /// Whether a delivery is part of a replay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum DeliveryKind {
     /// The regular delivery of the event by the subscription.
     Regular,
@@ -64,7 +64,7 @@ impl Delivery {
 
 /// What the settlement of an attempt has made of the delivery. Where a delivery stands at any other time is a
 /// [`DeliveryState`](super::DeliveryState).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum SettledStatus {
     /// Handled.
     Handled,

@@ -20,7 +20,7 @@ pub struct StoreError {
 }
 
 /// The kinds of store failures, by their consequence for the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum StoreErrorKind {
     /// The store has no space left. Nothing was written. Reads still work; writes work again when there is space.
     Full,
@@ -77,7 +77,7 @@ impl Error for StoreError {
 }
 
 /// Whether the engine can reach its store.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Reachability {
     /// The store can be reached, as far as the engine knows.
     Reachable,
@@ -138,7 +138,7 @@ impl Error for OpenError {
 }
 
 /// A limit on what one producer may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum ProducerLimit {
     /// Delayed events.
     Delayed,
@@ -170,7 +170,7 @@ impl Display for ProducerLimit {
 }
 
 /// A change was not committed. It had no effect, except possibly with [`CommitError::InDoubt`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
 pub enum CommitError {
     /// The disk is full.
     #[error("the disk is full; nothing was stored")]

@@ -4,7 +4,7 @@ use crate::clock::Timestamp;
 use crate::event::Position;
 
 /// How far the log reaches, and how much space the store takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StoreExtent {
     /// The space that the store takes, in bytes, including what it uses for itself. An estimate.
     pub bytes: u64,
@@ -15,7 +15,7 @@ pub struct StoreExtent {
 }
 
 /// Where an event is in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EventPlace {
     /// Its position.
     pub position: Position,

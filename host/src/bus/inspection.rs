@@ -10,7 +10,7 @@ use crate::pattern::Pattern;
 use crate::subscription::SubscriptionId;
 
 /// Where the delivery of an event to a subscription stands.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct DeliveryReport {
     /// The time at which the report was true.
     pub as_of: Timestamp,
@@ -32,7 +32,7 @@ pub struct DeliveryReport {
 
 /// Where a delivery stands now. Whether the subscription is paused, held, drained or without a handler is not part of
 /// it; see [`Overview`](super::Overview).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum DeliveryState {
     /// The subscription has not examined the event yet.
     NotReached {
@@ -147,7 +147,7 @@ impl DeliveryStateKind {
 }
 
 /// Selects deliveries that are neither handled nor dead letters.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct DeliveryFilter {
     /// Only those of this subscription, and of its replays.
     pub subscription: Option<SubscriptionId>,
@@ -160,7 +160,7 @@ pub struct DeliveryFilter {
 }
 
 /// A position in the list of pending deliveries, after one of them. Written as `FEED-POSITION`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DeliveryCursor {
     /// The feed.
     pub feed: FeedId,
@@ -186,7 +186,7 @@ impl FromStr for DeliveryCursor {
 }
 
 /// A page of pending deliveries.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct DeliveryPage {
     /// The deliveries.
     pub deliveries: Vec<DeliveryReport>,
@@ -242,7 +242,7 @@ impl EventFilter {
 }
 
 /// A page of events, newest first.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct EventPage {
     /// The events.
     pub events: Vec<LoggedEvent>,

@@ -8,6 +8,7 @@
 mod attempt;
 mod catalogue;
 mod claim;
+mod cluster;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod contract;
@@ -29,6 +30,7 @@ mod migration;
 mod notification;
 mod overview;
 mod postgres;
+mod remote;
 mod replay_scope;
 mod reply_waiters;
 mod store_url;
@@ -41,12 +43,15 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::cluster::ClusterBus;
+use self::postgres::ClusterSchema;
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, LoggedEvent};
 use crate::schedule::Schedule;
 pub use attempt::{AttemptRecord, Settlement};
 pub use catalogue::{Catalogue, FeedEntry};
 pub use claim::{Claim, ClaimHandle, OnHandleSettled, OnSettled, settle_in_task};
+pub use cluster::Membership;
 pub use contract::{
     Bus, DeadLetters, EventLog, IGNORED_DAYS, Inspection, Lifecycle, PluginState, SharedBus, SubscriptionFeed,
     Subscriptions,
@@ -72,7 +77,9 @@ pub use lease_wait::LeaseWait;
 pub use migration::{CopiedTable, MigrationError, migrate};
 pub use notification::DEAD_LETTER_TYPE;
 pub use overview::{EndpointHold, Overview, ReplayOverview};
-pub use postgres::{PostgresUrl, PostgresUrlError};
+pub use postgres::{PluginFileRow, PluginFiles, PostgresUrl, PostgresUrlError};
+#[cfg(any(test, feature = "conformance"))]
+pub use remote::RemoteFixture;
 pub use replay_scope::{ReplayEnd, ReplayScope};
 pub use store_url::{StoreUrl, StoreUrlError};
 pub use window::NO_LONGER_DECLARED;
@@ -158,7 +165,7 @@ impl Retention {
 }
 
 /// A publisher's receipt: the event is durable.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PublishReceipt {
     /// The event's id.
     pub id: String,
@@ -176,7 +183,7 @@ pub struct Compaction {
 }
 
 /// A position in the list of scheduled events, after one of them. Written as `MILLISECONDS-NUMBER`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ScheduledCursor {
     /// When that event is due.
     pub due: Timestamp,
@@ -207,7 +214,7 @@ impl FromStr for ScheduledCursor {
 pub struct CursorError(String);
 
 /// An event that enters the log later.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct ScheduledEvent {
     /// Its position in the list of scheduled events.
     pub cursor: ScheduledCursor,
@@ -218,7 +225,7 @@ pub struct ScheduledEvent {
 }
 
 /// A schedule that a plugin declares.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct PluginSchedule {
     /// The plugin.
     pub plugin: String,
@@ -231,7 +238,7 @@ pub struct PluginSchedule {
 }
 
 /// A replay that was started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Replay {
     /// The replay's feed. None if there was nothing to replay.
     pub feed: Option<FeedId>,
@@ -253,7 +260,8 @@ impl PendingReply {
 /// How long a cancelled wait may take to end.
 const CANCEL_GRACE_PERIOD: Duration = Duration::from_secs(3);
 
-/// Opens the bus that a URL selects, for a host with a data directory. Must be called in a tokio runtime.
+/// Opens the bus that a URL selects, for a host with a data directory. A host with a membership shares the work of the
+/// other hosts. Must be called in a tokio runtime.
 ///
 /// # Errors
 /// If the store cannot be reached or used, or the wait for another host's lease is cancelled.
@@ -263,12 +271,22 @@ pub async fn open(
     clock: Clock,
     settings: Settings,
     wait: LeaseWait,
+    membership: Option<Membership>,
 ) -> Result<SharedBus, OpenError> {
-    match url {
-        StoreUrl::Directory(directory) => {
+    match (url, membership) {
+        (StoreUrl::Postgres(url), Some(membership)) => {
+            let store = Arc::new(ClusterSchema::new(url, data, clock.clone()));
+            let cancelled = wait.cancelled();
+            let open = ClusterBus::open(store, membership, clock, settings);
+            match cancelled.run_until_cancelled(open).await {
+                Some(opened) => Ok(Arc::new(opened?)),
+                None => Err(OpenError::new(OpenErrorKind::Cancelled, "the host was stopped")),
+            }
+        }
+        (StoreUrl::Directory(directory), _) => {
             Ok(Arc::new(open_embedded(&StoreUrl::resolve(directory, data), clock, settings)?))
         }
-        StoreUrl::Postgres(url) => {
+        (StoreUrl::Postgres(url), None) => {
             let (url, data, cancelled) = (url.clone(), data.to_owned(), wait.cancelled());
             let open = tokio::task::spawn_blocking(move || postgres::open(&url, &data, clock, settings, &wait));
             let opened = tokio::select! {

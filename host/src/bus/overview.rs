@@ -43,7 +43,7 @@ pub struct Overview {
 }
 
 /// The hold of an endpoint: no request is sent to it until a time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EndpointHold {
     /// When the hold ends.
     pub until: Timestamp,
@@ -52,7 +52,7 @@ pub struct EndpointHold {
 }
 
 /// The range and the rate of a replay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ReplayOverview {
     /// The replay's feed.
     pub feed: FeedId,

@@ -9,7 +9,7 @@ use crate::subscription::Start;
 
 /// What a replay delivers, and how fast: from a part of the log, the events that the subscription selects and the
 /// filter matches.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct ReplayScope {
     /// Where it starts.
     pub start: Start,
@@ -22,7 +22,7 @@ pub struct ReplayScope {
 }
 
 /// Where a replay ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum ReplayEnd {
     /// With the event at a position. If there is none, with the last event before it.
     Position(Position),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Config, ConfigSource, File, FileKeys, MAX_FILE_BYTES, Overrides, SandboxConfig, check_folder};
+use super::{ClusterConfig, Config, ConfigSource, File, FileKeys, MAX_FILE_BYTES, Overrides, SandboxConfig, check_folder};
 use crate::bus::StoreUrl;
 use crate::files;
 use crate::ingress::{EventsRule, Producers};
@@ -82,6 +82,7 @@ impl Config {
                 "bus.standby needs a store that another host can use; set bus.url to a database, or remove bus.standby";
             faults.push(("bus.standby", what.to_owned()));
         }
+        faults.extend(self.cluster_faults());
         if self.sandbox.memory_bytes > self.sandbox.max_memory_bytes {
             let what = "sandbox.memory_bytes exceeds sandbox.max_memory_bytes; lower the first or raise the second";
             faults.push(("sandbox.memory_bytes", what.to_owned()));
@@ -93,6 +94,41 @@ impl Config {
         if self.sandbox.timeout.is_zero() {
             let what = "sandbox.timeout is zero; write a duration such as \"10s\"";
             faults.push(("sandbox.timeout", what.to_owned()));
+        }
+        faults
+    }
+
+    /// What contradicts `[cluster]`.
+    fn cluster_faults(&self) -> Vec<(&'static str, String)> {
+        let ClusterConfig { listen, advertise } = &self.cluster;
+        let Some(listen) = listen else {
+            let what = "cluster.advertise has no effect without cluster.listen; set cluster.listen, or remove it";
+            return advertise.iter().map(|_| ("cluster.advertise", what.to_owned())).collect();
+        };
+        let mut faults = Vec::new();
+        let mut fault = |key, what: &str| faults.push((key, what.to_owned()));
+        if matches!(self.bus.url, StoreUrl::Directory(_)) {
+            fault(
+                "cluster.listen",
+                "cluster.listen needs a store that other hosts can use; set bus.url to a database, or remove cluster.listen",
+            );
+        }
+        if self.bus.standby {
+            fault(
+                "bus.standby",
+                "a host with cluster.listen shares the work instead of standing by; remove bus.standby or cluster.listen",
+            );
+        }
+        if self.cluster.advertised(*listen).is_none() {
+            fault(
+                "cluster.listen",
+                "other hosts cannot connect to an address that stands for all; set cluster.advertise to the name or the address of this machine, with the port",
+            );
+        }
+        if let Some(address) = advertise
+            && address.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
+        {
+            fault("cluster.advertise", "cluster.advertise is not HOST:PORT, such as `10.0.0.5:8083`");
         }
         faults
     }

@@ -50,6 +50,7 @@ fn every_key_of_sandbus_toml_is_documented_with_its_default() {
     check_keys(&all, "", &fields_of::<File>());
     check_keys(&all, "admin", &fields_of::<AdminConfig>());
     check_keys(&all, "probe", &fields_of::<ProbeConfig>());
+    check_keys(&all, "cluster", &fields_of::<ClusterConfig>());
     check_keys(&all, "ingress", &fields_of::<IngressConfig>());
     check_keys(&all, "http", &fields_of::<HttpLimits>());
     check_keys(&all, "bus", &fields_of::<BusConfig>());

@@ -158,6 +158,7 @@ struct Document<'a> {
     #[serde(with = "crate::duration")]
     shutdown_grace_period: std::time::Duration,
     probe: &'a super::ProbeConfig,
+    cluster: &'a super::ClusterConfig,
     admin: AdminSettings<'a>,
     ingress: IngressSettings<'a>,
     http: &'a crate::server::HttpLimits,
@@ -198,6 +199,7 @@ impl Config {
             log: &self.log,
             shutdown_grace_period: self.shutdown_grace_period,
             probe: &self.probe,
+            cluster: &self.cluster,
             admin: AdminSettings { tls: self.admin_tls.as_ref(), socket: self.admin_socket.as_deref() },
             ingress: IngressSettings {
                 events: &self.events,

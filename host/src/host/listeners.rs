@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::http::StatusCode;
 use futures_util::future::OptionFuture;
 use sd_notify::NotifyState;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +37,8 @@ pub struct BoundListeners {
     pub(super) admin_socket: Option<Listener>,
     pub(super) probe: Option<ProbeServer>,
     pub(super) connections: Connections,
+    /// Accepts connections of other hosts while this host is active.
+    pub(super) cluster: Option<Arc<TcpListener>>,
     limits: HttpLimits,
 }
 
@@ -57,7 +61,13 @@ impl BoundListeners {
             Some(address) => Some(ProbeServer::start(address, config.http, connections.probe).await?),
             None => None,
         };
-        Ok(Self { ingress, admin, admin_socket, probe, connections, limits: config.http })
+        let cluster = match config.cluster.listen {
+            Some(address) => Some(Arc::new(TcpListener::bind(address).await.with_context(|| {
+                format!("cannot listen on {address} for other hosts; choose another address with --cluster-listen")
+            })?)),
+            None => None,
+        };
+        Ok(Self { ingress, admin, admin_socket, probe, connections, cluster, limits: config.http })
     }
 
     /// The addresses of all listeners.
@@ -66,7 +76,8 @@ impl BoundListeners {
     /// If the system does not know one.
     pub(super) fn addresses(&self) -> std::io::Result<Vec<SocketAddr>> {
         let probe = self.probe.iter().map(|probe| probe.address);
-        Ok([self.ingress.address()?, self.admin.address()?].into_iter().chain(probe).collect())
+        let cluster = self.cluster.iter().map(|listener| listener.local_addr()).collect::<Result<Vec<_>, _>>()?;
+        Ok([self.ingress.address()?, self.admin.address()?].into_iter().chain(probe).chain(cluster).collect())
     }
 
     /// Answers every request with 503 `starting` until the preparation is complete.

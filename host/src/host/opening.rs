@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{ANNOUNCEMENT, BoundListeners, plugin_paths};
-use crate::bus::{self, LeaseWait, OpenErrorKind, SharedBus};
+use crate::bus::{self, LeaseWait, Membership, OpenErrorKind, SharedBus};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::plugin::{Loader, PluginPaths, precompile};
@@ -21,7 +23,8 @@ pub(super) async fn open_bus(
     listeners: &BoundListeners,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<SharedBus>> {
-    let open = |wait| bus::open(&config.bus.url, &config.data, clock.clone(), config.bus.settings(), wait);
+    let membership = listeners.cluster.as_ref().map(|listener| membership(config, listener)).transpose()?;
+    let open = |wait| bus::open(&config.bus.url, &config.data, clock.clone(), config.bus.settings(), wait, membership);
     let opened = if config.bus.standby {
         let wait = LeaseWait::standby(stop.clone());
         let (holder, takeover) = (wait.holder(), CancellationToken::new());
@@ -41,6 +44,15 @@ pub(super) async fn open_bus(
         Err(error) if error.kind() == OpenErrorKind::Cancelled => Ok(None),
         opened => Ok(Some(opened?)),
     }
+}
+
+/// How this host shares the work of others, on a listener.
+fn membership(config: &Config, listener: &Arc<TcpListener>) -> anyhow::Result<Membership> {
+    let address = config.cluster.advertised(listener.local_addr()?);
+    let address = address.context("other hosts cannot connect to `cluster.listen`; set `cluster.advertise`")?;
+    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = format!("{}:{}", hostname.trim(), std::process::id());
+    Ok(Membership { listener: Arc::clone(listener), address, name })
 }
 
 /// Compiles the plugins of the folder once the host stands by, until it takes over.

@@ -218,7 +218,7 @@ pub fn is_attribute_name(name: &str) -> bool {
 }
 
 /// An event with its position in the log.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LoggedEvent {
     /// The position.
     pub position: Position,

@@ -1,7 +1,7 @@
 //! Why a delivery failed.
 
 /// Why a delivery failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Failure {
     /// The kind of failure.
     pub cause: Cause,

@@ -31,7 +31,7 @@ pub enum Outcome {
 }
 
 /// The effects of an invocation. They all happen with the commit, or none does.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Effects {
     /// Events to publish.
     pub publishes: Vec<Publish>,
@@ -100,7 +100,7 @@ impl EffectNames {
 }
 
 /// An event to publish.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Publish {
     /// The event.
     pub event: Event,
@@ -109,7 +109,7 @@ pub struct Publish {
 }
 
 /// A change of one key of the state.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Write {
     /// Sets the value.
     Set(Vec<u8>),
@@ -120,7 +120,7 @@ pub enum Write {
 }
 
 /// The reads of an invocation.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Reads {
     /// The keys, with their versions.
     pub keys: BTreeMap<String, Version>,
@@ -129,11 +129,11 @@ pub struct Reads {
 }
 
 /// The version of a key's value. Each write creates a new one. Zero means that there is no value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version(pub u64);
 
 /// Identifies a set of keys: the number of keys, and the version that created the newest one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listing {
     /// How many keys there are.
     pub count: u64,
@@ -142,7 +142,7 @@ pub struct Listing {
 }
 
 /// A change of a plugin's own subscriptions.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SubscriptionChange {
     /// Creates a subscription, or replaces the definition of an existing one.
     Subscribe {
@@ -171,7 +171,7 @@ impl SubscriptionChange {
 }
 
 /// What an invocation read of the state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StateRead {
     /// A value with this version.
     Value(Version),
@@ -221,7 +221,7 @@ pub trait StateView: Send {
 pub type NextNumber = Pin<Box<dyn Future<Output = Result<u64, SequenceError>> + Send>>;
 
 /// Why a sequence has no next number.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error, Serialize, Deserialize)]
 pub enum SequenceError {
     /// The plugin has reached its limit of sequences.
     #[error("the plugin has reached its limit of {0} sequences")]
@@ -235,7 +235,7 @@ pub enum SequenceError {
 }
 
 /// The state cannot be read.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error, Serialize, Deserialize)]
 #[error("the plugin's state cannot be read: {0}")]
 pub struct StateError(pub String);
 

@@ -16,7 +16,7 @@ pub(crate) const RENAMED_RULES: [(&str, &str); 5] = [
 ];
 
 /// The consequence of an attempt. The dispatcher decides it, and the bus stores it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Verdict {
     /// The delivery is handled, and the effects of its handler are committed.
     Ack,

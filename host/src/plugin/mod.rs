@@ -23,6 +23,7 @@ mod run;
 
 pub use deploy::generation_record::{ArchivedGeneration, Pin};
 pub use deploy::precompile::precompile;
+pub use deploy::shared_folder::{FileGeneration, FileStore, SharedFolder, SharedFolderError, StoredFile};
 pub use deploy::reconciler::{
     ArchivedError, CanaryRunner, FileChange, FileChangeError, FileStatus, PluginPaths, Reconciler, ReconcilerHandle,
     RollbackError, RollbackReport, SubscriptionRegistrar,

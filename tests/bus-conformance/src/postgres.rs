@@ -38,7 +38,7 @@ struct PostgresHost {
 impl PostgresHost {
     async fn open(schema: String, data: TempDir, clock: Clock, settings: Settings) -> Box<dyn BusHost> {
         let url = StoreUrl::parse(&PostgresServer::shared().url(&schema)).expect("the server has a URL");
-        let bus = open(&url, data.path(), clock.clone(), settings.clone(), LeaseWait::default()).await;
+        let bus = open(&url, data.path(), clock.clone(), settings.clone(), LeaseWait::default(), None).await;
         let bus = bus.expect("the database can be used");
         Box::new(Self { bus, clock, settings, schema, data })
     }

@@ -4,7 +4,7 @@ use std::fmt::{self, Debug, Formatter};
 use std::pin::Pin;
 
 use super::{
-    BusFixture, dead_letters, delivery, endpoints, inspection, lag, limits, ordering, outages, publishing, replay,
+    BusFixture, cluster, dead_letters, delivery, endpoints, inspection, lag, limits, ordering, outages, publishing, replay,
     retention, scheduling, state, subscribing,
 };
 
@@ -23,7 +23,7 @@ impl Case {
     /// Finds a case by its name.
     #[must_use]
     pub fn find(name: &str) -> Option<&'static Self> {
-        CASES.iter().find(|case| case.name == name)
+        CASES.iter().chain(CLUSTER_CASES).find(|case| case.name == name)
     }
 
     /// Tests a bus. The future must be polled in a runtime with several threads.
@@ -46,8 +46,8 @@ impl Debug for Case {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! with_bus_cases {
-    (($($callback:tt)+) $(, $fixture:expr)?) => {
-        $($callback)+! { $($fixture)? =>
+    (($($callback:tt)+) $(, $($fixture:tt)+)?) => {
+        $($callback)+! { $($($fixture)+)? =>
             publishing {
                 published_events_survive_a_crash_and_are_stored_once,
                 a_large_batch_is_stored_in_its_order_and_refused_as_a_whole,
@@ -175,22 +175,53 @@ macro_rules! with_bus_cases {
     };
 }
 
+/// Passes the table of the cases with several hosts to a macro, with the fixture if there is one.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! with_cluster_cases {
+    (($($callback:tt)+) $(, $($fixture:tt)+)?) => {
+        $($callback)+! { $($($fixture)+)? =>
+            cluster {
+                two_hosts_share_a_subscription,
+                a_key_is_handled_by_one_host_at_a_time_and_in_order,
+                a_serial_subscription_is_serial_on_all_hosts,
+                the_concurrency_of_a_subscription_is_that_of_all_hosts,
+                deliveries_of_a_host_that_is_cut_off_are_made_by_others_as_the_same_attempt,
+                changes_of_one_host_reach_the_others,
+                a_deleted_subscription_ends_the_claims_of_all_hosts,
+                duplicates_are_recognised_and_replies_arrive_across_hosts,
+                state_that_another_host_has_changed_is_a_conflict_and_additions_merge,
+                each_host_shows_where_deliveries_stand,
+            }
+        }
+    };
+}
+
 macro_rules! table {
-    (=> $($module:ident { $($name:ident),* $(,)? })*) => {
-        /// All cases.
-        pub const CASES: &[Case] = &[$($(Case {
+    ($cases:ident => $($module:ident { $($name:ident),* $(,)? })*) => {
+        /// All cases of a kind.
+        pub const $cases: &[Case] = &[$($(Case {
             name: concat!(stringify!($module), "::", stringify!($name)),
             run: |fixture| Box::pin($module::$name(fixture)),
         }),*),*];
     };
 }
-with_bus_cases!((table));
+with_bus_cases!((table), CASES);
+with_cluster_cases!((table), CLUSTER_CASES);
 
 /// Generates a test of each case for a fixture, which is given as an expression.
 #[macro_export]
 macro_rules! bus_conformance {
     ($fixture:expr) => {
         $crate::with_bus_cases!(($crate::bus_case_tests), $fixture);
+    };
+}
+
+/// Generates a test of each case with several hosts for a fixture, which is given as an expression.
+#[macro_export]
+macro_rules! cluster_conformance {
+    ($fixture:expr) => {
+        $crate::with_cluster_cases!(($crate::bus_case_tests), $fixture);
     };
 }
 

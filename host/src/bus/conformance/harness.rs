@@ -29,6 +29,17 @@ pub trait BusHost: Debug + Send + Sync {
     /// Makes the store unavailable for changes until the returned value is dropped.
     fn make_unavailable(&self) -> Box<dyn Any + Send>;
 
+    /// Lets other hosts claim deliveries, too.
+    fn share(&self) {}
+
+    /// Replaces the limits of the host that runs the engine.
+    fn set_limits(&self, settings: &Settings) {
+        self.bus().set_limits(settings);
+    }
+
+    /// Ends all connections of this host to others and to the store, at once and without a word.
+    fn cut_off(&self) {}
+
     /// Another host on the same store, with the same clock. None if the bus supports only one host.
     fn another_host(&self) -> BoxFuture<'_, Option<Box<dyn BusHost>>> {
         Box::pin(async { None })
@@ -75,6 +86,16 @@ impl Harness {
     /// Another host on the same store. None if the bus supports only one host.
     pub async fn another_host(&self) -> Option<Self> {
         self.running.another_host().await.map(Self::on)
+    }
+
+    /// Replaces the limits.
+    pub fn set_limits(&self, settings: &Settings) {
+        self.running.set_limits(settings);
+    }
+
+    /// Ends all connections of this host to others and to the store.
+    pub fn cut_off(&self) {
+        self.running.cut_off();
     }
 
     /// Crashes, and opens the store again.

@@ -36,12 +36,12 @@ pub(super) async fn limits_and_retention_can_change(fixture: &dyn BusFixture) {
     let subscription = declare(&harness, "s", definition("a.b", 5)).await;
     publish_all(&harness, ["1", "2"].into_iter().map(event)).await;
     let publish_third = || harness.bus().publish(vec![Publish { event: event("3"), due: None }]);
-    harness.bus().set_limits(&Settings { max_backlog: Some(2), ..Settings::default() });
+    harness.set_limits(&Settings { max_backlog: Some(2), ..Settings::default() });
     assert_eq!(publish_third().await, Err(CommitError::BacklogFull("p/s".to_owned())));
-    harness.bus().set_limits(&Settings { max_log_bytes: Some(1), ..Settings::default() });
+    harness.set_limits(&Settings { max_log_bytes: Some(1), ..Settings::default() });
     assert_eq!(publish_third().await, Err(CommitError::LogFull(1)));
     let retention = Retention { max_age: Some(Duration::from_hours(1)), ..Retention::default() };
-    harness.bus().set_limits(&Settings { retention, ..Settings::default() });
+    harness.set_limits(&Settings { retention, ..Settings::default() });
     assert!(publish_third().await.is_ok());
     assert_eq!(handle_all(&subscription).await, ["1", "2", "3"]);
     harness.clock().advance(Duration::from_hours(2));

@@ -35,6 +35,7 @@ mod harness;
 mod model;
 mod model_run;
 
+mod cluster;
 mod dead_letters;
 mod delivery;
 mod endpoints;
@@ -50,7 +51,7 @@ mod scheduling;
 mod state;
 mod subscribing;
 
-pub use cases::{CASES, Case, CaseFuture};
+pub use cases::{CASES, CLUSTER_CASES, Case, CaseFuture};
 pub(crate) use harness::HasBus;
 pub use harness::{BusFixture, BusHost, Harness};
 

@@ -36,16 +36,16 @@
 //! | --- | --- |
 //! | at most one attempt at a delivery at a time | the engine: a claimed delivery is not claimed again |
 //! | at most one delivery of an ordering key at a time, in order | the engine: it claims a key's deliveries in turn |
-//! | the limit on a subscription's concurrency | the dispatcher, with permits; several hosts divide the limit |
+//! | the limit on a subscription's concurrency | the dispatcher, with permits; with several hosts, also the engine |
 //! | one claimer of a feed per host | the host: it starts one worker per feed |
 //! | an outcome counts once | the engine: it refuses a second settlement with [`CommitError::NotClaimed`] |
 //! | state that a handler has read is unchanged | the engine, at the commit: [`CommitError::Conflict`] |
 //!
 //! # Several hosts on one store
-//! No engine in this repository lets several hosts work at the same time: on PostgreSQL, one host is active, and others
-//! stand by. An engine that does must keep all of the above. In addition, a claim can be lost while its handler runs,
-//! because the host was disconnected and another one took over ([`Claim::lost`](super::Claim::lost)). Plugins, drained
-//! plugins, pauses and definitions are shared by all hosts.
+//! The hosts of a database can share its work. One of them runs the engine, and the others use it over the network, so
+//! all of the above holds for all hosts together. In addition, a claim can be lost while its handler runs, because the
+//! connection between the hosts has ended ([`Claim::lost`](super::Claim::lost)). Drained plugins, pauses and definitions
+//! are shared by all hosts. The engine's host decides what plugins declare.
 //!
 //! [`CommitError::Conflict`]: super::CommitError::Conflict
 //! [`CommitError::InDoubt`]: super::CommitError::InDoubt

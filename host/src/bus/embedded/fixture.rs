@@ -70,6 +70,10 @@ impl BusHost for EmbeddedHost {
         Box::new(other)
     }
 
+    fn share(&self) {
+        self.bus.share();
+    }
+
     fn crash(self: Box<Self>) -> BoxFuture<'static, Box<dyn BusHost>> {
         Box::pin(async move {
             let copy = copy(self.directory.path(), &["bus.db", "bus.db-wal"]);

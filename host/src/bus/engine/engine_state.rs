@@ -2,7 +2,7 @@
 
 use arc_swap::ArcSwap;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::{Notify, watch};
@@ -45,6 +45,8 @@ pub(in crate::bus) struct EngineState {
     pub(in crate::bus) committed: Notify,
     pub(super) failure: watch::Sender<Option<String>>,
     pub(super) reachable: watch::Sender<Reachability>,
+    /// Whether other hosts also claim deliveries. Then the engine enforces the limits on concurrency.
+    pub(super) is_shared: AtomicBool,
 }
 
 /// The event types and their numbers in the store.
@@ -80,6 +82,11 @@ impl Types {
 }
 
 impl EngineState {
+    /// Whether other hosts also claim deliveries.
+    pub(super) fn is_shared(&self) -> bool {
+        self.is_shared.load(Ordering::Relaxed)
+    }
+
     pub(super) fn head(&self) -> Position {
         Position(self.head.load(Ordering::Acquire))
     }

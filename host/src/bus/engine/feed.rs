@@ -84,10 +84,24 @@ impl Feed {
     /// Claims a delivery that is in memory, if there is one. While the endpoint is on hold, nothing is claimed.
     fn try_claim_in_memory(&self, now: Timestamp) -> ClaimStep {
         let mut window = self.subscription.window();
-        match self.bus.shared.holds.of(&window.definition, now) {
-            Some(hold) => ClaimStep::Wait(Some(hold.until)),
-            None => window.try_claim(now),
+        if let Some(hold) = self.bus.shared.holds.of(&window.definition, now) {
+            return ClaimStep::Wait(Some(hold.until));
         }
+        if !self.bus.shared.is_shared() {
+            return window.try_claim(now);
+        }
+        // The dispatchers of several hosts share the concurrency of a subscription. A serial delivery ends with its
+        // commit, and others when their handler has ended.
+        let committing = if window.definition.is_serial() { 0 } else { self.subscription.committing() };
+        if window.claimed.len().saturating_sub(committing) >= window.definition.parallelism() {
+            return ClaimStep::Wait(None);
+        }
+        let step = window.try_claim(now);
+        if matches!(step, ClaimStep::Claimed(_)) {
+            // A wake-up wakes one of the tasks that wait. There may be more deliveries for the others.
+            self.subscription.wake.notify_one();
+        }
+        step
     }
 
     /// Claims a delivery, reading the store if necessary. None if there is none.
@@ -307,6 +321,9 @@ impl ClaimHandle for FeedClaim {
             }
             let subscription = Arc::clone(&self.from.subscription);
             let _committing = subscription.note_submitted();
+            if self.from.bus.shared.is_shared() {
+                subscription.wake.notify_one();
+            }
             let request = Box::new(SettleRequest { subscription, position: self.position, settlement });
             let settled = self
                 .from
@@ -332,6 +349,9 @@ impl ClaimHandle for FeedClaim {
         let bus = self.from.bus.clone();
         let subscription = Arc::clone(&self.from.subscription);
         let committing = subscription.note_submitted();
+        if bus.shared.is_shared() {
+            subscription.wake.notify_one();
+        }
         let request = Box::new(SettleRequest { subscription, position: self.position, settlement });
         let reply = Box::new(move |settled| {
             drop(committing);

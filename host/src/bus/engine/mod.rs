@@ -23,6 +23,7 @@ mod writer;
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -81,6 +82,11 @@ impl DurableBus {
             self.cancel("", "").await?;
         }
         Ok(())
+    }
+
+    /// Lets other hosts claim deliveries, too. From then on, the engine itself enforces the concurrency of subscriptions.
+    pub(in crate::bus) fn share(&self) {
+        self.shared.is_shared.store(true, Ordering::Relaxed);
     }
 
     /// The earliest time at which a retry, a scheduled event or a schedule is due.

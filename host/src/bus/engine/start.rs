@@ -1,7 +1,7 @@
 //! Starts an engine on a store: loads what is kept in memory, and starts the writer and the background tasks.
 
 use std::any::Any;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
 
@@ -67,6 +67,7 @@ impl DurableBus {
             committed: Notify::new(),
             failure: watch::Sender::new(None),
             reachable: watch::Sender::new(Reachability::Reachable),
+            is_shared: AtomicBool::new(false),
         });
         shared.set_feeds(feeds.into_iter());
         let (commands, waiting) = group_commit::new();

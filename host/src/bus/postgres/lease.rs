@@ -12,6 +12,7 @@ use super::connection::PgConnection;
 use super::error::PostgresError;
 use super::server::Server;
 use super::session::{Columns as _, Role};
+use crate::bus::remote::Advertisement;
 use crate::bus::{LeaseWait, StoreError};
 
 /// How long a host keeps a lease that it does not renew.
@@ -38,6 +39,23 @@ pub(super) struct LeaseHolder {
     name: String,
     /// When it last renewed the lease, in milliseconds before now.
     age: i64,
+}
+
+impl LeaseHolder {
+    /// The name of the host, for people.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How to connect to the host, if it shares its work.
+    pub(super) fn advertisement(&self, connection: &PgConnection) -> Result<Option<Advertisement>, StoreError> {
+        let sql = "SELECT address, certificate, token FROM hosts WHERE number = $1 AND address IS NOT NULL";
+        let row = connection.query_one(sql, &[&self.number])?;
+        let advertisement = |row: tokio_postgres::Row| {
+            Ok(Advertisement { address: row.column(0)?, certificate: row.column(1)?, token: row.column(2)? })
+        };
+        row.map(advertisement).transpose()
+    }
 }
 
 impl Display for LeaseHolder {
@@ -89,7 +107,7 @@ impl Lease {
     }
 
     /// Takes the lease, unless another host has taken it since the caller looked.
-    fn try_take(connection: &PgConnection, identity: &str) -> Result<Option<Self>, StoreError> {
+    pub(super) fn try_take(connection: &PgConnection, identity: &str) -> Result<Option<Self>, StoreError> {
         connection.run("BEGIN")?;
         let taken = Self::take_in_transaction(connection, identity);
         connection.run(if matches!(taken, Ok(Some(_))) { "COMMIT" } else { "ROLLBACK" })?;
@@ -123,7 +141,7 @@ impl Lease {
     }
 
     /// The host that has the lease, unless it has the given identity.
-    fn holder_except(connection: &PgConnection, identity: Option<&str>) -> Result<Option<LeaseHolder>, StoreError> {
+    pub(super) fn holder_except(connection: &PgConnection, identity: Option<&str>) -> Result<Option<LeaseHolder>, StoreError> {
         let sql = "SELECT number, name, (extract(epoch FROM clock_timestamp() - seen) * 1000)::bigint FROM hosts
              WHERE ended IS NULL AND identity IS DISTINCT FROM $2::text
                AND seen > clock_timestamp() - make_interval(secs => $1)
@@ -133,6 +151,12 @@ impl Lease {
             Ok(LeaseHolder { number: row.column(0)?, name: row.column(1)?, age: row.column(2)? })
         };
         row.map(holder).transpose()
+    }
+
+    /// Lets the hosts of the store connect to this one.
+    pub(super) fn advertise(self, connection: &PgConnection, own: &Advertisement) -> Result<(), StoreError> {
+        let sql = "UPDATE hosts SET address = $2, certificate = $3, token = $4 WHERE number = $1";
+        connection.execute(sql, &[&self.number, &own.address, &own.certificate, &own.token]).map(drop)
     }
 
     /// Gives the lease back, so that another host need not wait.

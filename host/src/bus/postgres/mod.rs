@@ -10,6 +10,7 @@ mod connection;
 mod error;
 mod lease;
 mod open;
+mod plugin_files;
 mod readers;
 mod rows;
 mod schema;
@@ -20,6 +21,7 @@ mod transfer;
 mod url;
 mod writer;
 
-pub(in crate::bus) use open::open;
+pub(in crate::bus) use open::{ClusterSchema, open};
+pub use plugin_files::{PluginFileRow, PluginFiles};
 pub(in crate::bus) use transfer::PostgresTables;
 pub use url::{PostgresUrl, PostgresUrlError};

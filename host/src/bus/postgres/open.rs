@@ -1,7 +1,7 @@
 //! Opens the bus on a database: the checks, the tables, the lease, the connections.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -13,8 +13,10 @@ use super::readers::{PgReaders, ReaderPool};
 use super::schema;
 use super::server::Server;
 use super::session::{Columns as _, Role};
+use crate::bus::cluster::{JoinStore, Joined};
 use crate::bus::engine::{DurableBus, EngineState, OpenedStore};
-use crate::bus::{LeaseWait, OpenError, OpenErrorKind, Settings, StoreError, StoreErrorKind};
+use crate::bus::remote::Advertisement;
+use crate::bus::{BoxFuture, LeaseWait, OpenError, OpenErrorKind, Settings, StoreError, StoreErrorKind};
 use crate::clock::Clock;
 use crate::files;
 
@@ -38,7 +40,7 @@ pub(in crate::bus) fn open(
     let unusable = |error: StoreError| open_error(url, &error);
     let server = Arc::new(Server::new(url.clone()).map_err(unusable)?);
     let identity = host_identity(data).map_err(unusable)?;
-    let (connection, lease) = take_lease(&server, &identity, wait).map_err(|error| match error {
+    let taken = take_lease(&server, &identity, wait).map_err(|error| match error {
         TakeError::InUse(holder) => OpenError::new(
             OpenErrorKind::InUse,
             format!("cannot use {url}: another host has the lease on the schema: {holder}"),
@@ -47,6 +49,16 @@ pub(in crate::bus) fn open(
         TakeError::Store(error) => unusable(error),
     })?;
     wait.note_holder(None);
+    start(server, taken, clock, settings).map_err(unusable)
+}
+
+/// Starts the engine of a host that has the lease.
+fn start(
+    server: Arc<Server>,
+    (connection, lease): (PgConnection, Lease),
+    clock: Clock,
+    settings: Settings,
+) -> Result<DurableBus, StoreError> {
     // A thread renews the lease from now on, because the start may take longer than the lease lasts.
     let (stop_on_drop, stopped) = mpsc::channel();
     let (started, engine) = mpsc::channel::<Arc<EngineState>>();
@@ -67,16 +79,69 @@ pub(in crate::bus) fn open(
             }
         });
     });
-    heartbeat_thread.map_err(|error| {
-        unusable(StoreError::new(StoreErrorKind::Failed, format!("no thread for the lease: {error}")))
-    })?;
+    heartbeat_thread
+        .map_err(|error| StoreError::new(StoreErrorKind::Failed, format!("no thread for the lease: {error}")))?;
     let readers = Arc::new(ReaderPool(Arc::new(PgReaders::new(server))));
     let writer = Box::new(connection.with_lease(lease.number));
     let store = OpenedStore { readers, writer, held: Box::new(stop_on_drop) };
-    let bus = DurableBus::start(store, clock, settings).map_err(unusable)?;
+    let bus = DurableBus::start(store, clock, settings)?;
     // If the lease was lost already, the thread waits for the engine, and reports the failure to it.
     drop(started.send(Arc::clone(bus.shared())));
     Ok(bus)
+}
+
+/// A schema whose hosts share their work.
+#[derive(Clone, Debug)]
+pub(in crate::bus) struct ClusterSchema {
+    url: PostgresUrl,
+    data: PathBuf,
+    clock: Clock,
+}
+
+impl ClusterSchema {
+    /// The schema of a URL, for a host with a data directory.
+    pub(in crate::bus) fn new(url: &PostgresUrl, data: &Path, clock: Clock) -> Self {
+        Self { url: url.clone(), data: data.to_owned(), clock }
+    }
+
+    /// Blocks.
+    fn join_now(&self, own: &Advertisement, settings: Settings) -> Result<Joined, StoreError> {
+        let server = Arc::new(Server::new(self.url.clone())?);
+        let identity = host_identity(&self.data)?;
+        let connection = PgConnection::open(Arc::clone(&server), Role::Writer)?;
+        let warnings = check_server(&connection)?;
+        schema::create(&connection)?;
+        let lease = loop {
+            if let Some(holder) = Lease::holder_except(&connection, Some(&identity))? {
+                let active = if schema::has_advertisements(&connection)? { holder.advertisement(&connection)? } else { None };
+                return Ok(Joined::Member { name: holder.name().to_owned(), active });
+            }
+            if let Some(lease) = Lease::try_take(&connection, &identity)? {
+                break lease;
+            }
+        };
+        if let Err(error) = schema::upgrade(&connection).and_then(|()| lease.advertise(&connection, own)) {
+            lease.end(&connection)?;
+            return Err(error);
+        }
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        let bus = start(server, (connection, lease), self.clock.clone(), settings)?;
+        Ok(Joined::Active(Box::new(bus)))
+    }
+}
+
+impl JoinStore for ClusterSchema {
+    fn join(&self, own: Advertisement, settings: Settings) -> BoxFuture<'static, Result<Joined, OpenError>> {
+        let schema = self.clone();
+        Box::pin(async move {
+            let url = schema.url.clone();
+            let joined = tokio::task::spawn_blocking(move || schema.join_now(&own, settings)).await;
+            let joined = joined.unwrap_or_else(|error| {
+                Err(StoreError::new(StoreErrorKind::Failed, format!("the start of the bus: {error}")))
+            });
+            joined.map_err(|error| open_error(&url, &error))
+        })
+    }
 }
 
 /// Connects, prepares the schema, and takes the lease. A standby that loses its connection connects again.

@@ -7,7 +7,7 @@ use super::session::Columns as _;
 use crate::bus::StoreError;
 
 /// The newest version of the tables that this program knows.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// Serialises the hosts that create or upgrade the tables: "Sbus".
 const MIGRATION_LOCK: i64 = 0x5362_7573;
@@ -23,7 +23,31 @@ struct Migration {
 ///
 /// Text that may have any character is stored as bytes, because PostgreSQL's text cannot have U+0000. Names are
 /// compared by their bytes, independently of the collation of the database.
-const MIGRATIONS: [Migration; 1] = [Migration { version: 1, sql: FIRST_TABLES }];
+const MIGRATIONS: [Migration; 2] =
+    [Migration { version: 1, sql: FIRST_TABLES }, Migration { version: CLUSTER, sql: CLUSTER_TABLES }];
+
+/// The first version with what hosts need to share their work.
+const CLUSTER: i64 = 2;
+
+const CLUSTER_TABLES: &str = r#"
+-- How other hosts connect to a host that shares its work.
+ALTER TABLE hosts ADD COLUMN address text, ADD COLUMN certificate bytea, ADD COLUMN token bytea;
+
+-- The files of the plugin folders of all hosts. A file without content was removed.
+CREATE TABLE plugin_files (
+    name       text COLLATE "C" PRIMARY KEY,
+    generation bigint NOT NULL UNIQUE,
+    digest     text COLLATE "C",
+    content    bytea,
+    stored_at  timestamptz NOT NULL
+);
+
+-- The newest generation of any file, in one row.
+CREATE TABLE plugin_file_generation (
+    last bigint NOT NULL
+);
+INSERT INTO plugin_file_generation VALUES (0);
+"#;
 
 const FIRST_TABLES: &str = r#"
 -- What identifies the store, in one row: the key from which ids of published events are derived, and how often the
@@ -298,6 +322,14 @@ fn migrate(connection: &PgConnection, from: i64) -> Result<(), StoreError> {
 /// If the database cannot be read, or the schema is one of another program.
 pub(super) fn has_store(connection: &PgConnection) -> Result<bool, StoreError> {
     Ok(version(connection)?.is_some())
+}
+
+/// Whether hosts may advertise themselves in this version of the schema.
+///
+/// # Errors
+/// If the database cannot be read.
+pub(super) fn has_advertisements(connection: &PgConnection) -> Result<bool, StoreError> {
+    Ok(version(connection)?.is_some_and(|version| version >= CLUSTER))
 }
 
 /// The version of the tables. None if the schema has no tables.

@@ -64,7 +64,7 @@ impl IdKey {
 }
 
 /// The seed for the ids of one invocation's events.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 pub struct IdSeed {
     time: [u8; 6],
     chance: [u8; 16],

@@ -132,12 +132,33 @@ struct StoredEvent<'a> {
     extensions: Cow<'a, BTreeMap<String, String>>,
     #[serde(default, skip_serializing_if = "is_empty")]
     typed: Cow<'a, BTreeSet<String>>,
-    /// In base64.
-    data: Option<String>,
+    data: Option<StoredBytes<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     data_kind: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     producer: Option<Cow<'a, str>>,
+}
+
+/// Data: in base64 in formats that are text, such as JSON.
+struct StoredBytes<'a>(Cow<'a, [u8]>);
+
+impl Serialize for StoredBytes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match serializer.is_human_readable() {
+            true => serializer.serialize_str(&BASE64_STANDARD.encode(&self.0)),
+            false => serializer.serialize_bytes(&self.0),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for StoredBytes<'_> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = match deserializer.is_human_readable() {
+            true => BASE64_STANDARD.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)?,
+            false => Vec::deserialize(deserializer)?,
+        };
+        Ok(Self(bytes.into()))
+    }
 }
 
 fn is_empty(names: &BTreeSet<String>) -> bool {
@@ -156,7 +177,7 @@ impl Serialize for Event {
             dataschema: self.dataschema.as_deref().map(Cow::Borrowed),
             extensions: Cow::Borrowed(&self.extensions),
             typed: Cow::Borrowed(&self.typed),
-            data: self.data.as_deref().map(|data| BASE64_STANDARD.encode(data)),
+            data: self.data.as_deref().map(|data| StoredBytes(data.into())),
             data_kind: stored_kind(self.datacontenttype.as_deref(), self.data.as_ref()).map(Cow::Borrowed),
             producer: self.producer.as_deref().map(Cow::Borrowed),
         };
@@ -167,9 +188,9 @@ impl Serialize for Event {
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let stored = StoredEvent::deserialize(deserializer)?;
-        let bytes = stored.data.map(|data| BASE64_STANDARD.decode(data)).transpose().map_err(D::Error::custom)?;
-        let data =
-            bytes.map(|bytes| stored_data(stored.datacontenttype.as_deref(), stored.data_kind.as_deref(), bytes));
+        let data = stored.data.map(|StoredBytes(bytes)| {
+            stored_data(stored.datacontenttype.as_deref(), stored.data_kind.as_deref(), bytes.into_owned())
+        });
         Ok(Self {
             id: stored.id.into_owned(),
             source: stored.source.into_owned(),

@@ -9,3 +9,4 @@ pub(super) mod reconciler;
 pub(super) mod registry;
 mod route_overlap;
 mod route_ownership;
+pub(super) mod shared_folder;

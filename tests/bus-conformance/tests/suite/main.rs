@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 mod faults;
+mod on_another_host;
 mod on_postgres;
 
 use proptest::prelude::*;

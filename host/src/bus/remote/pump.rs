@@ -1,0 +1,55 @@
+//! Claims deliveries of one feed for another host.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::session::Session;
+use crate::bus::SubscriptionFeed;
+
+/// How long a pump waits after a failed read.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// A task that claims as many deliveries as the host has granted credits for. It ends when it is dropped.
+#[derive(Debug)]
+pub(super) struct Pump {
+    credits: Arc<Semaphore>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Pump {
+    /// Starts without credits.
+    pub(super) fn start(session: Weak<Session>, feed: Arc<dyn SubscriptionFeed>, stopping: CancellationToken) -> Self {
+        let credits = Arc::new(Semaphore::new(0));
+        let task = run(session, feed, Arc::clone(&credits));
+        let task = async move {
+            let _ = stopping.run_until_cancelled(task).await;
+        };
+        Self { credits, _task: AbortOnDropHandle::new(tokio::spawn(task)) }
+    }
+
+    /// Grants more credits.
+    pub(super) fn grant(&self, credits: u32) {
+        let credits = usize::try_from(credits).unwrap_or(Semaphore::MAX_PERMITS);
+        let left = Semaphore::MAX_PERMITS - self.credits.available_permits();
+        self.credits.add_permits(credits.min(left));
+    }
+}
+
+async fn run(session: Weak<Session>, feed: Arc<dyn SubscriptionFeed>, credits: Arc<Semaphore>) {
+    loop {
+        let credit = credits.acquire().await.expect("the semaphore is never closed");
+        match feed.claim().await {
+            Ok(claim) => {
+                credit.forget();
+                let Some(session) = session.upgrade() else { return };
+                session.deliver(feed.feed_id(), claim).await;
+            }
+            // The worker of this host logs it.
+            Err(_) => tokio::time::sleep(RETRY_AFTER).await,
+        }
+    }
+}
