@@ -301,9 +301,9 @@ impl Host {
             .recording_responses(config.ledger.response_memory())
             .traced_by(otlp.tracer());
         let (loader, registry) = (Arc::new(open_loader(&config, environment)?), Registry::default());
-        let Some(bus) = open_bus(&config, &clock, &loader, &listeners, stop).await? else { return Ok(None) };
+        let Some(bus) = Box::pin(open_bus(&config, &clock, &loader, &listeners, stop)).await? else { return Ok(None) };
         // The folder must be that of all hosts before it is loaded.
-        let shared_folder = share_plugins(&config).await?;
+        let shared_folder = Box::pin(share_plugins(&config)).await?;
         let BoundListeners { ingress: listener, admin: admin_listener, admin_socket, probe, connections, .. } =
             listeners;
 

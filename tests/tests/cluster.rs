@@ -61,14 +61,16 @@ fn three_hosts_share_the_work_and_each_of_them_is_a_whole_host() {
     let pause = hosts[1].operate("POST", "/subscriptions/ledger/entry/pause");
     assert!(pause.status < 300, "{}", pause.body);
     eventually("the other hosts see the pause", || {
-        let paused = |host: &Host| !host.subscription("ledger/entry").unwrap()["paused"].is_null();
+        let paused = |host: &Host| !host.subscription("ledger/entry").unwrap()["waits_for"].is_null();
         hosts.iter().all(paused).then_some(())
     });
     assert_eq!(hosts[2].publish("ledger.entry", "paused", json!(1)).status, 202);
     assert_eq!(hosts[0].get("/ledger").json()["booked"], booked[0]);
     let resume = hosts[2].operate("POST", "/subscriptions/ledger/entry/resume");
     assert!(resume.status < 300, "{}", resume.body);
-    eventually("the paused entry is booked", || (hosts[1].get("/ledger").json()["booked"] == booked[0] + 1).then_some(()));
+    eventually("the paused entry is booked", || {
+        (hosts[1].get("/ledger").json()["booked"] == booked[0] + 1).then_some(())
+    });
 }
 
 #[test]
@@ -92,6 +94,7 @@ fn a_member_takes_over_from_an_active_host_that_dies_and_nothing_is_lost() {
         wait_for_load(sent, 300);
         active.signal("-KILL");
         killed.set(Instant::now());
+        eventually("the members notice", || (!is_ready(&second) && !is_ready(&third)).then_some(()));
         eventually("another host takes over", || (is_ready(&second) && is_ready(&third)).then_some(()));
         wait_for_load(sent, 300);
     });
@@ -180,7 +183,10 @@ fn contradictions_in_the_configuration_are_named() {
     for (config, expected) in [
         ("[cluster]\nlisten = \"127.0.0.1:0\"", "set bus.url to a database"),
         ("[bus]\nurl = \"postgres://db/app\"\n[cluster]\nlisten = \"0.0.0.0:0\"", "set cluster.advertise"),
-        ("[bus]\nurl = \"postgres://db/app\"\nstandby = true\n[cluster]\nlisten = \"127.0.0.1:0\"", "remove bus.standby"),
+        (
+            "[bus]\nurl = \"postgres://db/app\"\nstandby = true\n[cluster]\nlisten = \"127.0.0.1:0\"",
+            "remove bus.standby",
+        ),
         ("[bus]\nurl = \"postgres://db/app\"\n[cluster]\nadvertise = \"a:1\"", "without cluster.listen"),
         (
             "[bus]\nurl = \"postgres://db/app\"\n[cluster]\nlisten = \"127.0.0.1:0\"\nadvertise = \"a\"",
@@ -213,7 +219,8 @@ fn plugins_of_one_host_reach_all_hosts_and_never_replace_newer_ones() {
     let second = second.stop_and_restart_after(|directory| {
         put(&first.file("echo.toml"), b"[limits]\nconcurrency = 5\n");
         eventually("the newest file is stored", || {
-            let stored = server.execute("SELECT convert_from(content, 'UTF8') FROM plugins.plugin_files WHERE name = 'echo.toml'");
+            let stored = server
+                .execute("SELECT convert_from(content, 'UTF8') FROM plugins.plugin_files WHERE name = 'echo.toml'");
             stored.contains("concurrency = 5").then_some(())
         });
         put(&directory.join("plugins/echo.toml"), b"[limits]\nconcurrency = 4\n");

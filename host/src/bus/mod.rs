@@ -277,7 +277,7 @@ pub async fn open(
         (StoreUrl::Postgres(url), Some(membership)) => {
             let store = Arc::new(ClusterSchema::new(url, data, clock.clone()));
             let cancelled = wait.cancelled();
-            let open = ClusterBus::open(store, membership, clock, settings);
+            let open = Box::pin(ClusterBus::open(store, membership, clock, settings));
             match cancelled.run_until_cancelled(open).await {
                 Some(opened) => Ok(Arc::new(opened?)),
                 None => Err(OpenError::new(OpenErrorKind::Cancelled, "the host was stopped")),

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{ClusterConfig, Config, ConfigSource, File, FileKeys, MAX_FILE_BYTES, Overrides, SandboxConfig, check_folder};
+use super::{
+    ClusterConfig, Config, ConfigSource, File, FileKeys, MAX_FILE_BYTES, Overrides, SandboxConfig, check_folder,
+};
 use crate::bus::StoreUrl;
 use crate::files;
 use crate::ingress::{EventsRule, Producers};

@@ -23,13 +23,13 @@ mod run;
 
 pub use deploy::generation_record::{ArchivedGeneration, Pin};
 pub use deploy::precompile::precompile;
-pub use deploy::shared_folder::{FileGeneration, FileStore, SharedFolder, SharedFolderError, StoredFile};
 pub use deploy::reconciler::{
     ArchivedError, CanaryRunner, FileChange, FileChangeError, FileStatus, PluginPaths, Reconciler, ReconcilerHandle,
     RollbackError, RollbackReport, SubscriptionRegistrar,
 };
 pub(crate) use deploy::reconciler::{FileFault, FolderReport, check_folder};
 pub use deploy::registry::{Registry, RegistrySnapshot, RouteConflictError, RouteMatch, RouteOverlap};
+pub use deploy::shared_folder::{FileGeneration, FileStore, SharedFolder, SharedFolderError, StoredFile};
 pub use imports::interfaces::Platform;
 pub(crate) use imports::interfaces::{Comparison, Fit, ImportName, InterfaceFit, no_handler};
 pub use imports::wasi::{Exchange, ResponseHead};

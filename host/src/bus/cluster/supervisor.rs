@@ -8,9 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Membership;
 use super::cluster_bus::{ClusterBus, Role, Shared};
 use crate::bus::remote::{Advertisement, Identity, RemoteBus, Server};
-use crate::bus::{
-    BoxFuture, DurableBus, OpenError, OpenErrorKind, Reachability, Settings, SharedBus, StoreErrorKind,
-};
+use crate::bus::{BoxFuture, DurableBus, OpenError, OpenErrorKind, Reachability, Settings, SharedBus, StoreErrorKind};
 use crate::clock::Clock;
 
 /// How long a host waits before it joins again.
@@ -179,5 +177,8 @@ impl Supervisor {
 }
 
 fn is_temporary(error: &OpenError) -> bool {
-    matches!(error.kind(), OpenErrorKind::Unreachable | OpenErrorKind::Store(StoreErrorKind::Unavailable | StoreErrorKind::Full))
+    matches!(
+        error.kind(),
+        OpenErrorKind::Unreachable | OpenErrorKind::Store(StoreErrorKind::Unavailable | StoreErrorKind::Full)
+    )
 }

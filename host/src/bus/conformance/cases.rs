@@ -4,8 +4,8 @@ use std::fmt::{self, Debug, Formatter};
 use std::pin::Pin;
 
 use super::{
-    BusFixture, cluster, dead_letters, delivery, endpoints, inspection, lag, limits, ordering, outages, publishing, replay,
-    retention, scheduling, state, subscribing,
+    BusFixture, cluster, dead_letters, delivery, endpoints, inspection, lag, limits, ordering, outages, publishing,
+    replay, retention, scheduling, state, subscribing,
 };
 
 /// A test that every bus passes.

@@ -77,7 +77,9 @@ pub(super) async fn the_concurrency_of_a_subscription_is_that_of_all_hosts(fixtu
     drop((three, four, five));
 }
 
-pub(super) async fn deliveries_of_a_host_that_is_cut_off_are_made_by_others_as_the_same_attempt(fixture: &dyn BusFixture) {
+pub(super) async fn deliveries_of_a_host_that_is_cut_off_are_made_by_others_as_the_same_attempt(
+    fixture: &dyn BusFixture,
+) {
     let first = open(fixture, Settings::default()).await;
     let of_first = declare(&first, "s", concurrent(4)).await;
     let second = another(&first).await;
@@ -86,7 +88,9 @@ pub(super) async fn deliveries_of_a_host_that_is_cut_off_are_made_by_others_as_t
     let mut claimed = claim(&of_second).await;
     assert_idle(&of_first).await;
     second.cut_off();
-    tokio::time::timeout(Duration::from_secs(20), claimed.lost()).await.expect("the host learns that its claim is lost");
+    tokio::time::timeout(Duration::from_secs(20), claimed.lost())
+        .await
+        .expect("the host learns that its claim is lost");
     let mut again = claim(&of_first).await;
     assert_eq!((again.event().id.as_str(), again.delivery().attempt), ("1", 1));
     let late = ack(&mut claimed, set("late", b"1")).await;
@@ -144,7 +148,9 @@ pub(super) async fn a_deleted_subscription_ends_the_claims_of_all_hosts(fixture:
     publish(&first, event("1")).await;
     let claimed = claim(&subscription(&second, "dynamic")).await;
     first.bus().delete_subscription(id("dynamic")).await.unwrap();
-    tokio::time::timeout(Duration::from_secs(20), claimed.lost()).await.expect("the host learns that its claim is lost");
+    tokio::time::timeout(Duration::from_secs(20), claimed.lost())
+        .await
+        .expect("the host learns that its claim is lost");
 }
 
 pub(super) async fn duplicates_are_recognised_and_replies_arrive_across_hosts(fixture: &dyn BusFixture) {

@@ -141,7 +141,10 @@ impl Lease {
     }
 
     /// The host that has the lease, unless it has the given identity.
-    pub(super) fn holder_except(connection: &PgConnection, identity: Option<&str>) -> Result<Option<LeaseHolder>, StoreError> {
+    pub(super) fn holder_except(
+        connection: &PgConnection,
+        identity: Option<&str>,
+    ) -> Result<Option<LeaseHolder>, StoreError> {
         let sql = "SELECT number, name, (extract(epoch FROM clock_timestamp() - seen) * 1000)::bigint FROM hosts
              WHERE ended IS NULL AND identity IS DISTINCT FROM $2::text
                AND seen > clock_timestamp() - make_interval(secs => $1)

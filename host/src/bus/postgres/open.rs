@@ -113,7 +113,8 @@ impl ClusterSchema {
         schema::create(&connection)?;
         let lease = loop {
             if let Some(holder) = Lease::holder_except(&connection, Some(&identity))? {
-                let active = if schema::has_advertisements(&connection)? { holder.advertisement(&connection)? } else { None };
+                let active =
+                    if schema::has_advertisements(&connection)? { holder.advertisement(&connection)? } else { None };
                 return Ok(Joined::Member { name: holder.name().to_owned(), active });
             }
             if let Some(lease) = Lease::try_take(&connection, &identity)? {

@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::codec::{decode, encode, framing};
 use super::feed::RemoteFeed;
 use super::identity::Advertisement;
-use super::link::Link;
+use super::link::{Link, block_on};
 use super::mirror::Mirror;
 use super::protocol::{
     Compacted, HEARTBEAT, Hello, Number, Request, SILENCE, ToClient, ToServer, VERSION, Welcome, WireDeclaration,
@@ -80,11 +80,7 @@ impl RemoteBus {
     ///
     /// # Errors
     /// If the host cannot be reached or refuses.
-    pub(in crate::bus) async fn connect(
-        host: &Advertisement,
-        name: &str,
-        clock: Clock,
-    ) -> Result<Self, ConnectError> {
+    pub(in crate::bus) async fn connect(host: &Advertisement, name: &str, clock: Clock) -> Result<Self, ConnectError> {
         let address = host.address.clone();
         let connected = tokio::time::timeout(CONNECT_TIME, Self::connect_now(host, name, clock)).await;
         connected.unwrap_or(Err(ConnectError::NoAnswer(address)))
@@ -147,7 +143,7 @@ impl RemoteBus {
     pub(super) fn refresh_for_test(&self, feed: Option<FeedId>) {
         if self.0.is_always_fresh {
             // Without a connection, the last update counts.
-            drop(pollster::block_on(self.0.link.read::<()>(Request::Refresh(feed))));
+            drop(block_on(self.0.link.read::<()>(Request::Refresh(feed))));
         }
     }
 

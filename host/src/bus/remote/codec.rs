@@ -1,4 +1,4 @@
-//! Frames: a length in four bytes, and a message in MessagePack.
+//! Frames: a length in four bytes, and a message in `MessagePack`.
 
 use rmp_serde::config::BytesMode;
 use serde::Serialize;

@@ -28,7 +28,7 @@ struct RemoteHost {
     remote: RemoteBus,
     advertisement: Advertisement,
     clock: Clock,
-    runtime: OwnRuntime,
+    _runtime: OwnRuntime,
     /// The host that runs the engine. Only the first host has it.
     engine: Option<EngineHost>,
 }
@@ -76,8 +76,9 @@ impl RemoteHost {
 
     fn connect(advertisement: Advertisement, clock: Clock, runtime: OwnRuntime) -> Self {
         let (host, own_clock) = (advertisement.clone(), clock.clone());
-        let remote = runtime.run(async move { RemoteBus::connect(&host, "test", own_clock).await.unwrap().always_fresh() });
-        Self { remote, advertisement, clock, runtime, engine: None }
+        let remote =
+            runtime.run(async move { RemoteBus::connect(&host, "test", own_clock).await.unwrap().always_fresh() });
+        Self { remote, advertisement, clock, _runtime: runtime, engine: None }
     }
 
     /// Ends the connection, and returns the host that runs the engine.

@@ -33,6 +33,12 @@ pub(super) enum LinkError {
     NoAnswer,
 }
 
+/// Waits for a future on a thread that may block.
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    // In a task of tokio, a future that has used up the task's budget would never become ready.
+    pollster::block_on(tokio::task::unconstrained(future))
+}
+
 /// The sending side of a connection. The queue is bounded: calls wait for permits, and other messages are about claims,
 /// views and replies, of which each has one at a time.
 pub(super) struct Link {
@@ -140,7 +146,7 @@ impl Link {
 
     /// Sends a call without waiting for its answer. Blocks while there are too many.
     pub(super) fn call_then(&self, request: Request, then: OnAnswer) {
-        let permit = pollster::block_on(self.permit());
+        let permit = block_on(self.permit());
         self.send(request, permit, then);
     }
 

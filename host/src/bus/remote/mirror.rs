@@ -73,7 +73,8 @@ impl Mirror {
                 self.head.store(head.0, Ordering::Release);
                 for (feed, progress) in feeds {
                     let Some(feed) = self.feed(feed) else { continue };
-                    if let (Target::Webhook(webhook), Some(hold)) = (&feed.definition().target, &progress.endpoint_hold) {
+                    if let (Target::Webhook(webhook), Some(hold)) = (&feed.definition().target, &progress.endpoint_hold)
+                    {
                         self.note_hold(webhook.url.clone(), hold.clone());
                     }
                     feed.set_progress(progress);

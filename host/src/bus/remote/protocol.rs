@@ -254,12 +254,7 @@ pub(super) enum Request {
     /// `Vec<DeliveryReport>`
     DeliveriesOf(Position),
     /// `DeliveryPage`
-    Deliveries {
-        filter: DeliveryFilter,
-        kind: Option<DeliveryStateKind>,
-        after: Option<DeliveryCursor>,
-        limit: usize,
-    },
+    Deliveries { filter: DeliveryFilter, kind: Option<DeliveryStateKind>, after: Option<DeliveryCursor>, limit: usize },
     /// `EventPage`
     SearchEvents { filter: EventFilter, before: Option<Position>, limit: usize },
     /// Sends the updates of the catalogue and of one feed, or of all, before its answer, which is `()`.

@@ -91,8 +91,7 @@ impl Session {
     /// Sends the progress of the feeds, if it has changed or if that is `forced`.
     pub(super) async fn send_progress(&self, forced: bool) {
         let mut updates = self.updates.lock().await;
-        let (progress, reachability) =
-            (updates.of_progress(&self.bus, forced), updates.of_reachability(&self.bus));
+        let (progress, reachability) = (updates.of_progress(&self.bus, forced), updates.of_reachability(&self.bus));
         for update in progress.into_iter().chain(reachability) {
             self.send(ToClient::Update(update)).await;
         }
@@ -147,7 +146,8 @@ impl Session {
         }
         let Some(source) = self.bus.feed(feed) else { return };
         let mut pumps = locked(&self.pumps);
-        let pump = pumps.entry(feed).or_insert_with(|| Pump::start(Arc::downgrade(self), source, self.stopping.clone()));
+        let pump =
+            pumps.entry(feed).or_insert_with(|| Pump::start(Arc::downgrade(self), source, self.stopping.clone()));
         pump.grant(credits);
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::codec::decode;
-use super::link::Link;
+use super::link::{Link, block_on};
 use super::protocol::{Number, Request, StateRequest, ToServer};
 use crate::event::Position;
 use crate::outcome::{Listing, NextNumber, SequenceError, StateError, StateRead, StateView, Version};
@@ -30,8 +30,7 @@ impl RemoteState {
 
     fn ask<T: DeserializeOwned>(&self, view: Number, read: StateRequest) -> Result<T, StateError> {
         let request = Request::State { view, plugin: self.plugin.clone(), read };
-        let answer =
-            pollster::block_on(self.link.call(request)).map_err(|error| StateError(error.to_string()))?;
+        let answer = block_on(self.link.call(request)).map_err(|error| StateError(error.to_string()))?;
         decode::<Result<T, StateError>>(&answer).unwrap_or_else(|error| Err(StateError(error.to_string())))
     }
 }

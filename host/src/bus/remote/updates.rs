@@ -32,15 +32,18 @@ impl Updates {
             self.progress.remove(feed);
         }
         // The engine keeps the entries that have not changed.
-        let is_new = |entry: &&Arc<FeedEntry>| {
-            self.entries.get(&entry.feed).is_none_or(|known| !Arc::ptr_eq(known, entry))
-        };
+        let is_new =
+            |entry: &&Arc<FeedEntry>| self.entries.get(&entry.feed).is_none_or(|known| !Arc::ptr_eq(known, entry));
         let changed: Vec<_> = catalogue.feeds.iter().filter(is_new).cloned().collect();
         self.entries.extend(changed.iter().map(|entry| (entry.feed, Arc::clone(entry))));
         let drained = (self.drained != catalogue.drained).then(|| catalogue.drained.clone());
         self.drained.clone_from(&catalogue.drained);
         self.catalogue = Some(catalogue);
-        Some(Update::Catalogue { changed: changed.iter().map(|entry| FeedEntry::clone(entry)).collect(), gone, drained })
+        Some(Update::Catalogue {
+            changed: changed.iter().map(|entry| FeedEntry::clone(entry)).collect(),
+            gone,
+            drained,
+        })
     }
 
     /// The head and the progress of one feed.

@@ -22,8 +22,6 @@ use crate::plugin::manifest::digest::Digest;
 
 /// How often the folder and the store are compared.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// A file that was changed within this time may still be written.
-const SETTLED_AFTER: Duration = Duration::from_millis(500);
 /// The largest file that is shared.
 const MAX_FILE_BYTES: u64 = 256 << 20;
 
@@ -203,7 +201,9 @@ impl<S: FileStore> SharedFolder<S> {
             Some(stored) if is_changed_here && digest.is_none() && moment == Moment::Start => {
                 self.take_over(&stored, None)
             }
-            _ if is_changed_here && local.is_none_or(|local| local.is_settled) => self.publish(name, base.generation, digest),
+            _ if is_changed_here && local.is_none_or(|local| local.is_settled) => {
+                self.publish(name, base.generation, digest)
+            }
             _ => Ok(()),
         }
     }
@@ -273,13 +273,12 @@ impl<S: FileStore> SharedFolder<S> {
             let modified = metadata.modified().map_err(failed)?;
             let stamp = Stamp { bytes: metadata.len(), modified };
             let known = self.digests.get(&name).filter(|(known, _)| *known == stamp);
-            let (digest, was_known) = match known {
+            let (digest, is_settled) = match known {
                 Some((_, digest)) => (digest.clone(), true),
                 None => (Digest::of(&std::fs::read(entry.path()).map_err(failed)?).as_str().to_owned(), false),
             };
-            let age = SystemTime::now().duration_since(modified).unwrap_or_default();
             self.digests.insert(name.clone(), (stamp, digest.clone()));
-            local.insert(name, LocalFile { digest, is_settled: was_known || age >= SETTLED_AFTER });
+            local.insert(name, LocalFile { digest, is_settled });
         }
         self.digests.retain(|name, _| local.contains_key(name));
         Ok(local)
@@ -290,7 +289,7 @@ impl<S: FileStore> SharedFolder<S> {
 #[derive(Debug)]
 struct LocalFile {
     digest: String,
-    /// Whether it is probably complete.
+    /// Whether it is unchanged since the last scan. Otherwise, it may still be written.
     is_settled: bool,
 }
 
@@ -380,10 +379,7 @@ mod tests {
         }
 
         fn write(&self, name: &str, content: &str) {
-            let path = self.directory.path().join("plugins").join(name);
-            std::fs::write(&path, content).unwrap();
-            let settled = SystemTime::now() - Duration::from_secs(5);
-            std::fs::File::options().write(true).open(&path).unwrap().set_modified(settled).unwrap();
+            std::fs::write(self.directory.path().join("plugins").join(name), content).unwrap();
         }
 
         fn remove(&self, name: &str) {
@@ -394,7 +390,9 @@ mod tests {
             std::fs::read_to_string(self.directory.path().join("plugins").join(name)).ok()
         }
 
+        /// Synchronises twice, because a new file waits for one scan.
         fn synchronise(&mut self) {
+            self.shared.synchronise(Moment::Running).unwrap();
             self.shared.synchronise(Moment::Running).unwrap();
         }
     }
@@ -451,8 +449,9 @@ mod tests {
         one.synchronise();
         one.remove("a.wasm");
         one.write("b.wasm", "22");
-        let one = one.restart();
+        let mut one = one.restart();
         assert_eq!(one.read("a.wasm").as_deref(), Some("1"));
+        one.synchronise();
         other.synchronise();
         assert_eq!((other.read("a.wasm").as_deref(), other.read("b.wasm").as_deref()), (Some("1"), Some("22")));
     }
@@ -474,11 +473,13 @@ mod tests {
     #[test]
     fn a_file_that_is_being_written_waits() {
         let (store, mut one, _) = hosts();
-        let path = one.directory.path().join("plugins/a.wasm");
-        std::fs::write(&path, "half").unwrap();
-        one.synchronise();
+        one.write("a.wasm", "half");
+        one.shared.synchronise(Moment::Running).unwrap();
         assert!(store.0.lock().unwrap().1.is_empty());
-        one.synchronise();
+        one.write("a.wasm", "nearly all");
+        one.shared.synchronise(Moment::Running).unwrap();
+        assert!(store.0.lock().unwrap().1.is_empty());
+        one.shared.synchronise(Moment::Running).unwrap();
         assert_eq!(store.0.lock().unwrap().1.len(), 1, "it has not changed since the last comparison");
     }
 }
