@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt::Debug;
+use std::time::Duration;
 
 use crate::bus::{BoxFuture, Bus, Settings, SharedBus};
 use crate::clock::Clock;
@@ -28,6 +29,11 @@ pub trait BusHost: Debug + Send + Sync {
 
     /// Makes the store unavailable for changes until the returned value is dropped.
     fn make_unavailable(&self) -> Box<dyn Any + Send>;
+
+    /// How long a claim of a delivery that is ready may take.
+    fn claim_time(&self) -> Duration {
+        Duration::from_millis(3)
+    }
 
     /// Lets other hosts claim deliveries, too.
     fn share(&self) {}
@@ -86,6 +92,12 @@ impl Harness {
     /// Another host on the same store. None if the bus supports only one host.
     pub async fn another_host(&self) -> Option<Self> {
         self.running.another_host().await.map(Self::on)
+    }
+
+    /// How long a claim of a delivery that is ready may take.
+    #[must_use]
+    pub fn claim_time(&self) -> Duration {
+        self.running.claim_time()
     }
 
     /// Replaces the limits.

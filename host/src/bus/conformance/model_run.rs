@@ -195,7 +195,7 @@ impl ModelRun {
         }
         let feed = &all[usize::from(which) % all.len()];
         let name = NAMES.into_iter().find(|name| *name == feed.id().name).unwrap();
-        let Ok(claimed) = tokio::time::timeout(Duration::from_millis(3), feed.claim()).await else { return };
+        let Ok(claimed) = tokio::time::timeout(self.harness.claim_time(), feed.claim()).await else { return };
         let claim = claimed.unwrap();
         while !self.model.log.contains(&number(&claim)) {
             self.read_log().await;

@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -98,6 +99,11 @@ impl BusHost for RemoteHost {
 
     fn make_unavailable(&self) -> Box<dyn Any + Send> {
         self.engine.as_ref().expect("this host has the engine").host.make_unavailable()
+    }
+
+    /// A delivery crosses the network, on a machine that may be busy.
+    fn claim_time(&self) -> Duration {
+        Duration::from_millis(100)
     }
 
     fn set_limits(&self, settings: &Settings) {

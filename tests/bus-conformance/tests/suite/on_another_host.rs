@@ -9,7 +9,7 @@ sandbus_host::bus_conformance!(RemoteFixture);
 sandbus_host::cluster_conformance!(RemoteFixture);
 
 proptest! {
-    #![proptest_config(cases(16))]
+    #![proptest_config(cases(8))]
 
     #[test]
     fn the_bus_of_another_host_does_what_the_model_does(actions in actions()) {
