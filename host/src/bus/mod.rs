@@ -23,6 +23,7 @@ mod error;
 mod extent;
 mod future;
 mod group_commit;
+mod host_name;
 mod ids;
 mod inspection;
 mod lease_wait;

@@ -109,12 +109,6 @@ impl Config {
         };
         let mut faults = Vec::new();
         let mut fault = |key, what: &str| faults.push((key, what.to_owned()));
-        if matches!(self.bus.url, StoreUrl::Directory(_)) {
-            fault(
-                "cluster.listen",
-                "cluster.listen needs a store that other hosts can use; set bus.url to a database, or remove cluster.listen",
-            );
-        }
         if self.bus.standby {
             fault(
                 "bus.standby",
@@ -141,6 +135,9 @@ impl Config {
         let mut fault = |key, what: &str| faults.push((key, what.to_owned()));
         if self.listen == self.admin && self.listen.port() != 0 {
             fault("admin_listen", "it equals `listen`; choose another port");
+        }
+        if self.cluster.listen.is_some() && matches!(self.bus.url, StoreUrl::Directory(_)) {
+            fault("cluster.listen", "it needs a store that other hosts can use; set `bus.url` to a database");
         }
         let http = &self.http;
         for (key, time) in [

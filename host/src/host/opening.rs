@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{ANNOUNCEMENT, BoundListeners, plugin_paths};
-use crate::bus::{self, LeaseWait, Membership, OpenErrorKind, SharedBus};
+use crate::bus::{self, LeaseWait, Membership, OpenErrorKind, SharedBus, StoreUrl};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::plugin::{Loader, PluginPaths, precompile};
@@ -48,11 +48,14 @@ pub(super) async fn open_bus(
 
 /// How this host shares the work of others, on a listener.
 fn membership(config: &Config, listener: &Arc<TcpListener>) -> anyhow::Result<Membership> {
+    if matches!(config.bus.url, StoreUrl::Directory(_)) {
+        bail!(
+            "cluster.listen needs a store that other hosts can use; set bus.url to a database, or remove cluster.listen"
+        );
+    }
     let address = config.cluster.advertised(listener.local_addr()?);
     let address = address.context("other hosts cannot connect to `cluster.listen`; set `cluster.advertise`")?;
-    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = format!("{}:{}", hostname.trim(), std::process::id());
-    Ok(Membership { listener: Arc::clone(listener), address, name })
+    Ok(Membership::new(Arc::clone(listener), address))
 }
 
 /// Compiles the plugins of the folder once the host stands by, until it takes over.

@@ -20,6 +20,8 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+use super::host_name::host_name;
+
 /// How a host takes part in a cluster.
 #[derive(Clone, Debug)]
 pub struct Membership {
@@ -28,5 +30,13 @@ pub struct Membership {
     /// The address under which others reach the listener.
     pub address: String,
     /// The name of the host, for people.
-    pub name: String,
+    pub(in crate::bus) name: String,
+}
+
+impl Membership {
+    /// The membership of this host.
+    #[must_use]
+    pub fn new(listener: Arc<TcpListener>, address: String) -> Self {
+        Self { listener, address, name: host_name() }
+    }
 }

@@ -12,6 +12,7 @@ use super::connection::PgConnection;
 use super::error::PostgresError;
 use super::server::Server;
 use super::session::{Columns as _, Role};
+use crate::bus::host_name::host_name;
 use crate::bus::remote::Advertisement;
 use crate::bus::{LeaseWait, StoreError};
 
@@ -240,10 +241,4 @@ impl From<StoreError> for TakeError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
-}
-
-/// The name of this machine and the number of the process, for people.
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}:{}", name.trim(), std::process::id())
 }
