@@ -1,15 +1,14 @@
 //! The bus of a host, whichever host runs the engine.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::cluster_feed::ClusterFeed;
+use super::shared::{Engine, NO_ACTIVE_HOST, Role, Shared};
 use crate::bus::{
     BoxFuture, Catalogue, CommitError, Compaction, DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterId,
     DeadLetters, DeliveryCursor, DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryStateKind, EndpointHold,
@@ -23,45 +22,8 @@ use crate::outcome::{Effects, Listing, NextNumber, Publish, SequenceError, State
 use crate::pattern::Pattern;
 use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 
-/// Why changes are refused while no host runs the engine.
-const NO_ACTIVE_HOST: &str = "no host is active; another one takes over soon";
 /// When a change may succeed that was refused because no host runs the engine.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// The role of this host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    /// It runs the engine.
-    Active,
-    /// It uses the engine of another host.
-    Member,
-}
-
-/// The engine that this host uses now.
-#[derive(Clone, Debug)]
-pub(super) struct Engine {
-    pub(super) bus: SharedBus,
-    pub(super) role: Role,
-    /// Counts the engines of this run. The feeds of a former engine are replaced.
-    pub(super) number: u64,
-}
-
-/// What the parts of a cluster bus share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    engine: watch::Sender<Option<Engine>>,
-    /// The number of engines so far.
-    engines: AtomicU64,
-    catalogue: watch::Sender<Arc<Catalogue>>,
-    reachability: watch::Sender<Reachability>,
-    failure: watch::Sender<Option<String>>,
-    /// What the plugins of this host declare. A host declares it to the engine when it becomes active.
-    declared: Mutex<BTreeMap<String, Declaration>>,
-    settings: Mutex<Settings>,
-    store_id: Mutex<u64>,
-    /// Cancelled when the bus is closed.
-    pub(super) closing: CancellationToken,
-}
 
 /// The bus of a host in a cluster. Cloning it is cheap.
 #[derive(Clone, Debug)]
@@ -71,93 +33,13 @@ pub(in crate::bus) struct ClusterBus {
     supervisor: Arc<Mutex<Option<AbortOnDropHandle<()>>>>,
 }
 
-impl Shared {
-    pub(super) fn new(settings: Settings) -> Self {
-        let reason = NO_ACTIVE_HOST.to_owned();
-        Self {
-            engine: watch::Sender::new(None),
-            engines: AtomicU64::new(0),
-            catalogue: watch::Sender::default(),
-            reachability: watch::Sender::new(Reachability::Unreachable { reason }),
-            failure: watch::Sender::new(None),
-            declared: Mutex::default(),
-            settings: Mutex::new(settings),
-            store_id: Mutex::new(0),
-            closing: CancellationToken::new(),
-        }
-    }
-
-    /// The engine that this host uses now, and each later one.
-    pub(super) fn engine(&self) -> watch::Receiver<Option<Engine>> {
-        self.engine.subscribe()
-    }
-
-    pub(super) fn settings(&self) -> Settings {
-        self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn declared(&self) -> MutexGuard<'_, BTreeMap<String, Declaration>> {
-        self.declared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What the plugins of this host declare.
-    pub(super) fn declarations(&self) -> BTreeMap<String, Declaration> {
-        self.declared().clone()
-    }
-
-    /// Uses an engine from now on.
-    pub(super) fn set_engine(&self, bus: SharedBus, role: Role) {
-        *self.store_id.lock().unwrap_or_else(PoisonError::into_inner) = bus.store_id();
-        self.follow_catalogue(&bus);
-        let number = self.engines.fetch_add(1, Ordering::Relaxed);
-        self.engine.send_replace(Some(Engine { bus, role, number }));
-    }
-
-    /// Whether this host has used an engine.
-    pub(super) fn has_had_engine(&self) -> bool {
-        self.engines.load(Ordering::Relaxed) > 0
-    }
-
-    /// No engine can be used from now on.
-    pub(super) fn clear_engine(&self) {
-        self.set_reachability(Reachability::Unreachable { reason: NO_ACTIVE_HOST.to_owned() });
-        self.engine.send_replace(None);
-    }
-
-    pub(super) fn set_reachability(&self, reachability: Reachability) {
-        self.reachability.send_if_modified(|known| {
-            let is_new = *known != reachability;
-            if is_new {
-                *known = reachability;
-            }
-            is_new
-        });
-    }
-
-    pub(super) fn fail(&self, reason: String) {
-        self.failure.send_replace(Some(reason));
-    }
-
-    /// Takes the catalogue over from the engine, if it has changed.
-    pub(super) fn follow_catalogue(&self, bus: &SharedBus) {
-        let current = Arc::clone(&bus.catalogue().borrow());
-        self.catalogue.send_if_modified(|catalogue| {
-            let is_new = !Arc::ptr_eq(catalogue, &current);
-            if is_new {
-                *catalogue = current;
-            }
-            is_new
-        });
-    }
-}
-
 impl ClusterBus {
     pub(super) fn new(shared: Arc<Shared>, supervisor: AbortOnDropHandle<()>) -> Self {
         Self { shared, supervisor: Arc::new(Mutex::new(Some(supervisor))) }
     }
 
     fn engine(&self) -> Option<Engine> {
-        self.shared.engine.borrow().clone()
+        self.shared.engine().borrow().clone()
     }
 
     /// Makes a change with the engine. This host sees the change of the catalogue at once.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::cluster_bus::{Engine, Shared};
+use super::shared::{Engine, Shared};
 use crate::bus::{BoxFuture, Claim, FeedId, Overview, StoreError, SubscriptionFeed};
 use crate::subscription::{Definition, SubscriptionId};
 

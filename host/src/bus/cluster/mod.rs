@@ -11,6 +11,7 @@
 
 mod cluster_bus;
 mod cluster_feed;
+mod shared;
 mod supervisor;
 
 pub(in crate::bus) use cluster_bus::ClusterBus;

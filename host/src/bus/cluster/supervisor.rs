@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Membership;
-use super::cluster_bus::{ClusterBus, Role, Shared};
+use super::cluster_bus::ClusterBus;
+use super::shared::{Role, Shared};
 use crate::bus::remote::{Advertisement, Identity, RemoteBus, Server};
 use crate::bus::{BoxFuture, DurableBus, OpenError, OpenErrorKind, Reachability, Settings, SharedBus, StoreErrorKind};
 use crate::clock::Clock;

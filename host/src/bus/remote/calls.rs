@@ -1,4 +1,4 @@
-//! Answers calls with the engine.
+//! Handles the messages of a host, and answers its calls with the engine.
 
 use std::sync::{Arc, PoisonError};
 
@@ -6,15 +6,32 @@ use serde::Serialize;
 use tokio_util::bytes::Bytes;
 
 use super::codec::encode;
-use super::protocol::{Compacted, ReadFailure, Request, Settled, StateRequest, WireDeclaration};
+use super::protocol::{Compacted, ReadFailure, Request, Settled, StateRequest, ToServer, WireDeclaration};
 use super::session::{Session, SharedView};
 use crate::bus::{AttemptRecord, CommitError, SettledStatus, Settlement, StoreError};
 use crate::outcome::StateError;
 use crate::subscription::{Declaration, PublishLimits};
 use crate::usage::Usage;
 
+/// Handles a message of a host. Long work runs in tasks of its own.
+pub(super) fn receive(session: &Arc<Session>, message: ToServer) {
+    match message {
+        ToServer::Call { number, request } => {
+            let of = Arc::clone(session);
+            session.answer(number, async move { answer(&of, request).await });
+        }
+        ToServer::Grant { feed, credits } => session.grant(feed, credits),
+        ToServer::Revoke { feed } => session.revoke(feed),
+        ToServer::GiveBack { claim } => session.give_back(claim),
+        ToServer::ExpectReply { reply, event, pattern } => session.expect_reply(reply, &event, pattern),
+        ToServer::ForgetReply { reply } => session.forget_reply(reply),
+        ToServer::CloseState { view } => session.close_state(view),
+        ToServer::Heartbeat | ToServer::Goodbye => {}
+    }
+}
+
 /// Answers a call: the encoded `Result` of its method.
-pub(super) async fn answer(session: &Session, request: Request) -> Bytes {
+async fn answer(session: &Session, request: Request) -> Bytes {
     let bus = &session.bus;
     match request {
         Request::Settle(settled) => encoded(&settle(session, *settled).await),

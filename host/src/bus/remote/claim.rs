@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::feed::FeedMirror;
+use tokio_util::sync::CancellationToken;
+
 use super::link::{Link, LinkError, changed};
 use super::protocol::{Number, Request, Settled, ToServer};
 use crate::bus::{AttemptRecord, BoxFuture, ClaimHandle, CommitError, OnHandleSettled, SettledStatus, Settlement};
@@ -11,14 +12,15 @@ use crate::bus::{AttemptRecord, BoxFuture, ClaimHandle, CommitError, OnHandleSet
 #[derive(Debug)]
 pub(super) struct RemoteClaim {
     link: Arc<Link>,
-    feed: Arc<FeedMirror>,
+    /// Cancelled when the subscription is deleted, or the replay ends.
+    deletion: CancellationToken,
     number: Number,
     is_in_flight: bool,
 }
 
 impl RemoteClaim {
-    pub(super) fn new(link: Arc<Link>, feed: Arc<FeedMirror>, number: Number) -> Self {
-        Self { link, feed, number, is_in_flight: true }
+    pub(super) fn new(link: Arc<Link>, deletion: CancellationToken, number: Number) -> Self {
+        Self { link, deletion, number, is_in_flight: true }
     }
 
     fn request(&self, settlement: Settlement) -> Request {
@@ -72,7 +74,7 @@ impl ClaimHandle for RemoteClaim {
     fn lost(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             tokio::select! {
-                () = self.feed.deleted().cancelled() => {}
+                () = self.deletion.cancelled() => {}
                 () = self.link.lost().cancelled() => {}
             }
         })

@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::codec::{decode, encode, framing};
 use super::feed::RemoteFeed;
 use super::identity::Advertisement;
-use super::link::{Link, block_on};
+use super::link::Link;
 use super::mirror::Mirror;
 use super::protocol::{
     Compacted, HEARTBEAT, Hello, Number, Request, SILENCE, ToClient, ToServer, VERSION, Welcome, WireDeclaration,
@@ -50,8 +50,6 @@ struct Client {
     replies: Arc<Replies>,
     clock: Clock,
     store_id: u64,
-    /// Whether feeds are refreshed before each overview. Only the conformance suite needs that.
-    is_always_fresh: bool,
     _tasks: AbortOnDropHandle<()>,
 }
 
@@ -113,7 +111,7 @@ impl RemoteBus {
         }
         let tasks = run(frames, queued, Arc::clone(&link), Arc::clone(&mirror), Arc::clone(&replies));
         let _tasks = AbortOnDropHandle::new(tokio::spawn(tasks));
-        Ok(Self(Arc::new(Client { link, mirror, replies, clock, store_id, is_always_fresh: false, _tasks })))
+        Ok(Self(Arc::new(Client { link, mirror, replies, clock, store_id, _tasks })))
     }
 
     async fn receive<T: DeserializeOwned>(
@@ -128,27 +126,14 @@ impl RemoteBus {
     /// The same bus, whose overviews are always those of the engine.
     #[cfg(any(test, feature = "conformance"))]
     pub(super) fn always_fresh(self) -> Self {
-        let mut client = Arc::into_inner(self.0).expect("the bus is new");
-        client.is_always_fresh = true;
-        Self(Arc::new(client))
+        self.0.link.be_always_fresh();
+        self
     }
 
     /// Ends the connection without a word.
     #[cfg(any(test, feature = "conformance"))]
     pub(super) fn cut_off(&self) {
         self.0.link.lose();
-    }
-
-    /// Waits for the updates of the engine if [`Self::always_fresh`] asks for that. Blocks.
-    pub(super) fn refresh_for_test(&self, feed: Option<FeedId>) {
-        if self.0.is_always_fresh {
-            // Without a connection, the last update counts.
-            drop(block_on(self.0.link.read::<()>(Request::Refresh(feed))));
-        }
-    }
-
-    pub(super) fn link(&self) -> &Arc<Link> {
-        &self.0.link
     }
 
     /// Waits until the connection is lost.
@@ -311,7 +296,7 @@ impl EventLog for RemoteBus {
     }
 
     fn head(&self) -> Position {
-        self.refresh_for_test(None);
+        self.0.link.refresh_for_test(None);
         self.0.mirror.head()
     }
 
@@ -411,7 +396,7 @@ impl Subscriptions for RemoteBus {
 
     fn feed(&self, feed: FeedId) -> Option<Arc<dyn SubscriptionFeed>> {
         let mirror = self.0.mirror.feed(feed)?;
-        Some(Arc::new(RemoteFeed::new(self.clone(), mirror)))
+        Some(Arc::new(RemoteFeed::new(Arc::clone(&self.0.link), mirror)))
     }
 
     fn oldest_unhandled(&self) -> BoxFuture<'_, Result<BTreeMap<FeedId, Timestamp>, StoreError>> {

@@ -8,8 +8,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::claim::RemoteClaim;
-use super::client::RemoteBus;
-use super::link::LinkError;
+use super::link::{Link, LinkError};
 use super::protocol::{Number, Progress, ToServer};
 use crate::bus::{
     BoxFuture, Claim, Delivery, FeedEntry, FeedId, Overview, StoreError, StoreErrorKind, SubscriptionFeed,
@@ -31,6 +30,7 @@ pub(super) struct FeedMirror {
     buffer: Mutex<Buffer>,
     /// Wakes a task that waits for a delivery.
     arrived: Notify,
+    /// Cancelled when the subscription is deleted, or the replay ends.
     deleted: CancellationToken,
 }
 
@@ -83,11 +83,6 @@ impl FeedMirror {
 
     pub(super) fn set_progress(&self, progress: Progress) {
         *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress;
-    }
-
-    /// Cancelled when the subscription is deleted, or the replay ends.
-    pub(super) fn deleted(&self) -> &CancellationToken {
-        &self.deleted
     }
 
     /// The feed is gone. Nothing waits in it any more.
@@ -150,26 +145,26 @@ impl Buffer {
 /// A feed of a remote bus.
 #[derive(Clone, Debug)]
 pub(super) struct RemoteFeed {
-    bus: RemoteBus,
+    link: Arc<Link>,
     mirror: Arc<FeedMirror>,
     id: SubscriptionId,
     feed: FeedId,
 }
 
 impl RemoteFeed {
-    pub(super) fn new(bus: RemoteBus, mirror: Arc<FeedMirror>) -> Self {
+    pub(super) fn new(link: Arc<Link>, mirror: Arc<FeedMirror>) -> Self {
         let entry = mirror.entry();
-        Self { bus, id: entry.id.clone(), feed: entry.feed, mirror }
+        Self { link, id: entry.id.clone(), feed: entry.feed, mirror }
     }
 
     fn grant(&self, credits: u32) {
         if credits > 0 {
-            self.bus.link().post(ToServer::Grant { feed: self.feed, credits });
+            self.link.post(ToServer::Grant { feed: self.feed, credits });
         }
     }
 
     fn claimed(&self, Arrived { claim, delivery, .. }: Arrived) -> Claim {
-        let handle = RemoteClaim::new(Arc::clone(self.bus.link()), Arc::clone(&self.mirror), claim);
+        let handle = RemoteClaim::new(Arc::clone(&self.link), self.mirror.deleted.clone(), claim);
         Claim::shared(delivery, Box::new(handle))
     }
 }
@@ -193,7 +188,7 @@ impl Drop for Waiter<'_> {
         buffer.waiters -= 1;
         if !self.has_delivery && buffer.waiters == 0 && buffer.credits > 0 {
             buffer.credits = 0;
-            self.feed.bus.link().post(ToServer::Revoke { feed: self.feed.feed });
+            self.feed.link.post(ToServer::Revoke { feed: self.feed.feed });
         }
     }
 }
@@ -216,7 +211,7 @@ impl SubscriptionFeed for RemoteFeed {
     }
 
     fn overview(&self) -> Overview {
-        self.bus.refresh_for_test(Some(self.feed));
+        self.link.refresh_for_test(Some(self.feed));
         let progress = self.mirror.progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let entry = self.mirror.entry();
         progress.overview(&entry, Arc::clone(&entry.definition))
@@ -242,7 +237,7 @@ impl SubscriptionFeed for RemoteFeed {
                 self.grant(credits);
                 tokio::select! {
                     () = arrived => {}
-                    () = self.bus.link().lost().cancelled() => {
+                    () = self.link.lost().cancelled() => {
                         return Err(StoreError::new(StoreErrorKind::Unavailable, LinkError::NotSent));
                     }
                 }

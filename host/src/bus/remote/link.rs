@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::{self, Debug, Formatter};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::codec::decode;
 use super::protocol::{Number, ReadFailure, Request, ToServer};
-use crate::bus::{CommitError, StoreError, StoreErrorKind};
+use crate::bus::{CommitError, FeedId, StoreError, StoreErrorKind};
 
 /// The number of calls without an answer. Further ones wait.
 const MAX_CALLS: usize = 2_048;
@@ -47,6 +48,8 @@ pub(super) struct Link {
     calls: Mutex<Calls>,
     /// Cancelled when the connection is lost.
     lost: CancellationToken,
+    /// Whether feeds are refreshed before each overview. Only the conformance suite needs that.
+    is_always_fresh: AtomicBool,
 }
 
 #[derive(Default)]
@@ -62,7 +65,13 @@ impl Link {
     /// A link that sends to a queue.
     pub(super) fn new(outgoing: mpsc::UnboundedSender<ToServer>) -> Self {
         let permits = Arc::new(Semaphore::new(MAX_CALLS));
-        Self { outgoing, permits, calls: Mutex::default(), lost: CancellationToken::new() }
+        Self {
+            outgoing,
+            permits,
+            calls: Mutex::default(),
+            lost: CancellationToken::new(),
+            is_always_fresh: AtomicBool::new(false),
+        }
     }
 
     fn calls(&self) -> MutexGuard<'_, Calls> {
@@ -104,6 +113,20 @@ impl Link {
         let waiting = self.calls().waiting.remove(&number);
         if let Some(on_answer) = waiting {
             on_answer(Ok(result));
+        }
+    }
+
+    /// Refreshes feeds before each overview.
+    #[cfg(any(test, feature = "conformance"))]
+    pub(super) fn be_always_fresh(&self) {
+        self.is_always_fresh.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits for the updates of one feed, or of all, if [`Self::be_always_fresh`] asks for that. Blocks.
+    pub(super) fn refresh_for_test(&self, feed: Option<FeedId>) {
+        if self.is_always_fresh.load(Ordering::Relaxed) {
+            // Without a connection, the last update counts.
+            drop(block_on(self.read::<()>(Request::Refresh(feed))));
         }
     }
 

@@ -1,17 +1,19 @@
 //! Claims deliveries of one feed for another host.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::session::Session;
-use crate::bus::SubscriptionFeed;
+use crate::bus::{BoxFuture, Claim, SubscriptionFeed};
 
 /// How long a pump waits after a failed read.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Sends a claim to the host.
+pub(super) type Deliver = Box<dyn Fn(Claim) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// A task that claims as many deliveries as the host has granted credits for. It ends when it is dropped.
 #[derive(Debug)]
@@ -22,9 +24,9 @@ pub(super) struct Pump {
 
 impl Pump {
     /// Starts without credits.
-    pub(super) fn start(session: Weak<Session>, feed: Arc<dyn SubscriptionFeed>, stopping: CancellationToken) -> Self {
+    pub(super) fn start(feed: Arc<dyn SubscriptionFeed>, stopping: CancellationToken, deliver: Deliver) -> Self {
         let credits = Arc::new(Semaphore::new(0));
-        let task = run(session, feed, Arc::clone(&credits));
+        let task = run(feed, Arc::clone(&credits), deliver);
         let task = async move {
             let _ = stopping.run_until_cancelled(task).await;
         };
@@ -39,14 +41,13 @@ impl Pump {
     }
 }
 
-async fn run(session: Weak<Session>, feed: Arc<dyn SubscriptionFeed>, credits: Arc<Semaphore>) {
+async fn run(feed: Arc<dyn SubscriptionFeed>, credits: Arc<Semaphore>, deliver: Deliver) {
     loop {
         let credit = credits.acquire().await.expect("the semaphore is never closed");
         match feed.claim().await {
             Ok(claim) => {
                 credit.forget();
-                let Some(session) = session.upgrade() else { return };
-                session.deliver(feed.feed_id(), claim).await;
+                deliver(claim).await;
             }
             // The worker of this host logs it.
             Err(_) => tokio::time::sleep(RETRY_AFTER).await,

@@ -13,6 +13,7 @@ use tokio_util::codec::{Framed, LengthDelimitedCodec};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use super::calls;
 use super::codec::{decode, encode, framing};
 use super::identity::Identity;
 use super::protocol::{HEARTBEAT, Hello, SILENCE, ToClient, ToServer, VERSION, Welcome};
@@ -199,7 +200,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             };
             match decode(&frame) {
                 Ok(ToServer::Goodbye) => return "the host stops".to_owned(),
-                Ok(message) => session.receive(message),
+                Ok(message) => calls::receive(&session, message),
                 Err(error) => return error.to_string(),
             }
         }

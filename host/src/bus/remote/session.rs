@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
+use tokio_util::bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use super::calls;
-use super::protocol::{Number, ToClient, ToServer};
+use super::protocol::{Number, ToClient};
 use super::pump::Pump;
 use super::updates::Updates;
-use crate::bus::{Claim, FeedId, SharedBus};
+use crate::bus::{BoxFuture, Claim, FeedId, SharedBus};
 use crate::event::Event;
 use crate::outcome::StateView;
 use crate::pattern::Pattern;
@@ -111,47 +111,66 @@ impl Session {
         locked(&self.pumps).retain(|feed, _| self.bus.feed(*feed).is_some_and(|feed| !feed.is_deleted()));
     }
 
-    /// Handles a message. Long work runs in tasks of its own.
-    pub(super) fn receive(self: &Arc<Self>, message: ToServer) {
-        match message {
-            ToServer::Call { number, request } => {
-                let session = Arc::clone(self);
-                self.calls.fetch_add(1, Ordering::Relaxed);
-                self.tasks.spawn(async move {
-                    let result = calls::answer(&session, request).await.to_vec();
-                    // A host sees its own changes at once.
-                    session.send_catalogue().await;
-                    session.send(ToClient::Answer { number, result }).await;
-                    session.calls.fetch_sub(1, Ordering::Relaxed);
-                    session.work_ended.notify_one();
-                });
-            }
-            ToServer::Grant { feed, credits } => self.grant(feed, credits),
-            ToServer::Revoke { feed } => drop(locked(&self.pumps).remove(&feed)),
-            ToServer::GiveBack { claim } => {
-                let claim = locked(&self.claims).held.remove(&claim);
-                drop(claim);
-                self.work_ended.notify_one();
-            }
-            ToServer::ExpectReply { reply, event, pattern } => self.expect_reply(reply, &event, pattern),
-            ToServer::ForgetReply { reply } => drop(locked(&self.replies).remove(&reply)),
-            ToServer::CloseState { view } => drop(locked(&self.views).remove(&view)),
-            ToServer::Heartbeat | ToServer::Goodbye => {}
-        }
+    /// Answers a call in a task of its own.
+    pub(super) fn answer(self: &Arc<Self>, number: Number, result: impl Future<Output = Bytes> + Send + 'static) {
+        let session = Arc::clone(self);
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.tasks.spawn(async move {
+            let result = result.await.to_vec();
+            // A host sees its own changes at once.
+            session.send_catalogue().await;
+            session.send(ToClient::Answer { number, result }).await;
+            session.calls.fetch_sub(1, Ordering::Relaxed);
+            session.work_ended.notify_one();
+        });
     }
 
-    fn grant(self: &Arc<Self>, feed: FeedId, credits: u32) {
+    /// Gives a claim back. One that is being settled is given back if its settlement fails.
+    pub(super) fn give_back(&self, claim: Number) {
+        let claim = locked(&self.claims).held.remove(&claim);
+        drop(claim);
+        self.work_ended.notify_one();
+    }
+
+    /// Forgets a reply.
+    pub(super) fn forget_reply(&self, reply: Number) {
+        locked(&self.replies).remove(&reply);
+    }
+
+    /// Ends a view of a plugin's state.
+    pub(super) fn close_state(&self, view: Number) {
+        locked(&self.views).remove(&view);
+    }
+
+    /// Takes the credits for a feed back.
+    pub(super) fn revoke(&self, feed: FeedId) {
+        locked(&self.pumps).remove(&feed);
+    }
+
+    /// Grants credits for a feed.
+    pub(super) fn grant(self: &Arc<Self>, feed: FeedId, credits: u32) {
         if self.stopping.is_cancelled() {
             return;
         }
         let Some(source) = self.bus.feed(feed) else { return };
         let mut pumps = locked(&self.pumps);
-        let pump =
-            pumps.entry(feed).or_insert_with(|| Pump::start(Arc::downgrade(self), source, self.stopping.clone()));
+        let pump = pumps.entry(feed).or_insert_with(|| {
+            let session = Arc::downgrade(self);
+            let deliver = move |claim| -> BoxFuture<'static, ()> {
+                let session = session.upgrade();
+                Box::pin(async move {
+                    if let Some(session) = session {
+                        session.deliver(feed, claim).await;
+                    }
+                })
+            };
+            Pump::start(source, self.stopping.clone(), Box::new(deliver))
+        });
         pump.grant(credits);
     }
 
-    fn expect_reply(self: &Arc<Self>, reply: Number, event: &Event, pattern: Pattern) {
+    /// Sends the reply to an event when it arrives.
+    pub(super) fn expect_reply(self: &Arc<Self>, reply: Number, event: &Event, pattern: Pattern) {
         // The limits on replies are those of all hosts together. A host whose request is over them gets no reply.
         let Ok(pending) = self.bus.expect_reply(event, pattern) else { return };
         let session = Arc::downgrade(self);
