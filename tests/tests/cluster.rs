@@ -190,7 +190,7 @@ fn contradictions_in_the_configuration_are_named() {
         ("[bus]\nurl = \"postgres://db/app\"\n[cluster]\nadvertise = \"a:1\"", "without cluster.listen"),
         (
             "[bus]\nurl = \"postgres://db/app\"\n[cluster]\nlisten = \"127.0.0.1:0\"\nadvertise = \"a\"",
-            "is not HOST:PORT",
+            "is not HOST:PORT of this machine",
         ),
     ] {
         let refused = Setup::new().config(config).start_refused();

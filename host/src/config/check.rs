@@ -121,10 +121,17 @@ impl Config {
                 "other hosts cannot connect to an address that stands for all; set cluster.advertise to the name or the address of this machine, with the port",
             );
         }
+        let is_usable = |address: &str| {
+            let is_host = |host: &str| {
+                let ip = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+                !host.is_empty() && !ip.is_ok_and(|ip| ip.is_unspecified())
+            };
+            address.rsplit_once(':').is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok())
+        };
         if let Some(address) = advertise
-            && address.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
+            && !is_usable(address)
         {
-            fault("cluster.advertise", "cluster.advertise is not HOST:PORT, such as `10.0.0.5:8083`");
+            fault("cluster.advertise", "cluster.advertise is not HOST:PORT of this machine, such as `10.0.0.5:8083`");
         }
         faults
     }

@@ -13,9 +13,9 @@ pub(super) struct DatabaseFiles(PluginFiles);
 impl FileStore for DatabaseFiles {
     type Error = StoreError;
 
-    fn changed_after(&mut self, generation: FileGeneration) -> Result<Vec<StoredFile>, StoreError> {
+    fn list(&mut self) -> Result<Vec<StoredFile>, StoreError> {
         let file = |(name, generation, digest)| StoredFile { name, generation, digest };
-        Ok(self.0.changed_after(generation)?.into_iter().map(file).collect())
+        Ok(self.0.list()?.into_iter().map(file).collect())
     }
 
     fn read(&mut self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {

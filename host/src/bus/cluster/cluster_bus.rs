@@ -139,7 +139,7 @@ impl Subscriptions for ClusterBus {
         plugin: &'a str,
         declaration: Declaration,
     ) -> BoxFuture<'a, Result<Vec<SubscriptionId>, CommitError>> {
-        self.shared.declared().insert(plugin.to_owned(), declaration.clone());
+        self.shared.note_declared(plugin, Some(declaration.clone()));
         Box::pin(async move {
             if !self.is_active() {
                 return Ok(Vec::new());
@@ -150,7 +150,7 @@ impl Subscriptions for ClusterBus {
 
     /// As for [`Self::declare`].
     fn withdraw<'a>(&'a self, plugin: &'a str) -> BoxFuture<'a, Result<(), CommitError>> {
-        self.shared.declared().remove(plugin);
+        self.shared.note_declared(plugin, None);
         Box::pin(async move {
             if !self.is_active() {
                 return Ok(());

@@ -42,6 +42,7 @@ pub(super) struct Shared {
     pub(super) failure: watch::Sender<Option<String>>,
     /// What the plugins of this host declare. A host declares it to the engine when it becomes active.
     declared: Mutex<BTreeMap<String, Declaration>>,
+    declarations_version: AtomicU64,
     pub(super) settings: Mutex<Settings>,
     pub(super) store_id: Mutex<u64>,
     /// Cancelled when the bus is closed.
@@ -58,6 +59,7 @@ impl Shared {
             reachability: watch::Sender::new(Reachability::Unreachable { reason }),
             failure: watch::Sender::new(None),
             declared: Mutex::default(),
+            declarations_version: AtomicU64::new(0),
             settings: Mutex::new(settings),
             store_id: Mutex::new(0),
             closing: CancellationToken::new(),
@@ -73,7 +75,7 @@ impl Shared {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn declared(&self) -> MutexGuard<'_, BTreeMap<String, Declaration>> {
+    fn declared(&self) -> MutexGuard<'_, BTreeMap<String, Declaration>> {
         self.declared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -82,12 +84,30 @@ impl Shared {
         self.declared().clone()
     }
 
+    /// Counts the changes of the declarations.
+    pub(super) fn declarations_version(&self) -> u64 {
+        self.declarations_version.load(Ordering::SeqCst)
+    }
+
+    /// Notes what a plugin declares, or that it declares nothing any more.
+    pub(super) fn note_declared(&self, plugin: &str, declaration: Option<Declaration>) {
+        let mut declared = self.declared();
+        match declaration {
+            Some(declaration) => drop(declared.insert(plugin.to_owned(), declaration)),
+            None => drop(declared.remove(plugin)),
+        }
+        drop(declared);
+        // Before the caller looks at the role of this host.
+        self.declarations_version.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// Uses an engine from now on.
-    pub(super) fn set_engine(&self, bus: SharedBus, role: Role) {
+    pub(super) fn set_engine(&self, bus: &SharedBus, role: Role) {
         *self.store_id.lock().unwrap_or_else(PoisonError::into_inner) = bus.store_id();
-        self.follow_catalogue(&bus);
         let number = self.engines.fetch_add(1, Ordering::Relaxed);
-        self.engine.send_replace(Some(Engine { bus, role, number }));
+        self.engine.send_replace(Some(Engine { bus: Arc::clone(bus), role, number }));
+        // Whoever sees a feed in the catalogue must find it in the engine.
+        self.follow_catalogue(bus);
     }
 
     /// Whether this host has used an engine.

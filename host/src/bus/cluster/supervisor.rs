@@ -1,5 +1,6 @@
 //! Joins a store as its active host or as a member, again and again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +10,16 @@ use super::Membership;
 use super::cluster_bus::ClusterBus;
 use super::shared::{Role, Shared};
 use crate::bus::remote::{Advertisement, Identity, RemoteBus, Server};
-use crate::bus::{BoxFuture, DurableBus, OpenError, OpenErrorKind, Reachability, Settings, SharedBus, StoreErrorKind};
+use crate::bus::{
+    BoxFuture, CommitError, DurableBus, OpenError, OpenErrorKind, Reachability, Settings, SharedBus, StoreErrorKind,
+};
 use crate::clock::Clock;
+use crate::subscription::Declaration;
 
 /// How long a host waits before it joins again.
 const JOIN_INTERVAL: Duration = Duration::from_millis(250);
+/// How often a problem repeats before it is reported.
+const LASTING_PROBLEM: u32 = 8;
 /// How long the active host waits for the deliveries of the members when it stops.
 const DRAIN_TIME: Duration = Duration::from_secs(3);
 
@@ -84,20 +90,32 @@ impl Supervisor {
         let identity = Identity::generate().map_err(|error| {
             OpenError::new(OpenErrorKind::Store(StoreErrorKind::Failed), format!("cannot join the cluster: {error}"))
         })?;
-        let mut known_problem = None;
+        let mut known_problem: Option<(String, u32)> = None;
         while !self.shared.closing.is_cancelled() {
             let own = identity.advertise(&self.membership.address);
-            let problem = match self.store.join(own, self.shared.settings()).await {
+            // The store or the other host may hang.
+            let joining = self.shared.closing.run_until_cancelled(self.store.join(own, self.shared.settings()));
+            let Some(joined) = joining.await else { return Ok(()) };
+            let problem = match joined {
                 Ok(Joined::Active(bus)) => {
                     known_problem = None;
                     self.run_active(*bus, &identity).await;
                     continue;
                 }
                 Ok(Joined::Member { name, active: Some(active) }) => {
-                    match RemoteBus::connect(&active, &self.membership.name, self.clock.clone()).await {
+                    let connecting = RemoteBus::connect(&active, &self.membership.name, self.clock.clone());
+                    let Some(connected) = self.shared.closing.run_until_cancelled(connecting).await else {
+                        return Ok(());
+                    };
+                    match connected {
                         Ok(bus) => {
                             known_problem = None;
-                            tracing::info!(active = name, "sharing the work of the active host");
+                            tracing::info!(
+                                active = name,
+                                address = active.address,
+                                host = self.membership.name,
+                                "sharing the work of the active host"
+                            );
                             self.run_member(bus).await;
                             continue;
                         }
@@ -111,11 +129,18 @@ impl Supervisor {
                 Err(error) if is_temporary(&error) && self.shared.has_had_engine() => error.to_string(),
                 Err(error) => return Err(error),
             };
-            if known_problem.as_ref() != Some(&problem) {
-                tracing::warn!(problem, "no active host can be used; trying again");
-                self.shared.set_reachability(Reachability::Unreachable { reason: problem.clone() });
-                known_problem = Some(problem);
+            let lasts = match &mut known_problem {
+                Some((known, times)) if *known == problem => {
+                    *times += 1;
+                    *times
+                }
+                known => known.insert((problem.clone(), 0)).1,
+            };
+            // Another host may be about to take over.
+            if lasts == LASTING_PROBLEM {
+                tracing::warn!(problem, "waiting for an active host");
             }
+            self.shared.set_reachability(Reachability::Unreachable { reason: problem });
             let _ = self.shared.closing.run_until_cancelled(tokio::time::sleep(JOIN_INTERVAL)).await;
         }
         Ok(())
@@ -125,14 +150,15 @@ impl Supervisor {
     async fn run_active(&self, bus: DurableBus, identity: &Identity) {
         bus.share();
         let bus: SharedBus = Arc::new(bus);
-        for (plugin, declaration) in self.shared.declarations() {
-            if let Err(error) = bus.declare(&plugin, declaration).await {
-                tracing::error!(plugin, %error, "the declarations of the plugin cannot be stored");
-            }
-        }
+        let mut declared = self.declare(&bus, &BTreeMap::new()).await;
         let server = Server::start(Arc::clone(&self.membership.listener), identity.clone(), Arc::clone(&bus));
-        self.shared.set_engine(Arc::clone(&bus), Role::Active);
-        tracing::info!(address = self.membership.address, "this host is active, and shares its work");
+        self.shared.set_engine(&bus, Role::Active);
+        // A plugin that was loaded in between saw a member.
+        while self.shared.declarations_version() != declared.0 {
+            declared = self.declare(&bus, &declared.1).await;
+        }
+        let (host, address) = (&self.membership.name, &self.membership.address);
+        tracing::info!(host, address, "this host is active, and shares its work");
         tokio::select! {
             () = self.follow(&bus) => {}
             reason = bus.failed() => self.shared.fail(reason),
@@ -147,10 +173,33 @@ impl Supervisor {
         bus.close().await;
     }
 
+    /// Declares to the engine what the plugins of this host declare. Returns that, with its version.
+    async fn declare(
+        &self,
+        bus: &SharedBus,
+        former: &BTreeMap<String, Declaration>,
+    ) -> (u64, BTreeMap<String, Declaration>) {
+        let (version, declarations) = (self.shared.declarations_version(), self.shared.declarations());
+        let failed = |plugin: &str, error: CommitError| {
+            tracing::error!(plugin, %error, "the declarations of the plugin cannot be stored");
+        };
+        for (plugin, declaration) in &declarations {
+            if let Err(error) = bus.declare(plugin, declaration.clone()).await {
+                failed(plugin, error);
+            }
+        }
+        for plugin in former.keys().filter(|plugin| !declarations.contains_key(*plugin)) {
+            if let Err(error) = bus.withdraw(plugin).await {
+                failed(plugin, error);
+            }
+        }
+        (version, declarations)
+    }
+
     /// Uses the engine of the active host until the connection is lost, or the bus is closed.
     async fn run_member(&self, remote: RemoteBus) {
         let bus: SharedBus = Arc::new(remote.clone());
-        self.shared.set_engine(Arc::clone(&bus), Role::Member);
+        self.shared.set_engine(&bus, Role::Member);
         tokio::select! {
             () = self.follow(&bus) => {}
             () = remote.lost() => {}

@@ -41,14 +41,13 @@ impl PluginFiles {
         result
     }
 
-    /// The files with generations after this one.
+    /// All files.
     ///
     /// # Errors
     /// If the database cannot be read.
-    pub fn changed_after(&mut self, generation: i64) -> Result<Vec<PluginFileRow>, StoreError> {
-        let sql = "SELECT name, generation, digest FROM plugin_files WHERE generation > $1";
+    pub fn list(&mut self) -> Result<Vec<PluginFileRow>, StoreError> {
         self.with_connection(|connection| {
-            let rows = connection.query(sql, &[&generation])?;
+            let rows = connection.query("SELECT name, generation, digest FROM plugin_files", &[])?;
             rows.iter().map(|row| Ok((row.column(0)?, row.column(1)?, row.column(2)?))).collect()
         })
     }

@@ -8,7 +8,7 @@ use tokio_util::bytes::Bytes;
 use super::codec::encode;
 use super::protocol::{Compacted, ReadFailure, Request, Settled, StateRequest, ToServer, WireDeclaration};
 use super::session::{Session, SharedView};
-use crate::bus::{AttemptRecord, CommitError, SettledStatus, Settlement, StoreError};
+use crate::bus::{AttemptRecord, CommitError, SettledStatus, Settlement, StoreError, StoreErrorKind};
 use crate::outcome::StateError;
 use crate::subscription::{Declaration, PublishLimits};
 use crate::usage::Usage;
@@ -124,8 +124,16 @@ fn read_state(view: &SharedView, read: StateRequest) -> Bytes {
     }
 }
 
+/// The largest answer to a read. A larger one would delay heartbeats for too long.
+const MAX_READ_BYTES: usize = 16 << 20;
+
 fn read<T: Serialize>(result: Result<T, StoreError>) -> Bytes {
-    encoded(&result.map_err(ReadFailure::from))
+    let answer = encoded(&result.map_err(ReadFailure::from));
+    if answer.len() <= MAX_READ_BYTES {
+        return answer;
+    }
+    let reason = "the answer is too large for the connection between hosts; ask for fewer entries with `limit`, or ask the active host";
+    encoded(&Err::<(), _>(ReadFailure::from(StoreError::new(StoreErrorKind::Unavailable, reason))))
 }
 
 /// An answer that cannot be encoded is empty, which the other host cannot decode.

@@ -36,6 +36,8 @@ use crate::subscription::{Declaration, Definition, Start, SubscriptionId};
 
 /// How long a connection may take, including TLS and the first update.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// How long a goodbye may take.
+const GOODBYE_TIME: Duration = Duration::from_secs(1);
 /// How often deliveries that nobody has claimed are looked for.
 const UNCLAIMED_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -232,7 +234,9 @@ fn receive(message: ToClient, link: &Link, mirror: &Mirror, replies: &Replies) {
                 drop(sender.send(logged));
             }
         }
-        ToClient::Update(update) => mirror.apply(update),
+        ToClient::Update(update) => {
+            mirror.apply(update).into_iter().for_each(|claim| link.post(ToServer::GiveBack { claim }));
+        }
         ToClient::Heartbeat => {}
         ToClient::Goodbye => {
             tracing::info!("the active host stops");
@@ -519,6 +523,8 @@ impl Lifecycle for RemoteBus {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.0.link.post(ToServer::Goodbye);
+            // The other host ends the connection.
+            drop(tokio::time::timeout(GOODBYE_TIME, self.lost()).await);
             self.0.link.lose();
         })
     }

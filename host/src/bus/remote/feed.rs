@@ -86,10 +86,13 @@ impl FeedMirror {
     }
 
     /// The feed is gone. Nothing waits in it any more.
-    pub(super) fn delete(&self) {
+    ///
+    /// Returns the claims of deliveries that nobody has claimed here.
+    pub(super) fn delete(&self) -> Vec<Number> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.deleted.cancel();
         self.arrived.notify_waiters();
+        self.buffer().ready.drain(..).map(|arrived| arrived.claim).collect()
     }
 
     pub(super) fn deliver(&self, claim: Number, delivery: Arc<Delivery>) {

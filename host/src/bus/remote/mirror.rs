@@ -65,10 +65,10 @@ impl Mirror {
         self.holds.lock().unwrap_or_else(PoisonError::into_inner).insert(endpoint, hold);
     }
 
-    /// Applies an update.
-    pub(super) fn apply(&self, update: Update) {
+    /// Applies an update. Returns the claims to give back.
+    pub(super) fn apply(&self, update: Update) -> Vec<Number> {
         match update {
-            Update::Catalogue { changed, gone, drained } => self.apply_catalogue(changed, &gone, drained),
+            Update::Catalogue { changed, gone, drained } => return self.apply_catalogue(changed, &gone, drained),
             Update::Progress { head, feeds } => {
                 self.head.store(head.0, Ordering::Release);
                 for (feed, progress) in feeds {
@@ -82,9 +82,15 @@ impl Mirror {
             }
             Update::Reachability(reachability) => drop(self.reachability.send_replace(reachability)),
         }
+        Vec::new()
     }
 
-    fn apply_catalogue(&self, changed: Vec<FeedEntry>, gone: &[FeedId], drained: Option<BTreeSet<String>>) {
+    fn apply_catalogue(
+        &self,
+        changed: Vec<FeedEntry>,
+        gone: &[FeedId],
+        drained: Option<BTreeSet<String>>,
+    ) -> Vec<Number> {
         let mut feeds = self.feeds.write().unwrap_or_else(PoisonError::into_inner);
         for entry in changed {
             match feeds.get(&entry.feed) {
@@ -92,11 +98,7 @@ impl Mirror {
                 None => drop(feeds.insert(entry.feed, Arc::new(FeedMirror::new(entry)))),
             }
         }
-        for feed in gone {
-            if let Some(feed) = feeds.remove(feed) {
-                feed.delete();
-            }
-        }
+        let unclaimed = gone.iter().filter_map(|feed| feeds.remove(feed)).flat_map(|feed| feed.delete()).collect();
         // A subscription comes before its replays.
         let sorted: BTreeMap<_, _> =
             feeds.values().map(|feed| feed.entry()).map(|entry| ((entry.id.clone(), entry.feed), entry)).collect();
@@ -105,6 +107,7 @@ impl Mirror {
             let drained = drained.unwrap_or_else(|| catalogue.drained.clone());
             *catalogue = Arc::new(Catalogue { feeds: sorted.into_values().collect(), drained });
         });
+        unclaimed
     }
 
     /// Adds a delivery that has arrived. It gives the claim back if its feed is gone.

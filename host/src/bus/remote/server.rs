@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -26,6 +27,8 @@ const QUEUE: usize = 1_024;
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 /// How long a host may take to introduce itself.
 const HELLO_TIME: Duration = Duration::from_secs(5);
+/// Why the connection of a member that stops has ended.
+const STOPS: &str = "the host stops";
 /// The number of hosts that may introduce themselves at the same time.
 const PENDING_HELLOS: usize = 64;
 
@@ -67,12 +70,11 @@ impl Server {
     pub(in crate::bus) async fn drain(&self) {
         self.shared.stopping.cancel();
         let sessions: Vec<_> = self.shared.sessions().values().filter_map(Weak::upgrade).collect();
-        for session in &sessions {
+        join_all(sessions.iter().map(|session| async {
             session.send(ToClient::Goodbye).await;
-        }
-        for session in sessions {
             session.wait_until_idle().await;
-        }
+        }))
+        .await;
     }
 
     /// Ends the connections.
@@ -163,7 +165,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let (stopping, tasks) = (shared.stopping.child_token(), shared.connections.clone());
     let session = Arc::new(Session::new(shared.bus.clone(), outgoing, stopping, tasks));
     shared.sessions().insert(address, Arc::downgrade(&session));
-    tracing::info!(host = name, "another host shares the work");
+    tracing::info!(host = name, "a member shares the work");
     let (mut sink, mut stream) = frames.split();
     let sending = async {
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
@@ -199,7 +201,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 Err(_) => return "the host is silent".to_owned(),
             };
             match decode(&frame) {
-                Ok(ToServer::Goodbye) => return "the host stops".to_owned(),
+                Ok(ToServer::Goodbye) => return STOPS.to_owned(),
                 Ok(message) => calls::receive(&session, message),
                 Err(error) => return error.to_string(),
             }
@@ -228,5 +230,14 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     shared.sessions().remove(&address);
     let claims = session.claims();
     session.end();
-    tracing::info!(host = name, reason, claims, "another host has left; its deliveries are made again");
+    match () {
+        () if shared.closed.is_cancelled() => tracing::debug!(host = name, "ended the connection to a member"),
+        () if reason == STOPS => tracing::info!(host = name, deliveries = claims, "a member has stopped"),
+        () => tracing::warn!(
+            host = name,
+            reason,
+            deliveries = claims,
+            "another host has left: the connection to a member is lost, and its deliveries are made again"
+        ),
+    }
 }

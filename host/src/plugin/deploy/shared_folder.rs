@@ -1,12 +1,13 @@
 //! Keeps the plugin folders of several hosts alike, through a store that all of them use.
 //!
 //! Each file has a generation in the store. A host notes the generation and the digest of each file that it has
-//! synchronised last. If the store has a newer generation, the host replaces its own file: a folder never replaces a
-//! file of a newer generation. Otherwise, a file that differs from the noted digest was changed here, and becomes the
-//! next generation.
+//! synchronised last. If the store has another one, the host replaces its own file: a folder never replaces a file of a
+//! newer generation. Otherwise, a file that differs from the noted digest was changed here, and becomes the next
+//! generation.
 //!
-//! A file that is missing when the host starts is restored, because an empty folder is more often a mistake than a plan.
-//! A file that is removed while the host runs is removed on all hosts.
+//! A file that is removed while the host runs is removed on all hosts. A file that is missing when the host starts is
+//! restored, and so is a folder that has lost all its files, because an empty folder is more often a mistake than a
+//! plan. A file that cannot be read is left alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -44,11 +45,11 @@ pub trait FileStore: Send + 'static {
     /// Why a method fails.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// The files with generations after this one.
+    /// All files.
     ///
     /// # Errors
     /// If the store cannot be read.
-    fn changed_after(&mut self, generation: FileGeneration) -> Result<Vec<StoredFile>, Self::Error>;
+    fn list(&mut self) -> Result<Vec<StoredFile>, Self::Error>;
 
     /// The content of a file. None if it was removed.
     ///
@@ -77,8 +78,8 @@ pub struct SharedFolder<S> {
     record: PathBuf,
     store: S,
     synchronised: BTreeMap<String, Synchronised>,
-    /// The files in the store.
-    stored: BTreeMap<String, StoredFile>,
+    /// The files that were missing in the last comparison.
+    missing: BTreeSet<String>,
     /// The digests of local files, so that unchanged files are not read again.
     digests: BTreeMap<String, (Stamp, String)>,
 }
@@ -128,17 +129,23 @@ impl<S: FileStore> SharedFolder<S> {
             record,
             store,
             synchronised: synchronised.unwrap_or_default(),
-            stored: BTreeMap::new(),
+            missing: BTreeSet::new(),
             digests: BTreeMap::new(),
         }
     }
 
-    /// Synchronises the folder before the host loads it. Blocks.
+    /// Synchronises the folder before the host loads it. Files that cannot be used are reported in the log. Blocks.
     ///
     /// # Errors
-    /// If the folder or the store cannot be used.
+    /// If the store cannot be used.
     pub fn synchronise_at_start(&mut self) -> Result<(), SharedFolderError<S::Error>> {
-        self.synchronise(Moment::Start)
+        match self.synchronise(Moment::Start) {
+            Err(error @ SharedFolderError::Folder(..)) => {
+                tracing::warn!(%error, "not all plugin files are shared with other hosts");
+                Ok(())
+            }
+            result => result,
+        }
     }
 
     /// Synchronises the folder from time to time, until it is cancelled.
@@ -162,48 +169,60 @@ impl<S: FileStore> SharedFolder<S> {
         }
     }
 
+    /// Compares each file. A file that cannot be used does not stop the others.
     fn synchronise(&mut self, moment: Moment) -> Result<(), SharedFolderError<S::Error>> {
-        let newest = self.stored.values().map(|file| file.generation).max().unwrap_or(0);
-        let changed = self.store.changed_after(newest).map_err(SharedFolderError::Store)?;
-        self.stored.extend(changed.into_iter().map(|file| (file.name.clone(), file)));
+        let stored = self.store.list().map_err(SharedFolderError::Store)?;
+        let stored: BTreeMap<String, StoredFile> = stored.into_iter().map(|file| (file.name.clone(), file)).collect();
         let local = self.scan()?;
+        let shared = || self.synchronised.iter().filter(|(_, file)| file.digest.is_some());
+        let has_lost_all = shared().count() > 0 && shared().all(|(name, _)| !local.contains_key(name));
+        let moment = if has_lost_all { Moment::Start } else { moment };
         let names: BTreeSet<String> =
-            self.stored.keys().chain(local.keys()).chain(self.synchronised.keys()).cloned().collect();
-        let before = self.synchronised.clone();
+            stored.keys().chain(local.keys()).chain(self.synchronised.keys()).cloned().collect();
+        let (before, mut failure) = (self.synchronised.clone(), None);
         // Sidecars come before components in this order, so a component never runs without its new sidecar.
-        for name in names {
-            self.synchronise_file(&name, local.get(&name), moment)?;
+        for name in &names {
+            let result = self.synchronise_file(name, stored.get(name), local.get(name), moment);
+            failure = failure.or(result.err());
         }
+        self.missing = names.into_iter().filter(|name| !local.contains_key(name)).collect();
         if self.synchronised != before {
             // A record is JSON of strings and numbers.
             let record = serde_json::to_vec_pretty(&self.synchronised).unwrap_or_default();
             files::write_durably(&self.record, &record).map_err(|error| unusable(&self.record, error))?;
         }
-        Ok(())
+        failure.map_or(Ok(()), Err)
     }
 
     fn synchronise_file(
         &mut self,
         name: &str,
+        stored: Option<&StoredFile>,
         local: Option<&LocalFile>,
         moment: Moment,
     ) -> Result<(), SharedFolderError<S::Error>> {
-        let base = self.synchronised.get(name).cloned().unwrap_or(Synchronised { generation: 0, digest: None });
-        let digest = local.map(|local| local.digest.clone());
+        let known = self.synchronised.get(name).cloned();
+        // A store that does not know the file is a new one.
+        let base = known.filter(|_| stored.is_some()).unwrap_or(Synchronised { generation: 0, digest: None });
+        let (digest, is_settled) = match local {
+            Some(LocalFile::Readable { digest, is_settled }) => (Some(digest.clone()), *is_settled),
+            Some(LocalFile::Unreadable(reason)) => {
+                return Err(unusable(&self.folder.join(name), io::Error::other(reason.clone())));
+            }
+            None => (None, self.missing.contains(name)),
+        };
         let is_changed_here = digest != base.digest;
-        match self.stored.get(name).cloned() {
-            Some(stored) if stored.generation > base.generation => {
+        match stored {
+            Some(stored) if stored.generation != base.generation || stored.digest != base.digest => {
                 if is_changed_here && digest != stored.digest && digest.is_some() && base.generation > 0 {
                     tracing::warn!(file = name, "another host has changed this file, too; its change counts");
                 }
-                self.take_over(&stored, digest.as_deref())
+                self.take_over(stored, digest.as_deref())
             }
             Some(stored) if is_changed_here && digest.is_none() && moment == Moment::Start => {
-                self.take_over(&stored, None)
+                self.take_over(stored, None)
             }
-            _ if is_changed_here && local.is_none_or(|local| local.is_settled) => {
-                self.publish(name, base.generation, digest)
-            }
+            _ if is_changed_here && is_settled => self.publish(name, base.generation, digest),
             _ => Ok(()),
         }
     }
@@ -220,7 +239,16 @@ impl<S: FileStore> SharedFolder<S> {
                     _ => {}
                 },
             }
-            tracing::info!(file = name, generation = stored.generation, "took over a plugin file of another host");
+            let generation = stored.generation;
+            match (digest.is_some(), stored.digest.is_some()) {
+                (false, _) => tracing::info!(file = name, generation, "took over a plugin file of another host"),
+                (true, true) => {
+                    tracing::warn!(file = name, generation, "replaced a plugin file by that of another host")
+                }
+                (true, false) => {
+                    tracing::warn!(file = name, generation, "removed a plugin file, because another host did")
+                }
+            }
         }
         let synchronised = Synchronised { generation: stored.generation, digest: stored.digest.clone() };
         self.synchronised.insert(name.clone(), synchronised);
@@ -250,7 +278,10 @@ impl<S: FileStore> SharedFolder<S> {
         let stored = self.store.put(name, base, content).map_err(SharedFolderError::Store)?;
         // Otherwise, another host was faster. The next comparison takes its file over.
         if let Some(generation) = stored {
-            tracing::info!(file = name, generation, "shared a plugin file with the other hosts");
+            match &digest {
+                Some(_) => tracing::info!(file = name, generation, "shared a plugin file with the other hosts"),
+                None => tracing::info!(file = name, generation, "shared the removal of a plugin file"),
+            }
             self.synchronised.insert(name.to_owned(), Synchronised { generation, digest });
         }
         Ok(())
@@ -259,38 +290,52 @@ impl<S: FileStore> SharedFolder<S> {
     /// The plugin files in the folder.
     fn scan(&mut self) -> Result<BTreeMap<String, LocalFile>, SharedFolderError<S::Error>> {
         let failed = |error| unusable(&self.folder, error);
-        let mut local = BTreeMap::new();
+        let (mut local, mut digests) = (BTreeMap::new(), BTreeMap::new());
         for entry in self.folder.read_dir().map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let Some(name) = entry.file_name().to_str().filter(|name| is_plugin_file(name)).map(str::to_owned) else {
                 continue;
             };
-            // A file that is removed meanwhile is missing in the next scan.
-            let Ok(metadata) = std::fs::metadata(entry.path()) else { continue };
-            if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
-                continue;
-            }
-            let modified = metadata.modified().map_err(failed)?;
-            let stamp = Stamp { bytes: metadata.len(), modified };
-            let known = self.digests.get(&name).filter(|(known, _)| *known == stamp);
-            let (digest, is_settled) = match known {
-                Some((_, digest)) => (digest.clone(), true),
-                None => (Digest::of(&std::fs::read(entry.path()).map_err(failed)?).as_str().to_owned(), false),
+            let file = match self.look_at(&name, &entry.path()) {
+                Ok((stamp, digest, is_settled)) => {
+                    digests.insert(name.clone(), (stamp, digest.clone()));
+                    LocalFile::Readable { digest, is_settled }
+                }
+                Err(error) => LocalFile::Unreadable(error.to_string()),
             };
-            self.digests.insert(name.clone(), (stamp, digest.clone()));
-            local.insert(name, LocalFile { digest, is_settled });
+            local.insert(name, file);
         }
-        self.digests.retain(|name, _| local.contains_key(name));
+        self.digests = digests;
         Ok(local)
+    }
+
+    /// The stamp and the digest of a file, and whether it is unchanged since the last scan.
+    fn look_at(&self, name: &str, path: &Path) -> io::Result<(Stamp, String, bool)> {
+        let metadata = std::fs::metadata(path)?;
+        if !metadata.is_file() {
+            return Err(io::Error::other("it is not a file"));
+        }
+        if metadata.len() > MAX_FILE_BYTES {
+            return Err(io::Error::other(format!("it is larger than {MAX_FILE_BYTES} bytes")));
+        }
+        let stamp = Stamp { bytes: metadata.len(), modified: metadata.modified()? };
+        match self.digests.get(name).filter(|(known, _)| *known == stamp) {
+            Some((_, digest)) => Ok((stamp, digest.clone(), true)),
+            None => Ok((stamp, Digest::of(&std::fs::read(path)?).as_str().to_owned(), false)),
+        }
     }
 }
 
 /// A file in the folder.
 #[derive(Debug)]
-struct LocalFile {
-    digest: String,
-    /// Whether it is unchanged since the last scan. Otherwise, it may still be written.
-    is_settled: bool,
+enum LocalFile {
+    Readable {
+        digest: String,
+        /// Whether it is unchanged since the last scan. Otherwise, it may still be written.
+        is_settled: bool,
+    },
+    /// It is there and cannot be shared, for this reason.
+    Unreadable(String),
 }
 
 fn unusable<E: std::error::Error>(path: &Path, error: io::Error) -> SharedFolderError<E> {
@@ -321,15 +366,14 @@ mod tests {
     impl FileStore for MemoryStore {
         type Error = Infallible;
 
-        fn changed_after(&mut self, generation: FileGeneration) -> Result<Vec<StoredFile>, Infallible> {
+        fn list(&mut self) -> Result<Vec<StoredFile>, Infallible> {
             let store = self.0.lock().unwrap();
-            let newer = store.1.iter().filter(|(_, (own, _))| *own > generation);
             let file = |(name, (generation, content)): (&String, &(FileGeneration, Option<Vec<u8>>))| StoredFile {
                 name: name.clone(),
                 generation: *generation,
                 digest: content.as_ref().map(|bytes| Digest::of(bytes).as_str().to_owned()),
             };
-            Ok(newer.map(file).collect())
+            Ok(store.1.iter().map(file).collect())
         }
 
         fn read(&mut self, name: &str) -> Result<Option<Vec<u8>>, Infallible> {
@@ -468,6 +512,56 @@ mod tests {
         other.synchronise();
         one.synchronise();
         assert_eq!((one.read("a.wasm").as_deref(), other.read("a.wasm").as_deref()), (Some("22"), Some("22")));
+    }
+
+    #[test]
+    fn a_folder_that_has_lost_everything_is_restored() {
+        let (_, mut one, mut other) = hosts();
+        one.write("a.wasm", "1");
+        one.write("b.wasm", "1");
+        one.synchronise();
+        other.synchronise();
+        other.remove("a.wasm");
+        other.remove("b.wasm");
+        other.synchronise();
+        one.synchronise();
+        for host in [&one, &other] {
+            assert_eq!((host.read("a.wasm").as_deref(), host.read("b.wasm").as_deref()), (Some("1"), Some("1")));
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_left_alone_and_stops_no_other() {
+        let (_, mut one, mut other) = hosts();
+        one.write("a.wasm", "1");
+        one.write("b.wasm", "1");
+        one.synchronise();
+        other.synchronise();
+        other.remove("a.wasm");
+        std::fs::create_dir(other.directory.path().join("plugins/a.wasm")).unwrap();
+        one.write("b.wasm", "22");
+        one.synchronise();
+        assert!(other.shared.synchronise(Moment::Running).unwrap_err().to_string().contains("a.wasm"));
+        one.synchronise();
+        assert_eq!((one.read("a.wasm").as_deref(), other.read("b.wasm").as_deref()), (Some("1"), Some("22")));
+        // Nor does it keep the host from starting.
+        drop(other.restart());
+    }
+
+    #[test]
+    fn a_new_store_gets_all_files_and_an_older_one_counts() {
+        let (store, mut one, _) = hosts();
+        one.write("a.wasm", "1");
+        one.synchronise();
+        let backup = store.0.lock().unwrap().clone();
+        one.write("a.wasm", "22");
+        one.synchronise();
+        *store.0.lock().unwrap() = backup;
+        one.synchronise();
+        assert_eq!(one.read("a.wasm").as_deref(), Some("1"));
+        *store.0.lock().unwrap() = (0, Files::new());
+        one.synchronise();
+        assert_eq!(store.0.lock().unwrap().1.len(), 1);
     }
 
     #[test]
