@@ -21,6 +21,7 @@ mod endpoint_holds;
 mod engine;
 mod error;
 mod extent;
+mod failure_watch;
 mod future;
 mod group_commit;
 mod host_name;
@@ -132,6 +133,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// These settings with the limits and the retention of others.
+    fn with_limits_of(&self, others: &Self) -> Self {
+        Self { repeatable_ids: self.repeatable_ids, crash_point: self.crash_point.clone(), ..others.clone() }
+    }
+
     /// The limit on the size of one plugin's events, if there is one.
     #[must_use]
     pub fn plugin_log_bytes(&self) -> Option<u64> {

@@ -9,6 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::cluster_feed::ClusterFeed;
 use super::shared::{Engine, NO_ACTIVE_HOST, Role, Shared};
+use crate::bus::failure_watch::wait_for_failure;
 use crate::bus::{
     BoxFuture, Catalogue, CommitError, Compaction, DeadLetter, DeadLetterFilter, DeadLetterGroup, DeadLetterId,
     DeadLetters, DeliveryCursor, DeliveryFilter, DeliveryPage, DeliveryReport, DeliveryStateKind, EndpointHold,
@@ -334,8 +335,7 @@ impl Lifecycle for ClusterBus {
 
     fn set_limits(&self, settings: &Settings) {
         let mut known = self.shared.settings.lock().unwrap_or_else(PoisonError::into_inner);
-        let (repeatable_ids, crash_point) = (known.repeatable_ids, known.crash_point.clone());
-        *known = Settings { repeatable_ids, crash_point, ..settings.clone() };
+        *known = known.with_limits_of(settings);
         drop(known);
         if let Some(engine) = self.engine() {
             engine.bus.set_limits(settings);
@@ -347,17 +347,7 @@ impl Lifecycle for ClusterBus {
     }
 
     fn failed(&self) -> BoxFuture<'_, String> {
-        Box::pin(async {
-            let mut failure = self.shared.failure.subscribe();
-            loop {
-                if let Some(reason) = failure.borrow_and_update().clone() {
-                    return reason;
-                }
-                if failure.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            }
-        })
+        Box::pin(wait_for_failure(self.shared.failure.subscribe()))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

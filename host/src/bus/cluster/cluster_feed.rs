@@ -26,7 +26,7 @@ struct Current {
 }
 
 impl ClusterFeed {
-    /// The feed with a number. None if the present engine has none, or if there is no engine.
+    /// The feed with a number. None without an engine, or if the engine does not have this feed.
     pub(super) fn new(shared: &Arc<Shared>, feed: FeedId) -> Option<Self> {
         let engine = shared.engine().borrow().clone()?;
         let found = engine.bus.feed(feed)?;

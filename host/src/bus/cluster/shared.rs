@@ -106,7 +106,7 @@ impl Shared {
         *self.store_id.lock().unwrap_or_else(PoisonError::into_inner) = bus.store_id();
         let number = self.engines.fetch_add(1, Ordering::Relaxed);
         self.engine.send_replace(Some(Engine { bus: Arc::clone(bus), role, number }));
-        // Whoever sees a feed in the catalogue must find it in the engine.
+        // After the engine, in which a reader of the catalogue looks for the feed.
         self.follow_catalogue(bus);
     }
 

@@ -85,7 +85,7 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    /// Runs until the bus is closed. A store that cannot be reached for a while is no error.
+    /// Runs until the bus is closed. If the store cannot be reached for a while, tries again.
     async fn run(&self) -> Result<(), OpenError> {
         let identity = Identity::generate().map_err(|error| {
             OpenError::new(OpenErrorKind::Store(StoreErrorKind::Failed), format!("cannot join the cluster: {error}"))

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::DurableBus;
 use super::command::{Command, SettleRequest};
 use super::engine_state::EngineState;
-use super::feed_state::FeedState;
+use super::feed_state::{FeedState, SubmittedGuard};
 use super::selection::Selection;
 use super::store::Rows;
 use crate::bus::group_commit::Closed;
@@ -102,6 +102,16 @@ impl Feed {
             self.subscription.wake.notify_one();
         }
         step
+    }
+
+    /// Counts a settlement that was submitted, until the returned value is dropped. Its handler has ended, so another
+    /// host may start one.
+    fn note_submitted(&self) -> SubmittedGuard {
+        let submitted = self.subscription.note_submitted();
+        if self.bus.shared.is_shared() {
+            self.subscription.wake.notify_one();
+        }
+        submitted
     }
 
     /// Claims a delivery, reading the store if necessary. None if there is none.
@@ -320,10 +330,7 @@ impl ClaimHandle for FeedClaim {
                 return Err(CommitError::NotClaimed);
             }
             let subscription = Arc::clone(&self.from.subscription);
-            let _committing = subscription.note_submitted();
-            if self.from.bus.shared.is_shared() {
-                subscription.wake.notify_one();
-            }
+            let _committing = self.from.note_submitted();
             let request = Box::new(SettleRequest { subscription, position: self.position, settlement });
             let settled = self
                 .from
@@ -348,10 +355,7 @@ impl ClaimHandle for FeedClaim {
         }
         let bus = self.from.bus.clone();
         let subscription = Arc::clone(&self.from.subscription);
-        let committing = subscription.note_submitted();
-        if bus.shared.is_shared() {
-            subscription.wake.notify_one();
-        }
+        let committing = self.from.note_submitted();
         let request = Box::new(SettleRequest { subscription, position: self.position, settlement });
         let reply = Box::new(move |settled| {
             drop(committing);

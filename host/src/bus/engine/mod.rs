@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::failure_watch::wait_for_failure;
 use super::group_commit::Queue;
 use super::window::PauseReason;
 use super::{
@@ -400,9 +401,7 @@ impl Lifecycle for DurableBus {
     }
 
     fn set_limits(&self, settings: &super::Settings) {
-        let current = self.shared.settings.load_full();
-        let (repeatable_ids, crash_point) = (current.repeatable_ids, current.crash_point.clone());
-        self.shared.settings.store(Arc::new(super::Settings { repeatable_ids, crash_point, ..settings.clone() }));
+        self.shared.settings.store(Arc::new(self.shared.settings.load().with_limits_of(settings)));
     }
 
     fn store_id(&self) -> u64 {
@@ -410,17 +409,7 @@ impl Lifecycle for DurableBus {
     }
 
     fn failed(&self) -> BoxFuture<'_, String> {
-        Box::pin(async {
-            let mut failure = self.shared.failure.subscribe();
-            loop {
-                if let Some(reason) = failure.borrow_and_update().clone() {
-                    return reason;
-                }
-                if failure.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            }
-        })
+        Box::pin(wait_for_failure(self.shared.failure.subscribe()))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

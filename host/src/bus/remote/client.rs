@@ -12,13 +12,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::codec::Framed;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::codec::{decode, encode, framing};
+use super::codec::{decode, encode, framing, receive_next, send_all};
 use super::feed::RemoteFeed;
 use super::identity::Advertisement;
 use super::link::Link;
 use super::mirror::Mirror;
 use super::protocol::{
-    Compacted, HEARTBEAT, Hello, Number, Request, SILENCE, ToClient, ToServer, VERSION, Welcome, WireDeclaration,
+    Compacted, HEARTBEAT, Hello, Number, Request, ToClient, ToServer, VERSION, Welcome, WireDeclaration,
 };
 use super::state::RemoteState;
 use crate::bus::{
@@ -168,35 +168,19 @@ async fn run<S: AsyncRead + AsyncWrite + Unpin>(
                 message = queued.recv() => message,
                 _ = heartbeat.tick() => Some(ToServer::Heartbeat),
             };
-            let Some(message) = message else { return "it was closed".to_owned() };
-            let mut next = Some(message);
-            // One flush for all that are queued.
-            while let Some(message) = next {
-                let sent = match encode(&message) {
-                    Ok(frame) => sink.feed(frame).await,
-                    Err(error) => Err(std::io::Error::other(error)),
-                };
-                if let Err(error) = sent {
-                    return error.to_string();
-                }
-                next = queued.try_recv().ok();
+            if message.is_none() {
+                return "it was closed".to_owned();
             }
-            if let Err(error) = sink.flush().await {
-                return error.to_string();
+            if let Err(reason) = send_all(&mut sink, message, || queued.try_recv().ok()).await {
+                return reason;
             }
         }
     };
     let receiving = async {
         loop {
-            let frame = match tokio::time::timeout(SILENCE, stream.next()).await {
-                Ok(Some(Ok(frame))) => frame,
-                Ok(Some(Err(error))) => return error.to_string(),
-                Ok(None) => return "the other host closed it".to_owned(),
-                Err(_) => return "the other host is silent".to_owned(),
-            };
-            match decode(&frame) {
+            match receive_next(&mut stream).await {
                 Ok(message) => receive(message, &link, &mirror, &replies),
-                Err(error) => return error.to_string(),
+                Err(reason) => return reason,
             }
         }
     };
@@ -515,7 +499,7 @@ impl Lifecycle for RemoteBus {
         self.0.store_id
     }
 
-    /// A lost connection is no failure: another host takes over.
+    /// Never ends: after a lost connection, another host takes over.
     fn failed(&self) -> BoxFuture<'_, String> {
         Box::pin(std::future::pending())
     }

@@ -55,9 +55,9 @@ struct Arrived {
 }
 
 impl FeedMirror {
-    pub(super) fn new(entry: FeedEntry) -> Self {
+    pub(super) fn new(entry: Arc<FeedEntry>) -> Self {
         Self {
-            entry: RwLock::new(Arc::new(entry)),
+            entry: RwLock::new(entry),
             progress: Mutex::default(),
             buffer: Mutex::new(Buffer { ready: VecDeque::new(), credits: 0, waiters: 0, window: 1 }),
             arrived: Notify::new(),
@@ -77,8 +77,8 @@ impl FeedMirror {
         Arc::clone(&self.entry.read().unwrap_or_else(PoisonError::into_inner).definition)
     }
 
-    pub(super) fn redefine(&self, entry: FeedEntry) {
-        *self.entry.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(entry);
+    pub(super) fn redefine(&self, entry: Arc<FeedEntry>) {
+        *self.entry.write().unwrap_or_else(PoisonError::into_inner) = entry;
     }
 
     pub(super) fn set_progress(&self, progress: Progress) {

@@ -130,7 +130,7 @@ impl Link {
         }
     }
 
-    /// Sends a message that is no call.
+    /// Sends a message that needs no answer.
     pub(super) fn post(&self, message: ToServer) {
         // Without a connection, the other host has forgotten everything that a message could be about.
         drop(self.outgoing.send(message));

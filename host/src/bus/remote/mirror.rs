@@ -87,7 +87,7 @@ impl Mirror {
 
     fn apply_catalogue(
         &self,
-        changed: Vec<FeedEntry>,
+        changed: Vec<Arc<FeedEntry>>,
         gone: &[FeedId],
         drained: Option<BTreeSet<String>>,
     ) -> Vec<Number> {

@@ -92,7 +92,7 @@ pub(super) enum ToClient {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Update {
     /// New and changed feeds, and those that are gone.
-    Catalogue { changed: Vec<FeedEntry>, gone: Vec<FeedId>, drained: Option<BTreeSet<String>> },
+    Catalogue { changed: Vec<Arc<FeedEntry>>, gone: Vec<FeedId>, drained: Option<BTreeSet<String>> },
     /// The progress of feeds.
     Progress { head: Position, feeds: Vec<(FeedId, Progress)> },
     /// Whether the store can be reached.

@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::calls;
-use super::codec::{decode, encode, framing};
+use super::codec::{decode, encode, framing, receive_next, send_all};
 use super::identity::Identity;
-use super::protocol::{HEARTBEAT, Hello, SILENCE, ToClient, ToServer, VERSION, Welcome};
+use super::protocol::{HEARTBEAT, Hello, ToClient, ToServer, VERSION, Welcome};
 use super::session::Session;
 use crate::bus::SharedBus;
 
@@ -170,40 +170,24 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let sending = async {
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         loop {
-            let mut next = tokio::select! {
+            let next = tokio::select! {
                 biased;
                 message = queued.recv() => message,
                 _ = heartbeat.tick() => Some(ToClient::Heartbeat),
                 // Everything that was queued is sent.
                 () = shared.closed.cancelled() => return "this host stops".to_owned(),
             };
-            while let Some(message) = next {
-                let sent = match encode(&message) {
-                    Ok(frame) => sink.feed(frame).await,
-                    Err(error) => Err(std::io::Error::other(error)),
-                };
-                if let Err(error) = sent {
-                    return error.to_string();
-                }
-                next = queued.try_recv().ok();
-            }
-            if let Err(error) = sink.flush().await {
-                return error.to_string();
+            if let Err(reason) = send_all(&mut sink, next, || queued.try_recv().ok()).await {
+                return reason;
             }
         }
     };
     let receiving = async {
         loop {
-            let frame = match tokio::time::timeout(SILENCE, stream.next()).await {
-                Ok(Some(Ok(frame))) => frame,
-                Ok(Some(Err(error))) => return error.to_string(),
-                Ok(None) => return "the host closed it".to_owned(),
-                Err(_) => return "the host is silent".to_owned(),
-            };
-            match decode(&frame) {
+            match receive_next(&mut stream).await {
                 Ok(ToServer::Goodbye) => return STOPS.to_owned(),
                 Ok(message) => calls::receive(&session, message),
-                Err(error) => return error.to_string(),
+                Err(reason) => return reason,
             }
         }
     };

@@ -39,11 +39,7 @@ impl Updates {
         let drained = (self.drained != catalogue.drained).then(|| catalogue.drained.clone());
         self.drained.clone_from(&catalogue.drained);
         self.catalogue = Some(catalogue);
-        Some(Update::Catalogue {
-            changed: changed.iter().map(|entry| FeedEntry::clone(entry)).collect(),
-            gone,
-            drained,
-        })
+        Some(Update::Catalogue { changed, gone, drained })
     }
 
     /// The head and the progress of one feed.
